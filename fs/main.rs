@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ferrofuse: the FUSE client in Rust.
+//!
+//! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
+//! `unsafe`; [`fuse`] is the house and holds none.
+
+use kernel::prelude::*;
+
+mod vfs;
+
+#[forbid(unsafe_code)]
+mod fuse;
+
+module! {
+    type: Ferrofuse,
+    name: "fuse",
+    authors: ["Ferrofuse developers"],
+    description: "Filesystem in Userspace",
+    license: "GPL",
+    alias: ["char-major-10-229", "devname:fuse", "fs-fuse"],
+}
+
+struct Ferrofuse;
+
+impl kernel::Module for Ferrofuse {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Ferrofuse)
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C side: `kernel::bindings` plus what our own bindgen run adds to it.
+//!
+//! Private to `vfs`. Types that `kernel::bindings` has are taken from there, so a `file` or an
+//! `inode` is one type everywhere; only headers it lacks are bound here (see `Kbuild`).
+#![allow(unknown_lints)]
+#![allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    rustdoc::all,
+    unnecessary_transmutes,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+
+mod raw {
+    use kernel::{bindings::*, ffi};
+
+    include!(concat!(
+        env!("FERROFUSE_BINDINGS"),
+        "/bindings_generated.rs"
+    ));
+}
+
+mod helpers {
+    use super::raw::*;
+    use kernel::{bindings::*, ffi};
+
+    include!(concat!(
+        env!("FERROFUSE_BINDINGS"),
+        "/bindings_helpers_generated.rs"
+    ));
+}
+
+pub(crate) use self::{helpers::*, raw::*};
+pub(crate) use kernel::bindings::*;

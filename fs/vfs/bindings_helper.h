@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for fs/vfs: the headers whose types and functions `kernel::bindings` does not
+ * have, and the macro constants that bindgen cannot see (each as RUST_CONST_HELPER_<name>).
+ */
+#include <linux/backing-dev.h>
+#include <linux/backing-file.h>
+#include <linux/exportfs.h>
+#include <linux/falloc.h>
+#include <linux/fileattr.h>
+#include <linux/filelock.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/iomap.h>
+#include <linux/iversion.h>
+#include <linux/miscdevice.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/poll.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <linux/sched.h>
+#include <linux/splice.h>
+#include <linux/statfs.h>
+#include <linux/uio.h>
+#include <linux/vmalloc.h>
+#include <linux/xattr.h>
+
+static const unsigned int RUST_CONST_HELPER_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;
+static const unsigned int RUST_CONST_HELPER_TASK_UNINTERRUPTIBLE = TASK_UNINTERRUPTIBLE;
+static const unsigned int RUST_CONST_HELPER_TASK_KILLABLE = TASK_KILLABLE;
+static const unsigned int RUST_CONST_HELPER_TASK_FREEZABLE = TASK_FREEZABLE;
+static const unsigned int RUST_CONST_HELPER_TASK_NORMAL = TASK_NORMAL;
+static const unsigned long RUST_CONST_HELPER_SB_RDONLY = SB_RDONLY;
+static const unsigned long RUST_CONST_HELPER_SB_NOSUID = SB_NOSUID;
+static const unsigned long RUST_CONST_HELPER_SB_NODEV = SB_NODEV;
+static const unsigned long RUST_CONST_HELPER_SB_SYNCHRONOUS = SB_SYNCHRONOUS;
+static const unsigned long RUST_CONST_HELPER_SB_MANDLOCK = SB_MANDLOCK;
+static const unsigned long RUST_CONST_HELPER_SB_NOSEC = SB_NOSEC;
+static const unsigned long RUST_CONST_HELPER_SB_POSIXACL = SB_POSIXACL;
+static const unsigned long RUST_CONST_HELPER_SB_ACTIVE = SB_ACTIVE;
+static const unsigned long long RUST_CONST_HELPER_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
+static const unsigned int RUST_CONST_HELPER_FMODE_READ = (__force unsigned int)FMODE_READ;
+static const unsigned int RUST_CONST_HELPER_FMODE_WRITE = (__force unsigned int)FMODE_WRITE;
+static const unsigned int RUST_CONST_HELPER_FMODE_EXEC = (__force unsigned int)FMODE_EXEC;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inline functions and macros of the kernel as functions, for fs/vfs. No logic lives here.
+ *
+ * With CONFIG_RUST_INLINE_HELPERS this file is compiled to bitcode and its functions are inlined
+ * into the crate; otherwise it is an ordinary object of the module.
+ */
+#include <linux/backing-dev.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/iomap.h>
+#include <linux/iversion.h>
+#include <linux/jiffies.h>
+#include <linux/mnt_idmapping.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/poll.h>
+#include <linux/posix_acl.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/xattr.h>
+
+#ifdef VFS_HELPERS_INLINE
+#define __vfs_helper __always_inline
+#else
+#define __vfs_helper
+#endif
+
+/* wait queues */
+
+__vfs_helper void vfs_helper_init_waitqueue_head(struct wait_queue_head *wq, const char *name,
+						 struct lock_class_key *key)
+{
+	__init_waitqueue_head(wq, name, key);
+}

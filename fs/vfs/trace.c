@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Instances of the tracepoints that trace.h defines. */
+#include <linux/module.h>
