@@ -5,6 +5,8 @@
 //! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
 //! `unsafe`; [`fuse`] is the house and holds none.
 
+#![allow(dead_code)]
+
 use kernel::prelude::*;
 
 mod vfs;
