@@ -29,11 +29,6 @@
 #include <linux/vmalloc.h>
 #include <linux/xattr.h>
 
-static const unsigned int RUST_CONST_HELPER_TASK_INTERRUPTIBLE = TASK_INTERRUPTIBLE;
-static const unsigned int RUST_CONST_HELPER_TASK_UNINTERRUPTIBLE = TASK_UNINTERRUPTIBLE;
-static const unsigned int RUST_CONST_HELPER_TASK_KILLABLE = TASK_KILLABLE;
-static const unsigned int RUST_CONST_HELPER_TASK_FREEZABLE = TASK_FREEZABLE;
-static const unsigned int RUST_CONST_HELPER_TASK_NORMAL = TASK_NORMAL;
 static const unsigned long RUST_CONST_HELPER_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_CONST_HELPER_SB_NOSUID = SB_NOSUID;
 static const unsigned long RUST_CONST_HELPER_SB_NODEV = SB_NODEV;

@@ -34,10 +34,19 @@
 #define __vfs_helper
 #endif
 
-/* wait queues */
+/* user memory */
 
-__vfs_helper void vfs_helper_init_waitqueue_head(struct wait_queue_head *wq, const char *name,
-						 struct lock_class_key *key)
+__vfs_helper bool vfs_helper_user_backed_iter(const struct iov_iter *i)
 {
-	__init_waitqueue_head(wq, name, key);
+	return user_backed_iter(i);
+}
+
+__vfs_helper void vfs_helper_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+__vfs_helper void vfs_helper_pagefault_enable(void)
+{
+	pagefault_enable();
 }

@@ -7,3 +7,7 @@
 //! name, with the same calling context.
 
 mod bindings;
+
+pub(crate) mod io;
+pub(crate) mod mm;
+pub(crate) mod sync;

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Misc devices with a fixed minor, whose files can be polled and can send SIGIO.
+//!
+//! `kernel::miscdevice` always takes a dynamic minor and has no poll or fasync. The file
+//! operations are one `static` of the driver, because others tell the device's files by that
+//! address.
+
+use super::super::{
+    bindings,
+    sync::wait::PollQueue, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::{
+        from_result,
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    ffi,
+    fs::File,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    module::this_module,
+    prelude::*,
+    seq_file::SeqFile,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
+};
+
+/// What an open file of the device can do; each method answers to the `file_operations` member of
+/// its name. All run in process context and may sleep, and may run at the same time.
+#[vtable]
+pub(crate) trait Device: Sized + 'static {
+    /// What the file's private data holds.
+    type Ptr: ForeignOwnable + Send + Sync;
+
+    /// Name under `/dev`.
+    const NAME: &'static CStr;
+
+    /// The minor number; the major is `MISC_MAJOR`.
+    const MINOR: i32;
+
+    /// The one table of this device's files.
+    fn table() -> &'static FileOps<Self>;
+
+    /// Makes the private data of a file that is being opened.
+    fn open(file: &File) -> Result<Self::Ptr>;
+
+    /// The last reference to the file is gone.
+    fn release(device: Self::Ptr, _file: &File) {
+        drop(device);
+    }
+
+    /// Reads; returns the bytes read.
+    fn read_iter(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Writes; returns the bytes written.
+    fn write_iter(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Registers the poller on `table` and returns the events that hold now.
+    fn poll(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _table: &PollTable,
+    ) -> PollEvents {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The file starts or stops asking for SIGIO.
+    fn fasync(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _fd: i32,
+        _file: &File,
+        _on: bool,
+    ) -> Result<i32> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Prints lines into `/proc/PID/fdinfo/FD`.
+    fn show_fdinfo(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _m: &SeqFile,
+        _file: &File,
+    ) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// Events of a polled file (`EPOLL*` of `uapi/linux/eventpoll.h`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PollEvents(u32);
+
+impl PollEvents {
+    /// `EPOLLIN | EPOLLRDNORM`: a read will not block.
+    pub(crate) const READABLE: Self = Self(0x0001 | 0x0040);
+    /// `EPOLLOUT | EPOLLWRNORM`: a write will not block.
+    pub(crate) const WRITABLE: Self = Self(0x0004 | 0x0100);
+    /// `EPOLLERR`: the file will only return errors.
+    pub(crate) const ERROR: Self = Self(0x0008);
+}
+
+impl core::ops::BitOr for PollEvents {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The table of a `poll` call in progress.
+///
+/// # Invariants
+///
+/// `file` is the polled file and `table` is null or valid, both for as long as this lives.
+pub(crate) struct PollTable {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table_struct,
+}
+
+impl PollTable {
+    /// Wakes the poller when `queue` is woken.
+    pub(crate) fn register(&self, queue: &PollQueue) {
+        // SAFETY: File and table are valid by the type invariant. The queue tells pollers to let
+        // go before it is freed, see `PollQueue`.
+        unsafe { bindings::poll_wait(self.file, queue.as_ptr(), self.table) };
+    }
+}
+
+/// The `struct file_operations` of `T`'s files.
+///
+/// # Invariants
+///
+/// `table` holds the functions of this module for `T` and nothing else, so a file that has it as
+/// its `f_op` has the result of `T::open` as its private data.
+#[repr(transparent)]
+pub(crate) struct FileOps<T: Device> {
+    table: bindings::file_operations,
+    _device: PhantomData<fn() -> T>,
+}
+
+// SAFETY: The table is never changed.
+unsafe impl<T: Device> Sync for FileOps<T> {}
+
+impl<T: Device> FileOps<T> {
+    /// Builds the table; put it in a `static` and return it from [`Device::table`].
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: Only functions of this `impl`, which are for `T`.
+        Self {
+            table: bindings::file_operations {
+                owner: this_module::<T::OwnerModule>().as_ptr(),
+                open: Some(Self::open),
+                release: Some(Self::release),
+                read_iter: if T::HAS_READ_ITER {
+                    Some(Self::read_iter)
+                } else {
+                    None
+                },
+                write_iter: if T::HAS_WRITE_ITER {
+                    Some(Self::write_iter)
+                } else {
+                    None
+                },
+                poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+                fasync: if T::HAS_FASYNC {
+                    Some(Self::fasync)
+                } else {
+                    None
+                },
+                show_fdinfo: if T::HAS_SHOW_FDINFO {
+                    Some(Self::show_fdinfo)
+                } else {
+                    None
+                },
+                ..pin_init::zeroed()
+            },
+            _device: PhantomData,
+        }
+    }
+
+    /// The device behind `file`, if it is an open file of this device.
+    pub(crate) fn device_of<'a>(
+        &'static self,
+        file: &'a File,
+    ) -> Option<<T::Ptr as ForeignOwnable>::Borrowed<'a>> {
+        // SAFETY: `file` is valid, and its `f_op` does not change once it is open.
+        let ops = unsafe { (*file.as_ptr()).f_op };
+        if !core::ptr::eq(ops, &self.table) {
+            return None;
+        }
+        // SAFETY: `file` is valid.
+        let private = unsafe { (*file.as_ptr()).private_data };
+        // SAFETY: By the type invariant the private data comes from `T::open`; it stays until
+        // `release`, which the reference to the file excludes.
+        Some(unsafe { <T::Ptr as ForeignOwnable>::borrow(private) })
+    }
+
+    /// # Safety
+    ///
+    /// `file` is being opened; `chrdev_open` through `misc_open` calls this once, with no lock.
+    unsafe extern "C" fn open(
+        inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: The caller passes valid pointers.
+            to_result(unsafe { bindings::generic_file_open(inode, file) })?;
+            // SAFETY: The file is valid for the call, and nobody else has a position lock on it.
+            let private = T::open(unsafe { File::from_raw_file(file) })?.into_foreign();
+            // SAFETY: The file is not visible to anyone else yet. `misc_open` left its own
+            // pointer there, which nobody needs.
+            unsafe { (*file).private_data = private };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `__fput` calls this once for a file that [`Self::open`] opened, after its last use.
+    unsafe extern "C" fn release(
+        _inode: *mut bindings::inode,
+        file: *mut bindings::file,
+    ) -> ffi::c_int {
+        // SAFETY: The file is valid for the call.
+        let private = unsafe { (*file).private_data };
+        // SAFETY: `open` put the pointer there, and this is its last use.
+        let device = unsafe { <T::Ptr as ForeignOwnable>::from_foreign(private) };
+        // SAFETY: The file is valid for the call.
+        T::release(device, unsafe { File::from_raw_file(file) });
+        0
+    }
+
+    /// Borrows the private data and the file itself.
+    ///
+    /// # Safety
+    ///
+    /// `file` is open by [`Self::open`] and stays so for `'a`.
+    unsafe fn parts<'a>(
+        file: *mut bindings::file,
+    ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
+        // SAFETY: The file is valid by this function's contract.
+        let private = unsafe { (*file).private_data };
+        // SAFETY: `open` put the pointer there and `release` has not run.
+        let device = unsafe { <T::Ptr as ForeignOwnable>::borrow(private) };
+        // SAFETY: The file is valid by this function's contract.
+        (device, unsafe { File::from_raw_file(file) })
+    }
+
+    /// # Safety
+    ///
+    /// The VFS (`new_sync_read`, `io_read`, ...) calls this with a valid iocb of an open file of
+    /// this device and an iterator to write into.
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The caller passes a valid iocb.
+        let file = unsafe { (*iocb).ki_filp };
+        // SAFETY: The iocb holds its file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        // SAFETY: The caller passes an iterator that is a destination.
+        let iter = unsafe { IovIterDest::from_raw(iter) };
+        from_result(|| Ok(T::read_iter(device, file, iter)? as isize))
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::read_iter`], with an iterator to read from.
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The caller passes a valid iocb.
+        let file = unsafe { (*iocb).ki_filp };
+        // SAFETY: The iocb holds its file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        // SAFETY: The caller passes an iterator that is a source.
+        let iter = unsafe { IovIterSource::from_raw(iter) };
+        from_result(|| Ok(T::write_iter(device, file, iter)? as isize))
+    }
+
+    /// # Safety
+    ///
+    /// `vfs_poll` calls this with an open file of this device and a valid table, or none.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // INVARIANT: Both are valid for this call, and so is the value.
+        let polled = PollTable { file, table };
+        // SAFETY: The caller holds the file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        T::poll(device, file, &polled).0
+    }
+
+    /// # Safety
+    ///
+    /// `fcntl`, `ioctl(FIOASYNC)` and `__fput` call this with an open file of this device.
+    unsafe extern "C" fn fasync(
+        fd: ffi::c_int,
+        file: *mut bindings::file,
+        on: ffi::c_int,
+    ) -> ffi::c_int {
+        // SAFETY: The caller holds the file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        from_result(|| T::fasync(device, fd, file, on != 0))
+    }
+
+    /// # Safety
+    ///
+    /// `proc/fd.c` calls this with a valid seq file and an open file of this device.
+    unsafe extern "C" fn show_fdinfo(m: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: The caller holds the file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        // SAFETY: The caller passes a seq file that is ours for the call.
+        T::show_fdinfo(device, unsafe { SeqFile::from_raw(m) }, file);
+    }
+}
+
+/// A registered device; dropping it takes the device away.
+///
+/// # Invariants
+///
+/// `inner` is registered with `misc_register()`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: Device> {
+    #[pin]
+    inner: Opaque<bindings::miscdevice>,
+    _device: PhantomData<fn() -> T>,
+}
+
+// SAFETY: A device may be taken away from any thread.
+unsafe impl<T: Device> Send for Registration<T> {}
+// SAFETY: Nothing can be done through a shared reference.
+unsafe impl<T: Device> Sync for Registration<T> {}
+
+impl<T: Device> Registration<T> {
+    /// Registers the device.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the minor is taken, `ENOMEM`.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            inner <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
+                let device = bindings::miscdevice {
+                    minor: T::MINOR,
+                    name: T::NAME.as_char_ptr(),
+                    fops: &T::table().table,
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: The initialiser may write to `slot`.
+                unsafe { slot.write(device) };
+                // INVARIANT: Registered if this succeeds.
+                // SAFETY: `slot` is initialised and pinned, and is unregistered before it goes.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+            _device: PhantomData,
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: Device> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Registered by the type invariant. The module is not unloaded while a file is
+        // open, because the table names its owner.
+        unsafe { bindings::misc_deregister(self.inner.get()) };
+    }
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory: user buffers, folios, the page cache.
+
+pub(crate) mod iov;

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! SIGIO for files with `O_ASYNC`: a `struct fasync_struct` list.
+
+use super::super::bindings;
+use core::cell::UnsafeCell;
+use kernel::{
+    error::to_result,
+    fs::File,
+    prelude::*, //
+};
+
+/// The files that asked for SIGIO.
+///
+/// # Invariants
+///
+/// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`.
+///
+/// Each registered file removes itself when it is closed (`__fput` calls the `fasync` method with
+/// `on = false`), so the owner of this list has to live as long as the files registered on it.
+pub(crate) struct Fasync {
+    head: UnsafeCell<*mut bindings::fasync_struct>,
+}
+
+// SAFETY: The list may be changed from any thread, see the type invariant.
+unsafe impl Send for Fasync {}
+// SAFETY: `fasync_helper()` and `kill_fasync()` do their own locking.
+unsafe impl Sync for Fasync {}
+
+impl Fasync {
+    /// An empty list.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: The list is empty.
+        Self {
+            head: UnsafeCell::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Adds the file to the list, or takes it off; the result goes back to the VFS as it is.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn set(&self, fd: i32, file: &File, on: bool) -> Result<i32> {
+        // SAFETY: `file` is valid, and `head` points to a list head by the type invariant.
+        let ret = unsafe { bindings::fasync_helper(fd, file.as_ptr(), on as i32, self.head.get()) };
+        to_result(ret)?;
+        Ok(ret)
+    }
+
+    /// Sends SIGIO with `POLL_IN` to every registered file's owner. Never sleeps.
+    pub(crate) fn notify_readable(&self) {
+        // SAFETY: `head` points to a list head by the type invariant.
+        unsafe {
+            bindings::kill_fasync(
+                self.head.get(),
+                bindings::SIGIO as i32,
+                bindings::POLL_IN as i32,
+            )
+        };
+    }
+}
