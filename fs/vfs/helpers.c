@@ -50,3 +50,35 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 {
 	pagefault_enable();
 }
+
+/* folios */
+
+__vfs_helper void vfs_helper_folio_get(struct folio *folio)
+{
+	folio_get(folio);
+}
+
+__vfs_helper void vfs_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+__vfs_helper size_t vfs_helper_folio_size(const struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+__vfs_helper struct folio *vfs_helper_folio_alloc(gfp_t gfp, unsigned int order)
+{
+	return folio_alloc(gfp, order);
+}
+
+__vfs_helper void *vfs_helper_kmap_local_folio(struct folio *folio, size_t offset)
+{
+	return kmap_local_folio(folio, offset);
+}
+
+__vfs_helper void vfs_helper_flush_dcache_folio(struct folio *folio)
+{
+	flush_dcache_folio(folio);
+}

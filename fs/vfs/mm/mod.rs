@@ -2,4 +2,5 @@
 
 //! Memory: user buffers, folios, the page cache.
 
+pub(crate) mod folio;
 pub(crate) mod iov;

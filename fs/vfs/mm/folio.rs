@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Folios: references, the folio lock, and byte ranges that one holder owns.
+//!
+//! A [`FolioSegment`] is the right to write a range of a folio, and nobody else touches that range
+//! meanwhile: it is either a range of the page cache that is being read in (made by
+//! [`super::iomap`], and it ends that read), or memory of its own. So a request can own where its
+//! answer goes, and hand out plain slices of it.
+//!
+//! Locks: the folio lock, as a type ([`Locked`]). Nothing here sleeps but the allocations.
+//! What it does not do: look folios up ([`super::mapping`] will), write back.
+
+use super::super::bindings;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// A folio: one or more pages that are cached, locked and referenced as one.
+///
+/// # Invariants
+///
+/// Instances are reference-counted by the folio's own count.
+#[repr(transparent)]
+pub(crate) struct Folio {
+    inner: Opaque<bindings::folio>,
+}
+
+// SAFETY: The reference count is atomic and may be dropped by any task; all other access goes
+// through `Locked` or `FolioSegment`.
+unsafe impl Send for Folio {}
+
+// SAFETY: `&Folio` gives access to constant properties only.
+unsafe impl Sync for Folio {}
+
+// SAFETY: By the type invariant the folio lives as long as its count is not zero.
+unsafe impl AlwaysRefCounted for Folio {
+    fn inc_ref(&self) {
+        // SAFETY: The shared reference proves that the count is not zero.
+        unsafe { bindings::folio_get(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference of its own.
+        unsafe { bindings::folio_put(obj.as_ptr().cast()) };
+    }
+}
+
+impl Folio {
+    /// Borrows a folio of C.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is a folio (not a tail page) whose reference count stays above zero during `'a`.
+    pub(in crate::vfs) unsafe fn from_raw<'a>(ptr: *mut bindings::folio) -> &'a Self {
+        // SAFETY: The type is transparent, and the caller keeps the folio alive.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C object.
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::folio {
+        self.inner.get()
+    }
+
+    /// Bytes in this folio. Constant while it is referenced and either locked or private to its
+    /// holder (only then a split is impossible).
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: The folio is alive while it is borrowed.
+        unsafe { bindings::folio_size(self.as_ptr()) }
+    }
+}
+
+/// The lock of a folio, held. Dropping it unlocks the folio.
+///
+/// `F` is how the folio is held: a borrow, or a reference of its own.
+///
+/// # Invariants
+///
+/// The folio is locked, and this value alone is responsible for unlocking it.
+pub(crate) struct Locked<F: Deref<Target = Folio>> {
+    folio: F,
+}
+
+impl<F: Deref<Target = Folio>> Locked<F> {
+    /// Takes over a folio lock from C.
+    ///
+    /// # Safety
+    ///
+    /// The folio is locked and the caller hands over the duty to unlock it.
+    pub(in crate::vfs) unsafe fn from_locked(folio: F) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self { folio }
+    }
+}
+
+impl<'a> Locked<&'a Folio> {
+    /// Hands the lock on to C, which becomes responsible for unlocking.
+    pub(in crate::vfs) fn into_locked(self) -> &'a Folio {
+        core::mem::ManuallyDrop::new(self).folio
+    }
+}
+
+impl<F: Deref<Target = Folio>> Deref for Locked<F> {
+    type Target = Folio;
+
+    fn deref(&self) -> &Folio {
+        &self.folio
+    }
+}
+
+impl<F: Deref<Target = Folio>> Drop for Locked<F> {
+    fn drop(&mut self) {
+        // SAFETY: Locked, and ours to unlock, by the type invariant.
+        unsafe { bindings::folio_unlock(self.folio.as_ptr()) };
+    }
+}
+
+/// One page of a folio, mapped.
+///
+/// # Invariants
+///
+/// `addr` is a live mapping of this task that `kmap_local_folio()` made. Mappings of one task end
+/// in reverse order, since values of this type never leave the functions of [`FolioSegment`].
+struct Mapped {
+    addr: *mut u8,
+    _task: NotThreadSafe,
+}
+
+impl Mapped {
+    fn new(folio: &Folio, offset: usize) -> Self {
+        // SAFETY: The folio is alive. An offset beyond its end is excluded by the callers' ranges.
+        let addr = unsafe { bindings::kmap_local_folio(folio.as_ptr(), offset) };
+        // INVARIANT: Made just now.
+        Self {
+            addr: addr.cast(),
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: Made by `kmap_local_folio()`, and the last one of this task, by the type
+        // invariant.
+        unsafe { bindings::kunmap_local(self.addr.cast()) };
+    }
+}
+
+/// What a segment's holder owes.
+enum Duty {
+    /// The folio is private memory: nothing but its reference.
+    Memory,
+    /// The range is counted as pending in a page-cache read: it must be finished, once.
+    Read,
+}
+
+/// The exclusive right to a byte range of a folio.
+///
+/// If the range is part of a page-cache read, the segment also carries the duty to end it: by
+/// [`FolioSegment::finish`], or with `EIO` when it is dropped. A folio whose read is lost on the
+/// way therefore never stays locked.
+///
+/// # Invariants
+///
+/// - `offset + len` is within the folio, which cannot be split or freed meanwhile.
+/// - Nobody else reads or writes the bytes of the range while this value lives.
+/// - With [`Duty::Read`], `iomap_finish_folio_read()` is owed for exactly this range.
+pub(crate) struct FolioSegment {
+    folio: ARef<Folio>,
+    offset: u32,
+    len: u32,
+    duty: Duty,
+}
+
+impl FolioSegment {
+    /// A page of memory that belongs to nothing else; its bytes are arbitrary. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn alloc() -> Result<Self> {
+        // SAFETY: May be called in any context that may sleep; order 0 is valid.
+        let ptr = unsafe { bindings::folio_alloc(bindings::GFP_KERNEL, 0) };
+        let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
+        // INVARIANT: A fresh folio of one page that only we know.
+        Ok(Self {
+            // SAFETY: The allocation gave us one reference, which the `ARef` takes over.
+            folio: unsafe { ARef::from_raw(ptr.cast()) },
+            offset: 0,
+            len: PAGE_SIZE as u32,
+            duty: Duty::Memory,
+        })
+    }
+
+    /// Takes over a range that iomap has just counted as being read.
+    ///
+    /// # Safety
+    ///
+    /// - `offset + len` is within `folio`, which is locked until the read of it has ended.
+    /// - The range is not up to date, and the duty to call `iomap_finish_folio_read()` for it is
+    ///   handed over.
+    pub(in crate::vfs) unsafe fn pending_read(folio: &Folio, offset: u32, len: u32) -> Self {
+        // INVARIANT: By the safety requirements; nobody reads a range that is not up to date, and
+        // the folio lock keeps other writers out.
+        Self {
+            folio: folio.into(),
+            offset,
+            len,
+            duty: Duty::Read,
+        }
+    }
+
+    /// Gives the duty of a page-cache read back to iomap, which has not counted it after all.
+    ///
+    /// Tells whether this was the segment of that folio and offset. If not, it is dropped as any
+    /// other.
+    pub(in crate::vfs) fn refuse(mut self, folio: *mut bindings::folio, offset: u32) -> bool {
+        let same = self.folio.as_ptr() == folio
+            && self.offset == offset
+            && matches!(self.duty, Duty::Read);
+        if same {
+            self.duty = Duty::Memory;
+        }
+        same
+    }
+
+    /// Bytes of the range.
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Shortens a range of private memory to its first `len` bytes.
+    ///
+    /// A range under read keeps its length: the whole of it has to be finished.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if matches!(self.duty, Duty::Memory) && len < self.len() {
+            self.len = len as u32;
+        }
+    }
+
+    /// Where byte `at` of the range is in the folio, and how many bytes follow it in the range
+    /// and in the same page. [`None`] if the range ends before it.
+    fn piece(&self, at: usize) -> Option<(usize, usize)> {
+        let left = self.len().checked_sub(at).filter(|left| *left != 0)?;
+        let offset = self.offset as usize + at;
+        Some((offset, left.min(PAGE_SIZE - offset % PAGE_SIZE)))
+    }
+
+    /// Calls `f` with the bytes from `at` to the end of the range or of its page.
+    ///
+    /// [`None`] if the range ends at or before `at`. `f` may run with the folio mapped for this
+    /// CPU's task only, so it should be short; it may sleep if the caller may.
+    pub(crate) fn with_bytes_mut<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(&mut [u8]) -> R,
+    ) -> Option<R> {
+        let (offset, len) = self.piece(at)?;
+        let mapped = Mapped::new(&self.folio, offset);
+        // SAFETY: `piece()` stays within one page of the range, all of it is mapped, and by the
+        // type invariant nobody else accesses it; `&mut self` excludes ourselves.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(mapped.addr, len) };
+        let result = f(bytes);
+        drop(mapped);
+        Some(result)
+    }
+
+    /// As [`FolioSegment::with_bytes_mut`], to read.
+    pub(crate) fn with_bytes<R>(&self, at: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let (offset, len) = self.piece(at)?;
+        let mapped = Mapped::new(&self.folio, offset);
+        // SAFETY: `piece()` stays within one page of the range, all of it is mapped, and by the
+        // type invariant nobody else writes it; `&self` excludes `with_bytes_mut()`.
+        let bytes = unsafe { core::slice::from_raw_parts(mapped.addr, len) };
+        let result = f(bytes);
+        drop(mapped);
+        Some(result)
+    }
+
+    /// Zeroes the range from `at` on.
+    pub(crate) fn zero_from(&mut self, mut at: usize) {
+        while let Some(done) = self.with_bytes_mut(at, |bytes| {
+            bytes.fill(0);
+            bytes.len()
+        }) {
+            at += done;
+        }
+        // SAFETY: The folio is alive. (Nothing but a hint on architectures whose data caches are
+        // coherent.)
+        unsafe { bindings::flush_dcache_folio(self.folio.as_ptr()) };
+    }
+
+    /// Ends the page-cache read of this range, with what came of it.
+    ///
+    /// After the last range of a folio, readers that wait for the folio run; on an error they get
+    /// `EIO`. Private memory is just freed.
+    pub(crate) fn finish(mut self, result: Result) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result) {
+        if !matches!(self.duty, Duty::Read) {
+            return;
+        }
+        self.duty = Duty::Memory;
+        let error = result.err().map_or(0, Error::to_errno);
+        if error == 0 {
+            // SAFETY: As in `zero_from()`.
+            unsafe { bindings::flush_dcache_folio(self.folio.as_ptr()) };
+        }
+        // SAFETY: Owed for exactly this range by the type invariant, and no longer from here on.
+        // The reference that we hold keeps the folio alive across its unlock.
+        unsafe {
+            bindings::iomap_finish_folio_read(
+                self.folio.as_ptr(),
+                self.offset as usize,
+                self.len as usize,
+                error,
+            )
+        };
+    }
+}
+
+impl Drop for FolioSegment {
+    fn drop(&mut self) {
+        self.end(Err(EIO));
+    }
+}
+
+/// Segments, one after the other: where a reply's data goes.
+pub(crate) struct FolioSegments {
+    list: KVVec<FolioSegment>,
+    total: usize,
+    /// The segment that was used last, and where it starts: most accesses go on from there.
+    cursor: (usize, usize),
+}
+
+impl FolioSegments {
+    /// Room for `max` segments. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(max: usize) -> Result<Self> {
+        Ok(Self {
+            list: KVVec::with_capacity(max, GFP_KERNEL)?,
+            total: 0,
+            cursor: (0, 0),
+        })
+    }
+
+    /// Private memory of `len` bytes, page by page. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also if not even one page could be had. (Fewer pages than asked for are not an
+    /// error: see [`FolioSegments::total`].)
+    pub(crate) fn alloc(len: usize) -> Result<Self> {
+        let mut all = Self::with_capacity(len.div_ceil(PAGE_SIZE))?;
+        while all.total < len {
+            let mut page = match FolioSegment::alloc() {
+                Ok(page) => page,
+                Err(_) if all.total != 0 => break,
+                Err(error) => return Err(error),
+            };
+            page.truncate(len - all.total);
+            if all.push(page).is_err() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Adds a segment at the end, within the room asked for at first.
+    ///
+    /// # Errors
+    ///
+    /// The segment comes back when the room is used up.
+    pub(crate) fn push(&mut self, segment: FolioSegment) -> Result<(), FolioSegment> {
+        let len = segment.len();
+        let Some(total) = self.total.checked_add(len) else {
+            return Err(segment);
+        };
+        match self.list.push_within_capacity(segment) {
+            Ok(()) => {
+                self.total = total;
+                Ok(())
+            }
+            Err(full) => Err(full.0),
+        }
+    }
+
+    /// Takes the last segment out.
+    pub(crate) fn pop(&mut self) -> Option<FolioSegment> {
+        let last = self.list.pop()?;
+        self.total -= last.len();
+        self.cursor = (0, 0);
+        Some(last)
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How many segments there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The segments, in order.
+    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, FolioSegment> {
+        self.list.iter_mut()
+    }
+
+    /// The index of the segment that byte `at` is in, and where that segment starts.
+    fn locate(&mut self, at: usize) -> Option<(usize, usize)> {
+        let (mut index, mut start) = self.cursor;
+        if at < start {
+            (index, start) = (0, 0);
+        }
+        loop {
+            let end = start + self.list.get(index)?.len();
+            if at < end {
+                self.cursor = (index, start);
+                return Some((index, start));
+            }
+            (index, start) = (index + 1, end);
+        }
+    }
+
+    /// Calls `f` with the bytes from `at` on, as many as lie together.
+    ///
+    /// [`None`] if all segments end at or before `at`.
+    pub(crate) fn with_bytes_mut<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(&mut [u8]) -> R,
+    ) -> Option<R> {
+        let (index, start) = self.locate(at)?;
+        self.list.get_mut(index)?.with_bytes_mut(at - start, f)
+    }
+
+    /// As [`FolioSegments::with_bytes_mut`], to read.
+    pub(crate) fn with_bytes<R>(&mut self, at: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let (index, start) = self.locate(at)?;
+        self.list.get(index)?.with_bytes(at - start, f)
+    }
+
+    /// Zeroes everything from `at` on: the tail of a short reply.
+    pub(crate) fn zero_from(&mut self, at: usize) {
+        let mut start = 0usize;
+        for segment in self.list.iter_mut() {
+            let end = start + segment.len();
+            if at < end {
+                segment.zero_from(at.saturating_sub(start));
+            }
+            start = end;
+        }
+    }
+
+    /// Ends the page-cache reads of all segments; see [`FolioSegment::finish`].
+    pub(crate) fn finish(mut self, result: Result) {
+        for segment in self.list.iter_mut() {
+            segment.end(result);
+        }
+    }
+}
