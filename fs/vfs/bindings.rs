@@ -21,8 +21,11 @@
     unused_imports
 )]
 
+// Each layer's own items shadow those of the layer below: where `kernel::bindings` only declares a
+// type, the name means the full one here.
 mod raw {
-    use kernel::{bindings::*, ffi};
+    use kernel::ffi;
+    pub(crate) use kernel::bindings::*;
 
     include!(concat!(
         env!("FERROFUSE_BINDINGS"),
@@ -31,8 +34,8 @@ mod raw {
 }
 
 mod helpers {
-    use super::raw::*;
-    use kernel::{bindings::*, ffi};
+    pub(crate) use super::raw::*;
+    use kernel::ffi;
 
     include!(concat!(
         env!("FERROFUSE_BINDINGS"),
@@ -40,5 +43,4 @@ mod helpers {
     ));
 }
 
-pub(crate) use self::{helpers::*, raw::*};
-pub(crate) use kernel::bindings::*;
+pub(crate) use self::helpers::*;

@@ -82,3 +82,16 @@ __vfs_helper void vfs_helper_flush_dcache_folio(struct folio *folio)
 {
 	flush_dcache_folio(folio);
 }
+
+__vfs_helper unsigned int vfs_helper_readahead_count(const struct readahead_control *rac)
+{
+	return readahead_count((struct readahead_control *)rac);
+}
+
+/* directories */
+
+__vfs_helper bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name, int namelen,
+				      u64 ino, unsigned int type)
+{
+	return dir_emit(ctx, name, namelen, ino, type);
+}

@@ -8,6 +8,8 @@
 
 mod bindings;
 
+pub(crate) mod dir_context;
+
 pub(crate) mod io;
 pub(crate) mod mm;
 pub(crate) mod sync;

@@ -3,4 +3,5 @@
 //! Memory: user buffers, folios, the page cache.
 
 pub(crate) mod folio;
+pub(crate) mod iomap;
 pub(crate) mod iov;

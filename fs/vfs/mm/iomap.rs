@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! iomap: how the page cache is read in.
+//!
+//! iomap walks the folios, skips what is up to date, zeroes what is beyond the end of the file, and
+//! asks a [`Reader`] for the ranges in between, each as a [`FolioSegment`]. The file is one mapping
+//! (no blocks to look up), so the mapping side has no trait.
+//!
+//! Calling context: [`super::mapping`]'s `read_folio` and `readahead`, in process context with the
+//! folios locked and the mapping's `invalidate_lock` held shared. May sleep; allocations must not
+//! recurse into the file system, which C sees to for readahead.
+
+use super::{
+    super::bindings,
+    folio::{
+        Folio,
+        FolioSegment,
+        Locked, //
+    },
+};
+use core::{
+    ffi::c_int,
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::prelude::*;
+
+/// A readahead in progress: folios that the VFS would like to have read in.
+///
+/// # Invariants
+///
+/// `raw` is the control block of a running `readahead` call, for `'a`, that nobody else uses
+/// while this value is borrowed mutably.
+pub(in crate::vfs) struct Control<'a> {
+    raw: *mut bindings::readahead_control,
+    _call: PhantomData<&'a mut bindings::readahead_control>,
+}
+
+impl Control<'_> {
+    /// Wraps the argument of a `readahead` call.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is valid for `'a` and nobody else accesses it meanwhile.
+    pub(in crate::vfs) unsafe fn from_raw(raw: *mut bindings::readahead_control) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            raw,
+            _call: PhantomData,
+        }
+    }
+
+    /// The C object.
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::readahead_control {
+        self.raw
+    }
+}
+
+/// What is left of a readahead when one of its ranges is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// Pages from the current folio on.
+    pub(crate) pages: u32,
+    /// Whether nobody waits for any of them: a busy file system may leave them out.
+    pub(crate) only_async: bool,
+}
+
+impl Ahead {
+    /// # Safety
+    ///
+    /// `rac` is null, or valid and only used by this task.
+    unsafe fn of(rac: *const bindings::readahead_control) -> Option<Self> {
+        if rac.is_null() {
+            return None;
+        }
+        // SAFETY: Valid by the safety requirement.
+        let pages = unsafe { bindings::readahead_count(rac) };
+        // SAFETY: As above; `ra` is set for the duration of a readahead.
+        let async_pages = unsafe { (*(*rac).ra).async_size };
+        Some(Self {
+            pages,
+            only_async: async_pages >= pages,
+        })
+    }
+}
+
+/// The file system's part of reading folios in.
+pub(crate) trait Reader {
+    /// Reads `segment`, whose first byte is at `pos` of the file, now or later.
+    ///
+    /// Whoever has the segment when the read is over finishes it (see [`FolioSegment::finish`]);
+    /// that may be before or long after this function returns. `ahead` is [`None`] if a reader
+    /// waits for exactly this folio.
+    ///
+    /// # Errors
+    ///
+    /// Handing `segment` back refuses the read: iomap stops here, and the rest of a readahead is
+    /// left out without an error for anybody.
+    fn read_folio_range(
+        &mut self,
+        segment: FolioSegment,
+        pos: i64,
+        ahead: Option<Ahead>,
+    ) -> Result<(), (Error, FolioSegment)>;
+}
+
+/// Reads one folio in. The folio is unlocked when its read has ended, which may be later.
+///
+/// Errors are seen by those who wait for the folio: it is then not up to date.
+pub(crate) fn read_folio<R: Reader>(folio: Locked<&Folio>, reader: &mut R) {
+    let mut ctx = bindings::iomap_read_folio_ctx {
+        ops: &Ops::<R>::READ,
+        cur_folio: folio.into_locked().as_ptr(),
+        read_ctx: ptr::from_mut(reader).cast(),
+        ..Default::default()
+    };
+    // SAFETY: The folio is in the page cache and locked, and `iomap_read_folio()` takes over its
+    // unlock. Both tables are static, `read_ctx` is the `R` that `Ops<R>` expects, borrowed for
+    // this call.
+    unsafe { bindings::iomap_read_folio(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
+}
+
+/// Reads the folios of a readahead in, as far as `reader` takes them.
+pub(in crate::vfs) fn readahead<R: Reader>(control: &mut Control<'_>, reader: &mut R) {
+    let mut ctx = bindings::iomap_read_folio_ctx {
+        ops: &Ops::<R>::READ,
+        rac: control.as_ptr(),
+        read_ctx: ptr::from_mut(reader).cast(),
+        ..Default::default()
+    };
+    // SAFETY: The control block is valid and ours for this call, its folios are locked. Both
+    // tables are static, `read_ctx` is the `R` that `Ops<R>` expects, borrowed for this call.
+    unsafe { bindings::iomap_readahead(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
+}
+
+/// The mapping side: every range of a file is mapped, as one piece.
+static WHOLE_FILE: bindings::iomap_ops = bindings::iomap_ops {
+    iomap_begin: None,
+    iomap_end: None,
+    iomap_next: Some(whole_file),
+};
+
+/// # Safety
+///
+/// Called by `iomap_iter()` with pointers that are valid for the call; `iomap` and `srcmap` are
+/// the iterator's own.
+unsafe extern "C" fn whole_file(
+    iter: *const bindings::iomap_iter,
+    iomap: *mut bindings::iomap,
+    srcmap: *mut bindings::iomap,
+) -> c_int {
+    // SAFETY: Valid by the caller's promise.
+    if unsafe { (*iomap).length } != 0 {
+        // SAFETY: As above; there was nothing to undo for the last mapping.
+        let more = unsafe { bindings::iomap_iter_continue(iter, iomap, srcmap, 0) };
+        if more <= 0 {
+            return more;
+        }
+    }
+    // SAFETY: As above.
+    unsafe {
+        (*iomap).type_ = bindings::IOMAP_MAPPED as u16;
+        (*iomap).offset = (*iter).pos;
+        (*iomap).length = (*iter).len;
+    }
+    1
+}
+
+/// The table for a reader of type `R`.
+struct Ops<R>(PhantomData<R>);
+
+impl<R: Reader> Ops<R> {
+    const READ: bindings::iomap_read_ops = bindings::iomap_read_ops {
+        read_folio_range: Some(Self::read_folio_range),
+        submit_read: None,
+        bio_set: ptr::null_mut(),
+    };
+
+    /// # Safety
+    ///
+    /// Called by iomap below [`read_folio`] or [`readahead`], with the context that they made, the
+    /// iterator at the position to read and the locked folio of that position in `cur_folio`. At
+    /// least `len` bytes of the folio follow the position.
+    unsafe extern "C" fn read_folio_range(
+        iter: *const bindings::iomap_iter,
+        ctx: *mut bindings::iomap_read_folio_ctx,
+        len: usize,
+    ) -> c_int {
+        // SAFETY: The context is that of the functions above, so `read_ctx` is an `R` that is
+        // borrowed mutably for their duration; iomap calls us one at a time.
+        let reader = unsafe { &mut *(*ctx).read_ctx.cast::<R>() };
+        // SAFETY: The context is valid.
+        let raw = unsafe { (*ctx).cur_folio };
+        // SAFETY: The context is valid, and its `rac` is null or that of this readahead.
+        let ahead = unsafe { Ahead::of((*ctx).rac) };
+        // SAFETY: The iterator is valid.
+        let pos = unsafe { (*iter).pos };
+        // SAFETY: iomap has a locked folio of the page cache here, which keeps it referenced.
+        let folio = unsafe { Folio::from_raw(raw) };
+        // A file position is never negative, and a folio is smaller than 4 GiB.
+        let offset = (pos as u64 % folio.size() as u64) as u32;
+        // SAFETY: The range is within the locked folio and not up to date, and if we return 0,
+        // iomap counts it as pending.
+        let segment = unsafe { FolioSegment::pending_read(folio, offset, len as u32) };
+        match reader.read_folio_range(segment, pos, ahead) {
+            Ok(()) => 0,
+            Err((error, segment)) => {
+                if segment.refuse(raw, offset) {
+                    error.to_errno()
+                } else {
+                    // Some other segment came back, which its drop has finished just now. Ours
+                    // is still out, and will be.
+                    0
+                }
+            }
+        }
+    }
+}
