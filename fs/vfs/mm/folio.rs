@@ -342,7 +342,8 @@ impl Drop for FolioSegment {
 /// Segments, one after the other: where a reply's data goes.
 pub(crate) struct FolioSegments {
     list: KVVec<FolioSegment>,
-    total: usize,
+    /// Bytes of all.
+    len: usize,
     /// The segment that was used last, and where it starts: most accesses go on from there.
     cursor: (usize, usize),
 }
@@ -356,7 +357,7 @@ impl FolioSegments {
     pub(crate) fn with_capacity(max: usize) -> Result<Self> {
         Ok(Self {
             list: KVVec::with_capacity(max, GFP_KERNEL)?,
-            total: 0,
+            len: 0,
             cursor: (0, 0),
         })
     }
@@ -366,16 +367,16 @@ impl FolioSegments {
     /// # Errors
     ///
     /// `ENOMEM`, also if not even one page could be had. (Fewer pages than asked for are not an
-    /// error: see [`FolioSegments::total`].)
+    /// error: see [`FolioSegments::len`].)
     pub(crate) fn alloc(len: usize) -> Result<Self> {
         let mut all = Self::with_capacity(len.div_ceil(PAGE_SIZE))?;
-        while all.total < len {
+        while all.len < len {
             let mut page = match FolioSegment::alloc() {
                 Ok(page) => page,
-                Err(_) if all.total != 0 => break,
+                Err(_) if all.len != 0 => break,
                 Err(error) => return Err(error),
             };
-            page.truncate(len - all.total);
+            page.truncate(len - all.len);
             if all.push(page).is_err() {
                 break;
             }
@@ -389,13 +390,12 @@ impl FolioSegments {
     ///
     /// The segment comes back when the room is used up.
     pub(crate) fn push(&mut self, segment: FolioSegment) -> Result<(), FolioSegment> {
-        let len = segment.len();
-        let Some(total) = self.total.checked_add(len) else {
+        let Some(len) = self.len.checked_add(segment.len()) else {
             return Err(segment);
         };
         match self.list.push_within_capacity(segment) {
             Ok(()) => {
-                self.total = total;
+                self.len = len;
                 Ok(())
             }
             Err(full) => Err(full.0),
@@ -405,29 +405,24 @@ impl FolioSegments {
     /// Takes the last segment out.
     pub(crate) fn pop(&mut self) -> Option<FolioSegment> {
         let last = self.list.pop()?;
-        self.total -= last.len();
+        self.len -= last.len();
         self.cursor = (0, 0);
         Some(last)
     }
 
     /// Bytes of all segments.
-    pub(crate) fn total(&self) -> usize {
-        self.total
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
-    /// How many segments there are.
-    pub(crate) fn count(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there are none.
+    /// Whether there is no segment.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The segments, in order.
-    pub(crate) fn iter_mut(&mut self) -> core::slice::IterMut<'_, FolioSegment> {
-        self.list.iter_mut()
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.list.len()
     }
 
     /// The index of the segment that byte `at` is in, and where that segment starts.
@@ -462,6 +457,31 @@ impl FolioSegments {
     pub(crate) fn with_bytes<R>(&mut self, at: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let (index, start) = self.locate(at)?;
         self.list.get(index)?.with_bytes(at - start, f)
+    }
+
+    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
+    /// it it used; less than given ends it. Returns the bytes filled.
+    pub(crate) fn fill(
+        &mut self,
+        at: usize,
+        want: usize,
+        mut source: impl FnMut(&mut [u8]) -> usize,
+    ) -> usize {
+        let mut done = 0usize;
+        while done < want {
+            let Some((given, used)) = self.with_bytes_mut(at.saturating_add(done), |bytes| {
+                let given = bytes.len().min(want - done);
+                let room = bytes.get_mut(..given).unwrap_or_default();
+                (given, source(room).min(given))
+            }) else {
+                break;
+            };
+            done += used;
+            if used < given {
+                break;
+            }
+        }
+        done
     }
 
     /// Zeroes everything from `at` on: the tail of a short reply.
