@@ -34,6 +34,13 @@
 #define __vfs_helper
 #endif
 
+/* clock */
+
+__vfs_helper u64 vfs_helper_get_jiffies_64(void)
+{
+	return get_jiffies_64();
+}
+
 /* user memory */
 
 __vfs_helper bool vfs_helper_user_backed_iter(const struct iov_iter *i)

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Points in time after which a cached fact is no longer trusted.
+//!
+//! Owns the kernel's coarse clock, 64-bit jiffies, as a type ([`Jiffies`]), and [`Deadline`] on
+//! top of it. It does not sleep and starts no timer.
+
+use super::super::bindings;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// One second, in nanoseconds.
+const NSEC_PER_SEC: u32 = 1_000_000_000;
+
+/// A moment of the coarse clock: 64-bit jiffies since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jiffies(u64);
+
+impl Jiffies {
+    /// This moment.
+    pub(crate) fn now() -> Self {
+        // SAFETY: Reading the clock has no precondition.
+        Self(unsafe { bindings::get_jiffies_64() })
+    }
+
+    /// Whether this moment comes before `other`; the clock may wrap around between the two.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        (self.0.wrapping_sub(other.0) as i64) < 0
+    }
+
+    /// Jiffies since this moment.
+    pub(crate) fn elapsed(self) -> u64 {
+        Self::now().0.wrapping_sub(self.0)
+    }
+}
+
+/// A point in time up to which something holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline(Jiffies);
+
+impl Deadline {
+    /// A deadline that has always passed.
+    pub(crate) const PAST: Self = Self(Jiffies(0));
+
+    /// The point `secs` seconds and `nsecs` nanoseconds from now.
+    ///
+    /// No time at all is [`Deadline::PAST`]. `nsecs` is cut to less than a second, and a time that
+    /// does not fit is the farthest one that the kernel's timers can express.
+    pub(crate) fn after(secs: u64, nsecs: u32) -> Self {
+        if secs == 0 && nsecs == 0 {
+            return Self::PAST;
+        }
+        let span = bindings::timespec64 {
+            tv_sec: secs as i64,
+            // Less than a second fits.
+            tv_nsec: nsecs.min(NSEC_PER_SEC - 1) as c_long,
+        };
+        // SAFETY: `span` is valid for the call, which only reads it.
+        let jiffies = unsafe { bindings::timespec64_to_jiffies(&span) };
+        Self(Jiffies(Jiffies::now().0.wrapping_add(jiffies as u64)))
+    }
+
+    /// Whether the point lies before now.
+    pub(crate) fn has_passed(self) -> bool {
+        self.0.is_before(Jiffies::now())
+    }
+}
+
+/// A [`Deadline`] that is read and replaced without a lock.
+pub(crate) struct AtomicDeadline(Atomic<u64>);
+
+impl AtomicDeadline {
+    /// Starts at `deadline`.
+    pub(crate) const fn new(deadline: Deadline) -> Self {
+        Self(Atomic::new(deadline.0 .0))
+    }
+
+    /// The deadline; nothing else is ordered by this read.
+    pub(crate) fn load(&self) -> Deadline {
+        Deadline(Jiffies(self.0.load(Relaxed)))
+    }
+
+    /// Replaces the deadline; nothing else is ordered by this write.
+    pub(crate) fn store(&self, deadline: Deadline) {
+        self.0.store(deadline.0 .0, Relaxed);
+    }
+}
