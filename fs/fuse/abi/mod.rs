@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The wire: every structure of protocol 7.46, as the server sees it.
+//!
+//! The source of all of it is `include/uapi/linux/fuse.h`; `layout_test` holds sizes and offsets
+//! against it at compile time. Structures are `#[repr(C)]`, have no implicit padding (`IntoBytes`
+//! would not derive) and accept any bytes (`FromBytes`), because a server writes what it likes:
+//! nothing here says that a value makes sense. Bytes that the protocol leaves unused are zero when
+//! the kernel sends and ignored when it receives, so every structure has a zero `Default`.
+//!
+//! Each flag word is a type of its own. Words whose bits belong to the VFS (`O_*`, `MAY_*`,
+//! `RENAME_*`, file modes) stay plain integers.
+//!
+//! Neighbours: [`op`](super::op) puts these structures into requests. No locks, no logic.
+
+/// Imports of every file that declares wire structures, and the two macros they share.
+mod wire {
+    pub(super) use super::{
+        FileHandle,
+        Generation,
+        KernelHandle,
+        LockOwner,
+        NodeId,
+        Unique, //
+    };
+    pub(super) use kernel::prelude::{
+        FromBytes,
+        IntoBytes, //
+    };
+    pub(super) use zerocopy_derive::{
+        Immutable,
+        KnownLayout, //
+    };
+
+    /// Declares the flags of one wire field: the word as a type, and its bits as an enum, each with
+    /// its bit number.
+    ///
+    /// Bits that are not named stay in the word: the other side may be newer.
+    macro_rules! wire_flags {
+        (
+            $(#[$flags_doc:meta])*
+            $flags:ident($ty:ty);
+            $(#[$flag_doc:meta])*
+            $flag:ident {
+                $( $(#[$doc:meta])* $name:ident = $bit:literal, )+
+            }
+        ) => {
+            ::kernel::impl_flags!(
+                $(#[$flags_doc])*
+                #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+                #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+                pub(crate) struct $flags($ty);
+
+                $(#[$flag_doc])*
+                #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+                pub(crate) enum $flag {
+                    $( $(#[$doc])* $name = 1 << $bit, )+
+                }
+            );
+
+            impl $flags {
+                /// The word as it came over the wire, unnamed bits included.
+                #[inline]
+                pub(crate) const fn from_bits(bits: $ty) -> Self {
+                    Self(bits)
+                }
+
+                /// The word as it goes over the wire.
+                #[inline]
+                pub(crate) const fn bits(self) -> $ty {
+                    self.0
+                }
+            }
+        };
+    }
+    pub(super) use wire_flags;
+}
+
+pub(crate) mod attr;
+pub(crate) mod cuse;
+pub(crate) mod device;
+pub(crate) mod file;
+pub(crate) mod header;
+pub(crate) mod init;
+mod layout_test;
+pub(crate) mod node;
+pub(crate) mod notify;
+pub(crate) mod uring;
+
+use wire::*;
+
+/// Major version of the protocol; both sides must agree on it.
+pub(crate) const KERNEL_VERSION: u32 = 7;
+
+/// Minor version that this kernel offers. The smaller one of both sides is used.
+pub(crate) const KERNEL_MINOR_VERSION: u32 = 46;
+
+/// Declares an identifier of the protocol: 64 bits that are only compared and passed back.
+macro_rules! id {
+    ($( $(#[$doc:meta])* $name:ident; )+) => {$(
+        $(#[$doc])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+        pub(crate) struct $name(u64);
+
+        impl $name {
+            /// The identifier with this value.
+            #[inline]
+            pub(crate) const fn new(value: u64) -> Self {
+                Self(value)
+            }
+
+            /// Its value, for hashing, printing and tracing.
+            #[inline]
+            pub(crate) const fn get(self) -> u64 {
+                self.0
+            }
+        }
+    )+};
+}
+
+id! {
+    /// A request, from its being queued to its reply.
+    ///
+    /// Issued by the kernel's input queue, in steps of two: bit 0 marks the INTERRUPT of a request,
+    /// bit 63 a request that is sent again. Zero is never issued; a "reply" to it is a
+    /// notification.
+    Unique;
+
+    /// A node of the server's tree.
+    ///
+    /// Issued by the server in the reply to LOOKUP and to everything that creates a node, and valid
+    /// until the kernel has sent FORGET for as many lookups as it was given. Only the root is known
+    /// beforehand. With [`Generation`] it is unique for the life of the file system.
+    NodeId;
+
+    /// Tells apart the nodes that had the same [`NodeId`] at different times.
+    ///
+    /// Issued by the server with each node; it becomes part of NFS file handles.
+    Generation;
+
+    /// An open file or directory (`fh`).
+    ///
+    /// Issued by the server in the reply to OPEN, OPENDIR or CREATE, valid until the kernel has
+    /// sent RELEASE or RELEASEDIR. Files and directories have separate spaces.
+    FileHandle;
+
+    /// Who holds a lock or may see its effects: an opened file table, made unrecognisable.
+    ///
+    /// Issued by the kernel, the same for the life of the table. The server compares it only.
+    LockOwner;
+
+    /// An open file as the kernel names it to the server (`kh`).
+    ///
+    /// Issued by the kernel, sent with POLL, and returned by the server when the file becomes
+    /// ready. Valid as long as the file is open.
+    KernelHandle;
+}
+
+impl Unique {
+    /// Marks the INTERRUPT request that belongs to a request, and the answer to it.
+    pub(crate) const INTERRUPT: u64 = 1 << 0;
+
+    /// Marks a request that is sent again after NOTIFY_RESEND (`FUSE_UNIQUE_RESEND`).
+    pub(crate) const RESEND: u64 = 1 << 63;
+}
+
+impl NodeId {
+    /// No node: what connection-wide operations carry, and what a negative LOOKUP reply contains.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The root, which needs no LOOKUP (`FUSE_ROOT_ID`).
+    pub(crate) const ROOT: Self = Self(1);
+}
+
+/// Sent as uid and gid when the caller's cannot be expressed (`FUSE_INVALID_UIDGID`).
+///
+/// Only to servers that negotiated `FUSE_ALLOW_IDMAP`, and never with operations that create an
+/// inode.
+pub(crate) const INVALID_UIDGID: u32 = u32::MAX;

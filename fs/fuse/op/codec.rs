@@ -1,0 +1,628 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations to bytes and back.
+//!
+//! [`InArgs`] owns what a request sends after its header, [`OutArgs`] the space for what comes back
+//! after the header of the reply; both belong to the request, so that no memory of the caller is
+//! lent to another thread. Pages are not here: they are segments of the request.
+//!
+//! Neighbours on the walk: [`declare`](super::declare) makes operations use this, `request` owns
+//! the buffers, the transports copy them. No locks.
+
+use super::{
+    InData,
+    Operation, //
+};
+use crate::fuse::abi::node::{
+    CompatSetxattrIn,
+    GetxattrOut,
+    SetxattrIn, //
+};
+use crate::fuse::abi::{
+    header::InHeader,
+    init::InitOut, //
+};
+use kernel::prelude::*;
+use zerocopy::Immutable;
+
+/// Bytes of [`InArgs`] that need no allocation: any structure, and any but long names with it.
+const IN_INLINE: usize = 128;
+
+/// What a request sends after its header: one structure, then names, bytes or extensions.
+///
+/// # Invariants
+///
+/// - `inline_len <= IN_INLINE`, `head_len <= inline_len`, and `ext_len <= len()`.
+/// - The bytes to send are `inline[..inline_len]`, then `spill`.
+/// - `spill` is empty unless its first piece did not fit into `inline`.
+/// - `len() <= u32::MAX - size_of::<InHeader>()`.
+pub(crate) struct InArgs {
+    inline: [u8; IN_INLINE],
+    inline_len: usize,
+    head_len: usize,
+    ext_len: usize,
+    spill: KVVec<u8>,
+}
+
+impl InArgs {
+    /// Most bytes after the header: its length field has 32 bits.
+    const MAX_LEN: usize = u32::MAX as usize - size_of::<InHeader>();
+
+    /// Nothing to send yet.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: All is empty.
+        Self {
+            inline: [0; IN_INLINE],
+            inline_len: 0,
+            head_len: 0,
+            ext_len: 0,
+            spill: KVVec::new(),
+        }
+    }
+
+    /// Makes `op` the thing to send, in the form of protocol 7.`minor`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Operation::encode`].
+    pub(crate) fn encode<O: Operation>(op: &O, minor: u32) -> Result<Self> {
+        let mut args = Self::new();
+
+        op.encode(minor, &mut args)?;
+        Ok(args)
+    }
+
+    /// Adds a structure. If it is the first thing, it becomes the head.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`].
+    pub(crate) fn push<T: IntoBytes + Immutable>(&mut self, value: &T) -> Result {
+        self.push_head(value.as_bytes())
+    }
+
+    /// Adds the bytes of a structure. If they are the first thing, they become the head, which
+    /// io_uring hands over apart from the rest.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`].
+    pub(super) fn push_head(&mut self, bytes: &[u8]) -> Result {
+        let first = self.is_empty();
+
+        self.push_bytes(bytes)?;
+        if first {
+            // INVARIANT: The bytes went into `inline` if they fit, and only those there count.
+            self.head_len = self.inline_len;
+        }
+        Ok(())
+    }
+
+    /// Adds a name, with a NUL behind it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`].
+    pub(crate) fn push_name(&mut self, name: &[u8]) -> Result {
+        // A name and its NUL stay together, so that a transport sees them as one piece.
+        if self.spill.is_empty() && name.len() >= IN_INLINE.saturating_sub(self.inline_len) {
+            self.spill
+                .reserve(name.len().checked_add(1).ok_or(E2BIG)?, GFP_KERNEL)?;
+            self.push_spill(name)?;
+            return self.push_spill(&[0]);
+        }
+        self.push_bytes(name)?;
+        self.push_bytes(&[0])
+    }
+
+    /// Adds bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM; E2BIG if the request becomes too long for its header.
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> Result {
+        if self.spill.is_empty() {
+            let space = self
+                .inline
+                .get_mut(self.inline_len..)
+                .and_then(|space| space.get_mut(..bytes.len()));
+
+            if let Some(space) = space {
+                space.copy_from_slice(bytes);
+                // INVARIANT: The slice above ends within `inline`.
+                self.inline_len += bytes.len();
+                return Ok(());
+            }
+        }
+        self.push_spill(bytes)
+    }
+
+    /// Adds extensions: they come last and the header tells their length.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`]; EINVAL if they are not a multiple of 8 bytes long or longer
+    /// than the header can tell.
+    pub(crate) fn push_ext(&mut self, ext: &[u8]) -> Result {
+        if ext.len() % 8 != 0 || ext.len() / 8 > usize::from(u16::MAX) {
+            return Err(EINVAL);
+        }
+        self.push_bytes(ext)?;
+        // INVARIANT: They are part of what is to be sent.
+        self.ext_len = ext.len();
+        Ok(())
+    }
+
+    fn push_spill(&mut self, bytes: &[u8]) -> Result {
+        let len = self.len().checked_add(bytes.len()).ok_or(E2BIG)?;
+
+        if len > Self::MAX_LEN {
+            return Err(E2BIG);
+        }
+        // INVARIANT: The length was checked, and the callers have found `inline` to be full.
+        Ok(self.spill.extend_from_slice(bytes, GFP_KERNEL)?)
+    }
+
+    /// Adds a piece of data as the row of the operation says.
+    #[inline]
+    pub(super) fn push_data(&mut self, kind: InData, bytes: &[u8]) -> Result {
+        match kind {
+            InData::Ext => self.push_ext(bytes),
+            InData::Bytes => self.push_bytes(bytes),
+            // These have no bytes of their own.
+            InData::None | InData::Pages => Ok(()),
+        }
+    }
+
+    /// Bytes to send, pages not counted.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.inline_len.saturating_add(self.spill.len())
+    }
+
+    /// Whether there is nothing to send but the header.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the structure at the beginning; zero if there is none.
+    #[inline]
+    pub(crate) fn head_len(&self) -> usize {
+        self.head_len
+    }
+
+    /// Extensions at the end, in the units of
+    /// [`InHeader::total_extlen`](crate::fuse::abi::header::InHeader).
+    #[inline]
+    pub(crate) fn total_extlen(&self) -> u16 {
+        // `push_ext()` has checked that it fits.
+        u16::try_from(self.ext_len / 8).unwrap_or(u16::MAX)
+    }
+
+    /// The bytes to send, in this order. The second part may be empty.
+    #[inline]
+    pub(crate) fn parts(&self) -> [&[u8]; 2] {
+        [
+            self.inline.get(..self.inline_len).unwrap_or(&[]),
+            self.spill.as_slice(),
+        ]
+    }
+}
+
+/// The first thing that a request sends.
+///
+/// Structures are sent whole, or as far as old servers know them.
+pub(crate) trait Head {
+    /// Adds it to `args`, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`].
+    fn push(&self, limit: usize, args: &mut InArgs) -> Result;
+
+    /// A value for the test that walks the table.
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn sample() -> Self;
+}
+
+impl<T: IntoBytes + Immutable + FromBytes> Head for T {
+    #[inline]
+    fn push(&self, limit: usize, args: &mut InArgs) -> Result {
+        let bytes = self.as_bytes();
+
+        args.push_head(bytes.get(..limit).unwrap_or(bytes))
+    }
+
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn sample() -> Self {
+        T::new_zeroed()
+    }
+}
+
+/// A structure that comes after an empty head: io_uring hands it over with the rest.
+pub(crate) struct Unsplit<T>(pub(crate) T);
+
+impl<T: IntoBytes + Immutable + FromBytes> Head for Unsplit<T> {
+    #[inline]
+    fn push(&self, _limit: usize, args: &mut InArgs) -> Result {
+        args.push_bytes(self.0.as_bytes())
+    }
+
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn sample() -> Self {
+        Self(T::new_zeroed())
+    }
+}
+
+/// The two forms of SETXATTR. Not the minor version decides, but `FUSE_SETXATTR_EXT`.
+#[derive(Clone, Copy)]
+pub(crate) enum SetxattrHead {
+    /// As always.
+    Compat(CompatSetxattrIn),
+    /// With more flags.
+    Ext(SetxattrIn),
+}
+
+impl Head for SetxattrHead {
+    #[inline]
+    fn push(&self, limit: usize, args: &mut InArgs) -> Result {
+        match self {
+            Self::Compat(head) => Head::push(head, limit, args),
+            Self::Ext(head) => Head::push(head, limit, args),
+        }
+    }
+
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn sample() -> Self {
+        Self::Ext(SetxattrIn::default())
+    }
+}
+
+/// How long the reply to a request may be, its header not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutSpec {
+    /// Bytes that a successful reply always has.
+    pub(crate) fixed: usize,
+    /// Most bytes that may follow.
+    pub(crate) var: usize,
+    /// Whether what follows goes into the pages of the caller instead of [`OutArgs`].
+    pub(crate) data: bool,
+}
+
+impl OutSpec {
+    /// This, then `next`.
+    ///
+    /// Only the last part of a reply may vary, so there is only one to hand on.
+    #[inline]
+    pub(super) fn then(self, next: Self) -> Self {
+        Self {
+            fixed: self.fixed.saturating_add(next.fixed),
+            var: self.var.saturating_add(next.var),
+            data: self.data || next.data,
+        }
+    }
+
+    /// The same with the first structure shortened from `full` to `compat` bytes.
+    #[inline]
+    pub(super) fn shortened(self, full: usize, compat: usize) -> Self {
+        Self {
+            fixed: self.fixed.saturating_sub(full.saturating_sub(compat)),
+            ..self
+        }
+    }
+
+    /// Most bytes of a reply.
+    #[inline]
+    pub(crate) fn max_len(&self) -> usize {
+        self.fixed.saturating_add(self.var)
+    }
+
+    /// Checks the length of a reply before anything of it is copied, and splits off what varies.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if it is shorter than what it must contain or longer than what it may contain.
+    #[inline]
+    pub(crate) fn check(&self, len: usize) -> Result<usize> {
+        let var = len.checked_sub(self.fixed).ok_or(EINVAL)?;
+
+        if var > self.var {
+            return Err(EINVAL);
+        }
+        Ok(var)
+    }
+}
+
+/// Bytes of [`OutArgs`] that need no allocation: all structures but that of STATX.
+const OUT_INLINE: usize = 160;
+
+/// Where the structures of a reply go.
+enum Fixed {
+    Inline([u8; OUT_INLINE]),
+    Heap(KVVec<u8>),
+}
+
+/// What a reply contains after its header, pages not counted.
+///
+/// Allocated as long as the reply may be before the request is sent; filled by the transport; read
+/// by the operation.
+///
+/// # Invariants
+///
+/// `fixed` holds at least `spec.fixed` bytes; `var` holds `spec.var` bytes, or none if `spec.data`
+/// or if it was taken. `var_len <= spec.var`. `pos <= spec.fixed`.
+pub(crate) struct OutArgs {
+    spec: OutSpec,
+    fixed: Fixed,
+    var: KVVec<u8>,
+    /// How much of the varying part was written.
+    var_len: usize,
+    /// How much of the structures was read.
+    pos: usize,
+    /// How long the next structure is, if old servers send less of it.
+    compat_len: Option<usize>,
+}
+
+impl OutArgs {
+    /// Space for a reply.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub(crate) fn new(spec: OutSpec) -> Result<Self> {
+        let var = if spec.data { 0 } else { spec.var };
+
+        // INVARIANT: As long as it says; nothing is written or read.
+        Ok(Self {
+            spec,
+            fixed: if spec.fixed <= OUT_INLINE {
+                Fixed::Inline([0; OUT_INLINE])
+            } else {
+                Fixed::Heap(KVVec::zeroed(spec.fixed, GFP_KERNEL)?)
+            },
+            var: KVVec::zeroed(var, GFP_KERNEL)?,
+            var_len: 0,
+            pos: 0,
+            compat_len: None,
+        })
+    }
+
+    /// How long the reply may be.
+    #[inline]
+    pub(crate) fn spec(&self) -> OutSpec {
+        self.spec
+    }
+
+    /// Begins a reply of `len` bytes, its header not counted.
+    ///
+    /// After this [`OutArgs::parts_mut`] is as long as the reply, and [`OutArgs::data_len`] tells
+    /// how much of it is for the pages of the caller.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if a reply to this request cannot be so long.
+    pub(crate) fn accept(&mut self, len: usize) -> Result {
+        // INVARIANT: `check()` returns no more than `spec.var`.
+        self.var_len = self.spec.check(len)?;
+        Ok(())
+    }
+
+    /// The space for the reply that was accepted: structures, then what varies.
+    #[inline]
+    pub(crate) fn parts_mut(&mut self) -> [&mut [u8]; 2] {
+        let fixed: &mut [u8] = match &mut self.fixed {
+            Fixed::Inline(bytes) => bytes,
+            Fixed::Heap(bytes) => bytes.as_mut_slice(),
+        };
+        let var = if self.spec.data { 0 } else { self.var_len };
+
+        [
+            fixed.get_mut(..self.spec.fixed).unwrap_or(&mut []),
+            self.var.as_mut_slice().get_mut(..var).unwrap_or(&mut []),
+        ]
+    }
+
+    /// How much of the reply that was accepted is for the pages of the caller.
+    #[inline]
+    pub(crate) fn data_len(&self) -> usize {
+        if self.spec.data {
+            self.var_len
+        } else {
+            0
+        }
+    }
+
+    /// How long the varying part of the reply was, wherever it went.
+    #[inline]
+    pub(crate) fn var_len(&self) -> usize {
+        self.var_len
+    }
+
+    /// Says that the next structure is only `len` bytes long; the rest of it reads as zero.
+    #[inline]
+    pub(super) fn shorten_next(&mut self, len: usize) {
+        self.compat_len = Some(len);
+    }
+
+    /// The next structure of the reply.
+    ///
+    /// # Errors
+    ///
+    /// EIO if there is no such structure left in it.
+    pub(crate) fn read<T: FromBytes + IntoBytes>(&mut self) -> Result<T> {
+        let len = self.compat_len.take().unwrap_or(size_of::<T>());
+        let end = self.pos.checked_add(len).ok_or(EIO)?;
+        let fixed: &[u8] = match &self.fixed {
+            Fixed::Inline(bytes) => bytes,
+            Fixed::Heap(bytes) => bytes.as_slice(),
+        };
+
+        if end > self.spec.fixed {
+            return Err(EIO);
+        }
+
+        let bytes = fixed.get(self.pos..end).ok_or(EIO)?;
+        let value = zero_extended(bytes);
+
+        // INVARIANT: Checked above.
+        self.pos = end;
+        value
+    }
+
+    /// The varying part of the reply, as long as the server made it.
+    #[inline]
+    pub(crate) fn var(&self) -> &[u8] {
+        let var = self.var.as_slice();
+
+        var.get(..self.var_len).unwrap_or(var)
+    }
+
+    /// The varying part of the reply, to keep. Empty if it went into the pages of the caller.
+    #[inline]
+    pub(crate) fn take_var(&mut self) -> KVVec<u8> {
+        let mut var = core::mem::take(&mut self.var);
+
+        // INVARIANT: It is taken.
+        var.truncate(self.var_len);
+        var
+    }
+}
+
+/// The structure that begins with `bytes` and is zero from there on.
+///
+/// # Errors
+///
+/// EIO if there are too many.
+fn zero_extended<T: FromBytes + IntoBytes>(bytes: &[u8]) -> Result<T> {
+    let mut value = T::new_zeroed();
+
+    value
+        .as_mut_bytes()
+        .get_mut(..bytes.len())
+        .ok_or(EIO)?
+        .copy_from_slice(bytes);
+    Ok(value)
+}
+
+/// One part of a reply, as the table names it.
+pub(crate) trait Part {
+    /// What the caller gets of it.
+    type Value;
+
+    /// How long it may be. `max` is what the row says of parts that vary, otherwise zero.
+    fn spec(max: u32) -> OutSpec;
+
+    /// Takes it out of the reply.
+    ///
+    /// # Errors
+    ///
+    /// EIO if the reply does not contain it.
+    fn take(out: &mut OutArgs) -> Result<Self::Value>;
+}
+
+impl<T: FromBytes + IntoBytes> Part for T {
+    type Value = T;
+
+    #[inline]
+    fn spec(_max: u32) -> OutSpec {
+        OutSpec {
+            fixed: size_of::<T>(),
+            ..OutSpec::default()
+        }
+    }
+
+    #[inline]
+    fn take(out: &mut OutArgs) -> Result<T> {
+        out.read()
+    }
+}
+
+/// Bytes, as many as the server sends.
+pub(crate) struct Bytes;
+
+impl Part for Bytes {
+    type Value = KVVec<u8>;
+
+    #[inline]
+    fn spec(max: u32) -> OutSpec {
+        OutSpec {
+            var: max as usize,
+            ..OutSpec::default()
+        }
+    }
+
+    #[inline]
+    fn take(out: &mut OutArgs) -> Result<KVVec<u8>> {
+        Ok(out.take_var())
+    }
+}
+
+/// Bytes, as many as the server sends, into the pages of the caller.
+pub(crate) struct Pages;
+
+impl Part for Pages {
+    type Value = ();
+
+    #[inline]
+    fn spec(max: u32) -> OutSpec {
+        OutSpec {
+            var: max as usize,
+            data: true,
+            ..OutSpec::default()
+        }
+    }
+
+    #[inline]
+    fn take(_out: &mut OutArgs) -> Result {
+        Ok(())
+    }
+}
+
+/// [`InitOut`], as much of it as the server knows; the rest is zero.
+pub(crate) struct AnyInitOut;
+
+impl Part for AnyInitOut {
+    type Value = InitOut;
+
+    #[inline]
+    fn spec(_max: u32) -> OutSpec {
+        OutSpec {
+            var: size_of::<InitOut>(),
+            ..OutSpec::default()
+        }
+    }
+
+    fn take(out: &mut OutArgs) -> Result<InitOut> {
+        zero_extended(out.var())
+    }
+}
+
+/// What GETXATTR and LISTXATTR give: two operations in one, told apart by the space they offer.
+pub(crate) enum Xattr {
+    /// How long it is, if they offered none.
+    Size(u32),
+    /// What it is.
+    Value(KVVec<u8>),
+}
+
+impl Part for Xattr {
+    type Value = Self;
+
+    #[inline]
+    fn spec(max: u32) -> OutSpec {
+        if max == 0 {
+            <GetxattrOut as Part>::spec(0)
+        } else {
+            Bytes::spec(max)
+        }
+    }
+
+    fn take(out: &mut OutArgs) -> Result<Self> {
+        if out.spec().var == 0 {
+            Ok(Self::Size(out.read::<GetxattrOut>()?.size))
+        } else {
+            Ok(Self::Value(out.take_var()))
+        }
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations as data: what each one sends, what it gets back, and what the rules around it are.
+//!
+//! An operation is a value of a type that [`table`] declares, one row each. Its caller fills it in
+//! and hands it to the connection, which does the rest by the constants of [`Operation`]:
+//!
+//! ```text
+//! let entry = mount.call(op::Lookup { dir, name })?;
+//! ```
+//!
+//! Neighbours on the walk: the rooms of the file system make operations; `conn` calls them and
+//! puts their bytes, by way of [`codec`], into a request. No locks.
+
+use crate::fuse::abi::NodeId;
+use kernel::prelude::*;
+
+mod codec;
+mod declare;
+mod enosys;
+mod table;
+
+pub(crate) use codec::{
+    InArgs,
+    OutArgs,
+    OutSpec, //
+};
+pub(crate) use table::*;
+
+/// Whether the server answers an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// It does.
+    Expected,
+    /// It does not: the request ends when it has been read.
+    None,
+}
+
+/// What an operation waits for before it is queued, and what may end it early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// For INIT to be answered, and not killable only once the server has read it.
+    Normal,
+    /// For nothing, and it cannot be killed: the server would leak what it stands for.
+    Force,
+    /// For nothing; it goes past the queue of requests and has nobody who waits for it.
+    HighPriority,
+}
+
+/// Whose user and group ids a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Creds {
+    /// The caller's; "invalid" if the mount is idmapped, where they would say nothing.
+    Caller,
+    /// The caller's as the idmapping of the mount has them, because something is created.
+    Creator,
+    /// Zero: the kernel acts on its own account.
+    Nobody,
+}
+
+/// What it means that the server answers ENOSYS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enosys {
+    /// What it says, for this one call.
+    Pass,
+    /// The server lacks the operation: from now on every call fails with this error.
+    Remember(Error),
+    /// The server has nothing to do there: from now on every call succeeds.
+    RememberOk,
+    /// The server lacks the operation and the caller has another way: from now on every call
+    /// returns `None`.
+    Fallback,
+}
+
+/// The data that a request carries after its structure and names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InData {
+    /// None.
+    None,
+    /// Bytes that are copied into the request.
+    Bytes,
+    /// Extensions; the in-header says how long they are.
+    Ext,
+    /// Pages that are handed to the call.
+    Pages,
+}
+
+/// An operation of the protocol, ready to be sent.
+///
+/// The constants and functions follow from its row in [`table`].
+pub(crate) trait Operation {
+    /// Its number.
+    const OPCODE: Opcode;
+    /// Whether it is answered.
+    const REPLY: Reply;
+    /// What it waits for.
+    const GATE: Gate;
+    /// On whose behalf it is sent.
+    const CREDS: Creds;
+    /// What ENOSYS means.
+    const ENOSYS: Enosys;
+    /// The data it carries.
+    const IN_DATA: InData;
+
+    /// What the caller gets.
+    type Out;
+
+    /// What it is on; [`NodeId::NONE`] if on the connection.
+    fn node(&self) -> NodeId;
+
+    /// Copies structure, names and bytes into `args`, in the form of protocol 7.`minor`.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM; E2BIG if they do not fit into a request.
+    fn encode(&self, minor: u32, args: &mut InArgs) -> Result;
+
+    /// How long the reply may be in protocol 7.`minor`.
+    fn out_spec(&self, minor: u32) -> OutSpec;
+
+    /// Takes what was asked for out of the reply.
+    ///
+    /// # Errors
+    ///
+    /// EIO if the reply does not contain it.
+    fn decode(minor: u32, out: &mut OutArgs) -> Result<Self::Out>;
+
+    /// What the caller gets when the server is known to lack the operation, see
+    /// [`Operation::ENOSYS`].
+    ///
+    /// # Errors
+    ///
+    /// The error to remember; ENOSYS for [`Enosys::Pass`].
+    fn lacking() -> Result<Self::Out>;
+}

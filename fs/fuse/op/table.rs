@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every operation of protocol 7.46, once.
+
+use super::codec::*;
+use super::declare::operations;
+use super::enosys::{
+    self,
+    Rule, //
+};
+use super::{
+    Creds,
+    Enosys,
+    Gate,
+    InArgs,
+    InData,
+    Operation,
+    OutArgs,
+    OutSpec,
+    Reply, //
+};
+use crate::fuse::abi::attr::*;
+use crate::fuse::abi::cuse::*;
+use crate::fuse::abi::file::*;
+use crate::fuse::abi::init::*;
+use crate::fuse::abi::node::*;
+use crate::fuse::abi::notify::NotifyRetrieveIn;
+use crate::fuse::abi::NodeId;
+use kernel::page::PAGE_SIZE;
+use kernel::prelude::*;
+
+/// The structure of NOTIFY_REPLY, which is not its head.
+pub(crate) type NotifyReplyIn = Unsplit<NotifyRetrieveIn>;
+
+/// The structure of REMOVEMAPPING, which is not its head.
+pub(crate) type RemovemappingHead = Unsplit<RemovemappingIn>;
+
+/// Longest target of a symbolic link: a page with its NUL.
+const LINK_MAX: u32 = (PAGE_SIZE - 1) as u32;
+
+// Columns, in this order; `-` is "none":
+//
+// - type, name and number of the operation (`<'a>` if it borrows names or bytes);
+// - what it is on, which names a field: a directory and its entry, a node, or the connection;
+// - the structure it sends, field `args`;
+// - the names that follow, a field each;
+// - the data that follows, see `InData`, with the field of bytes;
+// - the parts of the reply: structures; `Bytes` or `Pages` with the most there may be; `Xattr`,
+//   `AnyInitOut`;
+// - whether there is a reply; gate; whose ids it carries; what ENOSYS means (see `enosys`);
+// - shorter forms: `in <length> before <minor>` of the structure it sends, `out <structure>
+//   as <length> before <minor>` of the first structure of the reply.
+operations! {
+    /// Finds a name in a directory.
+    Lookup<'a> "LOOKUP" = 1: dir, -, name, -, EntryOut,
+        Expected, Normal, Caller, Pass, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Gives lookups of a node back.
+    ///
+    /// Goes by a queue of its own, see `channel::forget`.
+    Forget "FORGET" = 2: node, ForgetIn, -, -, -,
+        None, HighPriority, Nobody, Pass;
+
+    /// Reads attributes.
+    Getattr "GETATTR" = 3: node, GetattrIn, -, -, AttrOut,
+        Expected, Normal, Caller, Pass, out AttrOut as COMPAT_ATTR_OUT_SIZE before 9;
+
+    /// Changes attributes.
+    Setattr "SETATTR" = 4: node, SetattrIn, -, -, AttrOut,
+        Expected, Normal, Caller, Pass, out AttrOut as COMPAT_ATTR_OUT_SIZE before 9;
+
+    /// Reads the target of a symbolic link, without NUL.
+    Readlink "READLINK" = 5: node, -, -, -, Bytes(|_| LINK_MAX),
+        Expected, Normal, Caller, Pass;
+
+    /// Makes a symbolic link.
+    Symlink<'a> "SYMLINK" = 6: dir, -, name target, Ext(ext), EntryOut,
+        Expected, Normal, Creator, Pass, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Makes a node that is not a directory or symbolic link.
+    Mknod<'a> "MKNOD" = 8: dir, MknodIn, name, Ext(ext), EntryOut,
+        Expected, Normal, Creator, Pass,
+        in COMPAT_MKNOD_IN_SIZE before 12, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Makes a directory.
+    Mkdir<'a> "MKDIR" = 9: dir, MkdirIn, name, Ext(ext), EntryOut,
+        Expected, Normal, Creator, Pass, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Removes a name of something that is not a directory.
+    Unlink<'a> "UNLINK" = 10: dir, -, name, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Removes an empty directory.
+    Rmdir<'a> "RMDIR" = 11: dir, -, name, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Moves a name.
+    Rename<'a> "RENAME" = 12: dir, RenameIn, old_name new_name, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Makes another name of a node, in the directory it is on.
+    Link<'a> "LINK" = 13: dir, LinkIn, name, -, EntryOut,
+        Expected, Normal, Caller, Eperm, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Opens a file; a server that lacks it does not need to be told.
+    Open "OPEN" = 14: node, OpenIn, -, -, OpenOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Reads from an open file.
+    Read "READ" = 15: node, ReadIn, -, -, Pages(|op| op.args.size),
+        Expected, Normal, Caller, Pass;
+
+    /// Writes to an open file.
+    Write "WRITE" = 16: node, WriteIn, -, Pages, WriteOut,
+        Expected, Normal, Caller, Pass, in COMPAT_WRITE_IN_SIZE before 9;
+
+    /// Describes the file system.
+    Statfs "STATFS" = 17: node, -, -, -, StatfsOut,
+        Expected, Normal, Caller, Pass, out StatfsOut as COMPAT_STATFS_SIZE before 4;
+
+    /// Says that an open file is not used any more.
+    Release "RELEASE" = 18: node, ReleaseIn, -, -, -,
+        Expected, Force, Nobody, Pass;
+
+    /// Makes a file durable.
+    Fsync "FSYNC" = 20: node, FsyncIn, -, -, -,
+        Expected, Normal, Caller, Done;
+
+    /// Sets an extended attribute.
+    Setxattr<'a> "SETXATTR" = 21: node, SetxattrHead, name, Bytes(value), -,
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Reads an extended attribute.
+    Getxattr<'a> "GETXATTR" = 22: node, GetxattrIn, name, -, Xattr(|op| op.args.size),
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Lists the extended attributes, a NUL after each.
+    Listxattr "LISTXATTR" = 23: node, GetxattrIn, -, -, Xattr(|op| op.args.size),
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Removes an extended attribute.
+    Removexattr<'a> "REMOVEXATTR" = 24: node, -, name, -, -,
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Says that a descriptor of an open file is closed, and asks for errors of writing.
+    Flush "FLUSH" = 25: node, FlushIn, -, -, -,
+        Expected, Force, Caller, Done;
+
+    /// Negotiates.
+    Init "INIT" = 26: -, InitIn, -, -, AnyInitOut,
+        Expected, Force, Nobody, Pass;
+
+    /// Opens a directory; a server that lacks it does not need to be told.
+    Opendir "OPENDIR" = 27: node, OpenIn, -, -, OpenOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Reads records of an open directory.
+    Readdir "READDIR" = 28: node, ReadIn, -, -, Bytes(|op| op.args.size),
+        Expected, Normal, Caller, Pass;
+
+    /// Says that an open directory is not used any more.
+    Releasedir "RELEASEDIR" = 29: node, ReleaseIn, -, -, -,
+        Expected, Force, Nobody, Pass;
+
+    /// Makes a directory durable.
+    Fsyncdir "FSYNCDIR" = 30: node, FsyncIn, -, -, -,
+        Expected, Normal, Caller, Done;
+
+    /// Asks for a lock that is in the way.
+    Getlk "GETLK" = 31: node, LkIn, -, -, LkOut,
+        Expected, Normal, Caller, Pass;
+
+    /// Locks or unlocks, or fails at once.
+    Setlk "SETLK" = 32: node, LkIn, -, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Locks, and waits for it.
+    Setlkw "SETLKW" = 33: node, LkIn, -, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Checks permissions.
+    Access "ACCESS" = 34: node, AccessIn, -, -, -,
+        Expected, Normal, Caller, Done;
+
+    /// Makes a file and opens it; without it there are MKNOD and OPEN.
+    Create<'a> "CREATE" = 35: dir, CreateIn, name, Ext(ext), EntryOut OpenOut,
+        Expected, Normal, Creator, Fallback,
+        in COMPAT_CREATE_IN_SIZE before 12, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
+
+    /// Says that nobody waits for a request any more.
+    ///
+    /// Made by the channel when it is read. A server that answers it with EAGAIN wants it again,
+    /// one that answers with ENOSYS never.
+    Interrupt "INTERRUPT" = 36: -, InterruptIn, -, -, -,
+        None, HighPriority, Nobody, Done;
+
+    /// Finds a block of a file on the device.
+    Bmap "BMAP" = 37: node, BmapIn, -, -, BmapOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Ends the session.
+    Destroy "DESTROY" = 38: -, -, -, -, -,
+        Expected, Force, Nobody, Pass;
+
+    /// Does what only the server understands.
+    Ioctl "IOCTL" = 39: node, IoctlIn, -, Pages, IoctlOut Pages(|op| op.args.out_size),
+        Expected, Normal, Caller, Pass;
+
+    /// Asks whether a file is ready; without it, it always is.
+    Poll "POLL" = 40: node, PollIn, -, -, PollOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Carries what NOTIFY_RETRIEVE asked for. Its unique is the server's.
+    NotifyReply "NOTIFY_REPLY" = 41: node, NotifyReplyIn, -, Pages, -,
+        None, Normal, Caller, Pass;
+
+    /// Gives lookups of many nodes back; the bytes are as many
+    /// [`ForgetOne`](crate::fuse::abi::node::ForgetOne).
+    ///
+    /// Made by the channel when it is read, for servers from 7.16 on.
+    BatchForget<'a> "BATCH_FORGET" = 42: -, BatchForgetIn, -, Bytes(nodes), -,
+        None, HighPriority, Nobody, Pass;
+
+    /// Allocates or frees space of a file.
+    Fallocate "FALLOCATE" = 43: node, FallocateIn, -, -, -,
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Reads records of an open directory together with the nodes they name.
+    Readdirplus "READDIRPLUS" = 44: node, ReadIn, -, -, Bytes(|op| op.args.size),
+        Expected, Normal, Caller, Pass;
+
+    /// Moves a name, with flags. For servers from 7.23 on.
+    Rename2<'a> "RENAME2" = 45: dir, Rename2In, old_name new_name, -, -,
+        Expected, Normal, Creator, Einval;
+
+    /// Finds data or a hole; without it the file is all data.
+    Lseek "LSEEK" = 46: node, LseekIn, -, -, LseekOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Copies from file to file, less than 4 GiB.
+    CopyFileRange "COPY_FILE_RANGE" = 47: node, CopyFileRangeIn, -, -, WriteOut,
+        Expected, Normal, Caller, Eopnotsupp;
+
+    /// Maps a part of a file into the DAX window.
+    Setupmapping "SETUPMAPPING" = 48: node, SetupmappingIn, -, -, -,
+        Expected, Normal, Caller, Pass;
+
+    /// Unmaps parts of the DAX window; the bytes are as many
+    /// [`RemovemappingOne`](crate::fuse::abi::file::RemovemappingOne).
+    Removemapping<'a> "REMOVEMAPPING" = 49: node, RemovemappingHead, -, Bytes(mappings), -,
+        Expected, Normal, Caller, Pass;
+
+    /// Makes the file system durable.
+    Syncfs "SYNCFS" = 50: node, SyncfsIn, -, -, -,
+        Expected, Normal, Caller, Done;
+
+    /// Makes a file without a name and opens it.
+    Tmpfile<'a> "TMPFILE" = 51: dir, CreateIn, name, Ext(ext), EntryOut OpenOut,
+        Expected, Normal, Creator, Eopnotsupp;
+
+    /// Reads attributes that GETATTR does not have.
+    Statx "STATX" = 52: node, StatxIn, -, -, StatxOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Copies from file to file; without it there is COPY_FILE_RANGE.
+    CopyFileRange64 "COPY_FILE_RANGE_64" = 53: node, CopyFileRangeIn, -, -, CopyFileRangeOut,
+        Expected, Normal, Caller, Fallback;
+
+    /// Negotiates a character device.
+    CuseInit "CUSE_INIT" = 4096: -, CuseInitIn, -, -,
+        CuseInitOut Bytes(|_| CUSE_INIT_INFO_MAX),
+        Expected, Normal, Caller, Pass;
+}
+
+impl Opcode {
+    /// Its number, as the header of a request has it.
+    #[inline]
+    pub(crate) const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Its place in a set of 64 operations. The few with larger numbers have none: they are never
+    /// remembered as lacking.
+    #[inline]
+    pub(crate) const fn mask(self) -> u64 {
+        match 1u64.checked_shl(self.number()) {
+            Some(mask) => mask,
+            None => 0,
+        }
+    }
+}
