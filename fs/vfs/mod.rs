@@ -12,4 +12,5 @@ pub(crate) mod dir_context;
 
 pub(crate) mod io;
 pub(crate) mod mm;
+pub(crate) mod random;
 pub(crate) mod sync;
