@@ -4,3 +4,4 @@
 
 pub(crate) mod abi;
 pub(crate) mod op;
+pub(crate) mod trace;

@@ -28,6 +28,8 @@
 #include <linux/wait.h>
 #include <linux/xattr.h>
 
+#include "trace.h"
+
 #ifdef VFS_HELPERS_INLINE
 #define __vfs_helper __always_inline
 #else
@@ -101,4 +103,21 @@ __vfs_helper bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name,
 				      u64 ino, unsigned int type)
 {
 	return dir_emit(ctx, name, namelen, ino, type);
+}
+
+/* tracepoints */
+
+__vfs_helper void vfs_helper_trace_request_send(dev_t connection, u64 unique, u32 opcode, u32 len)
+{
+	trace_fuse_request_send(connection, unique, opcode, len);
+}
+
+__vfs_helper void vfs_helper_trace_request_sent(dev_t connection, u64 unique, u32 opcode)
+{
+	trace_fuse_request_sent(connection, unique, opcode);
+}
+
+__vfs_helper void vfs_helper_trace_request_end(dev_t connection, u64 unique, u32 len, s32 error)
+{
+	trace_fuse_request_end(connection, unique, len, error);
 }

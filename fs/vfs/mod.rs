@@ -14,3 +14,4 @@ pub(crate) mod io;
 pub(crate) mod mm;
 pub(crate) mod random;
 pub(crate) mod sync;
+pub(crate) mod trace;
