@@ -24,8 +24,8 @@
 // Each layer's own items shadow those of the layer below: where `kernel::bindings` only declares a
 // type, the name means the full one here.
 mod raw {
-    use kernel::ffi;
     pub(crate) use kernel::bindings::*;
+    use kernel::ffi;
 
     include!(concat!(
         env!("FERROFUSE_BINDINGS"),

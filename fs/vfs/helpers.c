@@ -105,6 +105,7 @@ __vfs_helper bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name,
 	return dir_emit(ctx, name, namelen, ino, type);
 }
 
+<<<<<<< HEAD
 /* tracepoints */
 
 __vfs_helper void vfs_helper_trace_request_send(dev_t connection, u64 unique, u32 opcode, u32 len)
@@ -120,4 +121,11 @@ __vfs_helper void vfs_helper_trace_request_sent(dev_t connection, u64 unique, u3
 __vfs_helper void vfs_helper_trace_request_end(dev_t connection, u64 unique, u32 len, s32 error)
 {
 	trace_fuse_request_end(connection, unique, len, error);
+=======
+/* memory in all */
+
+__vfs_helper unsigned long vfs_helper_totalram_pages(void)
+{
+	return totalram_pages();
+>>>>>>> 45bd9e6 (wip2)
 }

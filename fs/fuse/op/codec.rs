@@ -364,6 +364,21 @@ pub(crate) struct OutArgs {
     compat_len: Option<usize>,
 }
 
+impl Default for OutArgs {
+    /// No space.
+    fn default() -> Self {
+        // INVARIANT: Nothing is expected, and nothing is there.
+        Self {
+            spec: OutSpec::default(),
+            fixed: Fixed::Inline([0; OUT_INLINE]),
+            var: KVVec::new(),
+            var_len: 0,
+            pos: 0,
+            compat_len: None,
+        }
+    }
+}
+
 impl OutArgs {
     /// Space for a reply.
     ///

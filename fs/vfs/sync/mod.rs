@@ -6,3 +6,27 @@ pub(crate) mod deadline;
 pub(crate) mod fasync;
 pub(crate) mod queue;
 pub(crate) mod wait;
+
+use kernel::prelude::*;
+
+/// Jiffies between two attempts of [`retry`].
+const RETRY_DELAY: kernel::ffi::c_long = 1;
+
+/// Runs `attempt`; if `insist`, again and again while it fails for want of memory. Sleeps.
+///
+/// For what must not fail and cannot be allocated ahead: `kernel::alloc` has no `__GFP_NOFAIL`.
+///
+/// # Errors
+///
+/// Those of `attempt`, but not `ENOMEM` if `insist`.
+pub(crate) fn retry<R>(insist: bool, mut attempt: impl FnMut() -> Result<R>) -> Result<R> {
+    loop {
+        match attempt() {
+            Err(ENOMEM) if insist => {
+                // SAFETY: Called in process context without a spinlock, as the documentation asks.
+                unsafe { super::bindings::schedule_timeout_uninterruptible(RETRY_DELAY) };
+            }
+            result => return result,
+        }
+    }
+}

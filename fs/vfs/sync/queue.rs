@@ -6,6 +6,7 @@
 //! carries the number of the queue it is on, so that asking the wrong queue is a `None`.
 
 use core::{
+    mem::MaybeUninit,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -71,30 +72,41 @@ kernel::list::impl_list_item! {
 }
 
 impl<T> Entry<T> {
-    /// Allocates an entry. The returned `ListArc` is the right to put it on queues by its main
-    /// link; further references come from `clone_arc`.
-    pub(crate) fn new<E>(
-        value: impl PinInit<T, E>,
-        flags: Flags,
-    ) -> Result<ListArc<Self, MAIN>, Error>
-    where
-        Error: From<E>,
-    {
+    /// Allocates memory for an entry, to be filled without another way to fail.
+    ///
+    /// # Errors
+    ///
+    /// `AllocError` if there is no memory.
+    pub(crate) fn reserve(flags: Flags) -> Result<Vacant<T>, AllocError> {
+        Ok(Vacant(UniqueArc::new_uninit(flags)?))
+    }
+
+    /// Whether the entry is on some queue by its side link. Exact only under that queue's lock.
+    pub(crate) fn is_on_side(&self) -> bool {
+        self.on_side.load(Relaxed) != 0
+    }
+}
+
+/// Memory for an [`Entry`].
+pub(crate) struct Vacant<T>(UniqueArc<MaybeUninit<Entry<T>>>);
+
+impl<T> Vacant<T> {
+    /// Makes the entry. The returned `ListArc` is the right to put it on queues by its main link;
+    /// further references come from `clone_arc`.
+    pub(crate) fn fill(self, value: impl PinInit<T>) -> ListArc<Entry<T>, MAIN> {
         // INVARIANT: A new entry is on no queue.
-        let unique = UniqueArc::new_uninit(flags)?.pin_init_with(try_pin_init!(Self {
+        let filled = self.0.pin_init_with(pin_init!(Entry {
             main <- ListLinks::new(),
             side <- ListLinks::new(),
             side_tracker <- AtomicTracker::new(),
             on_main: Atomic::new(0),
             on_side: Atomic::new(0),
             value <- value,
-        }? Error))?;
-        Ok(ListArc::from(unique))
-    }
-
-    /// Whether the entry is on some queue by its side link. Exact only under that queue's lock.
-    pub(crate) fn is_on_side(&self) -> bool {
-        self.on_side.load(Relaxed) != 0
+        }));
+        match filled {
+            Ok(unique) => ListArc::from(unique),
+            Err(never) => match never {},
+        }
     }
 }
 
