@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a request owns, and how it is lent to a copier.
+//!
+//! [`Body`] sits in the request's spinlock. A loan is one hold of that lock: the copier's closure
+//! runs inside it and can neither fault nor sleep. A loan is refused once the request has ended,
+//! so nothing is copied out of, or into, a request whose caller has gone on. Between two loans the
+//! copier may fault its buffer in, and an abort may end the request.
+
+use super::{
+    completion::{
+        Completion,
+        Ended, //
+    },
+    outcome::Outcome, //
+};
+use crate::fuse::{
+    abi::header::InHeader,
+    op::{
+        InArgs,
+        OutArgs, //
+    },
+};
+use crate::vfs::mm::folio::FolioSegments;
+use kernel::prelude::*;
+use zerocopy::IntoBytes;
+
+/// Bytes that one loan copies at most, so that the lock is not held for long.
+const LOAN_MAX: usize = 32 * 1024;
+
+/// What a reply fills besides its fixed and variable parts.
+#[derive(Default)]
+pub(crate) enum OutData {
+    /// Nothing.
+    #[default]
+    None,
+    /// Parts of folios, in the order of the reply's bytes.
+    Folios(FolioSegments),
+}
+
+impl OutData {
+    /// Room in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Folios(segments) => segments.len(),
+        }
+    }
+}
+
+/// How far a copier is with one message; kept between its loans.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Bytes done, from the start of the message's payload.
+    done: usize,
+}
+
+impl Progress {
+    /// Bytes done.
+    pub(crate) fn done(&self) -> usize {
+        self.done
+    }
+}
+
+/// Everything of a request that is lent.
+///
+/// # Invariants
+///
+/// `outcome` changes once, from `None`; after that nothing here is lent any more.
+pub(super) struct Body {
+    outcome: Option<Outcome>,
+    input: InArgs,
+    output: OutArgs,
+    data: OutData,
+    /// Bytes of `data` that are filled.
+    written: usize,
+    completion: Option<KBox<dyn Completion>>,
+}
+
+impl Body {
+    pub(super) fn new(
+        input: InArgs,
+        output: OutArgs,
+        data: OutData,
+        completion: Option<KBox<dyn Completion>>,
+    ) -> Self {
+        Self {
+            outcome: None,
+            input,
+            output,
+            data,
+            written: 0,
+            completion,
+        }
+    }
+
+    /// Sets the outcome; the first one stays. Returns whether this was it.
+    pub(super) fn finish(&mut self, outcome: Outcome) -> bool {
+        let first = self.outcome.is_none();
+        if first {
+            self.outcome = Some(outcome);
+        }
+        first
+    }
+
+    fn lendable(&self) -> Result {
+        match self.outcome {
+            None => Ok(()),
+            Some(_) => Err(ENOENT),
+        }
+    }
+
+    /// Copies from `progress` on into `sink`, up to [`LOAN_MAX`] bytes.
+    pub(super) fn send(
+        &mut self,
+        header: &InHeader,
+        progress: &mut Progress,
+        mut sink: impl FnMut(&[u8]) -> usize,
+    ) -> Result<usize> {
+        self.lendable()?;
+        let [fixed, rest] = self.input.parts();
+        let mut start = 0usize;
+        let mut copied = 0usize;
+        for part in [header.as_bytes(), fixed, rest] {
+            let skip = progress.done.saturating_sub(start);
+            start = start.saturating_add(part.len());
+            let Some(left) = part.get(skip..) else {
+                continue;
+            };
+            let room = LOAN_MAX.saturating_sub(copied);
+            let piece = left.get(..room).unwrap_or(left);
+            if piece.is_empty() {
+                continue;
+            }
+            let taken = sink(piece).min(piece.len());
+            copied += taken;
+            progress.done += taken;
+            if taken < left.len() {
+                break;
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Checks the length of a payload against what the operation allows.
+    pub(super) fn expect(&mut self, len: usize) -> Result {
+        self.lendable()?;
+        self.output.accept(len)?;
+        if self.output.data_len() > self.data.len() {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Fills the reply space from `progress` on, up to [`LOAN_MAX`] bytes.
+    pub(super) fn receive(
+        &mut self,
+        progress: &mut Progress,
+        mut source: impl FnMut(&mut [u8]) -> usize,
+    ) -> Result<usize> {
+        self.lendable()?;
+        let mut start = 0usize;
+        let mut copied = 0usize;
+        for part in self.output.parts_mut() {
+            let skip = progress.done.saturating_sub(start);
+            start = start.saturating_add(part.len());
+            let room = LOAN_MAX.saturating_sub(copied);
+            let Some(left) = part.get_mut(skip..) else {
+                continue;
+            };
+            let wanted = left.len();
+            let piece = match left.get_mut(..room) {
+                Some(piece) => piece,
+                None => left,
+            };
+            if piece.is_empty() {
+                continue;
+            }
+            let taken = source(&mut *piece).min(piece.len());
+            copied += taken;
+            progress.done += taken;
+            if taken < wanted {
+                return Ok(copied);
+            }
+        }
+        let OutData::Folios(segments) = &mut self.data else {
+            return Ok(copied);
+        };
+        let want = (self.output.data_len().saturating_sub(self.written))
+            .min(LOAN_MAX.saturating_sub(copied));
+        let taken = segments.fill(self.written, want, source);
+        self.written += taken;
+        progress.done += taken;
+        Ok(copied + taken)
+    }
+
+    /// Zeroes what a short reply left of the data.
+    pub(super) fn zero_rest(&mut self) -> Result {
+        self.lendable()?;
+        if let OutData::Folios(segments) = &mut self.data {
+            segments.zero_from(self.written);
+        }
+        Ok(())
+    }
+
+    /// The completion, with what it gets; `None` if somebody waits instead.
+    pub(super) fn take_completion(&mut self) -> Option<(KBox<dyn Completion>, Ended)> {
+        let completion = self.completion.take()?;
+        Some((completion, self.take_ended()))
+    }
+
+    /// Moves the reply out.
+    pub(super) fn take_ended(&mut self) -> Ended {
+        Ended {
+            // Only a request that has ended is taken apart.
+            outcome: self.outcome.unwrap_or(Outcome::Io),
+            output: core::mem::take(&mut self.output),
+            data: core::mem::take(&mut self.data),
+            written: self.written,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who is told of the end of a request that nobody waits for.
+
+use super::{
+    args::OutData,
+    outcome::Outcome, //
+};
+use crate::fuse::op::OutArgs;
+use kernel::prelude::*;
+
+/// A finished request, taken apart.
+pub(crate) struct Ended {
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// The reply, as far as it was filled.
+    pub(crate) output: OutArgs,
+    /// The folios that were lent, always handed back.
+    pub(crate) data: OutData,
+    /// Bytes that the reply wrote into `data`.
+    pub(crate) written: usize,
+}
+
+impl Ended {
+    /// A request that was never made.
+    pub(crate) fn unsent(data: OutData) -> Self {
+        Self {
+            outcome: Outcome::NotConnected,
+            output: OutArgs::default(),
+            data,
+            written: 0,
+        }
+    }
+}
+
+/// Runs when a background request ends: exactly once, whatever ends it, without any spinlock, in
+/// the context of whoever ended it (a server's thread, an aborter, the sender itself).
+pub(crate) trait Completion: Send {
+    /// Takes the finished request.
+    fn complete(self: KBox<Self>, ended: Ended);
+}

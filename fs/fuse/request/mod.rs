@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One request's life.
+//!
+//! A [`Request`] is one allocation that owns everything it needs: the header, the input (fixed
+//! struct and names, copied in), the space for the reply, and references to the folios that the
+//! reply fills. Nothing of it is on the caller's stack, so no lifetime crosses threads.
+//!
+//! It is shared (the waiter looks at it while a server's thread copies it), so its state is not a
+//! type parameter but a move-only token that exactly one party holds: see [`state`]. What ends a
+//! request is set once, under the lock of its body; who comes second changes nothing.
+//!
+//! On the walk: made by `conn/call.rs`, sent by `channel`, moved by a `transport`, ended there,
+//! and taken apart by [`wait::Waiter`] or a [`completion::Completion`].
+//!
+//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held.
+
+pub(crate) mod args;
+pub(crate) mod completion;
+pub(crate) mod outcome;
+pub(crate) mod state;
+pub(crate) mod wait;
+
+use self::{
+    args::{
+        Body,
+        Progress, //
+    },
+    completion::{
+        Completion,
+        Ended, //
+    },
+    outcome::Outcome,
+    state::{
+        Pending,
+        Phase, //
+    },
+};
+use crate::fuse::{
+    abi::{
+        header::InHeader,
+        Unique, //
+    },
+    op::{
+        InArgs,
+        Opcode,
+        OutArgs, //
+    },
+    trace,
+};
+use crate::vfs::sync::{
+    queue::{
+        Entry,
+        Vacant, //
+    },
+    wait::{
+        new_wait_queue,
+        WaitQueue, //
+    },
+};
+use kernel::{
+    alloc::Flags,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        SpinLock, //
+    },
+};
+
+use self::args::OutData;
+
+/// A shared reference to a request.
+pub(crate) type Handle = Arc<Entry<Request>>;
+
+/// A request from its queueing to its end (`struct fuse_req`).
+///
+/// # Invariants
+///
+/// - `phase` is changed only by the holder of the request's token, except that whoever sets the
+///   outcome makes it `Finished`.
+/// - `body.outcome` changes once, from none.
+#[pin_data]
+pub(crate) struct Request {
+    /// The header as sent, but for `unique`, which the input queue gives out.
+    header: InHeader,
+    opcode: Opcode,
+    /// 0 until queued.
+    unique: Atomic<u64>,
+    /// Device number of the mount, as the tracepoints show it.
+    connection: u32,
+    /// Whether the server has to answer.
+    expects_reply: bool,
+    phase: Atomic<i32>,
+    /// The waiter got a signal.
+    interrupted: Atomic<bool>,
+    /// Where the waiter sleeps until `phase` is `Finished`.
+    #[pin]
+    ended: WaitQueue,
+    #[pin]
+    body: SpinLock<Body>,
+}
+
+/// What a new request is made of.
+pub(crate) struct Parts {
+    /// The header; `len` and `unique` are filled in.
+    pub(crate) header: InHeader,
+    /// Device number of the mount, for the tracepoints.
+    pub(crate) connection: u32,
+    /// Whether the server has to answer.
+    pub(crate) expects_reply: bool,
+    /// The operation, as in the header.
+    pub(crate) opcode: Opcode,
+    /// What follows the header.
+    pub(crate) input: InArgs,
+    /// Space for the reply.
+    pub(crate) output: OutArgs,
+    /// Folios that the reply fills.
+    pub(crate) data: OutData,
+    /// Who is told of the end, if nobody waits.
+    pub(crate) completion: Option<KBox<dyn Completion>>,
+}
+
+/// Memory for a request.
+///
+/// Taken before anything is given away, so that making the request cannot fail and nothing that it
+/// was to own is lost.
+pub(crate) struct VacantRequest(Vacant<Request>);
+
+impl VacantRequest {
+    /// Makes the request, ready to be queued.
+    pub(crate) fn make(self, parts: Parts) -> Pending {
+        let Parts {
+            mut header,
+            connection,
+            expects_reply,
+            opcode,
+            input,
+            output,
+            data,
+            completion,
+        } = parts;
+        // `InArgs` does not grow beyond what the header can say.
+        header.len =
+            u32::try_from(size_of::<InHeader>().saturating_add(input.len())).unwrap_or(u32::MAX);
+        let entry = self.0.fill(pin_init!(Request {
+            header,
+            opcode,
+            unique: Atomic::new(0),
+            connection,
+            expects_reply,
+            phase: Atomic::new(Phase::Pending as i32),
+            interrupted: Atomic::new(false),
+            ended <- new_wait_queue!("FuseRequest::ended"),
+            body <- new_spinlock!(
+                Body::new(input, output, data, completion),
+                "FuseRequest::body"
+            ),
+        }));
+        Pending::new(entry)
+    }
+}
+
+impl Request {
+    /// Memory for a request.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn reserve(flags: Flags) -> Result<VacantRequest> {
+        Ok(VacantRequest(Entry::reserve(flags)?))
+    }
+
+    /// The operation.
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.opcode
+    }
+
+    /// Length of the message to the server, header included, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.header.len as usize
+    }
+
+    /// Its id; 0 before it is queued.
+    pub(crate) fn unique(&self) -> Unique {
+        Unique::new(self.unique.load(Relaxed))
+    }
+
+    /// Device number of the mount.
+    pub(crate) fn connection(&self) -> u32 {
+        self.connection
+    }
+
+    /// Whether the server has to answer.
+    pub(crate) fn expects_reply(&self) -> bool {
+        self.expects_reply
+    }
+
+    /// Gives the request its id and tells the tracepoint; the input queue calls this under its
+    /// lock, so that ids grow in queue order.
+    pub(crate) fn assign_unique(&self, unique: Unique) {
+        self.unique.store(unique.get(), Relaxed);
+        trace::request_send(self.connection, &self.header());
+    }
+
+    /// The header as it is sent.
+    fn header(&self) -> InHeader {
+        InHeader {
+            unique: self.unique(),
+            ..self.header
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::from(self.phase.load(Acquire))
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as i32, Release);
+    }
+
+    /// Whether it has ended. Acquires what the ender wrote.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.phase() == Phase::Finished
+    }
+
+    /// Whether the server has it and owes an answer.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.phase() == Phase::Sent
+    }
+
+    /// Whether its waiter got a signal.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+
+    /// Notes the signal. A full barrier: pairs with [`Self::mark_sent`], so that either the waiter
+    /// sees the request sent or the reader sees it interrupted.
+    fn mark_interrupted(&self) {
+        self.interrupted.xchg(true, Full);
+    }
+
+    /// The reader is done. A full barrier: pairs with [`Self::mark_interrupted`].
+    fn mark_sent(&self) {
+        self.phase.xchg(Phase::Sent as i32, Full);
+    }
+
+    /// Ends the request unless it has ended already; returns whether this call did.
+    ///
+    /// Call it without any spinlock: a completion runs here, and it may sleep.
+    fn end(&self, outcome: Outcome) -> bool {
+        let completed = {
+            let mut body = self.body.lock();
+            if !body.finish(outcome) {
+                return false;
+            }
+            // Full barrier against the waiter that puts itself on the interrupt list and then
+            // looks whether the request has ended.
+            self.phase.xchg(Phase::Finished as i32, Full);
+            body.take_completion()
+        };
+        trace::request_end(
+            self.connection,
+            self.unique(),
+            outcome.reply_len(),
+            outcome.errno(),
+        );
+        match completed {
+            Some((completion, ended)) => completion.complete(ended),
+            None => self.ended.wake_up(),
+        }
+        true
+    }
+
+    /// One loan for the way out: copies the next piece of the message into `sink`, which must
+    /// neither fault nor sleep. Returns the bytes copied; fewer than asked means that the sink
+    /// could not take more now.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended.
+    pub(crate) fn lend_input(
+        &self,
+        progress: &mut Progress,
+        sink: impl FnMut(&[u8]) -> usize,
+    ) -> Result<usize> {
+        let header = self.header();
+        self.body.lock().send(&header, progress, sink)
+    }
+
+    /// Gets the reply space ready for a payload of `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the operation's reply cannot have that length; `ENOENT` if it has ended.
+    pub(crate) fn expect_output(&self, len: usize) -> Result {
+        self.body.lock().expect(len)
+    }
+
+    /// One loan for the way back: fills the next piece of the reply space from `source`, which
+    /// must neither fault nor sleep. Returns the bytes copied.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended.
+    pub(crate) fn lend_output(
+        &self,
+        progress: &mut Progress,
+        source: impl FnMut(&mut [u8]) -> usize,
+    ) -> Result<usize> {
+        self.body.lock().receive(progress, source)
+    }
+
+    /// Zeroes the part of the data that the reply left out.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended.
+    pub(crate) fn zero_rest(&self) -> Result {
+        self.body.lock().zero_rest()
+    }
+
+    /// Takes what the reply brought; for the waiter of a finished request.
+    fn take_ended(&self) -> Ended {
+        self.body.lock().take_ended()
+    }
+}

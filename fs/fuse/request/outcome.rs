@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a request ended, and the one place that turns it into an errno.
+
+use crate::fuse::abi::header::OutHeader;
+use kernel::prelude::*;
+
+/// Largest errno, in magnitude, that a server may answer plus one: kernel-internal codes start
+/// here (`ERESTARTSYS` of `linux/errno.h`).
+const FIRST_INTERNAL_ERRNO: i32 = 512;
+
+/// An errno out of a server's reply: -511 to 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerErrno(i32);
+
+impl ServerErrno {
+    /// Success.
+    pub(crate) const OK: Self = Self(0);
+
+    /// Checks the `error` field of a reply header.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is positive, or a code that the kernel uses internally.
+    pub(crate) fn new(error: i32) -> Result<Self> {
+        if error > 0 || error <= -FIRST_INTERNAL_ERRNO {
+            return Err(EINVAL);
+        }
+        Ok(Self(error))
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The server answered; `len` is the length of its message.
+    Answered {
+        /// Its errno.
+        errno: ServerErrno,
+        /// Length of the reply, header included, in bytes.
+        len: u32,
+    },
+    /// Delivered, and no answer is expected.
+    Delivered,
+    /// The connection was gone before the request could be queued.
+    NotConnected,
+    /// The connection was aborted, or the server closed its device.
+    Aborted,
+    /// The caller was killed before the server read it.
+    Interrupted,
+    /// The server's buffer was too small for it.
+    TooLarge,
+    /// A copy failed, or the reply had a length that the operation does not allow.
+    Io,
+}
+
+impl Outcome {
+    /// The server's answer with this header.
+    pub(crate) fn answered(errno: ServerErrno, header: &OutHeader) -> Self {
+        Self::Answered {
+            errno,
+            len: header.len,
+        }
+    }
+
+    /// 0 or a negative errno.
+    pub(crate) fn errno(self) -> i32 {
+        match self {
+            Self::Answered { errno, .. } => errno.0,
+            Self::Delivered => 0,
+            Self::NotConnected => ENOTCONN.to_errno(),
+            Self::Aborted => ECONNABORTED.to_errno(),
+            Self::Interrupted => EINTR.to_errno(),
+            Self::TooLarge => E2BIG.to_errno(),
+            Self::Io => EIO.to_errno(),
+        }
+    }
+
+    /// Length of the server's reply in bytes; 0 if there was none.
+    pub(crate) fn reply_len(self) -> u32 {
+        match self {
+            Self::Answered { len, .. } => len,
+            _ => 0,
+        }
+    }
+}
+
+impl From<Outcome> for Result {
+    fn from(outcome: Outcome) -> Result {
+        kernel::error::to_result(outcome.errno())
+    }
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The states of a request, as tokens.
+//!
+//! Whoever may act on a request next holds its token; a transition takes the token and gives the
+//! next one. A token that is dropped ends its request, so none can be lost.
+//!
+//! | Token        | Held by                            | Next                          | If dropped       |
+//! |--------------|------------------------------------|-------------------------------|------------------|
+//! | [`Pending`]  | a queue                            | `start`, `cancel`, `refuse`   | ends `ENOTCONN`  |
+//! | [`Copying`]  | the thread that reads the device   | `sent`, `delivered`, `fail`   | ends `EIO`       |
+//! | [`Sent`]     | the processing table               | `reply`                       | ends `ECONNABORTED` |
+//! | [`Replying`] | the thread that writes the device  | `finish`                      | ends `EIO`       |
+//!
+//! While a token is out with a copier, the processing table keeps the request on its [`CopySet`],
+//! so that an abort can end it although the copier may be stuck in a page fault.
+//!
+//! The containers here are not locked; `channel` puts them inside their locks. Tokens end requests
+//! when dropped, and that must not happen under a spinlock: take them out first.
+
+use super::{
+    outcome::Outcome,
+    wait::Waiter,
+    Handle,
+    Request, //
+};
+use crate::fuse::{
+    abi::Unique,
+    trace, //
+};
+use crate::vfs::sync::queue::{
+    Entry,
+    Queue,
+    MAIN, //
+};
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    prelude::*, //
+};
+
+/// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Phase {
+    /// On a queue.
+    Pending = 0,
+    /// On its way to the server.
+    Copying = 1,
+    /// With the server.
+    Sent = 2,
+    /// On its way back.
+    Replying = 3,
+    /// Ended.
+    Finished = 4,
+}
+
+impl From<i32> for Phase {
+    fn from(value: i32) -> Self {
+        match value {
+            0 => Self::Pending,
+            1 => Self::Copying,
+            2 => Self::Sent,
+            3 => Self::Replying,
+            _ => Self::Finished,
+        }
+    }
+}
+
+/// A request that no server has seen.
+#[must_use = "dropping it ends the request"]
+pub(crate) struct Pending(Option<ListArc<Entry<Request>, MAIN>>);
+
+impl Pending {
+    pub(super) fn new(entry: ListArc<Entry<Request>, MAIN>) -> Self {
+        Self(Some(entry))
+    }
+
+    /// The request, while the token is held.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        self.0.as_ref().map(|entry| &***entry)
+    }
+
+    /// Somebody who will wait for the end; take it before the token is queued.
+    pub(crate) fn waiter(&self) -> Option<Waiter> {
+        self.0.as_ref().map(|entry| Waiter::new(entry.clone_arc()))
+    }
+
+    /// A reader takes the request; `set` keeps it in sight of an abort meanwhile.
+    pub(crate) fn start(mut self, set: &mut CopySet) -> Option<Copying> {
+        let entry = self.0.take()?;
+        let handle = entry.clone_arc();
+        entry.set_phase(Phase::Copying);
+        set.queue.push_back(entry);
+        Some(Copying(Some(handle)))
+    }
+
+    /// Ends it without ever showing it to a server.
+    pub(crate) fn refuse(mut self, outcome: Outcome) {
+        if let Some(entry) = self.0.take() {
+            entry.end(outcome);
+        }
+    }
+
+    /// Its waiter was killed before a server read it.
+    pub(crate) fn cancel(self) {
+        self.refuse(Outcome::Interrupted);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.end(Outcome::NotConnected);
+        }
+    }
+}
+
+/// A request that is being copied to a server.
+#[must_use = "dropping it ends the request"]
+pub(crate) struct Copying(Option<Handle>);
+
+impl Copying {
+    /// The request, while the token is held.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        self.0.as_ref().map(|handle| &***handle)
+    }
+
+    /// The server has all of it: parks it in `table`. Gives the token back if an abort took the
+    /// request out of `set` meanwhile.
+    pub(crate) fn sent(
+        mut self,
+        set: &mut CopySet,
+        table: &mut SentTable,
+    ) -> Result<Handle, Copying> {
+        let Some(handle) = self.0.take() else {
+            return Err(self);
+        };
+        match set.queue.remove(&handle) {
+            Some(entry) => {
+                table.insert(Sent(Some(entry)));
+                trace::request_sent(handle.connection(), &handle.header());
+                handle.mark_sent();
+                Ok(handle)
+            }
+            None => Err(Copying(Some(handle))),
+        }
+    }
+
+    /// Takes the request out of the sight of an abort, before the token ends it.
+    pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|handle| set.queue.remove(handle).is_some())
+    }
+
+    /// The server has it and owes no answer.
+    pub(crate) fn delivered(self) {
+        self.fail(Outcome::Delivered);
+    }
+
+    /// It could not be copied, or must not be sent any more.
+    pub(crate) fn fail(mut self, outcome: Outcome) {
+        if let Some(handle) = self.0.take() {
+            handle.end(outcome);
+        }
+    }
+}
+
+impl Drop for Copying {
+    fn drop(&mut self) {
+        if let Some(handle) = self.0.take() {
+            handle.end(Outcome::Io);
+        }
+    }
+}
+
+/// A request that a server has and owes an answer to.
+#[must_use = "dropping it ends the request"]
+pub(crate) struct Sent(Option<ListArc<Entry<Request>, MAIN>>);
+
+impl Sent {
+    /// The answer has come; `set` keeps the request in sight of an abort while it is copied.
+    pub(crate) fn reply(mut self, set: &mut CopySet) -> Option<Replying> {
+        let entry = self.0.take()?;
+        let handle = entry.clone_arc();
+        entry.set_phase(Phase::Replying);
+        set.queue.push_back(entry);
+        Some(Replying(Some(handle)))
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.take() {
+            entry.end(Outcome::Aborted);
+        }
+    }
+}
+
+/// A request whose answer is being copied.
+#[must_use = "dropping it ends the request"]
+pub(crate) struct Replying(Option<Handle>);
+
+impl Replying {
+    /// The request, while the token is held.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        self.0.as_ref().map(|handle| &***handle)
+    }
+
+    /// Takes the request out of the sight of an abort, before [`Self::finish`]. `false` if an
+    /// abort was first.
+    pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|handle| set.queue.remove(handle).is_some())
+    }
+
+    /// The answer is in.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        if let Some(handle) = self.0.take() {
+            handle.end(outcome);
+        }
+    }
+}
+
+impl Drop for Replying {
+    fn drop(&mut self) {
+        if let Some(handle) = self.0.take() {
+            handle.end(Outcome::Io);
+        }
+    }
+}
+
+/// Requests that wait to be read, oldest first.
+#[derive(Default)]
+pub(crate) struct PendingQueue {
+    queue: Queue<Request, MAIN>,
+}
+
+impl PendingQueue {
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Queues a request.
+    pub(crate) fn push_back(&mut self, mut pending: Pending) {
+        if let Some(entry) = pending.0.take() {
+            self.queue.push_back(entry);
+        }
+    }
+
+    /// Takes the oldest.
+    pub(crate) fn pop_front(&mut self) -> Option<Pending> {
+        self.queue.pop_front().map(Pending::new)
+    }
+
+    /// Takes this one, if it is on this queue.
+    pub(crate) fn remove(&mut self, handle: &Handle) -> Option<Pending> {
+        self.queue.remove(handle).map(Pending::new)
+    }
+
+    /// Ends all of them; call it without a lock.
+    pub(crate) fn refuse_all(mut self, outcome: Outcome) {
+        while let Some(pending) = self.pop_front() {
+            pending.refuse(outcome);
+        }
+    }
+}
+
+impl Drop for PendingQueue {
+    fn drop(&mut self) {
+        while let Some(pending) = self.pop_front() {
+            drop(pending);
+        }
+    }
+}
+
+/// The requests of one device that are lent to a copier just now.
+#[derive(Default)]
+pub(crate) struct CopySet {
+    queue: Queue<Request, MAIN>,
+}
+
+impl CopySet {
+    /// Ends all of them, whatever their copiers do; call it without a lock.
+    pub(crate) fn abort_all(mut self) {
+        while let Some(entry) = self.queue.pop_front() {
+            entry.end(Outcome::Aborted);
+        }
+    }
+}
+
+/// Chains of a [`SentTable`]; a power of two.
+const BUCKETS: usize = 256;
+
+/// The requests that the server of one device owes an answer to, by id (`fpq->processing`).
+pub(crate) struct SentTable {
+    buckets: KVec<List<Entry<Request>, MAIN>>,
+}
+
+impl SentTable {
+    /// An empty table.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let mut buckets = KVec::with_capacity(BUCKETS, GFP_KERNEL)?;
+        for _ in 0..BUCKETS {
+            buckets.push(List::new(), GFP_KERNEL)?;
+        }
+        Ok(Self { buckets })
+    }
+
+    /// Ids step by two and grow by one queue, so their low bits spread evenly as they are.
+    fn bucket(unique: Unique) -> usize {
+        (unique.get() >> 1) as usize % BUCKETS
+    }
+
+    fn insert(&mut self, mut sent: Sent) {
+        let Some(entry) = sent.0.take() else { return };
+        match self.buckets.get_mut(Self::bucket(entry.unique())) {
+            Some(bucket) => bucket.push_back(entry),
+            // The table was taken away: nobody can answer.
+            None => {
+                entry.end(Outcome::Aborted);
+            }
+        }
+    }
+
+    /// Takes the request with this id.
+    pub(crate) fn take(&mut self, unique: Unique) -> Option<Sent> {
+        let bucket = self.buckets.get_mut(Self::bucket(unique))?;
+        let mut cursor = bucket.cursor_front();
+        while let Some(next) = cursor.peek_next() {
+            if next.unique() == unique {
+                return Some(Sent(Some(next.remove())));
+            }
+            cursor.move_next();
+        }
+        None
+    }
+
+    /// Finds the request with this id and leaves it there.
+    pub(crate) fn find(&self, unique: Unique) -> Option<Handle> {
+        self.buckets
+            .get(Self::bucket(unique))?
+            .iter()
+            .find(|entry| entry.unique() == unique)
+            .map(Handle::from)
+    }
+
+    /// Ends all of them; call it without a lock.
+    pub(crate) fn abort_all(mut self) {
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for bucket in self.buckets.iter_mut() {
+            while let Some(entry) = bucket.pop_front() {
+                drop(Sent(Some(entry)));
+            }
+        }
+    }
+}
+
+impl Drop for SentTable {
+    fn drop(&mut self) {
+        self.drain();
+    }
+}

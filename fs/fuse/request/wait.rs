@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The caller's side: sleeping until the request ends (`request_wait_answer()`).
+//!
+//! Three phases. Any signal ends the first: the server is told by an INTERRUPT, once it has the
+//! request. A fatal signal ends the second: a request that no server has read is taken back. What
+//! the server has is waited for, whatever comes, because C shows the same to the caller and the
+//! server alike.
+
+use super::{
+    completion::Ended,
+    state::Pending,
+    Handle, //
+};
+/// What the waiter needs of the channel.
+pub(crate) trait Canceller {
+    /// Whether the server does not know INTERRUPT.
+    fn no_interrupt(&self) -> bool;
+
+    /// Tells the server that the caller of a sent request got a signal.
+    fn interrupt(&self, request: &Handle);
+
+    /// Takes an INTERRUPT that was not read yet off its queue.
+    fn forget_interrupt(&self, request: &Handle);
+
+    /// Takes the request back, if no server has read it.
+    fn cancel(&self, request: &Handle) -> Option<Pending>;
+}
+
+/// How a caller meets a fatal signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It leaves if the server has not read the request.
+    Killable,
+    /// It waits: the request has to reach the server (FLUSH, RELEASE).
+    Forced,
+}
+
+/// The right to wait for the end of one request and to take the reply.
+pub(crate) struct Waiter {
+    request: Handle,
+}
+
+impl Waiter {
+    pub(super) fn new(request: Handle) -> Self {
+        Self { request }
+    }
+
+    /// Sleeps until the request has ended, and takes it apart.
+    pub(crate) fn wait(self, channel: &impl Canceller, patience: Patience) -> Ended {
+        let request = &self.request;
+        let finished = || request.is_finished();
+
+        if channel.no_interrupt() || request.ended.wait_interruptible(finished).is_err() {
+            if !channel.no_interrupt() {
+                request.mark_interrupted();
+                if request.is_sent() {
+                    channel.interrupt(request);
+                }
+            }
+            if patience == Patience::Forced || request.ended.wait_killable(finished).is_err() {
+                let cancelled = match patience {
+                    Patience::Killable => channel.cancel(request),
+                    Patience::Forced => None,
+                };
+                match cancelled {
+                    Some(pending) => pending.cancel(),
+                    None => request.ended.wait(finished),
+                }
+            }
+            if request.is_interrupted() {
+                channel.forget_interrupt(request);
+            }
+        }
+        request.take_ended()
+    }
+}
