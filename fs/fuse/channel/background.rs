@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Background requests: how many may be with the server, and who waits for a slot.
+//!
+//! Locks: the queue lives in the channel's background lock, outside the input queue's lock.
+
+use super::transport::{
+    Transport,
+    Wake, //
+};
+use crate::fuse::request::state::{
+    Pending,
+    PendingQueue, //
+};
+
+/// Background requests that may be outstanding unless the server says otherwise.
+pub(crate) const DEFAULT_MAX_BACKGROUND: u32 = 12;
+
+/// The background queue (`bg_queue` and its counters).
+pub(crate) struct Background {
+    /// Cleared by an abort.
+    pub(super) connected: bool,
+    /// Most that may be outstanding.
+    pub(super) max: u32,
+    /// Outstanding, queued here ones included.
+    pub(super) outstanding: u32,
+    /// Handed to the transport.
+    active: u32,
+    /// Waiting for a slot.
+    queue: PendingQueue,
+}
+
+impl Background {
+    pub(super) fn new() -> Self {
+        Self {
+            connected: true,
+            max: DEFAULT_MAX_BACKGROUND,
+            outstanding: 0,
+            active: 0,
+            queue: PendingQueue::default(),
+        }
+    }
+
+    /// Counts and queues one. Returns whether the queue is full now.
+    pub(super) fn push(&mut self, request: Pending) -> bool {
+        self.outstanding = self.outstanding.saturating_add(1);
+        self.queue.push_back(request);
+        self.outstanding == self.max
+    }
+
+    /// Hands over what may go; returns what a closed transport refused, to be ended without the
+    /// lock.
+    pub(super) fn flush(&mut self, transport: &dyn Transport) -> PendingQueue {
+        let mut refused = PendingQueue::default();
+        while self.active < self.max {
+            let Some(request) = self.queue.pop_front() else {
+                break;
+            };
+            self.active = self.active.saturating_add(1);
+            if let Err(request) = transport.send_request(request, Wake::Normal) {
+                refused.push_back(request);
+            }
+        }
+        refused
+    }
+
+    /// One has ended.
+    pub(super) fn finish(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.active = self.active.saturating_sub(1);
+    }
+}

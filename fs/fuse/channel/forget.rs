@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! FORGETs on their way: paid for before the debt is made, batched when they are read.
+
+use crate::fuse::abi::NodeId;
+use crate::vfs::sync::queue::{
+    BoxQueue,
+    QueueBox, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// One FORGET.
+#[derive(Clone, Copy)]
+pub(crate) struct Forget {
+    /// The node.
+    pub(crate) node: NodeId,
+    /// How many lookups the server may forget.
+    pub(crate) nlookup: u64,
+}
+
+/// The right to send one FORGET: its memory, allocated before the LOOKUP that makes the debt, so
+/// that sending it never fails.
+pub(crate) struct ForgetTicket(QueueBox<Option<Forget>>);
+
+impl ForgetTicket {
+    /// Allocates the ticket.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(flags: Flags) -> Result<Self> {
+        Ok(Self(QueueBox::new(None, flags)?))
+    }
+}
+
+/// FORGETs in the order they were sent.
+#[derive(Default)]
+pub(crate) struct ForgetList(BoxQueue<Option<Forget>>);
+
+impl ForgetList {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is exactly one.
+    pub(crate) fn is_single(&self) -> bool {
+        self.0.is_single()
+    }
+
+    /// Appends one.
+    pub(crate) fn push(&mut self, ticket: ForgetTicket, forget: Forget) {
+        let mut item = ticket.0;
+        *item = Some(forget);
+        self.0.push_back(item);
+    }
+
+    /// Takes the oldest `max`, and says how many they are. Frees nothing.
+    pub(crate) fn split_front(&mut self, max: usize) -> (ForgetList, usize) {
+        let (taken, count) = self.0.take_front(max);
+        (ForgetList(taken), count)
+    }
+}
+
+impl Iterator for ForgetList {
+    type Item = Forget;
+
+    fn next(&mut self) -> Option<Forget> {
+        self.0.pop_front().and_then(|item| *item)
+    }
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What waits to be read: requests, INTERRUPTs and FORGETs (`struct fuse_iqueue`).
+//!
+//! Senders push, one reader at a time takes. INTERRUPTs go first; FORGETs and requests alternate
+//! in the proportion 16 to 8 when there are both, so that neither starves.
+//!
+//! Locks: `inner`; under the background queue's lock, outside a request's body. Readers are woken
+//! after it is dropped.
+
+use super::{
+    forget::{
+        Forget,
+        ForgetList,
+        ForgetTicket, //
+    },
+    transport::Wake,
+};
+use crate::fuse::{
+    abi::Unique,
+    request::{
+        state::{
+            Pending,
+            PendingQueue, //
+        },
+        Handle,
+        Request, //
+    },
+};
+use crate::vfs::sync::{
+    fasync::Fasync,
+    queue::{
+        Queue,
+        SIDE, //
+    },
+    wait::{
+        new_poll_queue,
+        PollQueue, //
+    },
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        barrier::{
+            smp_mb,
+            Full, //
+        },
+        SpinLock, //
+    },
+};
+
+/// Ids step by two: the odd one after each names its INTERRUPT.
+const UNIQUE_STEP: u64 = 2;
+/// FORGETs that are read before requests get their turn.
+const FORGET_BATCH: i32 = 16;
+/// Requests that are read before FORGETs get their turn again.
+const REQUEST_BATCH: i32 = 8;
+
+/// What a reader gets.
+pub(crate) enum Work {
+    /// An INTERRUPT for the request with this id.
+    Interrupt(Unique),
+    /// `count` FORGETs, to be sent under this id.
+    Forgets {
+        /// Id of the message.
+        unique: Unique,
+        /// The FORGETs.
+        list: ForgetList,
+        /// How many.
+        count: usize,
+    },
+    /// A request.
+    Request(Pending),
+}
+
+/// How a reader of FORGETs wants them.
+#[derive(Clone, Copy)]
+pub(crate) struct ForgetRoom {
+    /// Most FORGETs that fit the reader's buffer in one batch; 1 if the server does not know
+    /// BATCH_FORGET.
+    pub(crate) max: usize,
+}
+
+struct Inner {
+    connected: bool,
+    /// Last id given out; ids are even, and the odd one after each names its INTERRUPT.
+    last_unique: u64,
+    pending: PendingQueue,
+    interrupts: Queue<Request, SIDE>,
+    forgets: ForgetList,
+    /// FORGETs left of this turn while positive, requests of this turn while not.
+    forget_turn: i32,
+}
+
+impl Inner {
+    fn has_work(&self) -> bool {
+        !self.pending.is_empty() || !self.interrupts.is_empty() || !self.forgets.is_empty()
+    }
+
+    fn next_unique(&mut self) -> Unique {
+        self.last_unique = self.last_unique.wrapping_add(UNIQUE_STEP);
+        Unique::new(self.last_unique)
+    }
+
+    fn take(&mut self, room: ForgetRoom) -> Option<Work> {
+        while let Some(interrupted) = self.interrupts.pop_front() {
+            // One that ended before its INTERRUPT was read is not worth a message.
+            if !interrupted.is_finished() {
+                return Some(Work::Interrupt(interrupted.unique()));
+            }
+        }
+        if !self.forgets.is_empty() {
+            if self.pending.is_empty() {
+                return Some(self.take_forgets(room));
+            }
+            self.forget_turn = self.forget_turn.wrapping_sub(1);
+            if self.forget_turn >= 0 {
+                return Some(self.take_forgets(room));
+            }
+            if self.forget_turn <= -REQUEST_BATCH {
+                self.forget_turn = FORGET_BATCH;
+            }
+        }
+        self.pending.pop_front().map(Work::Request)
+    }
+
+    fn take_forgets(&mut self, room: ForgetRoom) -> Work {
+        let unique = self.next_unique();
+        let max = if self.forgets.is_single() {
+            1
+        } else {
+            room.max
+        };
+        let (list, count) = self.forgets.split_front(max);
+        Work::Forgets {
+            unique,
+            list,
+            count,
+        }
+    }
+}
+
+/// The input queue of one connection.
+#[pin_data]
+pub(crate) struct InputQueue {
+    #[pin]
+    inner: SpinLock<Inner>,
+    #[pin]
+    readers: PollQueue,
+    fasync: Fasync,
+}
+
+impl InputQueue {
+    /// An empty, open queue.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- new_spinlock!(
+                Inner {
+                    connected: true,
+                    last_unique: 0,
+                    pending: PendingQueue::default(),
+                    interrupts: Queue::new(),
+                    forgets: ForgetList::default(),
+                    forget_turn: 0,
+                },
+                "FuseInputQueue::inner"
+            ),
+            readers <- new_poll_queue!("FuseInputQueue::readers"),
+            fasync: Fasync::new(),
+        })
+    }
+
+    /// Where readers sleep and pollers register.
+    pub(crate) fn readers(&self) -> &PollQueue {
+        &self.readers
+    }
+
+    /// Who wants SIGIO.
+    pub(crate) fn fasync(&self) -> &Fasync {
+        &self.fasync
+    }
+
+    fn wake(&self, wake: Wake) {
+        match wake {
+            Wake::Normal => self.readers.wake_up(),
+            Wake::Sync => self.readers.wake_up_sync(),
+        }
+        self.fasync.notify_readable();
+    }
+
+    /// Queues a request and gives it its id, unless it brings one; gives it back if closed.
+    pub(crate) fn push(&self, request: Pending, wake: Wake) -> Result<(), Pending> {
+        {
+            let mut inner = self.inner.lock();
+            if !inner.connected {
+                return Err(request);
+            }
+            let unique = inner.next_unique();
+            if let Some(request) = request.request() {
+                request.assign_unique(unique);
+            }
+            inner.pending.push_back(request);
+        }
+        self.wake(wake);
+        Ok(())
+    }
+
+    /// Queues a FORGET; if closed, the debt is gone with the server.
+    pub(crate) fn push_forget(&self, ticket: ForgetTicket, forget: Forget) {
+        {
+            let mut inner = self.inner.lock();
+            if !inner.connected {
+                drop(inner);
+                return;
+            }
+            inner.forgets.push(ticket, forget);
+        }
+        self.wake(Wake::Normal);
+    }
+
+    /// Queues an INTERRUPT, if the server has the request and none is queued already.
+    pub(crate) fn push_interrupt(&self, request: &Handle) {
+        {
+            let mut inner = self.inner.lock();
+            if !inner.connected || !request.is_sent() || !inner.interrupts.push_shared(request) {
+                return;
+            }
+            // Pairs with the full barrier of the request's end: either that sees ... the waiter
+            // takes the entry off, or the end is seen here.
+            smp_mb(Full);
+            if request.is_finished() {
+                // The waiter holds the last reference that matters.
+                inner.interrupts.remove(request);
+                return;
+            }
+        }
+        self.wake(Wake::Normal);
+    }
+
+    /// Takes an INTERRUPT off.
+    pub(crate) fn remove_interrupt(&self, request: &Handle) {
+        self.inner.lock().interrupts.remove(request);
+    }
+
+    /// Takes a request off that no reader has taken.
+    pub(crate) fn remove(&self, request: &Handle) -> Option<Pending> {
+        self.inner.lock().pending.remove(request)
+    }
+
+    /// Whether a read would find something, and whether the queue is open.
+    pub(crate) fn status(&self) -> (bool, bool) {
+        let inner = self.inner.lock();
+        (inner.has_work(), inner.connected)
+    }
+
+    /// Takes the next piece of work; waits for it unless `nonblocking`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the queue is closed, `EAGAIN`, `ERESTARTSYS`.
+    pub(crate) fn next(&self, room: ForgetRoom, nonblocking: bool) -> Result<Work> {
+        loop {
+            {
+                let mut inner = self.inner.lock();
+                if !inner.connected {
+                    return Err(ENODEV);
+                }
+                if let Some(work) = inner.take(room) {
+                    return Ok(work);
+                }
+            }
+            if nonblocking {
+                return Err(EAGAIN);
+            }
+            self.readers.wait_interruptible_exclusive(|| {
+                let (work, connected) = self.status();
+                work || !connected
+            })?;
+        }
+    }
+
+    /// Closes the queue and returns the requests that were on it; wakes every reader.
+    pub(crate) fn close(&self) -> PendingQueue {
+        let (pending, forgets, interrupts) = {
+            let mut inner = self.inner.lock();
+            inner.connected = false;
+            (
+                core::mem::take(&mut inner.pending),
+                core::mem::take(&mut inner.forgets),
+                core::mem::take(&mut inner.interrupts),
+            )
+        };
+        drop((forgets, interrupts));
+        self.readers.wake_up_all();
+        self.fasync.notify_readable();
+        pending
+    }
+}

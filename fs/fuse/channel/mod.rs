@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The transport-neutral queues of one connection (`struct fuse_chan`).
+//!
+//! The gate that every request passes (INIT answered? too many in the background? connected?), the
+//! background queue, and the abort. On the walk: called by `conn/call.rs`, calls the transport.
+//!
+//! Locks: `background`, outside the transport's locks.
+
+pub(crate) mod background;
+pub(crate) mod forget;
+pub(crate) mod input_queue;
+pub(crate) mod processing;
+pub(crate) mod transport;
+
+use self::{
+    background::Background,
+    forget::{
+        Forget,
+        ForgetTicket, //
+    },
+    transport::{
+        Transport,
+        Wake, //
+    },
+};
+use crate::fuse::request::{
+    completion::Ended,
+    outcome::Outcome,
+    state::Pending,
+    wait::{
+        Canceller,
+        Patience, //
+    },
+    Handle, //
+};
+use crate::vfs::sync::wait::{
+    new_wait_queue,
+    WaitQueue, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        SetOnce,
+        SpinLock, //
+    },
+};
+
+/// What INIT settled for the transport's part (`struct fuse_chan_param`).
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Minor version of the protocol that the server speaks.
+    pub(crate) minor: u32,
+    /// Most bytes of data in one WRITE.
+    pub(crate) max_write: u32,
+}
+
+impl Limits {
+    /// What holds until INIT is answered.
+    pub(crate) const UNTIL_INIT: Self = Self {
+        minor: 0,
+        max_write: 0,
+    };
+}
+
+/// Queues and state of one connection.
+#[pin_data]
+pub(crate) struct Channel {
+    transport: Arc<dyn Transport>,
+    /// Set when INIT is answered; before that, requests wait. Also set by an abort.
+    initialized: Atomic<bool>,
+    limits: SetOnce<Limits>,
+    connected: Atomic<bool>,
+    /// The background queue is full. Changed under `background`, read without.
+    blocked: Atomic<bool>,
+    /// The server does not know INTERRUPT.
+    no_interrupt: Atomic<bool>,
+    /// Requests between the gate and their end, and callers at the gate.
+    waiting: Atomic<i32>,
+    /// Callers at the gate, and the unmount that waits for `waiting` to become 0.
+    #[pin]
+    gate: WaitQueue,
+    #[pin]
+    background: SpinLock<Background>,
+}
+
+/// One count of [`Channel::waiting`]; dropping it counts down.
+struct Waiting<'a>(&'a Channel);
+
+impl<'a> Waiting<'a> {
+    fn new(channel: &'a Channel) -> Self {
+        channel.count_waiting();
+        Self(channel)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.end_waiting();
+    }
+}
+
+impl Channel {
+    /// A channel over `transport`, closed by the gate until INIT is answered.
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            transport,
+            initialized: Atomic::new(false),
+            limits: SetOnce::new(),
+            connected: Atomic::new(true),
+            blocked: Atomic::new(false),
+            no_interrupt: Atomic::new(false),
+            waiting: Atomic::new(0),
+            gate <- new_wait_queue!("FuseChannel::gate"),
+            background <- new_spinlock!(Background::new(), "FuseChannel::background"),
+        })
+    }
+
+    /// What INIT settled; the defaults before.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.copy().unwrap_or(Limits::UNTIL_INIT)
+    }
+
+    /// Whether the connection is up.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Relaxed)
+    }
+
+    /// Whether INIT was answered; what INIT stored is visible then.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.initialized.load(Acquire)
+    }
+
+    /// Requests between the gate and their end.
+    pub(crate) fn num_waiting(&self) -> u32 {
+        self.waiting.load(Relaxed).try_into().unwrap_or(0)
+    }
+
+    /// INIT was answered: stores the limits and opens the gate.
+    pub(crate) fn set_initialized(&self, limits: Limits) {
+        self.limits.populate(limits);
+        self.open_gate();
+    }
+
+    fn open_gate(&self) {
+        self.initialized.store(true, Release);
+        self.gate.wake_up_all();
+    }
+
+    /// Sets how many background requests may be outstanding.
+    pub(crate) fn set_max_background(&self, max: u32) {
+        let free = {
+            let mut background = self.background.lock();
+            background.max = max;
+            self.blocked.store(background.outstanding >= max, Relaxed);
+            max.saturating_sub(background.outstanding)
+        };
+        self.gate.wake_up_nr(free);
+    }
+
+    /// The server does not know INTERRUPT: it is never sent again.
+    pub(crate) fn set_no_interrupt(&self) {
+        self.no_interrupt.store(true, Relaxed);
+    }
+
+    fn count_waiting(&self) {
+        self.waiting.add(1, Relaxed);
+    }
+
+    /// One request, or caller at the gate, less: for completions, as their last act.
+    pub(crate) fn end_waiting(&self) {
+        // A full barrier: pairs with the one in `abort`, so that either the count is seen to be 0
+        // by who waits for it, or the disconnect is seen here.
+        if self.waiting.fetch_sub(1, Full) == 1 && !self.is_connected() {
+            self.gate.wake_up_all();
+        }
+    }
+
+    fn is_shut(&self, for_background: bool) -> bool {
+        !self.is_initialized() || (for_background && self.blocked.load(Relaxed))
+    }
+
+    /// Waits until a request may be made.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the caller is being killed, `ENOTCONN`.
+    fn pass_gate(&self, for_background: bool) -> Result {
+        if self.is_shut(for_background) {
+            self.gate
+                .wait_killable_freezable_exclusive(|| !self.is_shut(for_background))
+                .map_err(|_| EINTR)?;
+        }
+        if !self.is_connected() {
+            return Err(ENOTCONN);
+        }
+        Ok(())
+    }
+
+    /// Sends a request and waits for its end. `make` runs once the gate is passed, because what
+    /// INIT settled decides how the request looks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the gate and of `make`; how the request itself ended is in the result.
+    pub(crate) fn call(
+        &self,
+        patience: Patience,
+        make: impl FnOnce() -> Result<Pending>,
+    ) -> Result<Ended> {
+        let _waiting = Waiting::new(self);
+        if patience != Patience::Forced {
+            self.pass_gate(false)?;
+        }
+        let request = make()?;
+        let waiter = request.waiter().ok_or(EIO)?;
+        if let Err(refused) = self.transport.send_request(request, Wake::Sync) {
+            refused.refuse(Outcome::NotConnected);
+        }
+        Ok(waiter.wait(self, patience))
+    }
+
+    /// Waits until a background request may be made, and counts it; its completion has to call
+    /// [`Self::free_slot`] and [`Self::end_waiting`], and who does not send it [`Self::leave_background`].
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the caller is being killed, `ENOTCONN`.
+    pub(crate) fn enter_background(&self, forced: bool) -> Result {
+        self.count_waiting();
+        if forced {
+            return Ok(());
+        }
+        self.pass_gate(true).inspect_err(|_| self.end_waiting())
+    }
+
+    /// Background requests that are outstanding; a racy read.
+    pub(crate) fn num_background(&self) -> u32 {
+        self.background.lock().outstanding
+    }
+
+    /// The request that [`Self::enter_background`] was for is not sent: passes the slot on.
+    pub(crate) fn leave_background(&self) {
+        self.gate.wake_up();
+        self.end_waiting();
+    }
+
+    /// Queues a background request. Its completion runs whatever happens.
+    pub(crate) fn send_background(&self, request: Pending) {
+        let refused = {
+            let mut background = self.background.lock();
+            // Counted even if it is refused below: its completion counts it down again.
+            if background.push(request) {
+                self.blocked.store(true, Relaxed);
+            }
+            background.flush(&*self.transport)
+        };
+        refused.refuse_all(Outcome::NotConnected);
+    }
+
+    /// A background request has ended: gives its slot to the next.
+    pub(crate) fn free_slot(&self) {
+        let refused = {
+            let mut background = self.background.lock();
+            if background.outstanding == background.max {
+                self.blocked.store(false, Relaxed);
+            }
+            background.finish();
+            background.flush(&*self.transport)
+        };
+        // Those at the gate look at `blocked` again; one of them may go.
+        if !self.blocked.load(Relaxed) {
+            self.gate.wake_up();
+        }
+        refused.refuse_all(Outcome::NotConnected);
+    }
+
+    /// Queues a FORGET. Never blocks, never fails.
+    pub(crate) fn forget(&self, ticket: ForgetTicket, forget: Forget) {
+        self.transport.send_forget(ticket, forget);
+    }
+
+    /// Ends the connection: every request, at the gate, queued, lent or sent, ends now, and none
+    /// can be made again. With `with_error`, reads of the device say `ECONNABORTED`. Sleeps; the
+    /// first call does it all.
+    pub(crate) fn abort(&self, with_error: bool) {
+        {
+            let mut background = self.background.lock();
+            if !background.connected {
+                return;
+            }
+            background.connected = false;
+            // A full barrier: pairs with the one in `end_waiting`.
+            self.connected.xchg(false, Full);
+        }
+        self.open_gate();
+        let refused = {
+            let mut background = self.background.lock();
+            // Everything moves on to the transport, which is about to end it.
+            background.max = u32::MAX;
+            self.blocked.store(false, Relaxed);
+            background.flush(&*self.transport)
+        };
+        refused.refuse_all(Outcome::Aborted);
+        self.transport.abort(with_error);
+        self.gate.wake_up_all();
+    }
+
+    /// Waits until every request has ended; only useful after [`Self::abort`].
+    pub(crate) fn wait_aborted(&self) {
+        self.gate.wait(|| self.waiting.load(Acquire) == 0);
+    }
+}
+
+impl Canceller for Channel {
+    fn no_interrupt(&self) -> bool {
+        self.no_interrupt.load(Relaxed)
+    }
+
+    fn interrupt(&self, request: &Handle) {
+        self.transport.send_interrupt(request);
+    }
+
+    fn forget_interrupt(&self, request: &Handle) {
+        self.transport.cancel_interrupt(request);
+    }
+
+    fn cancel(&self, request: &Handle) -> Option<Pending> {
+        self.transport.cancel_request(request)
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a transport does for a channel (`struct fuse_iqueue_ops`).
+
+use super::forget::{
+    Forget,
+    ForgetTicket, //
+};
+use crate::fuse::request::{
+    state::Pending,
+    Handle, //
+};
+use kernel::prelude::*;
+
+/// How the reader of a request is woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The sender goes on.
+    Normal,
+    /// The sender is about to sleep: the scheduler may put the reader in its place.
+    Sync,
+}
+
+/// Moves requests to a server and replies back. Methods never sleep unless they say so.
+pub(crate) trait Transport: Send + Sync {
+    /// Queues the request; gives it back if the connection is closed. May be called under the
+    /// background queue's lock, so it must not end the request itself.
+    fn send_request(&self, request: Pending, wake: Wake) -> Result<(), Pending>;
+
+    /// Queues one FORGET; drops it if the connection is closed.
+    fn send_forget(&self, ticket: ForgetTicket, forget: Forget);
+
+    /// Tells the server that the caller of this request got a signal, if the server has it.
+    fn send_interrupt(&self, request: &Handle);
+
+    /// Takes back an INTERRUPT that the server has not read.
+    fn cancel_interrupt(&self, request: &Handle);
+
+    /// Takes back a request that the server has not read.
+    fn cancel_request(&self, request: &Handle) -> Option<Pending>;
+
+    /// Closes everything and ends every request that is queued, lent or sent. `with_error` is
+    /// what reads of the device say afterwards: `ECONNABORTED` instead of `ENODEV`. Sleeps; called
+    /// at most once.
+    fn abort(&self, with_error: bool);
+}
