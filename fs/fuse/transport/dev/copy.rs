@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Copying between a request and a server's buffer, loan by loan.
+//!
+//! A loan copies what is present of the buffer. When it comes short, the loan is over, the buffer
+//! is faulted in (which may sleep, for ever if the buffer is a file of this very mount), and the
+//! next loan goes on, unless the request has ended meanwhile.
+
+use crate::fuse::request::{
+    args::Progress,
+    Request, //
+};
+use crate::vfs::mm::iov::{
+    UserDest,
+    UserSource, //
+};
+use kernel::prelude::*;
+
+/// Bytes that are faulted in at once.
+const FAULT_IN: usize = 64 * 1024;
+
+/// Copies the whole message of `request` to the reader.
+///
+/// # Errors
+///
+/// `ENOENT` if the request ended, `EFAULT`.
+pub(super) fn copy_request(request: &Request, to: &mut UserDest<'_, '_>) -> Result {
+    let mut progress = Progress::default();
+    loop {
+        request.lend_input(&mut progress, |bytes| to.copy_nofault(bytes))?;
+        let left = request.len().saturating_sub(progress.done());
+        if left == 0 {
+            return Ok(());
+        }
+        to.fault_in(left.min(FAULT_IN))?;
+    }
+}
+
+/// Copies the payload of a reply into the space that `request` has for it.
+///
+/// # Errors
+///
+/// `EINVAL` if the reply has a length that the operation does not allow, `ENOENT` if the request
+/// ended, `EFAULT`.
+pub(super) fn copy_reply(request: &Request, from: &mut UserSource<'_, '_>) -> Result {
+    let payload = from.len();
+    request.expect_output(payload)?;
+    let mut progress = Progress::default();
+    loop {
+        request.lend_output(&mut progress, |bytes| from.copy_nofault(bytes))?;
+        let left = payload.saturating_sub(progress.done());
+        if left == 0 {
+            return request.zero_rest();
+        }
+        from.fault_in(left.min(FAULT_IN))?;
+    }
+}
+
+/// Copies bytes that belong to no request (INTERRUPT, FORGET) to the reader.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut UserDest<'_, '_>) -> Result {
+    loop {
+        let copied = to.copy_nofault(bytes);
+        bytes = bytes.get(copied..).unwrap_or(&[]);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        to.fault_in(bytes.len())?;
+    }
+}
+
+/// Takes a struct that belongs to no request from the writer.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(super) fn take_bytes(mut bytes: &mut [u8], from: &mut UserSource<'_, '_>) -> Result {
+    loop {
+        let copied = from.copy_nofault(bytes);
+        bytes = bytes.get_mut(copied..).unwrap_or(&mut []);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        from.fault_in(bytes.len())?;
+    }
+}

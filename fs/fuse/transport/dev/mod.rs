@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/fuse`: the transport in which a server reads requests and writes replies.
+//!
+//! A file that is opened there is a [`Device`]; a mount installs a connection in it. Several
+//! devices may serve one connection, which has one [`DevTransport`].
+//!
+//! Locks: `DevTransport::devices`, outside everything else here; it may sleep.
+
+mod copy;
+mod read;
+mod write;
+
+use crate::fuse::{
+    channel::{
+        forget::{
+            Forget,
+            ForgetTicket, //
+        },
+        input_queue::InputQueue,
+        processing::Processing,
+        transport::{
+            Transport,
+            Wake, //
+        },
+        Channel, //
+    },
+    request::{
+        outcome::Outcome,
+        state::Pending,
+        Handle, //
+    },
+};
+use crate::vfs::io::miscdev::{
+    self,
+    FileOps,
+    PollEvents,
+    PollTable, //
+};
+use kernel::{
+    fs::File,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    new_mutex,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex,
+        SetOnce, //
+    },
+};
+
+/// The open devices of a connection; `None` after its abort.
+struct Devices(Option<KVec<Arc<Processing>>>);
+
+/// The transport of one connection over opened devices.
+#[pin_data]
+pub(crate) struct DevTransport {
+    #[pin]
+    input: InputQueue,
+    #[pin]
+    devices: Mutex<Devices>,
+    /// What reads say after the abort: `ECONNABORTED`, not `ENODEV`.
+    abort_with_error: Atomic<bool>,
+}
+
+impl DevTransport {
+    /// A transport without a device yet.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            input <- InputQueue::new(),
+            devices <- new_mutex!(Devices(Some(KVec::new())), "FuseDevTransport::devices"),
+            abort_with_error: Atomic::new(false),
+        })
+    }
+
+    /// What a read or write of the device says once the connection is aborted.
+    fn abort_errno(&self) -> Error {
+        if self.abort_with_error.load(Relaxed) {
+            ECONNABORTED
+        } else {
+            ENODEV
+        }
+    }
+
+    /// Takes a device off; returns whether it was the last.
+    fn remove(&self, processing: &Arc<Processing>) -> bool {
+        match self.devices.lock().0.as_mut() {
+            Some(devices) => {
+                devices.retain(|device| !Arc::ptr_eq(device, processing));
+                devices.is_empty()
+            }
+            None => false,
+        }
+    }
+}
+
+impl Transport for DevTransport {
+    fn send_request(&self, request: Pending, wake: Wake) -> Result<(), Pending> {
+        self.input.push(request, wake)
+    }
+
+    fn send_forget(&self, ticket: ForgetTicket, forget: Forget) {
+        self.input.push_forget(ticket, forget);
+    }
+
+    fn send_interrupt(&self, request: &Handle) {
+        self.input.push_interrupt(request);
+    }
+
+    fn cancel_interrupt(&self, request: &Handle) {
+        self.input.remove_interrupt(request);
+    }
+
+    fn cancel_request(&self, request: &Handle) -> Option<Pending> {
+        self.input.remove(request)
+    }
+
+    fn abort(&self, with_error: bool) {
+        self.abort_with_error.store(with_error, Relaxed);
+        let devices = self.devices.lock().0.take();
+        for device in devices.into_iter().flatten() {
+            device.close();
+        }
+        self.input.close().refuse_all(Outcome::Aborted);
+    }
+}
+
+/// A connection as a device sees it.
+struct Link {
+    channel: Arc<Channel>,
+    transport: Arc<DevTransport>,
+    /// Device number of the mount, for fdinfo.
+    connection: u32,
+}
+
+/// An open file of `/dev/fuse` (`struct fuse_dev`).
+#[pin_data]
+pub(crate) struct Device {
+    /// Set once, by the mount.
+    link: SetOnce<Link>,
+    processing: Arc<Processing>,
+    /// Whether the file was closed; taken before `DevTransport::devices`.
+    #[pin]
+    closed: Mutex<bool>,
+}
+
+impl Device {
+    /// The device behind `file`, if it is an open file of `/dev/fuse`.
+    pub(crate) fn from_file(file: &File) -> Option<Arc<Device>> {
+        DEVICE_OPS.device_of(file).map(Arc::from)
+    }
+
+    /// Whether a mount has installed a connection.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.link.as_ref().is_some()
+    }
+
+    /// Whether the installed connection is this one.
+    pub(crate) fn serves(&self, channel: &Arc<Channel>) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| Arc::ptr_eq(&link.channel, channel))
+    }
+
+    /// Makes the device serve a connection, whose mount has device number `connection`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it serves one already or was closed; `ENOTCONN` if the connection is gone;
+    /// `ENOMEM`.
+    pub(crate) fn install(
+        &self,
+        channel: Arc<Channel>,
+        transport: Arc<DevTransport>,
+        connection: u32,
+    ) -> Result {
+        let closed = self.closed.lock();
+        if *closed || self.is_installed() {
+            return Err(EINVAL);
+        }
+        transport
+            .devices
+            .lock()
+            .0
+            .as_mut()
+            .ok_or(ENOTCONN)?
+            .push(self.processing.clone(), GFP_KERNEL)?;
+        self.link.populate(Link {
+            channel,
+            transport,
+            connection,
+        });
+        Ok(())
+    }
+
+    /// The connection.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` before the mount.
+    fn link(&self) -> Result<&Link> {
+        self.link.as_ref().ok_or(EPERM)
+    }
+
+    /// The last reference to the file is gone: what its server was to answer is lost, and without
+    /// any device the connection is.
+    fn close(&self) {
+        *self.closed.lock() = true;
+        let Some(link) = self.link.as_ref() else {
+            return;
+        };
+        let last = link.transport.remove(&self.processing);
+        self.processing.close();
+        if last {
+            link.channel.abort(false);
+        }
+    }
+}
+
+/// The one table of `/dev/fuse`: a mount tells its files by this address.
+static DEVICE_OPS: FileOps<Device> = FileOps::new();
+
+#[vtable]
+impl miscdev::Device for Device {
+    type Ptr = Arc<Device>;
+
+    const NAME: &'static CStr = c"fuse";
+    const MINOR: i32 = 229;
+
+    fn table() -> &'static FileOps<Self> {
+        &DEVICE_OPS
+    }
+
+    fn open(_file: &File) -> Result<Arc<Device>> {
+        let processing = Arc::pin_init(Processing::new()?, GFP_KERNEL)?;
+        Arc::pin_init(
+            pin_init!(Device {
+                link: SetOnce::new(),
+                processing,
+                closed <- new_mutex!(false, "FuseDevice::closed"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn release(device: Arc<Device>, _file: &File) {
+        device.close();
+    }
+
+    fn read_iter(
+        device: ArcBorrow<'_, Device>,
+        file: &File,
+        to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        device.read(file, to)
+    }
+
+    fn write_iter(
+        device: ArcBorrow<'_, Device>,
+        _file: &File,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        device.write(from)
+    }
+
+    fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {
+        let Ok(link) = device.link() else {
+            return PollEvents::ERROR;
+        };
+        let input = &link.transport.input;
+        table.register(input.readers());
+        match input.status() {
+            (_, false) => PollEvents::WRITABLE | PollEvents::ERROR,
+            (true, true) => PollEvents::WRITABLE | PollEvents::READABLE,
+            (false, true) => PollEvents::WRITABLE,
+        }
+    }
+
+    fn fasync(device: ArcBorrow<'_, Device>, fd: i32, file: &File, on: bool) -> Result<i32> {
+        device.link()?.transport.input.fasync().set(fd, file, on)
+    }
+
+    fn show_fdinfo(device: ArcBorrow<'_, Device>, m: &SeqFile, _file: &File) {
+        if let Ok(link) = device.link() {
+            seq_print!(m, "fuse_connection:\t{}\n", link.connection);
+        }
+    }
+}

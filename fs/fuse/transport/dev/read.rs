@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reading the device: Pending, Copying, Sent.
+
+use super::{
+    copy::{
+        copy_bytes,
+        copy_request, //
+    },
+    Device,
+    Link, //
+};
+use crate::fuse::{
+    abi::{
+        file::WriteIn,
+        header::InHeader,
+        node::{
+            BatchForgetIn,
+            ForgetIn,
+            ForgetOne,
+            InterruptIn, //
+        },
+        Unique, //
+    },
+    channel::{
+        forget::ForgetList,
+        input_queue::{
+            ForgetRoom,
+            Work, //
+        }, //
+    },
+    op::Opcode,
+    request::{
+        outcome::Outcome,
+        state::Pending, //
+    },
+};
+use crate::vfs::mm::iov::UserDest;
+use kernel::{
+    fs::{
+        file::flags::O_NONBLOCK,
+        File, //
+    },
+    iov::IovIterDest,
+    prelude::*, //
+};
+use zerocopy::IntoBytes;
+
+/// Smallest buffer that a server may read with, in bytes (`FUSE_MIN_READ_BUFFER`).
+const MIN_READ_BUFFER: usize = 8192;
+
+/// First minor version with BATCH_FORGET.
+const MINOR_BATCH_FORGET: u32 = 16;
+
+impl Device {
+    /// Gives the server its next message; sleeps until there is one.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` before the mount; `EINVAL` if the buffer is too small for what was negotiated;
+    /// `EAGAIN`; `ERESTARTSYS`; `ENODEV` or `ECONNABORTED` after the end of the connection;
+    /// `EFAULT`.
+    pub(super) fn read(&self, file: &File, to: &mut IovIterDest<'_>) -> Result<usize> {
+        let link = self.link()?;
+        let mut to = UserDest::new(to)?;
+        let room = to.len();
+        let limits = link.channel.limits();
+        let least = (size_of::<InHeader>() + size_of::<WriteIn>())
+            .saturating_add(limits.max_write as usize)
+            .max(MIN_READ_BUFFER);
+        if room < least {
+            return Err(EINVAL);
+        }
+        let forgets = ForgetRoom {
+            max: if limits.minor < MINOR_BATCH_FORGET {
+                1
+            } else {
+                (room - size_of::<InHeader>() - size_of::<BatchForgetIn>()) / size_of::<ForgetOne>()
+            },
+        };
+        let nonblocking = file.flags() & O_NONBLOCK != 0;
+        loop {
+            let work =
+                link.transport
+                    .input
+                    .next(forgets, nonblocking)
+                    .map_err(|error| match error {
+                        ENODEV => link.transport.abort_errno(),
+                        other => other,
+                    })?;
+            match work {
+                Work::Interrupt(unique) => return send_interrupt(unique, &mut to),
+                Work::Forgets {
+                    unique,
+                    list,
+                    count,
+                } => return send_forgets(limits.minor, unique, list, count, &mut to),
+                Work::Request(request) => {
+                    if let Some(request) = fitting(request, room) {
+                        return self.send(link, request, &mut to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves one request to the server.
+    fn send(&self, link: &Link, request: Pending, to: &mut UserDest<'_, '_>) -> Result<usize> {
+        let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
+        let request = copying.request().ok_or(EIO)?;
+        let len = request.len();
+        let expects_reply = request.expects_reply();
+        let copied = copy_request(request, to);
+
+        if let Err(error) = copied {
+            let connected = self.processing.end_copying(&copying);
+            copying.fail(Outcome::Io);
+            return Err(if connected {
+                error
+            } else {
+                link.transport.abort_errno()
+            });
+        }
+        if !expects_reply {
+            if !self.processing.end_copying(&copying) {
+                copying.fail(Outcome::Aborted);
+                return Err(link.transport.abort_errno());
+            }
+            copying.delivered();
+            return Ok(len);
+        }
+        match self.processing.park(copying) {
+            Ok(sent) => {
+                // The signal may have come before the request was sent: nobody but us can tell
+                // the server then. Pairs with the waiter's look at the request after its signal.
+                if sent.is_interrupted() {
+                    link.transport.input.push_interrupt(&sent);
+                }
+                Ok(len)
+            }
+            Err(copying) => {
+                copying.fail(Outcome::Aborted);
+                Err(link.transport.abort_errno())
+            }
+        }
+    }
+}
+
+/// Passes the request if it fits the server's buffer, and ends it otherwise.
+fn fitting(request: Pending, room: usize) -> Option<Pending> {
+    let (len, opcode) = request
+        .request()
+        .map(|request| (request.len(), request.opcode()))?;
+    if len <= room {
+        return Some(request);
+    }
+    request.refuse(if opcode == Opcode::Setxattr {
+        // An attribute may be larger than any buffer; the caller should know.
+        Outcome::TooLarge
+    } else {
+        Outcome::Io
+    });
+    None
+}
+
+/// Length of a header and `T`.
+fn message_len<T>() -> usize {
+    size_of::<InHeader>() + size_of::<T>()
+}
+
+/// Sends the INTERRUPT for a request; its own id is that of the request plus one.
+fn send_interrupt(unique: Unique, to: &mut UserDest<'_, '_>) -> Result<usize> {
+    let len = message_len::<InterruptIn>();
+    let header = InHeader {
+        len: len as u32,
+        opcode: Opcode::Interrupt as u32,
+        unique: Unique::new(unique.get() | Unique::INTERRUPT),
+        ..InHeader::default()
+    };
+    copy_bytes(header.as_bytes(), to)?;
+    copy_bytes(InterruptIn { unique }.as_bytes(), to)?;
+    Ok(len)
+}
+
+/// Sends one FORGET, or several as a BATCH_FORGET.
+fn send_forgets(
+    minor: u32,
+    unique: Unique,
+    list: ForgetList,
+    count: usize,
+    to: &mut UserDest<'_, '_>,
+) -> Result<usize> {
+    let mut list = list;
+    if minor < MINOR_BATCH_FORGET || count <= 1 {
+        let Some(forget) = list.next() else {
+            return Err(EIO);
+        };
+        let len = message_len::<ForgetIn>();
+        let header = InHeader {
+            len: len as u32,
+            opcode: Opcode::Forget as u32,
+            unique,
+            nodeid: forget.node,
+            ..InHeader::default()
+        };
+        copy_bytes(header.as_bytes(), to)?;
+        copy_bytes(
+            ForgetIn {
+                nlookup: forget.nlookup,
+            }
+            .as_bytes(),
+            to,
+        )?;
+        return Ok(len);
+    }
+    let len = message_len::<BatchForgetIn>() + count * size_of::<ForgetOne>();
+    let header = InHeader {
+        len: len as u32,
+        opcode: Opcode::BatchForget as u32,
+        unique,
+        ..InHeader::default()
+    };
+    copy_bytes(header.as_bytes(), to)?;
+    copy_bytes(
+        BatchForgetIn {
+            count: count as u32,
+            dummy: 0,
+        }
+        .as_bytes(),
+        to,
+    )?;
+    for forget in list {
+        copy_bytes(
+            ForgetOne {
+                nodeid: forget.node,
+                nlookup: forget.nlookup,
+            }
+            .as_bytes(),
+            to,
+        )?;
+    }
+    Ok(len)
+}

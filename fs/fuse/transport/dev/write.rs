@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing the device: a reply finds its request by id, and ends it.
+
+use super::{
+    copy::{
+        copy_reply,
+        take_bytes, //
+    },
+    Device,
+    Link, //
+};
+use crate::fuse::{
+    abi::{
+        header::OutHeader,
+        Unique, //
+    },
+    request::outcome::{
+        Outcome,
+        ServerErrno, //
+    },
+};
+use crate::vfs::mm::iov::UserSource;
+use kernel::{
+    iov::IovIterSource,
+    prelude::*, //
+};
+use zerocopy::IntoBytes;
+
+impl Device {
+    /// Takes one reply from the server.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` before the mount; `EINVAL` if the message is malformed, or its length is not what
+    /// the operation answers; `ENOENT` if no request waits for it; `EFAULT`.
+    pub(super) fn write(&self, from: &mut IovIterSource<'_>) -> Result<usize> {
+        let link = self.link()?;
+        let mut from = UserSource::new(from)?;
+        let len = from.len();
+        if len < size_of::<OutHeader>() {
+            return Err(EINVAL);
+        }
+        let mut header = OutHeader::default();
+        take_bytes(header.as_mut_bytes(), &mut from)?;
+        if header.len as usize != len {
+            return Err(EINVAL);
+        }
+        if header.unique == Unique::new(0) {
+            // A notification; this module knows none yet.
+            return Err(EINVAL);
+        }
+        let errno = ServerErrno::new(header.error)?;
+        if header.unique.get() & Unique::INTERRUPT != 0 {
+            self.interrupt_answered(link, &header, len)?;
+        } else {
+            self.reply(&header, errno, &mut from)?;
+        }
+        Ok(len)
+    }
+
+    /// The answer to an INTERRUPT: only its errno matters.
+    fn interrupt_answered(&self, link: &Link, header: &OutHeader, len: usize) -> Result {
+        let unique = Unique::new(header.unique.get() & !Unique::INTERRUPT);
+        let request = self.processing.find(unique).ok_or(ENOENT)?;
+        if len != size_of::<OutHeader>() {
+            return Err(EINVAL);
+        }
+        if header.error == ENOSYS.to_errno() {
+            link.channel.set_no_interrupt();
+        } else if header.error == EAGAIN.to_errno() {
+            if !request.is_interrupted() {
+                return Err(EINVAL);
+            }
+            link.transport.input.push_interrupt(&request);
+        }
+        Ok(())
+    }
+
+    /// The answer to a request: Replying, Finished.
+    fn reply(
+        &self,
+        header: &OutHeader,
+        errno: ServerErrno,
+        from: &mut UserSource<'_, '_>,
+    ) -> Result {
+        let replying = self.processing.take(header.unique).ok_or(ENOENT)?;
+        let request = replying.request().ok_or(EIO)?;
+        let copied = if errno == ServerErrno::OK {
+            copy_reply(request, from)
+        } else if from.len() == 0 {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        };
+        let connected = self.processing.end_replying(&replying);
+        replying.finish(match copied {
+            _ if !connected => Outcome::Aborted,
+            Ok(()) => Outcome::answered(errno, header),
+            Err(_) => Outcome::Io,
+        });
+        if connected {
+            copied
+        } else {
+            Err(ENOENT)
+        }
+    }
+}
