@@ -26,6 +26,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xattr.h>
 
 #include "trace.h"
@@ -105,7 +106,6 @@ __vfs_helper bool vfs_helper_dir_emit(struct dir_context *ctx, const char *name,
 	return dir_emit(ctx, name, namelen, ino, type);
 }
 
-<<<<<<< HEAD
 /* tracepoints */
 
 __vfs_helper void vfs_helper_trace_request_send(dev_t connection, u64 unique, u32 opcode, u32 len)
@@ -121,11 +121,225 @@ __vfs_helper void vfs_helper_trace_request_sent(dev_t connection, u64 unique, u3
 __vfs_helper void vfs_helper_trace_request_end(dev_t connection, u64 unique, u32 len, s32 error)
 {
 	trace_fuse_request_end(connection, unique, len, error);
-=======
+}
+
 /* memory in all */
 
 __vfs_helper unsigned long vfs_helper_totalram_pages(void)
 {
 	return totalram_pages();
->>>>>>> 45bd9e6 (wip2)
+}
+
+/* callers and ids */
+
+__vfs_helper const struct cred *vfs_helper_current_cred(void)
+{
+	return current_cred();
+}
+
+__vfs_helper bool vfs_helper_capable(int cap)
+{
+	return capable(cap);
+}
+
+__vfs_helper bool vfs_helper_current_in_userns(const struct user_namespace *ns)
+{
+	return current_in_userns(ns);
+}
+
+__vfs_helper struct user_namespace *vfs_helper_get_user_ns(struct user_namespace *ns)
+{
+	return get_user_ns(ns);
+}
+
+__vfs_helper void vfs_helper_put_user_ns(struct user_namespace *ns)
+{
+	put_user_ns(ns);
+}
+
+__vfs_helper kuid_t vfs_helper_make_kuid(struct user_namespace *ns, uid_t uid)
+{
+	return make_kuid(ns, uid);
+}
+
+__vfs_helper kgid_t vfs_helper_make_kgid(struct user_namespace *ns, gid_t gid)
+{
+	return make_kgid(ns, gid);
+}
+
+__vfs_helper uid_t vfs_helper_from_kuid(struct user_namespace *ns, kuid_t uid)
+{
+	return from_kuid(ns, uid);
+}
+
+__vfs_helper gid_t vfs_helper_from_kgid(struct user_namespace *ns, kgid_t gid)
+{
+	return from_kgid(ns, gid);
+}
+
+__vfs_helper uid_t vfs_helper_from_kuid_munged(struct user_namespace *ns, kuid_t uid)
+{
+	return from_kuid_munged(ns, uid);
+}
+
+__vfs_helper gid_t vfs_helper_from_kgid_munged(struct user_namespace *ns, kgid_t gid)
+{
+	return from_kgid_munged(ns, gid);
+}
+
+__vfs_helper bool vfs_helper_kuid_has_mapping(struct user_namespace *ns, kuid_t uid)
+{
+	return kuid_has_mapping(ns, uid);
+}
+
+__vfs_helper bool vfs_helper_kgid_has_mapping(struct user_namespace *ns, kgid_t gid)
+{
+	return kgid_has_mapping(ns, gid);
+}
+
+__vfs_helper kuid_t vfs_helper_mapped_fsuid(struct mnt_idmap *idmap, struct user_namespace *ns)
+{
+	return mapped_fsuid(idmap, ns);
+}
+
+__vfs_helper kgid_t vfs_helper_mapped_fsgid(struct mnt_idmap *idmap, struct user_namespace *ns)
+{
+	return mapped_fsgid(idmap, ns);
+}
+
+__vfs_helper pid_t vfs_helper_current_pid_nr_ns(struct pid_namespace *ns)
+{
+	return pid_nr_ns(task_pid(current), ns);
+}
+
+__vfs_helper pid_t vfs_helper_current_tgid_nr_ns(struct pid_namespace *ns)
+{
+	return pid_nr_ns(task_tgid(current), ns);
+}
+
+/* super blocks */
+
+__vfs_helper void vfs_helper_init_rwsem(struct rw_semaphore *sem, const char *name,
+					struct lock_class_key *key)
+{
+	__init_rwsem(sem, name, key);
+}
+
+__vfs_helper void vfs_helper_init_rcu_work(struct rcu_work *rwork, work_func_t func)
+{
+	INIT_RCU_WORK(rwork, func);
+}
+
+__vfs_helper unsigned int vfs_helper_major(dev_t dev)
+{
+	return MAJOR(dev);
+}
+
+__vfs_helper unsigned int vfs_helper_minor(dev_t dev)
+{
+	return MINOR(dev);
+}
+
+/* inodes */
+
+__vfs_helper struct kmem_cache *vfs_helper_inode_cache_create(const char *name, unsigned int size,
+							      unsigned int align,
+							      void (*ctor)(void *))
+{
+	return kmem_cache_create(name, size, align,
+				 SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT | SLAB_RECLAIM_ACCOUNT, ctor);
+}
+
+__vfs_helper void *vfs_helper_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+__vfs_helper loff_t vfs_helper_i_size_read(const struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+__vfs_helper void vfs_helper_i_size_write(struct inode *inode, loff_t size)
+{
+	i_size_write(inode, size);
+}
+
+__vfs_helper struct timespec64 vfs_helper_inode_get_atime(const struct inode *inode)
+{
+	return inode_get_atime(inode);
+}
+
+__vfs_helper struct timespec64 vfs_helper_inode_get_mtime(const struct inode *inode)
+{
+	return inode_get_mtime(inode);
+}
+
+__vfs_helper struct timespec64 vfs_helper_inode_get_ctime(const struct inode *inode)
+{
+	return inode_get_ctime(inode);
+}
+
+__vfs_helper void vfs_helper_inode_set_atime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_atime(inode, sec, nsec);
+}
+
+__vfs_helper void vfs_helper_inode_set_mtime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_mtime(inode, sec, nsec);
+}
+
+__vfs_helper void vfs_helper_inode_set_ctime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_ctime(inode, sec, nsec);
+}
+
+__vfs_helper bool vfs_helper_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+__vfs_helper bool vfs_helper_is_rdonly(const struct inode *inode)
+{
+	return IS_RDONLY(inode);
+}
+
+__vfs_helper void vfs_helper_remove_inode_hash(struct inode *inode)
+{
+	remove_inode_hash(inode);
+}
+
+__vfs_helper void vfs_helper_inode_dont_cache_acls(struct inode *inode)
+{
+#ifdef CONFIG_FS_POSIX_ACL
+	inode->i_acl = inode->i_default_acl = ACL_DONT_CACHE;
+#endif
+}
+
+__vfs_helper dev_t vfs_helper_new_decode_dev(u32 dev)
+{
+	return new_decode_dev(dev);
+}
+
+__vfs_helper u32 vfs_helper_new_encode_dev(dev_t dev)
+{
+	return new_encode_dev(dev);
+}
+
+/* dentries */
+
+__vfs_helper struct dentry *vfs_helper_dget(struct dentry *dentry)
+{
+	return dget(dentry);
+}
+
+__vfs_helper void *vfs_helper_kzalloc_dentry_data(size_t size)
+{
+	return kzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RECLAIMABLE);
+}
+
+__vfs_helper void vfs_helper_kfree_rcu(struct rcu_head *head, void *ptr)
+{
+	kvfree_call_rcu((struct kvfree_rcu_head *)head, ptr);
 }

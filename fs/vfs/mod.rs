@@ -5,13 +5,191 @@
 //! Everything `unsafe` in this crate is here, and no word of FUSE. A file system is an
 //! implementation of the traits of this module; each trait method is the C method of the same
 //! name, with the same calling context.
+//!
+//! [`FileSystem`] names the types that a file system hangs on the VFS's objects, and holds the
+//! methods that are not of one kind of object: of the mount context and of the super block. The
+//! tables of inodes, dentries and files are traits of `inode_ops`, `dentry` and `file_ops`.
+//!
+//! Some objects are seen in two ways. The RCU walk, and callbacks under a spinlock, see an inode or
+//! a dentry that nobody holds a reference to for them: they get a *view* ([`inode::INodeView`],
+//! [`dentry::DEntryView`]), whose methods are the ones that are sound on an object which may be
+//! going away. Whoever holds a reference gets the object itself ([`inode::INode`],
+//! [`dentry::DEntry`]), which derefs to its view.
+
+use core::ops::Deref;
+use kernel::{
+    module::ModuleMetadata,
+    prelude::*,
+    seq_file::SeqFile, //
+};
 
 mod bindings;
 
+pub(crate) mod cred;
+pub(crate) mod dentry;
 pub(crate) mod dir_context;
-
+pub(crate) mod fs_param;
+pub(crate) mod fs_type;
+pub(crate) mod inode;
+pub(crate) mod inode_ops;
 pub(crate) mod io;
 pub(crate) mod mm;
 pub(crate) mod random;
+pub(crate) mod sb;
 pub(crate) mod sync;
 pub(crate) mod trace;
+
+use self::{
+    fs_param::Param,
+    fs_type::{
+        FsContext,
+        Pools,
+        Tree, //
+    },
+    inode::INodeView,
+    sb::{
+        New,
+        Seen,
+        StatFs,
+        SuperBlock, //
+    },
+};
+
+/// A file system: the types it hangs on the VFS's objects, and the methods of its mount context
+/// and its super blocks.
+///
+/// References to inodes and dentries do not keep their super block: a file system must have given
+/// back every reference that it holds outside of a call of the VFS when [`FileSystem::kill_sb`]
+/// returns.
+pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
+    /// The module whose code this is; it is kept while a super block or an open file exists.
+    type OwnerModule: ModuleMetadata;
+
+    /// What a super block owns (`s_fs_info`). Dropped in a work item, one RCU grace period after
+    /// the super block was shut down, because the RCU walk reads it.
+    type SuperData: Send + Sync;
+
+    /// What an inode owns, placed behind the C inode. Its drop runs in an RCU callback: it must
+    /// not sleep.
+    type InodeData: Send + Sync;
+
+    /// What a dentry owns (`d_fsdata`). It is freed without being dropped, after an RCU grace
+    /// period; a type that needs to be dropped does not compile.
+    type DentryData: Send + Sync;
+
+    /// What a mount context owns (`fs_private`).
+    type Context: Send;
+
+    /// What an existing super block is looked for by.
+    type Key: Send + Sync;
+
+    /// The operations of all dentries.
+    type Dentries: dentry::Operations<Self>;
+
+    /// The one `static` of what is kept while this file system is registered.
+    fn pools() -> &'static Pools<Self>;
+
+    /// Starts a mount or a reconfiguration. May sleep.
+    fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;
+
+    /// One option of a mount or of a reconfiguration. `ENOPARAM` leaves it to the VFS, which knows
+    /// `source`. May sleep.
+    fn parse_param(ctx: &mut Self::Context, fc: &FsContext<Self>, param: Param<'_>) -> Result;
+
+    /// The options are to take effect on the mounted `sb`. `s_umount` is held for writing.
+    fn reconfigure(ctx: &mut Self::Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result;
+
+    /// All options are there: which super block shall it be? May sleep.
+    fn get_tree(ctx: &mut Self::Context, fc: &FsContext<Self>) -> Result<Tree<Self>>;
+
+    /// Whether the super block that owns `data` is the one of `key`. Called with the spinlock of
+    /// all super blocks held, also for super blocks that are being set up or shut down.
+    fn test_super(data: &Self::SuperData, key: &Self::Key) -> bool;
+
+    /// Sets up a new super block; [`SuperBlock::set_root`] gives what is to be returned.
+    /// `s_umount` is held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called
+    /// if the root was set.
+    fn fill_super<'a>(
+        sb: &'a SuperBlock<Self, New>,
+        ctx: &mut Self::Context,
+        fc: &FsContext<Self>,
+    ) -> Result<&'a SuperBlock<Self>>;
+
+    /// The super block is about to be shut down; all its inodes are still there. Called at most
+    /// once, and not if it never had a root. `s_umount` is held for writing. May sleep.
+    fn kill_sb(sb: &SuperBlock<Self>);
+
+    /// Makes what a new inode owns. May sleep.
+    fn alloc_inode(sb: &SuperBlock<Self, Seen>) -> impl PinInit<Self::InodeData, Error>;
+
+    /// An inode leaves the cache: it has no reference, its pages are gone, and its data will be
+    /// dropped after an RCU grace period. May sleep.
+    fn evict_inode(inode: &INodeView<Self>);
+
+    /// Somebody wants to unmount by force. May run at any time after the mount, also together with
+    /// everything else. May sleep.
+    fn umount_begin(sb: &SuperBlock<Self>);
+
+    /// `statfs(2)` on `dentry`. May sleep.
+    fn statfs(dentry: &dentry::DEntry<Self>) -> Result<StatFs>;
+
+    /// Prints the options for `/proc/PID/mounts`, each with a comma before it. May sleep.
+    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result;
+}
+
+/// An object as a path walk sees it: in RCU walk only the view of it, in ref walk the object
+/// itself.
+pub(crate) enum Walk<'a, O: Deref> {
+    /// RCU walk: nothing may sleep, and the object may be going away.
+    Rcu(&'a O::Target),
+    /// Ref walk: the walk holds a reference.
+    Ref(&'a O),
+}
+
+impl<O: Deref> Clone for Walk<'_, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<O: Deref> Copy for Walk<'_, O> {}
+
+impl<'a, O: Deref> Walk<'a, O> {
+    /// What both walks may use.
+    pub(crate) fn view(self) -> &'a O::Target {
+        match self {
+            Self::Rcu(view) => view,
+            Self::Ref(object) => object,
+        }
+    }
+
+    /// The object, of which references can be taken, and permission to sleep; `ECHILD` in RCU
+    /// walk, which makes the VFS start again in ref walk.
+    pub(crate) fn may_block(self) -> Result<&'a O> {
+        match self {
+            Self::Rcu(_) => Err(ECHILD),
+            Self::Ref(object) => Ok(object),
+        }
+    }
+}
+
+/// Reads a field that others may be changing, whole and once, as `READ_ONCE` does.
+///
+/// # Safety
+///
+/// `field` must be valid for reads; only writes of the whole field may happen at the same time.
+unsafe fn read_once<F: Copy>(field: *const F) -> F {
+    // SAFETY: The caller promises validity. A volatile access is what the kernel's memory model
+    // takes for a marked one.
+    unsafe { field.read_volatile() }
+}
+
+/// Writes a field that others may be reading, whole and once, as `WRITE_ONCE` does.
+///
+/// # Safety
+///
+/// `field` must be valid for writes, and be accessed at the same time only as a whole.
+unsafe fn write_once<F: Copy>(field: *mut F, value: F) {
+    // SAFETY: As in `read_once`.
+    unsafe { field.write_volatile(value) }
+}

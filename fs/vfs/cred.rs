@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who is asking: ids, user and pid namespaces, credentials and mount id maps.
+//!
+//! Ids of the kernel ([`Kuid`], [`Kgid`]) and plain numbers are different types, and only a
+//! [`UserNs`] turns one into the other. Nothing here sleeps or takes a lock. What a file system
+//! makes of the ids is its own matter.
+//!
+//! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
+
+use super::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    fs::File,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::Opaque, //
+};
+
+/// A user namespace (`struct user_namespace`).
+///
+/// # Invariants
+///
+/// An instance is a valid `struct user_namespace` whose count is not zero while it is borrowed.
+#[repr(transparent)]
+pub(crate) struct UserNs(Opaque<bindings::user_namespace>);
+
+// SAFETY: A user namespace has no owner thread; its reference can be put anywhere.
+unsafe impl Send for UserNs {}
+// SAFETY: What the methods below read never changes after the namespace is made, or is read by C
+// functions that do their own locking.
+unsafe impl Sync for UserNs {}
+
+// SAFETY: `get_user_ns` and `put_user_ns` count references, and the object lives while the count
+// is not zero.
+unsafe impl AlwaysRefCounted for UserNs {
+    fn inc_ref(&self) {
+        // SAFETY: `self` is a valid namespace with a reference, by the type invariant.
+        unsafe { bindings::get_user_ns(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that it owns.
+        unsafe { bindings::put_user_ns(obj.as_ptr().cast()) };
+    }
+}
+
+impl UserNs {
+    /// The namespace behind `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a namespace that keeps a reference for `'a`.
+    pub(in crate::vfs) unsafe fn from_ptr<'a>(ptr: *mut bindings::user_namespace) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::user_namespace {
+        self.0.get()
+    }
+
+    /// The initial user namespace.
+    pub(crate) fn init() -> &'static Self {
+        // SAFETY: `init_user_ns` is a static object and is never freed.
+        unsafe { Self::from_ptr(&raw mut bindings::init_user_ns) }
+    }
+
+    /// The namespace of whoever opened `file` (`file->f_cred->user_ns`).
+    pub(crate) fn of_opener(file: &File) -> &Self {
+        // SAFETY: The credentials of an open file are set before it is published, never change,
+        // and are kept by the file, as their namespace is kept by them.
+        unsafe { Self::from_ptr((*(*file.as_ptr()).f_cred).user_ns) }
+    }
+}
+
+impl PartialEq for UserNs {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Eq for UserNs {}
+
+macro_rules! kernel_id {
+    (
+        $(#[$doc:meta])*
+        $name:ident($ctype:ident), make: $make:ident, from: $from:ident,
+        munged: $munged:ident, has_mapping: $has:ident
+    ) => {
+        $(#[$doc])*
+        ///
+        /// It may be invalid: the id of nobody, that no namespace maps.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        pub(crate) struct $name(u32);
+
+        impl $name {
+            /// The id that no namespace maps.
+            pub(crate) const INVALID: Self = Self(u32::MAX);
+
+            /// What `id` means in `ns`; invalid if `ns` does not map it.
+            pub(crate) fn new(ns: &UserNs, id: u32) -> Self {
+                // SAFETY: `ns` is valid.
+                Self::from_c(unsafe { bindings::$make(ns.as_ptr(), id) })
+            }
+
+            pub(in crate::vfs) fn from_c(id: bindings::$ctype) -> Self {
+                Self(id.val)
+            }
+
+            pub(in crate::vfs) fn into_c(self) -> bindings::$ctype {
+                bindings::$ctype { val: self.0 }
+            }
+
+            /// Whether some namespace maps it.
+            pub(crate) fn is_valid(self) -> bool {
+                self != Self::INVALID
+            }
+
+            /// Whether `ns` maps it.
+            pub(crate) fn has_mapping(self, ns: &UserNs) -> bool {
+                // SAFETY: `ns` is valid.
+                unsafe { bindings::$has(ns.as_ptr(), self.into_c()) }
+            }
+
+            /// Its number in `ns`, `None` if it has none there.
+            pub(crate) fn in_ns(self, ns: &UserNs) -> Option<u32> {
+                // SAFETY: `ns` is valid.
+                let id = unsafe { bindings::$from(ns.as_ptr(), self.into_c()) };
+                (id != u32::MAX).then_some(id)
+            }
+
+            /// Its number in `ns`, or the overflow id if it has none there.
+            pub(crate) fn in_ns_munged(self, ns: &UserNs) -> u32 {
+                // SAFETY: `ns` is valid.
+                unsafe { bindings::$munged(ns.as_ptr(), self.into_c()) }
+            }
+        }
+    };
+}
+
+kernel_id! {
+    /// A user id as the kernel keeps it (`kuid_t`).
+    Kuid(kuid_t), make: make_kuid, from: from_kuid,
+    munged: from_kuid_munged, has_mapping: kuid_has_mapping
+}
+
+kernel_id! {
+    /// A group id as the kernel keeps it (`kgid_t`).
+    Kgid(kgid_t), make: make_kgid, from: from_kgid,
+    munged: from_kgid_munged, has_mapping: kgid_has_mapping
+}
+
+/// The ids of a process's credentials.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// Real user id.
+    pub(crate) uid: Kuid,
+    /// Effective user id.
+    pub(crate) euid: Kuid,
+    /// Saved user id.
+    pub(crate) suid: Kuid,
+    /// User id for file system access.
+    pub(crate) fsuid: Kuid,
+    /// Real group id.
+    pub(crate) gid: Kgid,
+    /// Effective group id.
+    pub(crate) egid: Kgid,
+    /// Saved group id.
+    pub(crate) sgid: Kgid,
+    /// Group id for file system access.
+    pub(crate) fsgid: Kgid,
+}
+
+impl Ids {
+    /// The ids of the caller's (subjective) credentials.
+    pub(crate) fn current() -> Self {
+        let cred = current_cred();
+        // SAFETY: The current task's credentials are valid until it changes them itself, which it
+        // cannot do in here, and their ids never change.
+        unsafe {
+            Self {
+                uid: Kuid::from_c((*cred).uid),
+                euid: Kuid::from_c((*cred).euid),
+                suid: Kuid::from_c((*cred).suid),
+                fsuid: Kuid::from_c((*cred).fsuid),
+                gid: Kgid::from_c((*cred).gid),
+                egid: Kgid::from_c((*cred).egid),
+                sgid: Kgid::from_c((*cred).sgid),
+                fsgid: Kgid::from_c((*cred).fsgid),
+            }
+        }
+    }
+}
+
+fn current_cred() -> *const bindings::cred {
+    // SAFETY: May be called in any task.
+    unsafe { bindings::current_cred() }
+}
+
+/// The caller's user id for file system access.
+pub(crate) fn current_fsuid() -> Kuid {
+    // SAFETY: As in `Ids::current`.
+    Kuid::from_c(unsafe { (*current_cred()).fsuid })
+}
+
+/// The caller's group id for file system access.
+pub(crate) fn current_fsgid() -> Kgid {
+    // SAFETY: As in `Ids::current`.
+    Kgid::from_c(unsafe { (*current_cred()).fsgid })
+}
+
+/// Whether the caller is in `ns` or in one that descends from it.
+pub(crate) fn current_in_userns(ns: &UserNs) -> bool {
+    // SAFETY: `ns` is valid.
+    unsafe { bindings::current_in_userns(ns.as_ptr()) }
+}
+
+/// A capability (`CAP_*`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Capability {
+    /// `CAP_SYS_ADMIN`
+    SysAdmin,
+}
+
+/// Whether the caller has `cap` in the initial user namespace. Marks the caller as having used it.
+pub(crate) fn capable(cap: Capability) -> bool {
+    let cap = match cap {
+        Capability::SysAdmin => bindings::CAP_SYS_ADMIN,
+    };
+    // SAFETY: May be called in any task.
+    unsafe { bindings::capable(cap as c_int) }
+}
+
+/// The pid namespace of the caller.
+pub(crate) fn current_pid_ns() -> Option<ARef<PidNamespace>> {
+    kernel::current!().active_pid_ns().map(ARef::from)
+}
+
+/// The caller's thread id as `ns` sees it, 0 if it does not.
+pub(crate) fn current_pid_in(ns: &PidNamespace) -> i32 {
+    // SAFETY: `ns` is valid, and the current task has its pid until it has exited.
+    unsafe { bindings::current_pid_nr_ns(ns.as_ptr()) }
+}
+
+/// The id of the caller's process as `ns` sees it, 0 if it does not.
+pub(crate) fn current_tgid_in(ns: &PidNamespace) -> i32 {
+    // SAFETY: As in `current_pid_in`.
+    unsafe { bindings::current_tgid_nr_ns(ns.as_ptr()) }
+}
+
+/// The id map of the mount that an operation came through (`struct mnt_idmap`).
+///
+/// # Invariants
+///
+/// An instance is a valid `struct mnt_idmap` while it is borrowed.
+#[repr(transparent)]
+pub(crate) struct Idmap(Opaque<bindings::mnt_idmap>);
+
+// SAFETY: An id map never changes once a mount has it.
+unsafe impl Sync for Idmap {}
+
+impl Idmap {
+    /// The id map behind `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to an id map that stays valid for `'a`.
+    pub(in crate::vfs) unsafe fn from_ptr<'a>(ptr: *mut bindings::mnt_idmap) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
+        self.0.get()
+    }
+
+    /// The map of a mount without one: every id is itself.
+    pub(crate) fn nop() -> &'static Self {
+        // SAFETY: `nop_mnt_idmap` is a static object.
+        unsafe { Self::from_ptr(&raw mut bindings::nop_mnt_idmap) }
+    }
+
+    /// The map that maps nothing: for operations whose caller's ids are not to be told.
+    pub(crate) fn invalid() -> &'static Self {
+        // SAFETY: `invalid_mnt_idmap` is a static object.
+        unsafe { Self::from_ptr(&raw mut bindings::invalid_mnt_idmap) }
+    }
+
+    /// `uid` of a file system of `ns`, as seen through the mount.
+    pub(crate) fn uid_into_mnt(&self, ns: &UserNs, uid: Kuid) -> Kuid {
+        // SAFETY: Map and namespace are valid.
+        Kuid(unsafe { bindings::make_vfsuid(self.as_ptr(), ns.as_ptr(), uid.into_c()) }.val)
+    }
+
+    /// `gid` of a file system of `ns`, as seen through the mount.
+    pub(crate) fn gid_into_mnt(&self, ns: &UserNs, gid: Kgid) -> Kgid {
+        // SAFETY: Map and namespace are valid.
+        Kgid(unsafe { bindings::make_vfsgid(self.as_ptr(), ns.as_ptr(), gid.into_c()) }.val)
+    }
+
+    /// The caller's [`current_fsuid`] as the file system of `ns` below the mount is to see it.
+    pub(crate) fn mapped_fsuid(&self, ns: &UserNs) -> Kuid {
+        // SAFETY: Map and namespace are valid.
+        Kuid::from_c(unsafe { bindings::mapped_fsuid(self.as_ptr(), ns.as_ptr()) })
+    }
+
+    /// The caller's [`current_fsgid`] as the file system of `ns` below the mount is to see it.
+    pub(crate) fn mapped_fsgid(&self, ns: &UserNs) -> Kgid {
+        // SAFETY: Map and namespace are valid.
+        Kgid::from_c(unsafe { bindings::mapped_fsgid(self.as_ptr(), ns.as_ptr()) })
+    }
+}

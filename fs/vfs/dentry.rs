@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Dentries and their operations.
+//!
+//! Owns `d_fsdata`: every dentry of a file system has its `T::DentryData`, from `d_init` until an
+//! RCU grace period after `d_release`. As with inodes, a view ([`DEntryView`]) is what the RCU walk
+//! and callbacks under `d_lock` have, and a [`DEntry`] has a reference. An [`Unhashed`] is the
+//! dentry of a lookup: its name cannot change, and it can be spliced once.
+//!
+//! Locks: `d_lock` is held around `d_delete`. Splicing takes `i_lock`, `rename_lock` and `d_lock`.
+//!
+//! C header: `include/linux/dcache.h`.
+
+use super::{
+    bindings,
+    inode::{
+        INode,
+        INodeView, //
+    },
+    read_once,
+    sb::{
+        Seen,
+        SuperBlock, //
+    },
+    FileSystem,
+    Walk, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    impl_flags,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::Opaque, //
+};
+
+/// What `d_fsdata` points to.
+#[repr(C)]
+struct Slot<D> {
+    rcu: bindings::callback_head,
+    data: D,
+}
+
+/// What may be used of a dentry (`struct dentry`) of `T` without a reference to it.
+///
+/// # Invariants
+///
+/// It is a dentry of a super block of `T`, neither of which is freed while it is borrowed; its
+/// `d_fsdata` is an initialised [`Slot`] that is not freed either.
+#[repr(transparent)]
+pub(crate) struct DEntryView<T: FileSystem> {
+    dentry: Opaque<bindings::dentry>,
+    _p: PhantomData<T>,
+}
+
+// SAFETY: A dentry belongs to no thread, and the data that `T` hangs on it can be shared.
+unsafe impl<T: FileSystem> Sync for DEntryView<T> {}
+
+/// A dentry of `T` that somebody holds a reference to.
+///
+/// # Invariants
+///
+/// As of [`DEntryView`]; and its count is not zero while it is borrowed. If it has an inode, it
+/// keeps that for as long: a dentry is parted from its inode only by who holds the one reference.
+#[repr(transparent)]
+pub(crate) struct DEntry<T: FileSystem>(DEntryView<T>);
+
+// SAFETY: A reference to a dentry can be given back by any thread that may sleep.
+unsafe impl<T: FileSystem> Send for DEntry<T> {}
+// SAFETY: As for `DEntryView`.
+unsafe impl<T: FileSystem> Sync for DEntry<T> {}
+
+// SAFETY: `dget` and `dput` count references, and a dentry is not freed while there is one.
+unsafe impl<T: FileSystem> AlwaysRefCounted for DEntry<T> {
+    fn inc_ref(&self) {
+        // SAFETY: There is a reference, by the type invariant.
+        unsafe { bindings::dget(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that it owns.
+        unsafe { bindings::dput(obj.as_ptr().cast()) };
+    }
+}
+
+impl<T: FileSystem> Deref for DEntry<T> {
+    type Target = DEntryView<T>;
+
+    fn deref(&self) -> &DEntryView<T> {
+        &self.0
+    }
+}
+
+impl<T: FileSystem> DEntryView<T> {
+    /// The view of `dentry`.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*dentry.cast() }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::dentry {
+        self.dentry.get()
+    }
+
+    /// What the file system hung on it.
+    pub(crate) fn data(&self) -> &T::DentryData {
+        // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
+        let slot: &Slot<T::DentryData> = unsafe { &*(*self.as_ptr()).d_fsdata.cast() };
+        &slot.data
+    }
+
+    /// Its inode now, which may be going away; `None` if it is negative.
+    pub(crate) fn inode(&self) -> Option<&INodeView<T>> {
+        // SAFETY: The dentry is valid.
+        let inode = unsafe { read_once(&raw const (*self.as_ptr()).d_inode) };
+        // SAFETY: What lets one look at the dentry (a reference, its lock, or the RCU walk) keeps
+        // the inode from being freed: inodes are freed an RCU grace period later.
+        NonNull::new(inode).map(|inode| unsafe { INodeView::from_raw(inode.as_ptr()) })
+    }
+
+    /// Its super block, which may be going away.
+    pub(crate) fn sb(&self) -> &SuperBlock<T, Seen> {
+        // SAFETY: `d_sb` never changes, and is valid by the type invariant.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).d_sb) }
+    }
+}
+
+impl<T: FileSystem> DEntry<T> {
+    /// The dentry behind `dentry`.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*dentry.cast() }
+    }
+
+    /// Its inode; `None` if it is negative.
+    pub(crate) fn inode(&self) -> Option<&INode<T>> {
+        // SAFETY: The dentry is valid.
+        let inode = unsafe { read_once(&raw const (*self.as_ptr()).d_inode) };
+        // SAFETY: The dentry holds a reference to its inode, and keeps that by the type invariant.
+        NonNull::new(inode).map(|inode| unsafe { INode::from_raw(inode.as_ptr()) })
+    }
+
+    /// Its super block.
+    pub(crate) fn sb(&self) -> &SuperBlock<T> {
+        // SAFETY: `d_sb` never changes. A super block is not shut down while there are references
+        // to its dentries, other than those that `kill_sb` of `T` has still to give back.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).d_sb) }
+    }
+
+    /// Its parent, or itself if it is a root.
+    pub(crate) fn parent(&self) -> ARef<Self> {
+        // SAFETY: There is a reference.
+        let parent = unsafe { bindings::dget_parent(self.as_ptr()) };
+        // SAFETY: A dentry has a parent, and the caller of `dget_parent` owns the reference.
+        unsafe { ARef::from_raw(NonNull::new_unchecked(parent.cast())) }
+    }
+
+    /// Removes it from the dentry cache, and everything below it that is not in use, and unmounts
+    /// what is mounted on those. May sleep.
+    pub(crate) fn invalidate(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::d_invalidate(self.as_ptr()) };
+    }
+
+    /// Removes it from the dentry cache: a walk will not find it any more.
+    pub(crate) fn unhash(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::d_drop(self.as_ptr()) };
+    }
+}
+
+/// The dentry of a name that is being looked up: negative, and in no lookup's way.
+///
+/// # Invariants
+///
+/// It is not hashed, it has no inode, and its parent is locked, at least shared, for `'a`: it keeps
+/// its name and parent, and nobody else splices it.
+pub(crate) struct Unhashed<'a, T: FileSystem>(&'a DEntry<T>);
+
+impl<'a, T: FileSystem> Unhashed<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
+    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+        Self(dentry)
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        let dentry = self.0.as_ptr();
+        // SAFETY: The name does not change, by the type invariant.
+        unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
+    }
+
+    /// The dentry, also for after the splice.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.0
+    }
+
+    /// Gives it `inode`, or makes it known that there is none, and puts it into the cache.
+    ///
+    /// A directory has one dentry only: if `inode` is one that has it somewhere else, that one is
+    /// moved here and returned, and is what the lookup has to return.
+    ///
+    /// # Errors
+    ///
+    /// `ELOOP` if the directory would come below itself; `ESTALE` if it is at another place that
+    /// cannot be locked now.
+    pub(crate) fn splice_alias(
+        self,
+        inode: Option<ARef<INode<T>>>,
+    ) -> Result<Option<ARef<DEntry<T>>>> {
+        let inode = inode.map_or(core::ptr::null_mut(), |inode| {
+            ARef::into_raw(inode).as_ptr().cast()
+        });
+        // SAFETY: The dentry can be spliced, by the type invariant; the reference to the inode is
+        // taken over, also when it fails.
+        let alias = from_err_ptr(unsafe { bindings::d_splice_alias(inode, self.0.as_ptr()) })?;
+        // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry
+        // of the same super block.
+        Ok(NonNull::new(alias).map(|alias| unsafe { ARef::from_raw(alias.cast()) }))
+    }
+}
+
+/// The bytes of a name.
+///
+/// # Safety
+///
+/// `name` must be valid and not change for `'a`.
+unsafe fn qstr_bytes<'a>(name: *const bindings::qstr) -> &'a [u8] {
+    // SAFETY: The caller promises validity; `len` bytes are there at `name`.
+    unsafe {
+        let len = (*name).__bindgen_anon_1.__bindgen_anon_1.len;
+        core::slice::from_raw_parts((*name).name, len as usize)
+    }
+}
+
+impl_flags!(
+    /// What a walk is for (`LOOKUP_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct LookupFlags(u32);
+
+    /// One purpose of a walk.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum LookupFlag {
+        /// No cache is to be trusted.
+        Reval = bindings::LOOKUP_REVAL,
+        /// RCU walk.
+        Rcu = bindings::LOOKUP_RCU,
+        /// The last name will be opened.
+        Open = bindings::LOOKUP_OPEN,
+        /// The last name will be created.
+        Create = bindings::LOOKUP_CREATE,
+        /// The last name must not exist.
+        Excl = bindings::LOOKUP_EXCL,
+        /// The last name is the target of a rename.
+        RenameTarget = bindings::LOOKUP_RENAME_TARGET,
+    }
+);
+
+impl LookupFlags {
+    pub(super) fn from_c(flags: c_uint) -> Self {
+        Self(flags)
+    }
+}
+
+/// The operations of all dentries of `T`.
+#[vtable]
+pub(crate) trait Operations<T: FileSystem> {
+    /// Makes what a new dentry owns. May sleep.
+    fn d_init(sb: &SuperBlock<T, Seen>) -> Result<T::DentryData>;
+
+    /// Whether `dentry`, found as `name` in `dir`, may still be used; if not, it is invalidated and
+    /// looked up. May sleep in ref walk. The name is the one asked for; that of the dentry can
+    /// change meanwhile.
+    fn d_revalidate(
+        _dir: Walk<'_, INode<T>>,
+        _name: &[u8],
+        _dentry: Walk<'_, DEntry<T>>,
+        _flags: LookupFlags,
+    ) -> Result<bool> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether `dentry`, whose last reference is gone, is not worth keeping. `d_lock` is held.
+    fn d_delete(_dentry: &DEntryView<T>) -> bool {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// The dentry operations of `T`.
+pub(super) struct DentryTable<T>(PhantomData<T>);
+
+impl<T: FileSystem> DentryTable<T> {
+    const TABLE: bindings::dentry_operations = bindings::dentry_operations {
+        d_init: Some(Self::d_init),
+        d_release: Some(Self::d_release),
+        d_revalidate: if T::Dentries::HAS_D_REVALIDATE {
+            Some(Self::d_revalidate)
+        } else {
+            None
+        },
+        d_delete: if T::Dentries::HAS_D_DELETE {
+            Some(Self::d_delete)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    pub(super) fn get() -> &'static bindings::dentry_operations {
+        &Self::TABLE
+    }
+
+    /// # Safety
+    ///
+    /// Called by `__d_alloc` with a new dentry of a super block of `T`; may sleep.
+    unsafe extern "C" fn d_init(dentry: *mut bindings::dentry) -> c_int {
+        const {
+            assert!(!core::mem::needs_drop::<T::DentryData>());
+            assert!(align_of::<Slot<T::DentryData>>() <= align_of::<u64>());
+        }
+        // SAFETY: `d_sb` is set already, and the caller keeps the super block.
+        let sb = unsafe { SuperBlock::<T, Seen>::from_raw((*dentry).d_sb) };
+        from_result(|| {
+            let data = T::Dentries::d_init(sb)?;
+            // SAFETY: It takes a plain number.
+            let slot: *mut Slot<T::DentryData> =
+                unsafe { bindings::kzalloc_dentry_data(size_of::<Slot<T::DentryData>>()) }.cast();
+            if slot.is_null() {
+                return Err(ENOMEM);
+            }
+            // SAFETY: The memory is new, large enough, and aligned as any of kmalloc is.
+            unsafe { (&raw mut (*slot).data).write(data) };
+            // SAFETY: Nobody else knows the dentry.
+            unsafe { (*dentry).d_fsdata = slot.cast() };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `__dentry_kill` with a dentry of a super block of `T` that has no reference; only
+    /// the RCU walk may still look at it.
+    unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
+        // SAFETY: `d_init` set it, and it does not change.
+        let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();
+        // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed when the
+        // RCU walk cannot look at it any more.
+        unsafe { bindings::kfree_rcu(&raw mut (*slot).rcu, slot.cast()) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the walk with a name in an inode of a super block of `T`, and the dentry found for
+    /// it; in an RCU read-side critical section if `LOOKUP_RCU` is set, and with references to both
+    /// otherwise.
+    unsafe extern "C" fn d_revalidate(
+        dir: *mut bindings::inode,
+        name: *const bindings::qstr,
+        dentry: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> c_int {
+        let flags = LookupFlags::from_c(flags);
+        let (dir, dentry) = if flags.contains(LookupFlag::Rcu) {
+            // SAFETY: RCU keeps both for the call.
+            unsafe {
+                (
+                    Walk::Rcu(INodeView::from_raw(dir)),
+                    Walk::Rcu(DEntryView::from_raw(dentry)),
+                )
+            }
+        } else {
+            // SAFETY: The caller holds references.
+            unsafe {
+                (
+                    Walk::Ref(INode::from_raw(dir)),
+                    Walk::Ref(DEntry::from_raw(dentry)),
+                )
+            }
+        };
+        // SAFETY: The name is the walk's own.
+        let name = unsafe { qstr_bytes(name) };
+        from_result(|| T::Dentries::d_revalidate(dir, name, dentry, flags).map(c_int::from))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `retain_dentry` with `d_lock` of a dentry of a super block of `T` held.
+    unsafe extern "C" fn d_delete(dentry: *const bindings::dentry) -> c_int {
+        // SAFETY: The lock keeps it for the call.
+        T::Dentries::d_delete(unsafe { DEntryView::from_raw(dentry.cast_mut()) }).into()
+    }
+}

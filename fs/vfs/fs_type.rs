@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! File system types, their registration, and the context of a mount.
+//!
+//! Where the VFS enters a file system: `mount(2)` and `fsopen(2)` find an [`FsType`] by name, make
+//! an [`FsContext`], give it options, and ask for a super block. `fs_param` has the options, `sb`
+//! what comes of it.
+//!
+//! Locks: a context is used by one task at a time (its `uapi_mutex`, or nobody else knows it);
+//! the spinlock of all super blocks is held while one is looked for.
+//!
+//! Block devices and submounts are not here yet.
+//!
+//! C headers: `include/linux/fs_context.h`, `include/linux/fs.h`.
+
+use super::{
+    bindings,
+    cred::UserNs,
+    fs_param::{
+        OwnedStr,
+        Param,
+        ParamTable, //
+    },
+    inode::Slab,
+    sb::{
+        SuperBlock,
+        SuperInfo,
+        SuperTable, //
+    },
+    FileSystem, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        from_result,
+        to_result, //
+    },
+    fmt,
+    impl_flags,
+    module::this_module,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    types::Opaque, //
+};
+
+impl_flags!(
+    /// Flags of a file system type (`FS_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct FsFlags(u32);
+
+    /// One flag of a file system type.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum FsFlag {
+        /// A mount can have a subtype.
+        HasSubtype = bindings::FS_HAS_SUBTYPE,
+        /// It can be mounted in a user namespace by who is privileged there.
+        UsernsMount = bindings::FS_USERNS_MOUNT,
+        /// A mount can have an id map, as far as its super block allows it.
+        AllowIdmap = bindings::FS_ALLOW_IDMAP,
+    }
+);
+
+impl FsFlags {
+    /// All that are in one of `flags`.
+    pub(crate) const fn of(flags: &[FsFlag]) -> Self {
+        let mut all = 0;
+        let mut i = 0;
+        while i < flags.len() {
+            all |= flags[i] as u32;
+            i += 1;
+        }
+        Self(all)
+    }
+}
+
+/// A file system type: a name by which `T` can be mounted. One `static` for each.
+///
+/// # Invariants
+///
+/// Its functions are those of `T`. The VFS changes it while it is registered.
+#[repr(transparent)]
+pub(crate) struct FsType<T: FileSystem> {
+    fs_type: Opaque<bindings::file_system_type>,
+    _p: PhantomData<fn(T)>,
+}
+
+// SAFETY: Only the VFS changes it, and does its own locking.
+unsafe impl<T: FileSystem> Sync for FsType<T> {}
+
+impl<T: FileSystem> FsType<T> {
+    /// The type of `name`, whose super blocks have no block device.
+    pub(crate) const fn new<O: Copy, const N: usize>(
+        name: &'static CStr,
+        flags: FsFlags,
+        params: &'static ParamTable<O, N>,
+    ) -> Self {
+        Self {
+            fs_type: Opaque::new(bindings::file_system_type {
+                owner: this_module::<T::OwnerModule>().as_ptr(),
+                name: name.as_ptr().cast(),
+                fs_flags: flags.0 as c_int,
+                init_fs_context: Some(ContextTable::<T>::init_fs_context),
+                parameters: params.as_ptr().cast(),
+                kill_sb: Some(SuperTable::<T>::kill_anon),
+                ..pin_init::zeroed()
+            }),
+            _p: PhantomData,
+        }
+    }
+}
+
+/// What exists once while `T` is registered: the slab of its inodes, and the queue on which the
+/// data of dead super blocks is dropped. One `static`, which `T` names.
+pub(crate) struct Pools<T: FileSystem> {
+    name: &'static CStr,
+    inodes: Atomic<*mut bindings::kmem_cache>,
+    release: Atomic<*mut bindings::workqueue_struct>,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T: FileSystem> Pools<T> {
+    /// Nothing yet; `name` will be the name of the inode slab.
+    pub(crate) const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            inodes: Atomic::new(core::ptr::null_mut()),
+            release: Atomic::new(core::ptr::null_mut()),
+            _p: PhantomData,
+        }
+    }
+
+    /// The slab of inodes; null if `T` is not registered.
+    pub(super) fn inode_cache(&self) -> *mut bindings::kmem_cache {
+        self.inodes.load(Relaxed)
+    }
+
+    /// The queue for dead super blocks; null if `T` is not registered.
+    pub(super) fn release_queue(&self) -> *mut bindings::workqueue_struct {
+        self.release.load(Relaxed)
+    }
+
+    /// `EBUSY` if it has been done already.
+    fn create(&self) -> Result {
+        if !self.inode_cache().is_null() {
+            return Err(EBUSY);
+        }
+        let inodes = Slab::<T>::create(self.name)?;
+        // SAFETY: The format takes one string. Nothing of memory reclaim waits for this queue.
+        let queue = unsafe {
+            bindings::alloc_workqueue_noprof(
+                c"%s".as_char_ptr(),
+                bindings::wq_flags_WQ_UNBOUND,
+                0,
+                self.name.as_char_ptr(),
+            )
+        };
+        if queue.is_null() {
+            // SAFETY: No object was allocated from it.
+            unsafe { bindings::kmem_cache_destroy(inodes.as_ptr()) };
+            return Err(ENOMEM);
+        }
+        self.inodes.store(inodes.as_ptr(), Relaxed);
+        self.release.store(queue, Relaxed);
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// `create` must have succeeded, and no type of `T` may be registered any more. Nobody may call
+    /// this or `create` at the same time.
+    unsafe fn destroy(&self) {
+        // A super block, and the module's last reference with it, goes before its data is put on
+        // the queue, and before its inodes are freed.
+        // SAFETY: May be called anywhere that may sleep.
+        unsafe { bindings::rcu_barrier() };
+        // SAFETY: Nothing is queued any more; what is there runs before this returns.
+        unsafe { bindings::destroy_workqueue(self.release_queue()) };
+        // SAFETY: All objects were freed above, as no super block is left to have some.
+        unsafe { bindings::kmem_cache_destroy(self.inode_cache()) };
+        self.release.store(core::ptr::null_mut(), Relaxed);
+        self.inodes.store(core::ptr::null_mut(), Relaxed);
+    }
+}
+
+/// The types of `T`, registered; dropping it unregisters them.
+///
+/// # Invariants
+///
+/// `T::pools()` is created, and all of `types` are registered.
+pub(crate) struct Registration<T: FileSystem> {
+    types: &'static [&'static FsType<T>],
+}
+
+impl<T: FileSystem> Registration<T> {
+    /// Registers `types`, in this order.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if `T` is registered already, or if there is a type of such a name.
+    pub(crate) fn new(types: &'static [&'static FsType<T>]) -> Result<Self> {
+        T::pools().create()?;
+        // If it fails midway, the drop undoes what is done.
+        let mut this = Self { types: &[] };
+        for (i, fs_type) in types.iter().enumerate() {
+            // SAFETY: The type is static, and its functions can be called from now on.
+            to_result(unsafe { bindings::register_filesystem(fs_type.fs_type.get()) })?;
+            this.types = types.get(..=i).unwrap_or(types);
+        }
+        Ok(this)
+    }
+}
+
+impl<T: FileSystem> Drop for Registration<T> {
+    fn drop(&mut self) {
+        for fs_type in self.types.iter().rev() {
+            // SAFETY: It is registered. There is no super block of it, as those keep the module.
+            unsafe { bindings::unregister_filesystem(fs_type.fs_type.get()) };
+        }
+        // SAFETY: Of the type invariant, and all types are unregistered.
+        unsafe { T::pools().destroy() };
+    }
+}
+
+/// Which super block a mount gets.
+pub(crate) enum Tree<T: FileSystem> {
+    /// A new one, without a device, that owns this.
+    Nodev(T::SuperData),
+    /// The one that `test_super` finds by `key`, or else the error.
+    Existing {
+        /// What to find it by.
+        key: T::Key,
+        /// What is wrong if there is none.
+        otherwise: Error,
+    },
+}
+
+/// The context of a mount or of a reconfiguration (`struct fs_context`) of a type of `T`.
+///
+/// # Invariants
+///
+/// It is a valid context while it is borrowed, and no other task uses it for as long. Its
+/// `fs_private` is null, or a `KBox<T::Context>` that it owns.
+#[repr(transparent)]
+pub(crate) struct FsContext<T: FileSystem> {
+    fc: Opaque<bindings::fs_context>,
+    _p: PhantomData<T>,
+}
+
+impl<T: FileSystem> FsContext<T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `fc` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(fc: *mut bindings::fs_context) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*fc.cast() }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::fs_context {
+        self.fc.get()
+    }
+
+    /// What the file system hung on it; `None` before `init_fs_context` has returned.
+    ///
+    /// # Safety
+    ///
+    /// There must be no other reference to it for `'a`.
+    #[expect(clippy::mut_from_ref)]
+    pub(super) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
+        // SAFETY: By the type invariant it is null or valid; the caller promises the rest.
+        unsafe { (*self.as_ptr()).fs_private.cast::<T::Context>().as_mut() }
+    }
+
+    /// Whether the mount is one of `fs_type`.
+    pub(crate) fn is_type(&self, fs_type: &'static FsType<T>) -> bool {
+        // SAFETY: The context is valid.
+        core::ptr::eq(unsafe { (*self.as_ptr()).fs_type }, fs_type.fs_type.get())
+    }
+
+    /// The user namespace that the mount is for.
+    pub(crate) fn user_ns(&self) -> &UserNs {
+        // SAFETY: The context keeps it.
+        unsafe { UserNs::from_ptr((*self.as_ptr()).user_ns) }
+    }
+
+    /// Whether it is for a super block that is mounted already.
+    pub(crate) fn is_reconfigure(&self) -> bool {
+        // SAFETY: The context is valid, and no other task uses it.
+        let purpose = unsafe { bindings::fs_context::purpose_raw(self.as_ptr()) };
+        purpose == bindings::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE
+    }
+
+    /// Whether it comes from `mount(2)`.
+    pub(crate) fn is_oldapi(&self) -> bool {
+        // SAFETY: As in `is_reconfigure`.
+        unsafe { bindings::fs_context::oldapi_raw(self.as_ptr()) }
+    }
+
+    /// The flags that the super block is to have.
+    pub(crate) fn sb_flags(&self) -> super::sb::SbFlags {
+        // SAFETY: As in `is_reconfigure`.
+        super::sb::SbFlags::from_c(unsafe { (*self.as_ptr()).sb_flags })
+    }
+
+    /// Whether the source is known.
+    pub(crate) fn has_source(&self) -> bool {
+        // SAFETY: As in `is_reconfigure`.
+        !unsafe { (*self.as_ptr()).source }.is_null()
+    }
+
+    /// Sets what `/proc/PID/mounts` has in the first column.
+    pub(crate) fn set_source(&self, source: OwnedStr) {
+        // SAFETY: As in `is_reconfigure`. The context frees it by kfree.
+        unsafe {
+            bindings::kfree((*self.as_ptr()).source.cast());
+            (*self.as_ptr()).source = source.into_raw();
+        }
+    }
+
+    /// Tells whoever mounts what is wrong: in the log of `fsopen(2)`, or the kernel's for
+    /// `mount(2)`.
+    pub(crate) fn errorf(&self, message: fmt::Arguments<'_>) {
+        // SAFETY: The context's log is null or valid; `%pA` prints a `fmt::Arguments`.
+        unsafe {
+            let log = &raw const (*self.as_ptr()).log;
+            bindings::logfc(
+                (*log).log,
+                (*log).prefix,
+                b'e',
+                c"%pA".as_char_ptr(),
+                (&raw const message).cast::<c_void>(),
+            );
+        }
+    }
+
+    /// As [`Self::errorf`]; the error is `EINVAL`.
+    pub(crate) fn invalf(&self, message: fmt::Arguments<'_>) -> Error {
+        self.errorf(message);
+        EINVAL
+    }
+}
+
+/// What a lookup of an existing super block is given.
+struct Wanted<'a, T: FileSystem> {
+    key: &'a T::Key,
+    otherwise: Error,
+}
+
+/// The mount context operations of `T`.
+struct ContextTable<T>(PhantomData<T>);
+
+impl<T: FileSystem> ContextTable<T> {
+    const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
+        free: Some(Self::free),
+        dup: None,
+        parse_param: Some(Self::parse_param),
+        parse_monolithic: None,
+        get_tree: Some(Self::get_tree),
+        reconfigure: Some(Self::reconfigure),
+    };
+
+    /// # Safety
+    ///
+    /// Called by `alloc_fs_context` with a new context of a type of `T`; may sleep.
+    unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
+        // SAFETY: The context is new: its private data is null.
+        let fc = unsafe { FsContext::<T>::from_raw(fc.cast()) };
+        from_result(|| {
+            let ctx = KBox::new(T::init_fs_context(fc)?, GFP_KERNEL)?;
+            // SAFETY: Nobody else uses the context.
+            unsafe {
+                (*fc.as_ptr()).fs_private = KBox::into_raw(ctx).cast();
+                (*fc.as_ptr()).ops = &Self::TABLE;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `put_fs_context` with a context of `T` that nobody uses any more; may sleep.
+    unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
+        // SAFETY: The context is valid.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        // SAFETY: Nobody else uses the context.
+        let ctx =
+            unsafe { core::mem::replace(&mut (*fc.as_ptr()).fs_private, core::ptr::null_mut()) };
+        if !ctx.is_null() {
+            // SAFETY: By the type invariant it is a `KBox`, and it was taken out of the context.
+            drop(unsafe { KBox::<T::Context>::from_raw(ctx.cast()) });
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_parse_fs_param` with a context of `T` that no other task uses, and with a
+    /// parameter of the caller; may sleep.
+    unsafe extern "C" fn parse_param(
+        fc: *mut bindings::fs_context,
+        param: *mut bindings::fs_parameter,
+    ) -> c_int {
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        from_result(|| {
+            // SAFETY: No other task uses the context, and this one has no other reference.
+            let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
+            let param = NonNull::new(param).ok_or(EINVAL)?;
+            // SAFETY: The caller gives the parameter for the call.
+            T::parse_param(ctx, fc, unsafe { Param::from_raw(param) })?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `reconfigure_super` with a context of `T` that no other task uses, whose root is
+    /// that of a super block of `T` with `s_umount` held for writing; may sleep.
+    unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        from_result(|| {
+            // SAFETY: As in `parse_param`.
+            let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
+            // SAFETY: The context keeps the root, and the lock keeps the super block.
+            let sb = unsafe { SuperBlock::<T>::from_raw((*(*fc.as_ptr()).root).d_sb) };
+            T::reconfigure(ctx, fc, sb)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_get_tree` with a context of `T` that no other task uses; may sleep.
+    unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        from_result(|| {
+            // SAFETY: As in `parse_param`; it is not used after the call.
+            let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
+            match T::get_tree(ctx, fc)? {
+                Tree::Nodev(data) => Self::nodev(fc, data),
+                Tree::Existing { key, otherwise } => Self::existing(
+                    fc,
+                    Wanted {
+                        key: &key,
+                        otherwise,
+                    },
+                ),
+            }?;
+            Ok(0)
+        })
+    }
+
+    fn nodev(fc: &FsContext<T>, data: T::SuperData) -> Result {
+        let info = KBox::into_raw(SuperInfo::<T>::new(data)?);
+        // SAFETY: No other task uses the context.
+        unsafe { (*fc.as_ptr()).s_fs_info = info.cast() };
+        // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and nobody
+        // has a reference to its private data.
+        let result = to_result(unsafe {
+            bindings::get_tree_nodev(fc.as_ptr(), Some(SuperTable::<T>::fill_super))
+        });
+        // The super block took it over, if one was made; else it is still here.
+        // SAFETY: No other task uses the context.
+        let left =
+            unsafe { core::mem::replace(&mut (*fc.as_ptr()).s_fs_info, core::ptr::null_mut()) };
+        if !left.is_null() {
+            // SAFETY: It is `info`, which no super block has.
+            drop(unsafe { KBox::<SuperInfo<T>>::from_raw(left.cast()) });
+        }
+        result
+    }
+
+    fn existing(fc: &FsContext<T>, wanted: Wanted<'_, T>) -> Result {
+        // SAFETY: No other task uses the context.
+        unsafe { (*fc.as_ptr()).sget_key = (&raw const wanted).cast_mut().cast() };
+        // SAFETY: The context is valid, with an `sget_key` as both functions ask for.
+        let sb = from_err_ptr(unsafe {
+            bindings::sget_fc(fc.as_ptr().cast(), Some(Self::test), Some(Self::set_none))
+        });
+        // SAFETY: No other task uses the context.
+        unsafe { (*fc.as_ptr()).sget_key = core::ptr::null_mut() };
+        let sb = sb?;
+        // SAFETY: `s_umount` is held for writing now, and the super block was mounted.
+        let root = unsafe { SuperBlock::<T>::from_raw(sb) }.root();
+        match root {
+            Some(root) => {
+                let root = kernel::sync::aref::ARef::from(root);
+                // SAFETY: No other task uses the context, which owns a reference to its root.
+                unsafe {
+                    (*fc.as_ptr()).root = kernel::sync::aref::ARef::into_raw(root).as_ptr().cast()
+                };
+                Ok(())
+            }
+            None => {
+                // SAFETY: The reference that `sget_fc` gave, with `s_umount` held.
+                unsafe { bindings::deactivate_locked_super(sb) };
+                Err(wanted.otherwise)
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `sget_fc` with the lock of the list of super blocks held, with a super block of
+    /// the type and with the context that `existing` gave it.
+    unsafe extern "C" fn test(
+        sb: *mut bindings::super_block,
+        fc: *mut kernel::bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: `existing` set the key, and it lives for the call.
+        let wanted: &Wanted<'_, T> =
+            unsafe { &*(*fc.cast::<bindings::fs_context>()).sget_key.cast() };
+        // SAFETY: The super block is on the list, whose lock is held.
+        let data = unsafe { SuperTable::<T>::listed_data(sb) };
+        data.is_some_and(|data| T::test_super(data, wanted.key))
+            .into()
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::test`], with a super block that `sget_fc` will free.
+    unsafe extern "C" fn set_none(
+        _sb: *mut bindings::super_block,
+        fc: *mut kernel::bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: As in `test`.
+        let wanted: &Wanted<'_, T> =
+            unsafe { &*(*fc.cast::<bindings::fs_context>()).sget_key.cast() };
+        wanted.otherwise.to_errno()
+    }
+}

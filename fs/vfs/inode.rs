@@ -1,0 +1,865 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes and the file system's data in them.
+//!
+//! Owns the slab object of an inode: the C inode, and behind it `T::InodeData`, which lives from
+//! `alloc_inode` to `free_inode` (an RCU grace period after the eviction). The constructor of the
+//! slab runs once for each object and touches the C inode alone.
+//!
+//! A view ([`INodeView`]) is what the RCU walk and an eviction have; an [`INode`] has a reference;
+//! a [`NewInode`] is still locked, and only it can say what kind of file the inode is.
+//!
+//! Locks: attributes that change are read and written one at a time; a file system that changes
+//! several of them together does so under a lock of its own, which may be a spinlock: only the
+//! methods that say so sleep. The lookups take the spinlock of the inode cache and call the key's
+//! methods under it.
+//!
+//! C header: `include/linux/fs.h`.
+
+use super::{
+    bindings,
+    cred::{
+        Kgid,
+        Kuid, //
+    },
+    inode_ops::{
+        CommonOps,
+        DirOps,
+        SymlinkOps, //
+    },
+    read_once,
+    sb::{
+        Live,
+        Ready,
+        Seen,
+        SuperBlock, //
+    },
+    write_once,
+    FileSystem, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    impl_flags,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::Opaque, //
+};
+
+/// The slab object of an inode of `T`. The C inode comes first, so both have one address.
+#[repr(C)]
+pub(super) struct Slot<T: FileSystem> {
+    inode: bindings::inode,
+    data: T::InodeData,
+}
+
+/// What may be read and written of an inode (`struct inode`) of `T` without a reference to it.
+///
+/// # Invariants
+///
+/// It is the inode of a [`Slot`] of `T` that is not freed while it is borrowed, with its data
+/// initialised; `i_sb` is a super block of `T` that is not freed either.
+#[repr(transparent)]
+pub(crate) struct INodeView<T: FileSystem> {
+    inode: Opaque<bindings::inode>,
+    _p: PhantomData<T>,
+}
+
+// SAFETY: An inode belongs to no thread, and the data that `T` hangs on it can be shared.
+unsafe impl<T: FileSystem> Sync for INodeView<T> {}
+
+/// An inode of `T` that somebody holds a reference to.
+///
+/// # Invariants
+///
+/// As of [`INodeView`]; and its count is not zero while it is borrowed.
+#[repr(transparent)]
+pub(crate) struct INode<T: FileSystem>(INodeView<T>);
+
+// SAFETY: A reference to an inode can be given back by any thread that may sleep.
+unsafe impl<T: FileSystem> Send for INode<T> {}
+// SAFETY: As for `INodeView`.
+unsafe impl<T: FileSystem> Sync for INode<T> {}
+
+// SAFETY: `ihold` and `iput` count references, and an inode is not evicted while there is one.
+unsafe impl<T: FileSystem> AlwaysRefCounted for INode<T> {
+    fn inc_ref(&self) {
+        // SAFETY: There is a reference, by the type invariant.
+        unsafe { bindings::ihold(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that it owns.
+        unsafe { bindings::iput(obj.as_ptr().cast()) };
+    }
+}
+
+impl<T: FileSystem> Deref for INode<T> {
+    type Target = INodeView<T>;
+
+    fn deref(&self) -> &INodeView<T> {
+        &self.0
+    }
+}
+
+impl<T: FileSystem> PartialEq for INodeView<T> {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+/// A point in time, as inodes keep it.
+///
+/// # Invariants
+///
+/// `nsec` is less than a second.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Timespec {
+    sec: i64,
+    nsec: u32,
+}
+
+impl Timespec {
+    /// The largest number of ns within a second.
+    const NSEC_MAX: u32 = 999_999_999;
+
+    /// `sec` seconds since the epoch and `nsec` ns; more than a second of ns is cut down.
+    pub(crate) const fn new(sec: i64, nsec: u32) -> Self {
+        let nsec = if nsec > Self::NSEC_MAX {
+            Self::NSEC_MAX
+        } else {
+            nsec
+        };
+        Self { sec, nsec }
+    }
+
+    /// Seconds since the epoch.
+    pub(crate) const fn sec(self) -> i64 {
+        self.sec
+    }
+
+    /// Nanoseconds within the second.
+    pub(crate) const fn nsec(self) -> u32 {
+        self.nsec
+    }
+
+    pub(super) fn from_c(time: bindings::timespec64) -> Self {
+        Self::new(time.tv_sec, time.tv_nsec as u32)
+    }
+
+    pub(super) fn into_c(self) -> bindings::timespec64 {
+        bindings::timespec64 {
+            tv_sec: self.sec,
+            tv_nsec: self.nsec as c_long,
+        }
+    }
+}
+
+/// A device number (`dev_t`).
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dev(u32);
+
+impl Dev {
+    /// The device of the 32-bit number that user space and wire formats have.
+    pub(crate) fn from_encoded(dev: u32) -> Self {
+        // SAFETY: It takes a plain number.
+        Self(unsafe { bindings::new_decode_dev(dev) })
+    }
+
+    /// The 32-bit number that user space and wire formats have for it.
+    pub(crate) fn encoded(self) -> u32 {
+        // SAFETY: It takes a plain number.
+        unsafe { bindings::new_encode_dev(self.0) }
+    }
+
+    pub(super) fn into_c(self) -> bindings::dev_t {
+        self.0
+    }
+}
+
+/// The kind of file, from the `S_IFMT` bits of a mode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileType {
+    /// `S_IFREG`
+    Regular,
+    /// `S_IFDIR`
+    Directory,
+    /// `S_IFLNK`
+    Symlink,
+    /// `S_IFCHR`
+    CharDevice,
+    /// `S_IFBLK`
+    BlockDevice,
+    /// `S_IFIFO`
+    Fifo,
+    /// `S_IFSOCK`
+    Socket,
+}
+
+impl FileType {
+    /// The bits of a mode that say the kind of file.
+    pub(crate) const MASK: u16 = bindings::S_IFMT as u16;
+
+    /// The kind of file that `mode` says, `None` if it says none.
+    pub(crate) fn of(mode: u32) -> Option<Self> {
+        Some(match mode & bindings::S_IFMT {
+            bindings::S_IFREG => Self::Regular,
+            bindings::S_IFDIR => Self::Directory,
+            bindings::S_IFLNK => Self::Symlink,
+            bindings::S_IFCHR => Self::CharDevice,
+            bindings::S_IFBLK => Self::BlockDevice,
+            bindings::S_IFIFO => Self::Fifo,
+            bindings::S_IFSOCK => Self::Socket,
+            _ => return None,
+        })
+    }
+
+    /// The bits of a mode for it.
+    pub(crate) fn bits(self) -> u16 {
+        (match self {
+            Self::Regular => bindings::S_IFREG,
+            Self::Directory => bindings::S_IFDIR,
+            Self::Symlink => bindings::S_IFLNK,
+            Self::CharDevice => bindings::S_IFCHR,
+            Self::BlockDevice => bindings::S_IFBLK,
+            Self::Fifo => bindings::S_IFIFO,
+            Self::Socket => bindings::S_IFSOCK,
+        }) as u16
+    }
+}
+
+impl_flags!(
+    /// Flags of an inode (`S_*` of `i_flags`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct INodeFlags(u32);
+
+    /// One flag of an inode.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum INodeFlag {
+        /// The VFS does not update the access time.
+        NoAtime = bindings::S_NOATIME,
+        /// The VFS does not update change and modification time.
+        NoCmtime = bindings::S_NOCMTIME,
+        /// A mount is made when a walk comes here.
+        Automount = bindings::S_AUTOMOUNT,
+        /// There is nothing to remove of the file's privileges before a write.
+        NoSec = bindings::S_NOSEC,
+    }
+);
+
+impl<T: FileSystem> INodeView<T> {
+    /// The view of `inode`.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `inode` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*inode.cast() }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::inode {
+        self.inode.get()
+    }
+
+    /// What the file system hung on it.
+    pub(crate) fn data(&self) -> &T::InodeData {
+        let slot: *const Slot<T> = self.as_ptr().cast();
+        // SAFETY: It is the first field of a `Slot` whose data is initialised, and of which there
+        // are only shared references once the inode is not new any more.
+        unsafe { &(*slot).data }
+    }
+
+    /// Its super block, which may be going away.
+    pub(crate) fn sb(&self) -> &SuperBlock<T, Seen> {
+        // SAFETY: `i_sb` never changes, and is valid by the type invariant.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// Its number.
+    pub(crate) fn ino(&self) -> u64 {
+        // SAFETY: The inode is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_ino) }
+    }
+
+    /// Sets its number.
+    pub(crate) fn set_ino(&self, ino: u64) {
+        // SAFETY: The inode is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_ino, ino) };
+    }
+
+    /// Kind of file and permissions.
+    pub(crate) fn mode(&self) -> u16 {
+        // SAFETY: The inode is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_mode) }
+    }
+
+    /// Sets the permissions. The kind of file stays: it says what the operations are.
+    pub(crate) fn set_permissions(&self, mode: u16) {
+        let mode = (self.mode() & FileType::MASK) | (mode & !FileType::MASK);
+        // SAFETY: The inode is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_mode, mode) };
+    }
+
+    /// The kind of file; `None` before it is known.
+    pub(crate) fn file_type(&self) -> Option<FileType> {
+        FileType::of(self.mode().into())
+    }
+
+    /// Whether it is a regular file.
+    pub(crate) fn is_reg(&self) -> bool {
+        self.file_type() == Some(FileType::Regular)
+    }
+
+    /// Whether it is a directory.
+    pub(crate) fn is_dir(&self) -> bool {
+        self.file_type() == Some(FileType::Directory)
+    }
+
+    /// Whether `mode` says another kind of file.
+    pub(crate) fn wrong_type(&self, mode: u32) -> bool {
+        (u32::from(self.mode()) ^ mode) & bindings::S_IFMT != 0
+    }
+
+    /// Number of links.
+    pub(crate) fn nlink(&self) -> u32 {
+        // SAFETY: The inode is valid; both members of the union are the same number.
+        unsafe { read_once(&raw const (*self.as_ptr()).__bindgen_anon_1.__i_nlink) }
+    }
+
+    /// Sets the number of links.
+    pub(crate) fn set_nlink(&self, nlink: u32) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::set_nlink(self.as_ptr(), nlink) };
+    }
+
+    /// The owner.
+    pub(crate) fn uid(&self) -> Kuid {
+        // SAFETY: The inode is valid.
+        Kuid::from_c(unsafe { read_once(&raw const (*self.as_ptr()).i_uid) })
+    }
+
+    /// Sets the owner.
+    pub(crate) fn set_uid(&self, uid: Kuid) {
+        // SAFETY: The inode is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_uid, uid.into_c()) };
+    }
+
+    /// The owning group.
+    pub(crate) fn gid(&self) -> Kgid {
+        // SAFETY: The inode is valid.
+        Kgid::from_c(unsafe { read_once(&raw const (*self.as_ptr()).i_gid) })
+    }
+
+    /// Sets the owning group.
+    pub(crate) fn set_gid(&self, gid: Kgid) {
+        // SAFETY: The inode is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_gid, gid.into_c()) };
+    }
+
+    /// Size in bytes.
+    pub(crate) fn size(&self) -> i64 {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::i_size_read(self.as_ptr()) }
+    }
+
+    /// Sets the size, in bytes. Two of these must not run at the same time.
+    pub(crate) fn set_size(&self, size: i64) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::i_size_write(self.as_ptr(), size) };
+    }
+
+    /// Space that it takes, in units of 512 bytes.
+    pub(crate) fn blocks(&self) -> u64 {
+        // SAFETY: The inode is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_blocks) }
+    }
+
+    /// Sets the space that it takes, in units of 512 bytes.
+    pub(crate) fn set_blocks(&self, blocks: u64) {
+        // SAFETY: The inode is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_blocks, blocks) };
+    }
+
+    /// Log2 of its block size.
+    pub(crate) fn blkbits(&self) -> u8 {
+        // SAFETY: The inode is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_blkbits) }
+    }
+
+    /// Its generation, which tells apart files that had the same number.
+    pub(crate) fn generation(&self) -> u32 {
+        // SAFETY: The inode is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_generation) }
+    }
+
+    /// The device that a device node stands for.
+    pub(crate) fn rdev(&self) -> Dev {
+        // SAFETY: The inode is valid.
+        Dev(unsafe { read_once(&raw const (*self.as_ptr()).i_rdev) })
+    }
+
+    /// When it was last read.
+    pub(crate) fn atime(&self) -> Timespec {
+        // SAFETY: The inode is valid.
+        Timespec::from_c(unsafe { bindings::inode_get_atime(self.as_ptr()) })
+    }
+
+    /// Sets when it was last read.
+    pub(crate) fn set_atime(&self, time: Timespec) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_set_atime(self.as_ptr(), time.sec, time.nsec as c_long) };
+    }
+
+    /// When its contents last changed.
+    pub(crate) fn mtime(&self) -> Timespec {
+        // SAFETY: The inode is valid.
+        Timespec::from_c(unsafe { bindings::inode_get_mtime(self.as_ptr()) })
+    }
+
+    /// Sets when its contents last changed.
+    pub(crate) fn set_mtime(&self, time: Timespec) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_set_mtime(self.as_ptr(), time.sec, time.nsec as c_long) };
+    }
+
+    /// When it last changed at all.
+    pub(crate) fn ctime(&self) -> Timespec {
+        // SAFETY: The inode is valid.
+        Timespec::from_c(unsafe { bindings::inode_get_ctime(self.as_ptr()) })
+    }
+
+    /// Sets when it last changed at all.
+    pub(crate) fn set_ctime(&self, time: Timespec) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_set_ctime(self.as_ptr(), time.sec, time.nsec as c_long) };
+    }
+
+    /// Its flags.
+    pub(crate) fn flags(&self) -> INodeFlags {
+        // SAFETY: The inode is valid.
+        INodeFlags(unsafe { read_once(&raw const (*self.as_ptr()).i_flags) })
+    }
+
+    /// Clears [`INodeFlag::NoSec`]: the file may have privileges again. Not atomic with changes of
+    /// other flags.
+    pub(crate) fn clear_nosec(&self) {
+        let flags = u32::from(self.flags());
+        if flags & bindings::S_NOSEC != 0 {
+            // SAFETY: The inode is valid.
+            unsafe {
+                write_once(
+                    &raw mut (*self.as_ptr()).i_flags,
+                    flags & !bindings::S_NOSEC,
+                )
+            };
+        }
+    }
+
+    /// Whether its super block is read-only (`IS_RDONLY`).
+    pub(crate) fn is_rdonly(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::is_rdonly(self.as_ptr()) }
+    }
+
+    /// Whether a mount is made when a walk comes here (`IS_AUTOMOUNT`).
+    pub(crate) fn is_automount(&self) -> bool {
+        self.flags().contains(INodeFlag::Automount)
+    }
+}
+
+impl<T: FileSystem> INode<T> {
+    /// The inode behind `inode`.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `inode` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*inode.cast() }
+    }
+
+    /// Its super block.
+    pub(crate) fn sb(&self) -> &SuperBlock<T, Ready> {
+        // SAFETY: `i_sb` never changes. A super block is not shut down while there are references
+        // to its inodes, other than those that `kill_sb` of `T` has still to give back.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// Whether it is the root of its super block.
+    pub(crate) fn is_root(&self) -> bool {
+        self.sb()
+            .root()
+            .and_then(|root| root.inode())
+            .is_some_and(|inode| core::ptr::eq(self, inode))
+    }
+
+    /// Removes the pages behind `size` from the page cache, and from all mappings. May sleep.
+    pub(crate) fn truncate_pagecache(&self, size: i64) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), size) };
+    }
+
+    /// Removes all pages from the page cache, after writing those that are dirty. `EBUSY` if one
+    /// could not be removed. May sleep.
+    pub(crate) fn invalidate_pages(&self) -> Result {
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        to_result(unsafe { bindings::invalidate_inode_pages2((*self.as_ptr()).i_mapping) })
+    }
+
+    /// Forgets the ACLs that the VFS has cached.
+    pub(crate) fn forget_cached_acls(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::forget_all_cached_acls(self.as_ptr()) };
+    }
+
+    /// Removes it from the inode cache: a lookup will not find it any more.
+    pub(crate) fn remove_hash(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::remove_inode_hash(self.as_ptr()) };
+    }
+}
+
+/// The file operations of a kind of file, as `file_ops` made them.
+pub(crate) struct FileOps<T: FileSystem> {
+    table: &'static bindings::file_operations,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T: FileSystem> FileOps<T> {
+    /// # Safety
+    ///
+    /// The functions of `table` must be sound for files of inodes of `T`.
+    pub(super) const unsafe fn from_table(table: &'static bindings::file_operations) -> Self {
+        Self {
+            table,
+            _p: PhantomData,
+        }
+    }
+}
+
+/// The address space operations of a kind of file, as `mm::mapping` made them.
+pub(crate) struct AddressSpaceOps<T: FileSystem> {
+    table: &'static bindings::address_space_operations,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T: FileSystem> AddressSpaceOps<T> {
+    /// # Safety
+    ///
+    /// The functions of `table` must be sound for the page cache of inodes of `T`.
+    pub(super) const unsafe fn from_table(
+        table: &'static bindings::address_space_operations,
+    ) -> Self {
+        Self {
+            table,
+            _p: PhantomData,
+        }
+    }
+}
+
+/// An inode that is being set up: nobody else does anything with it but wait until it is unlocked,
+/// or, if it is dropped instead, until it has gone bad.
+///
+/// # Invariants
+///
+/// If `locked`, the inode has `I_NEW` set, and this is who will clear it; if not, it is not hashed
+/// and was just made.
+pub(crate) struct NewInode<T: FileSystem> {
+    inode: core::mem::ManuallyDrop<ARef<INode<T>>>,
+    locked: bool,
+}
+
+impl<T: FileSystem> Deref for NewInode<T> {
+    type Target = INode<T>;
+
+    fn deref(&self) -> &INode<T> {
+        &self.inode
+    }
+}
+
+impl<T: FileSystem> Drop for NewInode<T> {
+    fn drop(&mut self) {
+        if self.locked {
+            // SAFETY: It is locked, and the reference is given up.
+            unsafe { bindings::iget_failed(self.as_ptr()) };
+        } else {
+            // SAFETY: Nobody uses the field after this.
+            unsafe { core::mem::ManuallyDrop::drop(&mut self.inode) };
+        }
+    }
+}
+
+impl<T: FileSystem> NewInode<T> {
+    fn set_mode(&self, mode: u16) {
+        // SAFETY: The inode is valid, and others wait for it.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_mode, mode) };
+    }
+
+    fn set_ops(&self, table: &'static bindings::inode_operations) {
+        // SAFETY: As in `set_mode`.
+        unsafe { (*self.as_ptr()).i_op = table };
+    }
+
+    fn set_fops(&self, ops: FileOps<T>) {
+        // SAFETY: As in `set_mode`; the union is `i_fop` until the inode is destroyed.
+        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.table };
+    }
+
+    /// It is a directory.
+    pub(crate) fn init_dir(&self, ops: DirOps<T>, files: FileOps<T>) {
+        self.set_mode(FileType::Directory.bits());
+        self.set_ops(ops.table());
+        self.set_fops(files);
+    }
+
+    /// It is a regular file.
+    pub(crate) fn init_regular(
+        &self,
+        ops: CommonOps<T>,
+        files: FileOps<T>,
+        pages: AddressSpaceOps<T>,
+    ) {
+        self.set_mode(FileType::Regular.bits());
+        self.set_ops(ops.table());
+        self.set_fops(files);
+        // SAFETY: As in `set_mode`.
+        unsafe { (*self.as_ptr()).i_data.a_ops = pages.table };
+    }
+
+    /// It is a symbolic link.
+    pub(crate) fn init_symlink(&self, ops: SymlinkOps<T>) {
+        self.set_mode(FileType::Symlink.bits());
+        self.set_ops(ops.table());
+    }
+
+    /// It is a device node, a fifo or a socket; the VFS has the file operations. `EINVAL` for
+    /// another kind of file.
+    pub(crate) fn init_special(&self, kind: FileType, ops: CommonOps<T>, dev: Dev) -> Result {
+        match kind {
+            FileType::Regular | FileType::Directory | FileType::Symlink => return Err(EINVAL),
+            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => (),
+        }
+        self.set_ops(ops.table());
+        // SAFETY: The inode is valid, and others wait for it.
+        unsafe { bindings::init_special_inode(self.as_ptr(), kind.bits(), dev.into_c()) };
+        Ok(())
+    }
+
+    /// Sets the generation.
+    pub(crate) fn set_generation(&self, generation: u32) {
+        // SAFETY: As in `set_mode`.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_generation, generation) };
+    }
+
+    /// Sets flags.
+    pub(crate) fn add_flags(&self, flags: INodeFlags) {
+        let flags = self.flags() | flags;
+        // SAFETY: As in `set_mode`.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags.into()) };
+    }
+
+    /// The VFS shall not cache its ACLs.
+    pub(crate) fn dont_cache_acls(&self) {
+        // SAFETY: As in `set_mode`; no ACL is cached yet.
+        unsafe { bindings::inode_dont_cache_acls(self.as_ptr()) };
+    }
+
+    /// It is set up: lets everybody use it.
+    pub(crate) fn unlock(self) -> ARef<INode<T>> {
+        let mut this = core::mem::ManuallyDrop::new(self);
+        if this.locked {
+            // SAFETY: It is locked.
+            unsafe { bindings::unlock_new_inode(this.as_ptr()) };
+        }
+        // SAFETY: Neither this nor a drop uses the field after this.
+        unsafe { core::mem::ManuallyDrop::take(&mut this.inode) }
+    }
+}
+
+/// What an inode is looked for by. All methods are called under a spinlock.
+pub(crate) trait INodeKey<T: FileSystem> {
+    /// Where in the inode cache it is; the same for equal keys.
+    fn hash(&self) -> u64;
+
+    /// Whether `data` is the data of the inode of this key.
+    fn matches(&self, data: &T::InodeData) -> bool;
+
+    /// Makes `data` the data of a new inode of this key. Nobody else sees the inode yet.
+    fn set(&self, data: Pin<&mut T::InodeData>);
+}
+
+/// What [`SuperBlock::iget5_locked`] found.
+pub(crate) enum IGet<T: FileSystem> {
+    /// There was none; it is to be set up.
+    New(NewInode<T>),
+    /// It was there.
+    Cached(ARef<INode<T>>),
+}
+
+impl<T: FileSystem, S: Live> SuperBlock<T, S> {
+    /// Finds or makes the inode of `key`. May sleep.
+    pub(crate) fn iget5_locked<K: INodeKey<T>>(&self, key: &K) -> Result<IGet<T>> {
+        // SAFETY: The super block is set up far enough to have inodes. The callbacks are those of
+        // `T` and `K`, and `key` is valid for the call.
+        let inode = unsafe {
+            bindings::iget5_locked(
+                self.as_ptr(),
+                key.hash(),
+                Some(test::<T, K>),
+                Some(set::<T, K>),
+                core::ptr::from_ref(key).cast_mut().cast(),
+            )
+        };
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        // SAFETY: The caller of `iget5_locked` owns a reference, and has waited for the lock of an
+        // inode that it did not make.
+        let (is_new, inode) = unsafe {
+            (
+                bindings::inode_is_new(inode.as_ptr()),
+                ARef::from_raw(inode.cast::<INode<T>>()),
+            )
+        };
+        Ok(if is_new {
+            IGet::New(NewInode {
+                inode: core::mem::ManuallyDrop::new(inode),
+                locked: true,
+            })
+        } else {
+            IGet::Cached(inode)
+        })
+    }
+
+    /// Finds the inode of `key` if it is in the inode cache. May sleep.
+    pub(crate) fn ilookup5<K: INodeKey<T>>(&self, key: &K) -> Option<ARef<INode<T>>> {
+        // SAFETY: As in `iget5_locked`.
+        let inode = unsafe {
+            bindings::ilookup5(
+                self.as_ptr(),
+                key.hash(),
+                Some(test::<T, K>),
+                core::ptr::from_ref(key).cast_mut().cast(),
+            )
+        };
+        // SAFETY: The caller of `ilookup5` owns the reference.
+        NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
+    }
+
+    /// Makes an inode that no lookup will find. May sleep.
+    pub(crate) fn new_inode(&self) -> Result<NewInode<T>> {
+        // SAFETY: The super block is set up far enough to have inodes.
+        let inode = unsafe { bindings::new_inode(self.as_ptr()) };
+        let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        Ok(NewInode {
+            // SAFETY: The caller of `new_inode` owns the reference.
+            inode: core::mem::ManuallyDrop::new(unsafe { ARef::from_raw(inode.cast()) }),
+            locked: false,
+        })
+    }
+}
+
+/// # Safety
+///
+/// Called by `find_inode` with the lock of the inode cache held, with an inode of a super block of
+/// `T` and the key that `iget5_locked` or `ilookup5` was given.
+unsafe extern "C" fn test<T: FileSystem, K: INodeKey<T>>(
+    inode: *mut bindings::inode,
+    key: *mut c_void,
+) -> c_int {
+    // SAFETY: A hashed inode is valid, and its data was initialised before it was hashed.
+    let inode = unsafe { INodeView::<T>::from_raw(inode) };
+    // SAFETY: The key outlives the call.
+    let key: &K = unsafe { &*key.cast() };
+    key.matches(inode.data()).into()
+}
+
+/// # Safety
+///
+/// Called by `inode_insert5` with the lock of the inode cache held, with an inode of a super block
+/// of `T` that `alloc_inode` just made and nobody else knows, and the key that `iget5_locked` was
+/// given.
+unsafe extern "C" fn set<T: FileSystem, K: INodeKey<T>>(
+    inode: *mut bindings::inode,
+    key: *mut c_void,
+) -> c_int {
+    let slot: *mut Slot<T> = inode.cast();
+    // SAFETY: Nobody else has a reference to the data of an inode that was just made.
+    let data = unsafe { &mut (*slot).data };
+    // SAFETY: The key outlives the call.
+    let key: &K = unsafe { &*key.cast() };
+    // SAFETY: The data stays where it is until it is dropped.
+    key.set(unsafe { Pin::new_unchecked(data) });
+    0
+}
+
+/// Size and constructor of the inode slab of `T`.
+pub(super) struct Slab<T>(PhantomData<T>);
+
+impl<T: FileSystem> Slab<T> {
+    /// Makes the slab that inodes of `T` are allocated from.
+    pub(super) fn create(name: &'static CStr) -> Result<NonNull<bindings::kmem_cache>> {
+        const { assert!(core::mem::offset_of!(Slot<T>, inode) == 0) };
+        let size = u32::try_from(size_of::<Slot<T>>())?;
+        // SAFETY: The name is static, and the constructor is the one of this slab's objects.
+        let cache = unsafe {
+            bindings::inode_cache_create(
+                name.as_char_ptr(),
+                size,
+                align_of::<Slot<T>>() as u32,
+                Some(Self::init_once),
+            )
+        };
+        NonNull::new(cache).ok_or(ENOMEM)
+    }
+
+    /// # Safety
+    ///
+    /// Called by the slab allocator for each new object of the slab that `create` made.
+    unsafe extern "C" fn init_once(object: *mut c_void) {
+        // SAFETY: The object is a `Slot<T>`, which begins with the inode.
+        unsafe { bindings::inode_init_once(object.cast()) };
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS's `alloc_inode`, with a super block of `T` that is not shut down; may sleep.
+pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    let cache = T::pools().inode_cache();
+    // SAFETY: The slab lives while `T` is registered, which a super block sees to.
+    let slot: *mut Slot<T> = unsafe { bindings::alloc_inode_sb(sb, cache) }.cast();
+    if slot.is_null() {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: The super block is valid for the call.
+    let init = T::alloc_inode(unsafe { SuperBlock::from_raw(sb) });
+    // SAFETY: The data of a new object is memory that nobody else uses and that does not move.
+    if unsafe { pin_init::raw_try_init(&raw mut (*slot).data, init) }.is_err() {
+        // SAFETY: The object is of this slab, and its data is not initialised.
+        unsafe { bindings::kmem_cache_free(cache, slot.cast()) };
+        return core::ptr::null_mut();
+    }
+    // SAFETY: `slot` is valid.
+    unsafe { &raw mut (*slot).inode }
+}
+
+/// # Safety
+///
+/// Called by `i_callback`, an RCU grace period after the inode of `alloc_inode::<T>` was destroyed,
+/// or at once if it was never used; nobody has a reference to it.
+pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
+    let slot: *mut Slot<T> = inode.cast();
+    // SAFETY: The data was initialised by `alloc_inode`, and nobody uses it after this.
+    unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
+    // SAFETY: The object is of this slab, which is destroyed only after all RCU callbacks.
+    unsafe { bindings::kmem_cache_free(T::pools().inode_cache(), slot.cast()) };
+}

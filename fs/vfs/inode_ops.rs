@@ -1,0 +1,653 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inode operations, by kind of file.
+//!
+//! One trait for each kind: [`Dir`], [`Common`] (regular and special files) and [`Symlink`]; an
+//! implementation of one becomes a table ([`DirOps`], [`CommonOps`], [`SymlinkOps`]) that a new
+//! inode is given. Each method is the C method of its name and says what the VFS holds; a method
+//! that an implementation leaves out is null in the table, and the VFS does what it does then.
+//! The other side of the walk is the file system.
+//!
+//! C header: `include/linux/fs.h`; the contracts are in `Documentation/filesystems/{vfs,locking}`.
+
+use super::{
+    bindings,
+    cred::{
+        Idmap,
+        Kgid,
+        Kuid, //
+    },
+    dentry::{
+        DEntry,
+        LookupFlags,
+        Unhashed, //
+    },
+    inode::{
+        Dev,
+        INode,
+        INodeView,
+        Timespec, //
+    },
+    sb::SuperBlock,
+    FileSystem,
+    Walk, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::{
+        from_result,
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    impl_flags,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+impl_flags!(
+    /// What a permission check is for (`MAY_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct Access(u32);
+
+    /// One thing that a permission check is for.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum May {
+        /// Execute a file, search a directory.
+        Exec = bindings::MAY_EXEC,
+        /// Write.
+        Write = bindings::MAY_WRITE,
+        /// Read.
+        Read = bindings::MAY_READ,
+        /// Append.
+        Append = bindings::MAY_APPEND,
+        /// It comes from `access(2)`.
+        Access = bindings::MAY_ACCESS,
+        /// It comes from `open(2)`.
+        Open = bindings::MAY_OPEN,
+        /// It comes from `chdir(2)` or the like.
+        Chdir = bindings::MAY_CHDIR,
+        /// RCU walk.
+        NotBlock = bindings::MAY_NOT_BLOCK,
+    }
+);
+
+impl_flags!(
+    /// Attributes (`STATX_*`) that are asked for, or that are known.
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct StatxMask(u32);
+
+    /// One attribute.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Statx {
+        /// Kind of file.
+        Type = bindings::STATX_TYPE,
+        /// Permissions.
+        Mode = bindings::STATX_MODE,
+        /// Number of links.
+        Nlink = bindings::STATX_NLINK,
+        /// Owner.
+        Uid = bindings::STATX_UID,
+        /// Owning group.
+        Gid = bindings::STATX_GID,
+        /// Time of the last access.
+        Atime = bindings::STATX_ATIME,
+        /// Time of the last change of the contents.
+        Mtime = bindings::STATX_MTIME,
+        /// Time of the last change.
+        Ctime = bindings::STATX_CTIME,
+        /// Inode number.
+        Ino = bindings::STATX_INO,
+        /// Size.
+        Size = bindings::STATX_SIZE,
+        /// Space taken.
+        Blocks = bindings::STATX_BLOCKS,
+        /// Time of birth.
+        Btime = bindings::STATX_BTIME,
+    }
+);
+
+impl StatxMask {
+    /// All that `stat(2)` tells.
+    pub(crate) const BASIC: Self = Self(bindings::STATX_BASIC_STATS);
+
+    /// The attributes of `bits`, without what is not known here.
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits & Self::all_bits())
+    }
+
+    /// The bits.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// How fresh the attributes have to be (`AT_STATX_*`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StatSync {
+    /// As `stat(2)` has them.
+    AsStat,
+    /// Ask whoever has the file.
+    Force,
+    /// What is cached is good enough.
+    Dont,
+}
+
+impl StatSync {
+    fn from_c(flags: c_uint) -> Self {
+        // Both at once are refused by `statx(2)`; if they come from elsewhere, freshness wins.
+        if flags & bindings::AT_STATX_FORCE_SYNC != 0 {
+            Self::Force
+        } else if flags & bindings::AT_STATX_DONT_SYNC != 0 {
+            Self::Dont
+        } else {
+            Self::AsStat
+        }
+    }
+}
+
+/// The attributes that `getattr` fills in (`struct kstat`).
+#[repr(transparent)]
+pub(crate) struct KStat(bindings::kstat);
+
+impl KStat {
+    /// Sets which attributes are known.
+    pub(crate) fn set_result_mask(&mut self, mask: StatxMask) {
+        self.0.result_mask = mask.bits();
+    }
+
+    /// Adds to the attributes that are known.
+    pub(crate) fn add_result_mask(&mut self, mask: StatxMask) {
+        self.0.result_mask |= mask.bits();
+    }
+
+    /// Sets the device that the file is on.
+    pub(crate) fn set_dev<T: FileSystem, S>(&mut self, sb: &SuperBlock<T, S>) {
+        // SAFETY: `s_dev` is set before the super block is published and never changes.
+        self.0.dev = unsafe { (*sb.as_ptr()).s_dev };
+    }
+
+    /// Sets the inode number.
+    pub(crate) fn set_ino(&mut self, ino: u64) {
+        self.0.ino = ino;
+    }
+
+    /// Sets kind of file and permissions.
+    pub(crate) fn set_mode(&mut self, mode: u16) {
+        self.0.mode = mode;
+    }
+
+    /// Sets the number of links.
+    pub(crate) fn set_nlink(&mut self, nlink: u32) {
+        self.0.nlink = nlink;
+    }
+
+    /// Sets owner and owning group, as seen through the mount.
+    pub(crate) fn set_owner(&mut self, uid: Kuid, gid: Kgid) {
+        self.0.uid = uid.into_c();
+        self.0.gid = gid.into_c();
+    }
+
+    /// Sets the device that a device node stands for.
+    pub(crate) fn set_rdev(&mut self, dev: Dev) {
+        self.0.rdev = dev.into_c();
+    }
+
+    /// Sets the size in bytes.
+    pub(crate) fn set_size(&mut self, size: i64) {
+        self.0.size = size;
+    }
+
+    /// Sets the space taken, in units of 512 bytes.
+    pub(crate) fn set_blocks(&mut self, blocks: u64) {
+        self.0.blocks = blocks;
+    }
+
+    /// Sets the preferred size of I/O, in bytes.
+    pub(crate) fn set_blksize(&mut self, blksize: u32) {
+        self.0.blksize = blksize;
+    }
+
+    /// Sets the time of the last access.
+    pub(crate) fn set_atime(&mut self, time: Timespec) {
+        self.0.atime = time.into_c();
+    }
+
+    /// Sets the time of the last change of the contents.
+    pub(crate) fn set_mtime(&mut self, time: Timespec) {
+        self.0.mtime = time.into_c();
+    }
+
+    /// Sets the time of the last change.
+    pub(crate) fn set_ctime(&mut self, time: Timespec) {
+        self.0.ctime = time.into_c();
+    }
+
+    /// Sets the time of birth, which makes it known.
+    pub(crate) fn set_btime(&mut self, time: Timespec) {
+        self.0.btime = time.into_c();
+        self.add_result_mask(Statx::Btime.into());
+    }
+}
+
+/// Fills `stat` from the attributes that the VFS has of `inode`.
+pub(crate) fn generic_fillattr<T: FileSystem>(
+    idmap: &Idmap,
+    request: StatxMask,
+    inode: &INode<T>,
+    stat: &mut KStat,
+) {
+    // SAFETY: All of them are valid; `stat` is used by nobody else.
+    unsafe {
+        bindings::generic_fillattr(idmap.as_ptr(), request.bits(), inode.as_ptr(), &mut stat.0)
+    };
+}
+
+/// Whether the attributes that the VFS has of `inode` permit the caller what `mask` says. It does
+/// not sleep if [`May::NotBlock`] is set.
+///
+/// # Errors
+///
+/// `EACCES` if not; `ECHILD` if that cannot be said without sleeping.
+pub(crate) fn generic_permission<T: FileSystem>(
+    idmap: &Idmap,
+    inode: Walk<'_, INode<T>>,
+    mask: Access,
+) -> Result {
+    let mut mask = u32::from(mask);
+    if let Walk::Rcu(_) = inode {
+        mask |= bindings::MAY_NOT_BLOCK;
+    }
+    // SAFETY: Map and inode are valid for the call; in RCU walk the mask says so.
+    to_result(unsafe {
+        bindings::generic_permission(idmap.as_ptr(), inode.view().as_ptr(), mask as c_int)
+    })
+}
+
+/// The target of a symbolic link, for the VFS to follow.
+pub(crate) struct Link(KVVec<u8>);
+
+impl Link {
+    /// The link to `target`, up to the first NUL if there is one; the VFS frees it when it has
+    /// followed it. `ENOMEM` if there is no room for the NUL at the end.
+    pub(crate) fn owned(mut target: KVVec<u8>) -> Result<Self> {
+        target.push(0, GFP_KERNEL)?;
+        Ok(Self(target))
+    }
+
+    fn into_raw(self) -> *mut u8 {
+        self.0.into_raw_parts().0
+    }
+}
+
+/// What can be done with a directory. The parent's lock is its `i_rwsem`.
+#[vtable]
+pub(crate) trait Dir<T: FileSystem> {
+    /// Looks up a name: splices the inode that it stands for, or none, into `dentry`, and returns
+    /// what the splice returned. Parent locked at least shared; may sleep.
+    fn lookup(
+        _dir: &INode<T>,
+        _dentry: Unhashed<'_, T>,
+        _flags: LookupFlags,
+    ) -> Result<Option<ARef<DEntry<T>>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Fills in the attributes that `request` asks for. No locks; may sleep.
+    fn getattr(
+        _idmap: &Idmap,
+        _inode: &INode<T>,
+        _stat: &mut KStat,
+        _request: StatxMask,
+        _sync: StatSync,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether the caller may do what `mask` says. No locks; may sleep in ref walk.
+    fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What can be done with any file that is neither a directory nor a symbolic link.
+#[vtable]
+pub(crate) trait Common<T: FileSystem> {
+    /// As [`Dir::getattr`].
+    fn getattr(
+        _idmap: &Idmap,
+        _inode: &INode<T>,
+        _stat: &mut KStat,
+        _request: StatxMask,
+        _sync: StatSync,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::permission`].
+    fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What can be done with a symbolic link.
+#[vtable]
+pub(crate) trait Symlink<T: FileSystem> {
+    /// The target. No locks; may sleep in ref walk.
+    fn get_link(_inode: Walk<'_, INode<T>>) -> Result<Link> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::getattr`].
+    fn getattr(
+        _idmap: &Idmap,
+        _inode: &INode<T>,
+        _stat: &mut KStat,
+        _request: StatxMask,
+        _sync: StatSync,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::permission`].
+    fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+macro_rules! ops_handle {
+    ($(#[$doc:meta])* $name:ident, $methods:ident, $table:ident) => {
+        $(#[$doc])*
+        pub(crate) struct $name<T: FileSystem> {
+            table: &'static bindings::inode_operations,
+            _p: PhantomData<fn(T)>,
+        }
+
+        impl<T: FileSystem> $name<T> {
+            /// The table of the methods of `U`.
+            pub(crate) const fn new<U: $methods<T>>() -> Self {
+                Self {
+                    table: $table::<T, U>::TABLE,
+                    _p: PhantomData,
+                }
+            }
+
+            pub(super) fn table(self) -> &'static bindings::inode_operations {
+                self.table
+            }
+        }
+    };
+}
+
+ops_handle! {
+    /// The inode operations of directories.
+    DirOps, Dir, DirTable
+}
+
+ops_handle! {
+    /// The inode operations of files that are neither directories nor symbolic links.
+    CommonOps, Common, CommonTable
+}
+
+ops_handle! {
+    /// The inode operations of symbolic links.
+    SymlinkOps, Symlink, SymlinkTable
+}
+
+struct DirTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
+    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
+        lookup: if U::HAS_LOOKUP {
+            Some(Self::lookup)
+        } else {
+            None
+        },
+        getattr: if U::HAS_GETATTR {
+            Some(Self::getattr)
+        } else {
+            None
+        },
+        permission: if U::HAS_PERMISSION {
+            Some(Self::permission)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `lookup_open`, `__lookup_slow` and `lookup_one_qstr_excl` with a directory of `T`
+    /// whose `i_rwsem` is held, and a dentry in it that is negative, unhashed, and looked up by
+    /// the caller alone.
+    unsafe extern "C" fn lookup(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> *mut bindings::dentry {
+        // SAFETY: The caller holds references.
+        let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let dentry = unsafe { Unhashed::new(dentry) };
+        match U::lookup(dir, dentry, LookupFlags::from_c(flags)) {
+            Ok(None) => core::ptr::null_mut(),
+            Ok(Some(alias)) => ARef::into_raw(alias).as_ptr().cast(),
+            Err(error) => error.to_ptr(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`getattr`].
+    unsafe extern "C" fn getattr(
+        idmap: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        request: u32,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { getattr(U::getattr, idmap, path, stat, request, flags) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`permission`].
+    unsafe extern "C" fn permission(
+        idmap: *mut bindings::mnt_idmap,
+        inode: *mut bindings::inode,
+        mask: c_int,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { permission(U::permission, idmap, inode, mask) }
+    }
+}
+
+struct CommonTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
+    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
+        getattr: if U::HAS_GETATTR {
+            Some(Self::getattr)
+        } else {
+            None
+        },
+        permission: if U::HAS_PERMISSION {
+            Some(Self::permission)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// As [`getattr`].
+    unsafe extern "C" fn getattr(
+        idmap: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        request: u32,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { getattr(U::getattr, idmap, path, stat, request, flags) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`permission`].
+    unsafe extern "C" fn permission(
+        idmap: *mut bindings::mnt_idmap,
+        inode: *mut bindings::inode,
+        mask: c_int,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { permission(U::permission, idmap, inode, mask) }
+    }
+}
+
+struct SymlinkTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
+    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
+        get_link: if U::HAS_GET_LINK {
+            Some(Self::get_link)
+        } else {
+            None
+        },
+        getattr: if U::HAS_GETATTR {
+            Some(Self::getattr)
+        } else {
+            None
+        },
+        permission: if U::HAS_PERMISSION {
+            Some(Self::permission)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `pick_link` and `vfs_get_link` with a symbolic link of `T`: with a null dentry in
+    /// an RCU read-side critical section, and with a reference to dentry and inode otherwise.
+    unsafe extern "C" fn get_link(
+        dentry: *mut bindings::dentry,
+        inode: *mut bindings::inode,
+        done: *mut bindings::delayed_call,
+    ) -> *const c_char {
+        let inode = if dentry.is_null() {
+            // SAFETY: RCU keeps the inode for the call.
+            Walk::Rcu(unsafe { INodeView::from_raw(inode) })
+        } else {
+            // SAFETY: The caller holds a reference.
+            Walk::Ref(unsafe { INode::from_raw(inode) })
+        };
+        match U::get_link(inode) {
+            Ok(link) => {
+                let link = link.into_raw();
+                // SAFETY: The caller runs the call when it has used the link.
+                unsafe {
+                    (*done).fn_ = Some(free_link);
+                    (*done).arg = link.cast();
+                }
+                link.cast()
+            }
+            Err(error) => error.to_ptr::<c_char>(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`getattr`].
+    unsafe extern "C" fn getattr(
+        idmap: *mut bindings::mnt_idmap,
+        path: *const bindings::path,
+        stat: *mut bindings::kstat,
+        request: u32,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { getattr(U::getattr, idmap, path, stat, request, flags) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`permission`].
+    unsafe extern "C" fn permission(
+        idmap: *mut bindings::mnt_idmap,
+        inode: *mut bindings::inode,
+        mask: c_int,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { permission(U::permission, idmap, inode, mask) }
+    }
+}
+
+/// # Safety
+///
+/// Called by `do_delayed_call` with what `get_link` returned; the walk still holds a reference to
+/// the link's dentry.
+unsafe extern "C" fn free_link(link: *mut c_void) {
+    // SAFETY: It is the buffer of a `KVVec`, which was given up for this.
+    unsafe { bindings::kvfree(link) };
+}
+
+/// # Safety
+///
+/// Called by `vfs_getattr_nosec` with a path to a positive dentry of `T` that it holds a reference
+/// to, and with a zeroed `stat` that nobody else uses.
+unsafe fn getattr<T: FileSystem>(
+    method: impl FnOnce(&Idmap, &INode<T>, &mut KStat, StatxMask, StatSync) -> Result,
+    idmap: *mut bindings::mnt_idmap,
+    path: *const bindings::path,
+    stat: *mut bindings::kstat,
+    request: u32,
+    flags: c_uint,
+) -> c_int {
+    // SAFETY: The mount keeps its map for the call.
+    let idmap = unsafe { Idmap::from_ptr(idmap) };
+    // SAFETY: The path is valid, and the caller holds a reference to its dentry.
+    let dentry = unsafe { DEntry::<T>::from_raw((*path).dentry) };
+    // SAFETY: It is valid, nobody else uses it, and the type is transparent.
+    let stat = unsafe { &mut *stat.cast::<KStat>() };
+    from_result(|| {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        method(
+            idmap,
+            inode,
+            stat,
+            StatxMask::from_bits(request),
+            StatSync::from_c(flags),
+        )?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by `do_inode_permission` with an inode of `T`: in an RCU read-side critical section if
+/// `MAY_NOT_BLOCK` is set, and with a reference otherwise.
+unsafe fn permission<T: FileSystem>(
+    method: impl FnOnce(&Idmap, Walk<'_, INode<T>>, Access) -> Result,
+    idmap: *mut bindings::mnt_idmap,
+    inode: *mut bindings::inode,
+    mask: c_int,
+) -> c_int {
+    // SAFETY: The mount keeps its map for the call.
+    let idmap = unsafe { Idmap::from_ptr(idmap) };
+    let mask = Access(mask as u32);
+    let inode = if mask.contains(May::NotBlock) {
+        // SAFETY: RCU keeps the inode for the call.
+        Walk::Rcu(unsafe { INodeView::from_raw(inode) })
+    } else {
+        // SAFETY: The caller holds a reference.
+        Walk::Ref(unsafe { INode::from_raw(inode) })
+    };
+    from_result(|| {
+        method(idmap, inode, mask)?;
+        Ok(0)
+    })
+}

@@ -1,0 +1,724 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks and their operations.
+//!
+//! Owns `s_fs_info`: a [`SuperInfo`] that goes from the mount context to the super block and is
+//! dropped one RCU grace period after the shutdown. Before it on the walk is `fs_type`, which makes
+//! super blocks; behind it are `inode` and `dentry`.
+//!
+//! Locks: `s_umount` (held for writing by the VFS around `fill_super`, `kill_sb` and
+//! reconfiguration), then the semaphore of [`SuperHandle`], then inode and folio locks.
+//!
+//! Block devices, xattr handlers and export operations are not here yet.
+//!
+//! C headers: `include/linux/fs/super_types.h`, `include/linux/backing-dev.h`.
+
+use super::{
+    bindings,
+    cred::UserNs,
+    dentry::{
+        DEntry,
+        DentryTable, //
+    },
+    fs_param::OwnedStr,
+    fs_type::FsContext,
+    inode::{
+        self,
+        INode, //
+    },
+    read_once,
+    write_once,
+    FileSystem, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_result,
+        to_result, //
+    },
+    fmt,
+    impl_flags,
+    prelude::*,
+    seq_file::SeqFile,
+    static_lock_class,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+    types::Opaque, //
+};
+
+/// State of a [`SuperBlock`] that `fill_super` is setting up.
+pub(crate) struct New;
+/// State of a [`SuperBlock`] that is mounted, for as long as it is borrowed.
+pub(crate) struct Ready;
+/// State of a [`SuperBlock`] that may be anything, also be going away: what the RCU walk sees.
+pub(crate) struct Seen;
+
+/// A state in which the super block is not shut down for as long as it is borrowed.
+pub(crate) trait Live {}
+impl Live for New {}
+impl Live for Ready {}
+
+/// A super block (`struct super_block`) of the file system `T`.
+///
+/// # Invariants
+///
+/// - It is a valid super block of a type that `T` registered, whose memory and whose `s_fs_info`,
+///   a [`SuperInfo`] of `T`, stay valid while it is borrowed.
+/// - In state [`New`], it is borrowed by its `fill_super`, with `s_umount` held for writing.
+/// - In a state that is [`Live`], `s_op` is the table of `T`, and neither it nor its `s_bdi` is
+///   shut down while it is borrowed.
+#[repr(transparent)]
+pub(crate) struct SuperBlock<T: FileSystem, S = Ready> {
+    sb: Opaque<bindings::super_block>,
+    _p: PhantomData<(T, S)>,
+}
+
+// SAFETY: A super block belongs to no thread, and the data that `T` hangs on it can be shared.
+unsafe impl<T: FileSystem, S> Sync for SuperBlock<T, S> {}
+
+/// What `s_fs_info` points to.
+pub(super) struct SuperInfo<T: FileSystem> {
+    data: T::SuperData,
+    handle: Arc<SuperHandle<T>>,
+    release: Opaque<bindings::rcu_work>,
+}
+
+impl<T: FileSystem> SuperInfo<T> {
+    /// Makes the `s_fs_info` of a super block that does not exist yet.
+    pub(super) fn new(data: T::SuperData) -> Result<KBox<Self>> {
+        let handle = Arc::pin_init(SuperHandle::new(), GFP_KERNEL)?;
+        Ok(KBox::new(
+            Self {
+                data,
+                handle,
+                release: Opaque::uninit(),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Drops `this` in a work item after an RCU grace period.
+    ///
+    /// # Safety
+    ///
+    /// The caller gives up the ownership of `this`, and whoever still uses it does so in an RCU
+    /// read-side critical section that has begun. `T` must be registered.
+    unsafe fn release(this: *mut Self) {
+        // SAFETY: `this` is valid, and nobody else touches `release`.
+        let release = unsafe { Opaque::cast_into(&raw const (*this).release) };
+        // SAFETY: `release` is memory for a work item that is not in use.
+        unsafe { bindings::init_rcu_work(release, Some(Self::released)) };
+        // SAFETY: The queue lives while `T` is registered, and the item until `released` runs.
+        unsafe { bindings::queue_rcu_work(T::pools().release_queue(), release) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the release queue, in process context, with the work item of a `SuperInfo<T>`
+    /// that `release` gave to it.
+    unsafe extern "C" fn released(work: *mut bindings::work_struct) {
+        // SAFETY: `work` is the work item in the `rcu_work` that `release` queued.
+        let release = unsafe { kernel::container_of!(work, bindings::rcu_work, work) };
+        let release = Opaque::cast_from(release).cast_mut();
+        // SAFETY: That one is in a `SuperInfo<T>`.
+        let this = unsafe { kernel::container_of!(release, Self, release) };
+        // SAFETY: `this` came from a `KBox`, and `release` took its ownership.
+        drop(unsafe { KBox::from_raw(this) });
+    }
+}
+
+/// A way to a super block for those that the VFS has not called: it works until the super block is
+/// shut down.
+///
+/// # Invariants
+///
+/// `sb` is changed with `sem` held for writing. While it is not null, it points to a super block
+/// of `T` that is not shut down.
+#[pin_data]
+pub(crate) struct SuperHandle<T: FileSystem> {
+    #[pin]
+    sem: Opaque<bindings::rw_semaphore>,
+    sb: UnsafeCell<*mut bindings::super_block>,
+    _p: PhantomData<fn(T)>,
+}
+
+// SAFETY: A handle belongs to no thread.
+unsafe impl<T: FileSystem> Send for SuperHandle<T> {}
+// SAFETY: `sem` guards `sb`, and a super block can be used from everywhere.
+unsafe impl<T: FileSystem> Sync for SuperHandle<T> {}
+
+impl<T: FileSystem> SuperHandle<T> {
+    fn new() -> impl PinInit<Self> {
+        let key = static_lock_class!();
+        pin_init!(Self {
+            sem <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is memory for a semaphore; name and key are static.
+                unsafe {
+                    bindings::init_rwsem(slot, c"SuperHandle::sem".as_char_ptr(), key.as_ptr())
+                }
+            }),
+            sb: UnsafeCell::new(core::ptr::null_mut()),
+            _p: PhantomData,
+        })
+    }
+
+    /// Runs `f` with the super block, unless that is not set up yet or is shut down already. Its
+    /// shutdown waits for `f`. May sleep.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&SuperBlock<T>) -> R) -> Option<R> {
+        // SAFETY: `sem` is initialised.
+        unsafe { bindings::down_read(self.sem.get()) };
+        // SAFETY: Reading is allowed with the semaphore held.
+        let sb = unsafe { *self.sb.get() };
+        let result = NonNull::new(sb).map(|sb| {
+            // SAFETY: By the invariant it is of `T`, and `kill_sb` waits for the semaphore before
+            // it shuts it down.
+            f(unsafe { SuperBlock::from_raw(sb.as_ptr()) })
+        });
+        // SAFETY: Taken above.
+        unsafe { bindings::up_read(self.sem.get()) };
+        result
+    }
+
+    /// # Safety
+    ///
+    /// `sb` must be null, or a super block of `T` that is not shut down before this is called
+    /// again with null.
+    unsafe fn set(&self, sb: *mut bindings::super_block) {
+        // SAFETY: `sem` is initialised.
+        unsafe { bindings::down_write(self.sem.get()) };
+        // SAFETY: Writing is allowed with the semaphore held for writing.
+        unsafe { *self.sb.get() = sb };
+        // SAFETY: Taken above.
+        unsafe { bindings::up_write(self.sem.get()) };
+    }
+}
+
+impl_flags!(
+    /// Flags of a super block (`SB_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct SbFlags(usize);
+
+    /// One flag of a super block.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum SbFlag {
+        /// Mounted read-only.
+        Rdonly = bindings::SB_RDONLY as usize,
+        /// Set-id bits are ignored.
+        NoSuid = bindings::SB_NOSUID as usize,
+        /// Device nodes are ignored.
+        NoDev = bindings::SB_NODEV as usize,
+        /// Nothing can be executed.
+        NoExec = bindings::SB_NOEXEC as usize,
+        /// Writes are synchronous.
+        Synchronous = bindings::SB_SYNCHRONOUS as usize,
+        /// Mandatory locks.
+        MandLock = bindings::SB_MANDLOCK as usize,
+        /// Changes of directories are synchronous.
+        DirSync = bindings::SB_DIRSYNC as usize,
+        /// Access times are not updated.
+        NoAtime = bindings::SB_NOATIME as usize,
+        /// Access times of directories are not updated.
+        NoDirAtime = bindings::SB_NODIRATIME as usize,
+        /// The file system has POSIX ACLs, and applies the umask itself.
+        PosixAcl = bindings::SB_POSIXACL as usize,
+        /// The VFS keeps `i_version`.
+        IVersion = bindings::SB_I_VERSION as usize,
+        /// Time stamps are written lazily.
+        LazyTime = bindings::SB_LAZYTIME as usize,
+        /// `S_NOSEC` may be set on inodes.
+        NoSec = bindings::SB_NOSEC as usize,
+        /// Mounted and not yet being shut down.
+        Active = bindings::SB_ACTIVE as usize,
+    }
+);
+
+impl_flags!(
+    /// Internal flags of a super block (`SB_I_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct SbIFlags(usize);
+
+    /// One internal flag of a super block.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum SbIFlag {
+        /// Nothing can be executed.
+        NoExec = bindings::SB_I_NOEXEC as usize,
+        /// Device nodes are ignored.
+        NoDev = bindings::SB_I_NODEV as usize,
+        /// IMA must not trust the signatures found here.
+        ImaUnverifiableSignature = bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE as usize,
+        /// Whoever mounted it has no privilege outside of a user namespace.
+        UntrustedMounter = bindings::SB_I_UNTRUSTED_MOUNTER as usize,
+        /// It cannot be mounted with an id map.
+        NoIdmap = bindings::SB_I_NOIDMAP as usize,
+        /// Sync does not promise that data is on stable storage.
+        NoDataIntegrity = bindings::SB_I_NO_DATA_INTEGRITY as usize,
+    }
+);
+
+impl SbFlags {
+    pub(super) fn from_c(flags: c_uint) -> Self {
+        Self(flags as usize)
+    }
+}
+
+/// What [`SuperBlock::setup_bdi`] sets of a backing device.
+pub(crate) struct Bdi {
+    /// Count its dirty pages against its own limit even while the system is below the global one.
+    pub(crate) strict_limit: bool,
+    /// Share of the dirty pages that it may have at most, in percent.
+    pub(crate) max_ratio: u32,
+}
+
+impl<T: FileSystem, S> SuperBlock<T, S> {
+    /// The super block behind `sb`.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `sb` in state `S` for `'a`.
+    pub(super) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: The caller promises validity, and the type is transparent.
+        unsafe { &*sb.cast() }
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.sb.get()
+    }
+
+    fn info(&self) -> &SuperInfo<T> {
+        // SAFETY: `s_fs_info` is set before the super block is published, never changes, and stays
+        // valid while the super block is borrowed, by the type invariant.
+        unsafe { &*(*self.as_ptr()).s_fs_info.cast() }
+    }
+
+    /// What the file system hung on it.
+    pub(crate) fn data(&self) -> &T::SuperData {
+        &self.info().data
+    }
+
+    /// The user namespace that ids of this file system are of.
+    pub(crate) fn user_ns(&self) -> &UserNs {
+        // SAFETY: `s_user_ns` never changes, and the super block keeps it until it is freed.
+        unsafe { UserNs::from_ptr((*self.as_ptr()).s_user_ns) }
+    }
+
+    /// Its device number, as major and minor.
+    pub(crate) fn dev(&self) -> (u32, u32) {
+        // SAFETY: `s_dev` is set before the super block is published and never changes.
+        let dev = unsafe { (*self.as_ptr()).s_dev };
+        // SAFETY: These take plain numbers.
+        unsafe { (bindings::major(dev), bindings::minor(dev)) }
+    }
+
+    /// Its flags.
+    pub(crate) fn flags(&self) -> SbFlags {
+        // SAFETY: The super block is valid.
+        SbFlags(unsafe { read_once(&raw const (*self.as_ptr()).s_flags) })
+    }
+
+    /// Its internal flags.
+    pub(crate) fn iflags(&self) -> SbIFlags {
+        // SAFETY: The super block is valid.
+        SbIFlags(unsafe { read_once(&raw const (*self.as_ptr()).s_iflags) })
+    }
+
+    /// Mounted and not yet being shut down (`SB_ACTIVE`).
+    pub(crate) fn is_active(&self) -> bool {
+        self.flags().contains(SbFlag::Active)
+    }
+
+    /// Log2 of the block size.
+    pub(crate) fn blocksize_bits(&self) -> u8 {
+        // SAFETY: The super block is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).s_blocksize_bits) }
+    }
+
+    /// The block size in bytes.
+    pub(crate) fn blocksize(&self) -> usize {
+        // SAFETY: The super block is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).s_blocksize) }
+    }
+}
+
+impl<T: FileSystem, S: Live> SuperBlock<T, S> {
+    /// A way to it that can be kept.
+    pub(crate) fn handle(&self) -> Arc<SuperHandle<T>> {
+        self.info().handle.clone()
+    }
+
+    /// Its root, if that is set.
+    pub(crate) fn root(&self) -> Option<&DEntry<T>> {
+        // SAFETY: The super block is valid.
+        let root = unsafe { read_once(&raw const (*self.as_ptr()).s_root) };
+        // SAFETY: The super block keeps a reference to its root until it is shut down.
+        NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
+    }
+
+    /// Sets flags. Not atomic: the caller must not do this at the same time as others.
+    pub(crate) fn add_flags(&self, flags: SbFlags) {
+        let flags = self.flags() | flags;
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags.into()) };
+    }
+
+    /// Clears flags. Not atomic, as [`Self::add_flags`].
+    pub(crate) fn clear_flags(&self, flags: SbFlags) {
+        let flags = usize::from(self.flags()) & !usize::from(flags);
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags) };
+    }
+
+    /// Sets internal flags. Not atomic, as [`Self::add_flags`].
+    pub(crate) fn add_iflags(&self, flags: SbIFlags) {
+        let flags = self.iflags() | flags;
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_iflags, flags.into()) };
+    }
+
+    /// Clears internal flags. Not atomic, as [`Self::add_flags`].
+    pub(crate) fn clear_iflags(&self, flags: SbIFlags) {
+        let flags = usize::from(self.iflags()) & !usize::from(flags);
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_iflags, flags) };
+    }
+
+    /// Sets the granularity of time stamps, in ns.
+    pub(crate) fn set_time_gran(&self, ns: u32) {
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
+    }
+
+    /// Sets how deep this file system is in a stack of file systems. `EINVAL` if that is deeper
+    /// than the VFS allows.
+    pub(crate) fn set_stack_depth(&self, depth: u32) -> Result {
+        if depth > bindings::FILESYSTEM_MAX_STACK_DEPTH {
+            return Err(EINVAL);
+        }
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_stack_depth, depth as c_int) };
+        Ok(())
+    }
+
+    fn bdi(&self) -> *mut bindings::backing_dev_info {
+        // SAFETY: The super block is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).s_bdi) }
+    }
+
+    /// How many pages the kernel reads ahead by default.
+    pub(crate) fn ra_pages(&self) -> usize {
+        // SAFETY: The super block has a backing device until it is shut down.
+        unsafe { read_once(&raw const (*self.bdi()).ra_pages) }
+    }
+
+    /// Sets how many pages the kernel reads ahead by default. Does nothing before
+    /// [`SuperBlock::setup_bdi`].
+    pub(crate) fn set_ra_pages(&self, pages: usize) {
+        if self.has_own_bdi() {
+            // SAFETY: The super block keeps its own backing device until it is shut down.
+            unsafe { write_once(&raw mut (*self.bdi()).ra_pages, pages) };
+        }
+    }
+
+    /// Sets the largest I/O, in pages. Does nothing before [`SuperBlock::setup_bdi`].
+    pub(crate) fn set_io_pages(&self, pages: usize) {
+        if self.has_own_bdi() {
+            // SAFETY: The super block keeps its own backing device until it is shut down.
+            unsafe { write_once(&raw mut (*self.bdi()).io_pages, pages) };
+        }
+    }
+
+    fn has_own_bdi(&self) -> bool {
+        usize::from(self.iflags()) & bindings::SB_I_PERSB_BDI as usize != 0
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T, New> {
+    /// The largest file that the page cache can hold, in bytes.
+    pub(crate) const MAX_LFS_FILESIZE: i64 = bindings::MAX_LFS_FILESIZE as i64;
+
+    /// Log2 of the page size, the natural block size without a block device.
+    pub(crate) const PAGE_SHIFT: u8 = bindings::VFS_PAGE_SHIFT as u8;
+
+    /// Sets the number that `statfs` and others know the file system by.
+    pub(crate) fn set_magic(&self, magic: u32) {
+        // SAFETY: The super block is valid, and only `fill_super` uses this field now.
+        unsafe { (*self.as_ptr()).s_magic = magic as usize };
+    }
+
+    /// Sets the largest size of a file, in bytes; at most [`Self::MAX_LFS_FILESIZE`].
+    pub(crate) fn set_maxbytes(&self, bytes: i64) {
+        let bytes = bytes.clamp(0, Self::MAX_LFS_FILESIZE);
+        // SAFETY: As in `set_magic`.
+        unsafe { (*self.as_ptr()).s_maxbytes = bytes };
+    }
+
+    /// Sets the block size, as its log2. `EINVAL` if it is not between 512 bytes and a page.
+    pub(crate) fn set_blocksize_bits(&self, bits: u8) -> Result {
+        if !(9..=Self::PAGE_SHIFT).contains(&bits) {
+            return Err(EINVAL);
+        }
+        // SAFETY: As in `set_magic`.
+        unsafe {
+            (*self.as_ptr()).s_blocksize = 1 << bits;
+            (*self.as_ptr()).s_blocksize_bits = bits;
+        }
+        Ok(())
+    }
+
+    /// Sets the name behind the dot in the type that `/proc/PID/mounts` shows.
+    pub(crate) fn set_subtype(&self, subtype: OwnedStr) {
+        // SAFETY: As in `set_magic`. The super block frees `s_subtype` by kfree.
+        unsafe {
+            bindings::kfree((*self.as_ptr()).s_subtype.cast());
+            (*self.as_ptr()).s_subtype = subtype.into_raw();
+        }
+    }
+
+    /// Gives the super block a backing device of its own. `EEXIST` if it has one, or if there is
+    /// one of that name.
+    pub(crate) fn setup_bdi(&self, name: fmt::Arguments<'_>, bdi: Bdi) -> Result {
+        if self.has_own_bdi() {
+            return Err(EEXIST);
+        }
+        // SAFETY: The super block has no backing device yet. `%pA` prints a `fmt::Arguments`.
+        to_result(unsafe {
+            bindings::super_setup_bdi_name(
+                self.as_ptr(),
+                c"%pA".as_char_ptr().cast_mut(),
+                (&raw const name).cast::<c_void>(),
+            )
+        })?;
+        if bdi.strict_limit {
+            // SAFETY: The super block has its own backing device now, and nobody else uses it.
+            unsafe { (*self.bdi()).capabilities |= bindings::BDI_CAP_STRICTLIMIT };
+        }
+        // SAFETY: As above.
+        to_result(unsafe { bindings::bdi_set_max_ratio(self.bdi(), bdi.max_ratio) })
+    }
+
+    /// Makes the root dentry of `inode`.
+    pub(crate) fn make_root(&self, inode: ARef<INode<T>>) -> Result<ARef<DEntry<T>>> {
+        // SAFETY: `d_make_root` takes over the reference to the inode, also when it fails.
+        let root = unsafe { bindings::d_make_root(ARef::into_raw(inode).as_ptr().cast()) };
+        let root = NonNull::new(root).ok_or(ENOMEM)?;
+        // SAFETY: The caller of `d_make_root` owns the reference to the new dentry.
+        Ok(unsafe { ARef::from_raw(root.cast()) })
+    }
+
+    /// Sets the root, and the super block is set up. From now on a failure of `fill_super` is
+    /// followed by `kill_sb`. `EINVAL` if there is a root, or if this is one of another super
+    /// block.
+    pub(crate) fn set_root(&self, root: ARef<DEntry<T>>) -> Result<&SuperBlock<T>> {
+        // SAFETY: As in `set_magic`; `d_sb` never changes.
+        let fits =
+            unsafe { (*self.as_ptr()).s_root.is_null() && (*root.as_ptr()).d_sb == self.as_ptr() };
+        if !fits {
+            return Err(EINVAL);
+        }
+        // SAFETY: As in `set_magic`. The super block owns a reference to its root.
+        unsafe {
+            write_once(
+                &raw mut (*self.as_ptr()).s_root,
+                ARef::into_raw(root).as_ptr().cast(),
+            )
+        };
+        // SAFETY: The super block is not shut down while `fill_super` borrows it.
+        Ok(unsafe { SuperBlock::from_raw(self.as_ptr()) })
+    }
+}
+
+/// What `statfs(2)` tells. The file system id is left zero.
+#[derive(Default)]
+pub(crate) struct StatFs {
+    /// Kind of file system, its magic number.
+    pub(crate) magic: u32,
+    /// Optimal transfer size, in bytes.
+    pub(crate) bsize: u32,
+    /// Size of a block, in bytes.
+    pub(crate) frsize: u32,
+    /// All blocks.
+    pub(crate) blocks: u64,
+    /// Free blocks.
+    pub(crate) bfree: u64,
+    /// Blocks free for the unprivileged.
+    pub(crate) bavail: u64,
+    /// All inodes.
+    pub(crate) files: u64,
+    /// Free inodes.
+    pub(crate) ffree: u64,
+    /// Longest name, in bytes.
+    pub(crate) namelen: u32,
+}
+
+/// The super operations of `T`.
+pub(super) struct SuperTable<T>(PhantomData<T>);
+
+impl<T: FileSystem> SuperTable<T> {
+    const TABLE: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(inode::alloc_inode::<T>),
+        free_inode: Some(inode::free_inode::<T>),
+        drop_inode: Some(bindings::inode_just_drop),
+        evict_inode: Some(Self::evict_inode),
+        statfs: Some(Self::statfs),
+        umount_begin: Some(Self::umount_begin),
+        show_options: Some(Self::show_options),
+        ..pin_init::zeroed()
+    };
+
+    /// The `fill_super` of `get_tree_nodev`.
+    ///
+    /// # Safety
+    ///
+    /// Called by `vfs_get_super` with `s_umount` held for writing, with a new super block of a type
+    /// of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
+    /// context of a `get_tree` of `T` that holds no reference to its `T::Context` now.
+    pub(super) unsafe extern "C" fn fill_super(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: Nobody else uses the fields of a super block that is being set up.
+        unsafe { (*sb).s_op = &Self::TABLE };
+        // SAFETY: The super block is valid, and the table is static.
+        unsafe { bindings::set_default_d_op(sb, DentryTable::<T>::get()) };
+        // SAFETY: The type's invariants hold now.
+        let sb = unsafe { SuperBlock::<T, New>::from_raw(sb) };
+        // SAFETY: It is not shut down before `kill_sb`, which clears the handle.
+        unsafe { sb.info().handle.set(sb.as_ptr()) };
+        // SAFETY: The caller promises that it is a context of `T`.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        // SAFETY: No other reference to the private data exists.
+        let Some(ctx) = (unsafe { fc.private() }) else {
+            return EINVAL.to_errno();
+        };
+        from_result(|| {
+            T::fill_super(sb, ctx, fc)?;
+            // It returned the super block of somebody else, or the caller could not use this one.
+            sb.root().ok_or(EINVAL)?;
+            Ok(0)
+        })
+    }
+
+    /// The `kill_sb` of a file system type without a device.
+    ///
+    /// # Safety
+    ///
+    /// Called by `deactivate_locked_super`, with `s_umount` held for writing, with a super block of
+    /// a type of `T` that has an `s_fs_info`; the VFS drops its last reference to it.
+    pub(super) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
+        // SAFETY: The caller promises that it is a super block of `T`.
+        let info: *mut SuperInfo<T> = unsafe { (*sb).s_fs_info.cast() };
+        // SAFETY: `s_umount` is held, so `s_root` does not change.
+        if !unsafe { (*sb).s_root }.is_null() {
+            // SAFETY: It had a root, so it was set up, and it is shut down only below.
+            T::kill_sb(unsafe { SuperBlock::from_raw(sb) });
+        }
+        // SAFETY: `info` is valid until it is released below.
+        unsafe { (*info).handle.set(core::ptr::null_mut()) };
+        // SAFETY: This is what `kill_sb` of a super block without a device must call.
+        unsafe { bindings::kill_anon_super(sb) };
+        // A mount that looks for super blocks goes on seeing this one until the VFS marks it dead,
+        // which happens after the return from here. It must not look at `s_fs_info` any more.
+        // SAFETY: The VFS keeps the super block until the return, and nobody else changes the
+        // flags of one that is shut down.
+        unsafe {
+            let iflags = &raw mut (*sb).s_iflags;
+            write_once(iflags, read_once(iflags) | bindings::SB_I_RETIRED as usize)
+        };
+        // SAFETY: The super block was the owner. Only the RCU walk, and a lookup of super blocks
+        // that did not see the mark, still use it.
+        unsafe { SuperInfo::release(info) };
+    }
+
+    /// The data of a super block that a lookup of super blocks meets.
+    ///
+    /// # Safety
+    ///
+    /// `sb` must be a super block of a type of `T` that is on the type's list, with the lock of
+    /// that list held for `'a`.
+    pub(super) unsafe fn listed_data<'a>(
+        sb: *mut bindings::super_block,
+    ) -> Option<&'a T::SuperData> {
+        // SAFETY: A listed super block is valid.
+        let iflags = unsafe { read_once(&raw const (*sb).s_iflags) };
+        if iflags & bindings::SB_I_RETIRED as usize != 0 {
+            return None;
+        }
+        // SAFETY: `s_fs_info` is set before a super block is listed. The list's spinlock is an RCU
+        // read-side critical section, and the release, which waits for those, had not begun when
+        // the mark was looked at.
+        let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
+        Some(&info.data)
+    }
+
+    /// # Safety
+    ///
+    /// Called by `evict` with `I_FREEING` set, no reference and no locks held, on an inode of a
+    /// super block of `T`.
+    unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
+        // SAFETY: An inode that is being evicted is valid.
+        unsafe { bindings::truncate_inode_pages_final(&raw mut (*inode).i_data) };
+        // SAFETY: Its pages are gone.
+        unsafe { bindings::clear_inode(inode) };
+        // SAFETY: It is an inode of `T` that stays valid for the call.
+        T::evict_inode(unsafe { inode::INodeView::from_raw(inode) });
+    }
+
+    /// # Safety
+    ///
+    /// Called by `statfs_by_dentry` with a dentry of a super block of `T` that it holds a reference
+    /// to, and with `buf` zeroed.
+    unsafe extern "C" fn statfs(
+        dentry: *mut bindings::dentry,
+        buf: *mut kernel::bindings::kstatfs,
+    ) -> c_int {
+        let buf: *mut bindings::kstatfs = buf.cast();
+        // SAFETY: The caller holds a reference.
+        let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
+        from_result(|| {
+            let stat = T::statfs(dentry)?;
+            // SAFETY: The caller gives `buf` to be filled.
+            unsafe {
+                (*buf).f_type = stat.magic as c_long;
+                (*buf).f_bsize = stat.bsize as c_long;
+                (*buf).f_frsize = stat.frsize as c_long;
+                (*buf).f_blocks = stat.blocks;
+                (*buf).f_bfree = stat.bfree;
+                (*buf).f_bavail = stat.bavail;
+                (*buf).f_files = stat.files;
+                (*buf).f_ffree = stat.ffree;
+                (*buf).f_namelen = stat.namelen as c_long;
+            }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `do_umount` with a mounted super block of `T`.
+    unsafe extern "C" fn umount_begin(sb: *mut bindings::super_block) {
+        // SAFETY: The mount keeps it for the call.
+        T::umount_begin(unsafe { SuperBlock::from_raw(sb) });
+    }
+
+    /// # Safety
+    ///
+    /// Called by `show_vfsmnt` and `show_mountinfo` with the root of a mount of `T`.
+    unsafe extern "C" fn show_options(
+        m: *mut bindings::seq_file,
+        root: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: `d_sb` never changes, and the mount keeps the super block for the call.
+        let sb = unsafe { SuperBlock::<T>::from_raw((*root).d_sb) };
+        // SAFETY: `m` is valid for the call, and used by nobody else.
+        let m = unsafe { SeqFile::from_raw(m) };
+        from_result(|| {
+            T::show_options(sb, m)?;
+            Ok(0)
+        })
+    }
+}
