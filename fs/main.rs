@@ -23,10 +23,17 @@ module! {
     alias: ["char-major-10-229", "devname:fuse", "fs-fuse"],
 }
 
-struct Ferrofuse;
+/// What the module holds while it is loaded.
+#[pin_data]
+struct Ferrofuse {
+    #[pin]
+    device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
+}
 
-impl kernel::Module for Ferrofuse {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Ferrofuse)
+impl kernel::InPlaceModule for Ferrofuse {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            device <- vfs::io::miscdev::Registration::new(),
+        })
     }
 }
