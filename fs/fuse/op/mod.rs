@@ -13,7 +13,11 @@
 //! puts their bytes, by way of [`codec`], into a request. No locks.
 
 use crate::fuse::abi::NodeId;
-use kernel::prelude::*;
+// Not the whole prelude: its `Init` is another one than ours.
+use kernel::prelude::{
+    Error,
+    Result, //
+};
 
 mod codec;
 mod declare;
@@ -132,4 +136,11 @@ pub(crate) trait Operation {
     ///
     /// The error to remember; ENOSYS for [`Enosys::Pass`].
     fn lacking() -> Result<Self::Out>;
+}
+
+/// Sees every row of the table, for tests.
+#[cfg(CONFIG_KUNIT = "y")]
+trait Visitor {
+    /// Sees one.
+    fn visit<O: Operation>(&mut self, op: O);
 }
