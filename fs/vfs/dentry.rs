@@ -181,6 +181,19 @@ impl<T: FileSystem> DEntry<T> {
         unsafe { bindings::d_invalidate(self.as_ptr()) };
     }
 
+    /// Whether [`Operations::d_delete`] is asked when the last reference goes. A new dentry asks,
+    /// if there is such a method; one that does not is put down faster. Takes `d_lock`, unless
+    /// there is nothing to change.
+    pub(crate) fn ask_d_delete(&self, ask: bool) {
+        let bit = bindings::dentry_flags_DCACHE_OP_DELETE;
+        // SAFETY: The dentry is valid.
+        let asks = unsafe { read_once(&raw const (*self.as_ptr()).d_flags) } & bit != 0;
+        if T::Dentries::HAS_D_DELETE && asks != ask {
+            // SAFETY: There is a reference, and the table has the method if `ask` is set.
+            unsafe { bindings::d_set_op_delete(self.as_ptr(), ask) };
+        }
+    }
+
     /// Removes it from the dentry cache: a walk will not find it any more.
     pub(crate) fn unhash(&self) {
         // SAFETY: There is a reference.

@@ -334,6 +334,16 @@ __vfs_helper struct dentry *vfs_helper_dget(struct dentry *dentry)
 	return dget(dentry);
 }
 
+__vfs_helper void vfs_helper_d_set_op_delete(struct dentry *dentry, bool on)
+{
+	spin_lock(&dentry->d_lock);
+	if (on)
+		dentry->d_flags |= DCACHE_OP_DELETE;
+	else
+		dentry->d_flags &= ~DCACHE_OP_DELETE;
+	spin_unlock(&dentry->d_lock);
+}
+
 __vfs_helper void *vfs_helper_kzalloc_dentry_data(size_t size)
 {
 	return kzalloc(size, GFP_KERNEL_ACCOUNT | __GFP_RECLAIMABLE);

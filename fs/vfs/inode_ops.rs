@@ -110,9 +110,9 @@ impl StatxMask {
     /// All that `stat(2)` tells.
     pub(crate) const BASIC: Self = Self(bindings::STATX_BASIC_STATS);
 
-    /// The attributes of `bits`, without what is not known here.
+    /// The attributes of `bits`, also those that have no name here.
     pub(crate) const fn from_bits(bits: u32) -> Self {
-        Self(bits & Self::all_bits())
+        Self(bits)
     }
 
     /// The bits.
@@ -229,6 +229,10 @@ impl KStat {
     }
 }
 
+/// A change of attributes (`struct iattr`).
+#[repr(transparent)]
+pub(crate) struct IAttr(bindings::iattr);
+
 /// Fills `stat` from the attributes that the VFS has of `inode`.
 pub(crate) fn generic_fillattr<T: FileSystem>(
     idmap: &Idmap,
@@ -307,6 +311,12 @@ pub(crate) trait Dir<T: FileSystem> {
     fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Changes the attributes that `attr` says. Without this method the VFS would change them in
+    /// the inode alone. The inode is locked exclusively; may sleep.
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What can be done with any file that is neither a directory nor a symbolic link.
@@ -325,6 +335,11 @@ pub(crate) trait Common<T: FileSystem> {
 
     /// As [`Dir::permission`].
     fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::setattr`].
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -350,6 +365,11 @@ pub(crate) trait Symlink<T: FileSystem> {
 
     /// As [`Dir::permission`].
     fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::setattr`].
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -412,6 +432,12 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         } else {
             None
         },
+        setattr: if U::HAS_SETATTR {
+            Some(Self::setattr)
+        } else {
+            None
+        },
+        get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
 
@@ -461,6 +487,18 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         // SAFETY: The caller promises it.
         unsafe { permission(U::permission, idmap, inode, mask) }
     }
+
+    /// # Safety
+    ///
+    /// As [`setattr`].
+    unsafe extern "C" fn setattr(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attr: *mut bindings::iattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { setattr(U::setattr, idmap, dentry, attr) }
+    }
 }
 
 struct CommonTable<T, U>(PhantomData<(T, U)>);
@@ -477,6 +515,12 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
         } else {
             None
         },
+        setattr: if U::HAS_SETATTR {
+            Some(Self::setattr)
+        } else {
+            None
+        },
+        get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
 
@@ -505,6 +549,18 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
         // SAFETY: The caller promises it.
         unsafe { permission(U::permission, idmap, inode, mask) }
     }
+
+    /// # Safety
+    ///
+    /// As [`setattr`].
+    unsafe extern "C" fn setattr(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attr: *mut bindings::iattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { setattr(U::setattr, idmap, dentry, attr) }
+    }
 }
 
 struct SymlinkTable<T, U>(PhantomData<(T, U)>);
@@ -526,6 +582,12 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         } else {
             None
         },
+        setattr: if U::HAS_SETATTR {
+            Some(Self::setattr)
+        } else {
+            None
+        },
+        get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
 
@@ -583,6 +645,18 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
     ) -> c_int {
         // SAFETY: The caller promises it.
         unsafe { permission(U::permission, idmap, inode, mask) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`setattr`].
+    unsafe extern "C" fn setattr(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attr: *mut bindings::iattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { setattr(U::setattr, idmap, dentry, attr) }
     }
 }
 
@@ -650,4 +724,40 @@ unsafe fn permission<T: FileSystem>(
         method(idmap, inode, mask)?;
         Ok(0)
     })
+}
+
+/// # Safety
+///
+/// Called by `notify_change` with a positive dentry of `T` that it holds a reference to, whose
+/// inode is locked exclusively, and with an `attr` that nobody else uses.
+unsafe fn setattr<T: FileSystem>(
+    method: impl FnOnce(&Idmap, &DEntry<T>, &IAttr) -> Result,
+    idmap: *mut bindings::mnt_idmap,
+    dentry: *mut bindings::dentry,
+    attr: *mut bindings::iattr,
+) -> c_int {
+    // SAFETY: The mount keeps its map for the call.
+    let idmap = unsafe { Idmap::from_ptr(idmap) };
+    // SAFETY: The caller holds a reference.
+    let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
+    // SAFETY: It is valid for the call, and the type is transparent.
+    let attr = unsafe { &*attr.cast::<IAttr>() };
+    from_result(|| {
+        method(idmap, dentry, attr)?;
+        Ok(0)
+    })
+}
+
+/// There are no ACLs. It is in every table, because the VFS calls it without looking if ACLs are
+/// on for the super block and are not cached for the inode.
+///
+/// # Safety
+///
+/// Called by `get_cached_acl_rcu` and `__get_acl`.
+unsafe extern "C" fn get_no_acl(
+    _inode: *mut bindings::inode,
+    _kind: c_int,
+    _rcu: bindings::bool_,
+) -> *mut kernel::bindings::posix_acl {
+    core::ptr::null_mut()
 }

@@ -359,6 +359,14 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
     }
 
+    /// Writes what is dirty, and waits for it. `s_umount` must be held, as it is in
+    /// [`FileSystem::reconfigure`] and [`FileSystem::kill_sb`]; if it is not, the kernel warns and
+    /// the result may not hold. May sleep.
+    pub(crate) fn sync_filesystem(&self) -> Result {
+        // SAFETY: The super block is valid; the lock is only asked for, not relied on.
+        to_result(unsafe { bindings::sync_filesystem(self.as_ptr()) })
+    }
+
     /// Sets flags. Not atomic: the caller must not do this at the same time as others.
     pub(crate) fn add_flags(&self, flags: SbFlags) {
         let flags = self.flags() | flags;
