@@ -327,6 +327,16 @@ __vfs_helper u32 vfs_helper_new_encode_dev(dev_t dev)
 	return new_encode_dev(dev);
 }
 
+__vfs_helper void vfs_helper_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+__vfs_helper void vfs_helper_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
 /* dentries */
 
 __vfs_helper struct dentry *vfs_helper_dget(struct dentry *dentry)

@@ -50,7 +50,10 @@ use kernel::{
         ARef,
         AlwaysRefCounted, //
     },
-    types::Opaque, //
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
 };
 
 /// The slab object of an inode of `T`. The C inode comes first, so both have one address.
@@ -520,10 +523,38 @@ impl<T: FileSystem> INode<T> {
         unsafe { bindings::forget_all_cached_acls(self.as_ptr()) };
     }
 
+    /// Takes the inode's lock for writing (`i_rwsem`), as the VFS does around changes. Sleeps.
+    pub(crate) fn lock(&self) -> INodeLock<'_, T> {
+        // SAFETY: There is a reference.
+        unsafe { bindings::inode_lock(self.as_ptr()) };
+        // INVARIANT: Taken just now.
+        INodeLock {
+            inode: self,
+            _task: NotThreadSafe,
+        }
+    }
+
     /// Removes it from the inode cache: a lookup will not find it any more.
     pub(crate) fn remove_hash(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::remove_inode_hash(self.as_ptr()) };
+    }
+}
+
+/// The lock of an inode, held for writing; dropping it releases it.
+///
+/// # Invariants
+///
+/// `i_rwsem` of `inode` is held by the current task, on behalf of this value.
+pub(crate) struct INodeLock<'a, T: FileSystem> {
+    inode: &'a INode<T>,
+    _task: NotThreadSafe,
+}
+
+impl<T: FileSystem> Drop for INodeLock<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: Held by this task by the type invariant.
+        unsafe { bindings::inode_unlock(self.inode.as_ptr()) };
     }
 }
 

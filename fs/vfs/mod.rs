@@ -20,7 +20,8 @@ use core::ops::Deref;
 use kernel::{
     module::ModuleMetadata,
     prelude::*,
-    seq_file::SeqFile, //
+    seq_file::SeqFile,
+    types::ForeignOwnable, //
 };
 
 mod bindings;
@@ -28,6 +29,8 @@ mod bindings;
 pub(crate) mod cred;
 pub(crate) mod dentry;
 pub(crate) mod dir_context;
+pub(crate) mod file;
+pub(crate) mod file_ops;
 pub(crate) mod fs_param;
 pub(crate) mod fs_type;
 pub(crate) mod inode;
@@ -76,6 +79,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// What a dentry owns (`d_fsdata`). It is freed without being dropped, after an RCU grace
     /// period; a type that needs to be dropped does not compile.
     type DentryData: Send + Sync;
+
+    /// What an open file owns (`private_data`): made by `open`, dropped after `release`.
+    type FileData: ForeignOwnable + Send + Sync;
 
     /// What a mount context owns (`fs_private`).
     type Context: Send;

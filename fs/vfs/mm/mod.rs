@@ -5,6 +5,7 @@
 pub(crate) mod folio;
 pub(crate) mod iomap;
 pub(crate) mod iov;
+pub(crate) mod mapping;
 
 use super::bindings;
 use kernel::page::PAGE_SIZE;

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files, and one read or write on one.
+//!
+//! [`Opening`] is a file while its `open` runs, [`File`] one that is open: only the latter has the
+//! file system's data. Before it on the walk is `file_ops`, behind it the page cache
+//! ([`super::mm::mapping`]).
+//!
+//! Locks: none of its own; the position of a file is guarded by the VFS (`f_pos_lock`) and only
+//! seen through [`Kiocb`].
+//!
+//! C headers: `include/linux/fs.h`.
+
+use super::{
+    bindings,
+    inode::INode,
+    read_once,
+    FileSystem, //
+};
+use core::{
+    ffi::c_int,
+    marker::PhantomData, //
+};
+use kernel::{
+    // The tables of the VFS are of the type that is only declared there.
+    bindings::pipe_inode_info,
+    error::to_result,
+    iov::IovIterDest,
+    mm::virt::VmaNew,
+    prelude::*,
+    types::{
+        ForeignOwnable,
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// An open file of the file system `T`.
+///
+/// # Invariants
+///
+/// A valid file of an inode of `T` whose `open` has succeeded: `private_data` is a `T::FileData`
+/// until `release`. It stays referenced while it is borrowed.
+#[repr(transparent)]
+pub(crate) struct File<T: FileSystem> {
+    file: Opaque<bindings::file>,
+    _p: PhantomData<T>,
+    /// `fdget()` need not count a reference for the task's own file, so a file stays on its task.
+    _task: NotThreadSafe,
+}
+
+impl<T: FileSystem> File<T> {
+    /// Borrows a file of C.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `ptr` during `'a`.
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::file) -> &'a Self {
+        // SAFETY: The type is transparent; the rest is the caller's promise.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file.get()
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&self) -> &INode<T> {
+        // SAFETY: `f_inode` is constant, and the file holds a reference to its inode.
+        unsafe { INode::from_raw((*self.as_ptr()).f_inode) }
+    }
+
+    /// What `open` returned.
+    pub(crate) fn data(&self) -> <T::FileData as ForeignOwnable>::Borrowed<'_> {
+        // SAFETY: By the type invariant it is a `T::FileData` that nobody drops while the file is
+        // borrowed, since `release` runs after the last reference.
+        unsafe { <T::FileData as ForeignOwnable>::borrow((*self.as_ptr()).private_data) }
+    }
+
+    /// `O_*` as they are now; `fcntl(F_SETFL)` changes some.
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: Valid by the type invariant.
+        unsafe { read_once(&raw const (*self.as_ptr()).f_flags) }
+    }
+
+    /// Whether it was opened for writing.
+    pub(crate) fn may_write(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        let mode = unsafe { read_once(&raw const (*self.as_ptr()).f_mode) };
+        mode & bindings::FMODE_WRITE != 0
+    }
+
+    /// `lseek` as far as the VFS knows the file: its size and its position.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the new position is negative or too large, `ENXIO` if there is no data there.
+    pub(crate) fn generic_llseek(&self, offset: i64, whence: Whence) -> Result<i64> {
+        // SAFETY: Valid by the type invariant; may be called with and without the inode's lock.
+        let pos = unsafe { bindings::generic_file_llseek(self.as_ptr(), offset, whence as c_int) };
+        if pos < 0 {
+            return Err(Error::from_errno(pos as i32));
+        }
+        Ok(pos)
+    }
+
+    /// Maps the file through the page cache, as long as no store can reach the file through it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the mapping is shared and could become writable.
+    pub(crate) fn generic_readonly_mmap(&self, vma: &VmaNew) -> Result {
+        // SAFETY: The area is being set up for this file by the caller's `mmap`.
+        to_result(unsafe { bindings::generic_file_readonly_mmap(self.as_ptr(), vma.as_ptr()) })
+    }
+}
+
+/// A file while `open` runs for it.
+///
+/// # Invariants
+///
+/// A valid file of an inode of `T`, used by its `open` alone.
+pub(crate) struct Opening<'a, T: FileSystem> {
+    file: *mut bindings::file,
+    _call: PhantomData<&'a mut bindings::file>,
+    _p: PhantomData<T>,
+}
+
+impl<'a, T: FileSystem> Opening<'a, T> {
+    /// Wraps the argument of an `open` call.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn from_raw(file: *mut bindings::file) -> Self {
+        Self {
+            file,
+            _call: PhantomData,
+            _p: PhantomData,
+        }
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&self) -> &'a INode<T> {
+        // SAFETY: `f_inode` is constant, and the file holds a reference to its inode.
+        unsafe { INode::from_raw((*self.file).f_inode) }
+    }
+
+    /// `O_*` of the open.
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: Valid by the type invariant.
+        unsafe { read_once(&raw const (*self.file).f_flags) }
+    }
+
+    /// What every file system has to check: that the opener can express the file's size.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW`.
+    pub(crate) fn check_large_file(&self) -> Result {
+        // SAFETY: Both are valid by the type invariant.
+        to_result(unsafe { bindings::generic_file_open(self.inode().as_ptr(), self.file) })
+    }
+
+    /// The file has a position, but cannot be seeked.
+    pub(crate) fn set_nonseekable(&self) {
+        // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
+        unsafe { bindings::nonseekable_open(self.inode().as_ptr(), self.file) };
+    }
+
+    /// The file has no position.
+    pub(crate) fn set_stream(&self) {
+        // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
+        unsafe { bindings::stream_open(self.inode().as_ptr(), self.file) };
+    }
+}
+
+/// What an offset given to `lseek` counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Whence {
+    /// The start.
+    Set = bindings::SEEK_SET,
+    /// The position.
+    Cur = bindings::SEEK_CUR,
+    /// The end.
+    End = bindings::SEEK_END,
+    /// The next byte of data.
+    Data = bindings::SEEK_DATA,
+    /// The next hole.
+    Hole = bindings::SEEK_HOLE,
+}
+
+impl TryFrom<c_int> for Whence {
+    type Error = Error;
+
+    fn try_from(whence: c_int) -> Result<Self> {
+        Ok(match u32::try_from(whence)? {
+            bindings::SEEK_SET => Self::Set,
+            bindings::SEEK_CUR => Self::Cur,
+            bindings::SEEK_END => Self::End,
+            bindings::SEEK_DATA => Self::Data,
+            bindings::SEEK_HOLE => Self::Hole,
+            _ => return Err(EINVAL),
+        })
+    }
+}
+
+/// A table of open files, by which the VFS says who owns locks: an address, never to be shown.
+#[derive(Clone, Copy)]
+pub(crate) struct FilesId(usize);
+
+impl FilesId {
+    pub(super) fn from_raw(id: bindings::fl_owner_t) -> Self {
+        Self(id as usize)
+    }
+
+    /// That of the current task.
+    pub(crate) fn current() -> Self {
+        // SAFETY: `current` is valid, and only the task itself changes its `files`.
+        Self(unsafe { (*bindings::get_current()).files } as usize)
+    }
+
+    /// Its value, to be made unrecognisable.
+    pub(crate) fn get(self) -> u64 {
+        self.0 as u64
+    }
+}
+
+/// One read or write call.
+///
+/// # Invariants
+///
+/// A valid `struct kiocb` of an open file of `T`, used by the running call alone.
+pub(crate) struct Kiocb<'a, T: FileSystem> {
+    iocb: *mut bindings::kiocb,
+    _call: PhantomData<&'a mut bindings::kiocb>,
+    _p: PhantomData<T>,
+}
+
+impl<'a, T: FileSystem> Kiocb<'a, T> {
+    /// Wraps the argument of a call.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb) -> Self {
+        Self {
+            iocb,
+            _call: PhantomData,
+            _p: PhantomData,
+        }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant; the call holds a reference to the file.
+        unsafe { File::from_raw((*self.iocb).ki_filp) }
+    }
+
+    /// Where to read or write.
+    pub(crate) fn pos(&self) -> i64 {
+        // SAFETY: Valid by the type invariant.
+        unsafe { (*self.iocb).ki_pos }
+    }
+
+    /// Moves on.
+    pub(crate) fn set_pos(&mut self, pos: i64) {
+        // SAFETY: Valid and ours alone by the type invariant.
+        unsafe { (*self.iocb).ki_pos = pos };
+    }
+
+    /// Reads through the page cache, or by the mapping's `direct_read` for `O_DIRECT`. Moves the
+    /// position.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if a folio could not be read in, `EFAULT`, and those of `direct_read`.
+    pub(crate) fn generic_read(&mut self, to: &mut IovIterDest<'_>) -> Result<usize> {
+        // SAFETY: The call is valid, and `to` a valid destination.
+        count(unsafe { bindings::generic_file_read_iter(self.iocb, to.as_raw()) })
+    }
+}
+
+/// Turns a byte count of C, negative for an error, into a result.
+pub(super) fn count(result: isize) -> Result<usize> {
+    usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
+}
+
+/// Turns a result into a byte count of C.
+pub(super) fn count_of(result: Result<usize>) -> isize {
+    match result {
+        // No call moves more than MAX_RW_COUNT bytes.
+        Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
+        Err(error) => error.to_errno() as isize,
+    }
+}
+
+/// Makes the next `len` bytes of a destination present, as far as possible. May sleep and fault.
+///
+/// Returns how many of them are; 0 if not even the first byte can be written.
+pub(crate) fn fault_in(to: &mut IovIterDest<'_>, len: usize) -> usize {
+    let len = len.min(to.len());
+    // SAFETY: A valid destination.
+    let missing = unsafe { bindings::fault_in_iov_iter_writeable(to.as_raw(), len) };
+    len.saturating_sub(missing)
+}
+
+/// A `splice` out of a file into a pipe.
+///
+/// # Invariants
+///
+/// The pointers are the arguments of a running `splice_read` call on an open file of `T`.
+pub(crate) struct SpliceRead<'a, T: FileSystem> {
+    file: *mut bindings::file,
+    pos: *mut bindings::loff_t,
+    pipe: *mut pipe_inode_info,
+    len: usize,
+    flags: u32,
+    _call: PhantomData<&'a T>,
+}
+
+impl<'a, T: FileSystem> SpliceRead<'a, T> {
+    /// Wraps the arguments of a call.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn new(
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        pipe: *mut pipe_inode_info,
+        len: usize,
+        flags: u32,
+    ) -> Self {
+        Self {
+            file,
+            pos,
+            pipe,
+            len,
+            flags,
+            _call: PhantomData,
+        }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant; the call holds a reference to the file.
+        unsafe { File::from_raw(self.file) }
+    }
+
+    /// Puts references to the page cache's folios into the pipe.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if a folio could not be read in.
+    pub(crate) fn filemap(self) -> Result<usize> {
+        // SAFETY: By the type invariant.
+        count(unsafe {
+            bindings::filemap_splice_read(self.file, self.pos, self.pipe, self.len, self.flags)
+        })
+    }
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `file_operations`: what can be done with an open file, one trait per kind of file.
+//!
+//! A method that an implementation leaves out is NULL in its table, so that the VFS answers as for
+//! any file system without it. The traits' methods are the C methods of the same names; they run
+//! in process context and may sleep. Before it on the walk is the VFS, behind it the file system.
+//!
+//! The tables have no owner module: an open file keeps its mount, and that the module.
+//!
+//! C headers: `include/linux/fs.h`.
+
+use super::{
+    bindings,
+    dir_context::DirContext,
+    file::{
+        count_of,
+        File,
+        FilesId,
+        Kiocb,
+        Opening,
+        SpliceRead,
+        Whence, //
+    },
+    inode::{
+        FileOps,
+        INode, //
+    },
+    FileSystem, //
+};
+use core::{
+    ffi::{
+        c_int,
+        c_uint, //
+    },
+    marker::PhantomData, //
+};
+use kernel::{
+    bindings::pipe_inode_info,
+    error::from_result,
+    iov::IovIterDest,
+    mm::virt::VmaNew,
+    prelude::*,
+    types::ForeignOwnable, //
+};
+
+/// Regular files.
+#[vtable]
+pub(crate) trait Regular<T: FileSystem> {
+    /// `open(2)`. No lock is held. What is returned becomes the file's data.
+    fn open(file: &Opening<'_, T>) -> Result<T::FileData>;
+
+    /// The last reference to the file is gone; `flags` are its `O_*` at this moment. No lock is
+    /// held, and the current task may be anybody, even one that must not wait for a server.
+    fn release(inode: &INode<T>, flags: u32, data: T::FileData);
+
+    /// One descriptor of the file was closed by `owner`. The result is that of `close(2)`.
+    fn flush(file: &File<T>, owner: FilesId) -> Result;
+
+    /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
+    fn read_iter(iocb: &mut Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// `lseek(2)`. No lock is held (but `f_pos_lock`). Returns the new position.
+    fn llseek(file: &File<T>, offset: i64, whence: Whence) -> Result<i64>;
+
+    /// `mmap(2)`. The address space is locked for writing: nothing here may fault on user memory.
+    fn mmap(file: &File<T>, vma: &VmaNew) -> Result;
+
+    /// `splice(2)` and `sendfile(2)` out of the file. The pipe is locked.
+    fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
+}
+
+/// Directories.
+#[vtable]
+pub(crate) trait Dir<T: FileSystem> {
+    /// See [`Regular::open`].
+    fn open(file: &Opening<'_, T>) -> Result<T::FileData>;
+
+    /// See [`Regular::release`].
+    fn release(inode: &INode<T>, flags: u32, data: T::FileData);
+
+    /// `getdents(2)`: hands entries over from the context's position on, and moves that on behind
+    /// each. The inode is locked shared, and `f_pos_lock` is held.
+    fn iterate_shared(file: &File<T>, ctx: &mut DirContext) -> Result;
+}
+
+impl<T: FileSystem> FileOps<T> {
+    /// The table of regular files.
+    pub(crate) const fn regular<U: Regular<T>>() -> Self {
+        // SAFETY: The trampolines ask for what the VFS promises to the files of an inode of `T`.
+        unsafe { Self::from_table(&RegularTable::<T, U>::TABLE) }
+    }
+
+    /// The table of directories.
+    pub(crate) const fn dir<U: Dir<T>>() -> Self {
+        // SAFETY: As in `regular()`.
+        unsafe { Self::from_table(&DirTable::<T, U>::TABLE) }
+    }
+}
+
+/// Makes the data that `open` returned the file's.
+///
+/// # Safety
+///
+/// Called by an `open` trampoline, with its file.
+unsafe fn open<T: FileSystem>(
+    file: *mut bindings::file,
+    open: impl FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The file is being opened by the caller, on an inode of `T`.
+        let data = open(&unsafe { Opening::from_raw(file) })?;
+        // SAFETY: Nobody else uses the file before its `open` has returned.
+        unsafe { (*file).private_data = data.into_foreign().cast() };
+        Ok(0)
+    })
+}
+
+/// Takes the data of a file whose last reference is gone.
+///
+/// # Safety
+///
+/// Called by a `release` trampoline, with its arguments: the file was opened by [`open`].
+unsafe fn release<T: FileSystem>(
+    inode: *mut bindings::inode,
+    file: *mut bindings::file,
+    release: impl FnOnce(&INode<T>, u32, T::FileData),
+) -> c_int {
+    // SAFETY: Nobody else uses the file any more, and `open` made its data.
+    let data = unsafe { T::FileData::from_foreign((*file).private_data.cast()) };
+    // SAFETY: The file is still valid.
+    let flags = unsafe { (*file).f_flags };
+    // SAFETY: The file still holds a reference to its inode, which is one of `T`.
+    release(unsafe { INode::from_raw(inode) }, flags, data);
+    0
+}
+
+struct RegularTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        flush: if U::HAS_FLUSH {
+            Some(Self::flush)
+        } else {
+            None
+        },
+        read_iter: if U::HAS_READ_ITER {
+            Some(Self::read_iter)
+        } else {
+            None
+        },
+        llseek: if U::HAS_LLSEEK {
+            Some(Self::llseek)
+        } else {
+            None
+        },
+        mmap: if U::HAS_MMAP { Some(Self::mmap) } else { None },
+        get_unmapped_area: if U::HAS_MMAP {
+            Some(bindings::thp_get_unmapped_area)
+        } else {
+            None
+        },
+        splice_read: if U::HAS_SPLICE_READ {
+            Some(Self::splice_read)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that nobody else uses.
+    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: This is an `open` trampoline.
+        unsafe { open::<T>(file, U::open) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `__fput()` with a file that `open` succeeded for, and its inode.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: This is a `release` trampoline.
+        unsafe { release::<T>(inode, file, U::release) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `filp_flush()` with an open file.
+    unsafe extern "C" fn flush(file: *mut bindings::file, id: bindings::fl_owner_t) -> c_int {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        from_result(|| U::flush(file, FilesId::from_raw(id)).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS with a request on an open file that is its own for the call, and with a
+    /// destination.
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        to: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The request is valid and ours for the call.
+        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
+        // SAFETY: `read_iter` is called with a destination, which is ours for the call.
+        let to = unsafe { IovIterDest::from_raw(to) };
+        count_of(U::read_iter(&mut iocb, to))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_llseek()` with an open file.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        match Whence::try_from(whence).and_then(|whence| U::llseek(file, offset, whence)) {
+            Ok(pos) => pos,
+            Err(error) => error.to_errno().into(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `mmap_file()` with an open file and an area that is being set up for it, with
+    /// the address space locked for writing.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        // SAFETY: The area is being set up, with the lock held for writing.
+        let vma = unsafe { VmaNew::from_raw(vma) };
+        from_result(|| U::mmap(file, vma).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `do_splice_read()` with an open file, a position of the caller's and a locked
+    /// pipe.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        pipe: *mut pipe_inode_info,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        // SAFETY: These are the arguments of a running call.
+        count_of(U::splice_read(unsafe {
+            SpliceRead::new(file, pos, pipe, len, flags)
+        }))
+    }
+}
+
+struct DirTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        iterate_shared: if U::HAS_ITERATE_SHARED {
+            Some(Self::iterate_shared)
+        } else {
+            None
+        },
+        llseek: Some(bindings::generic_file_llseek),
+        read: Some(bindings::generic_read_dir),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that nobody else uses.
+    unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: This is an `open` trampoline.
+        unsafe { open::<T>(file, U::open) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `__fput()` with a file that `open` succeeded for, and its inode.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: This is a `release` trampoline.
+        unsafe { release::<T>(inode, file, U::release) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `iterate_dir()` with an open directory and a context of the caller's.
+    unsafe extern "C" fn iterate_shared(
+        file: *mut bindings::file,
+        ctx: *mut bindings::dir_context,
+    ) -> c_int {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        // SAFETY: The context is valid and ours for the call.
+        let ctx = unsafe { DirContext::from_raw(ctx) };
+        from_result(|| U::iterate_shared(file, ctx).map(|()| 0))
+    }
+}
