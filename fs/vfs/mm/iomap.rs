@@ -197,8 +197,8 @@ impl<R: Reader> Ops<R> {
         let pos = unsafe { (*iter).pos };
         // SAFETY: iomap has a locked folio of the page cache here, which keeps it referenced.
         let folio = unsafe { Folio::from_raw(raw) };
-        // A file position is never negative, and a folio is smaller than 4 GiB.
-        let offset = (pos as u64 % folio.size() as u64) as u32;
+        // A folio's size is a power of two, less than 4 GiB.
+        let offset = (pos as usize & folio.size().wrapping_sub(1)) as u32;
         // SAFETY: The range is within the locked folio and not up to date, and if we return 0,
         // iomap counts it as pending.
         let segment = unsafe { FolioSegment::pending_read(folio, offset, len as u32) };
