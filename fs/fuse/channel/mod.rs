@@ -10,6 +10,8 @@
 pub(crate) mod background;
 pub(crate) mod forget;
 pub(crate) mod input_queue;
+#[cfg(CONFIG_KUNIT = "y")]
+mod input_queue_test;
 pub(crate) mod processing;
 pub(crate) mod transport;
 
@@ -218,7 +220,7 @@ impl Channel {
         make: impl FnOnce() -> Result<Pending>,
     ) -> Result<Ended> {
         let _waiting = Waiting::new(self);
-        if patience != Patience::Forced {
+        if patience == Patience::Killable {
             self.pass_gate(false)?;
         }
         let request = make()?;
@@ -336,5 +338,9 @@ impl Canceller for Channel {
 
     fn cancel(&self, request: &Handle) -> Option<Pending> {
         self.transport.cancel_request(request)
+    }
+
+    fn abort(&self) {
+        Channel::abort(self, false);
     }
 }

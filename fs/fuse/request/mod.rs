@@ -19,6 +19,8 @@ pub(crate) mod args;
 pub(crate) mod completion;
 pub(crate) mod outcome;
 pub(crate) mod state;
+#[cfg(CONFIG_KUNIT = "y")]
+mod state_test;
 pub(crate) mod wait;
 
 use self::{

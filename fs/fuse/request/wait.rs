@@ -25,6 +25,9 @@ pub(crate) trait Canceller {
 
     /// Takes the request back, if no server has read it.
     fn cancel(&self, request: &Handle) -> Option<Pending>;
+
+    /// Ends every request of the connection. Sleeps.
+    fn abort(&self);
 }
 
 /// How a caller meets a fatal signal.
@@ -34,6 +37,8 @@ pub(crate) enum Patience {
     Killable,
     /// It waits: the request has to reach the server (FLUSH, RELEASE).
     Forced,
+    /// It ends the whole connection (INIT that the mount waits for).
+    AbortsConnection,
 }
 
 /// The right to wait for the end of one request and to take the reply.
@@ -62,6 +67,10 @@ impl Waiter {
                 let cancelled = match patience {
                     Patience::Killable => channel.cancel(request),
                     Patience::Forced => None,
+                    Patience::AbortsConnection => {
+                        channel.abort();
+                        None
+                    }
                 };
                 match cancelled {
                     Some(pending) => pending.cancel(),

@@ -18,7 +18,10 @@ use kernel::{
         VTABLE_DEFAULT_ERROR, //
     },
     ffi,
-    fs::File,
+    fs::{
+        File,
+        LocalFile, //
+    },
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -90,6 +93,16 @@ pub(crate) trait Device: Sized + 'static {
         _file: &File,
         _on: bool,
     ) -> Result<i32> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// `ioctl(2)`; 32-bit callers get here with `argument` widened as a pointer.
+    fn ioctl(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _command: u32,
+        _argument: usize,
+    ) -> Result<isize> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -183,6 +196,16 @@ impl<T: Device> FileOps<T> {
                 } else {
                     None
                 },
+                unlocked_ioctl: if T::HAS_IOCTL {
+                    Some(Self::ioctl)
+                } else {
+                    None
+                },
+                compat_ioctl: if T::HAS_IOCTL {
+                    bindings::compat_ptr_ioctl
+                } else {
+                    None
+                },
                 show_fdinfo: if T::HAS_SHOW_FDINFO {
                     Some(Self::show_fdinfo)
                 } else {
@@ -197,7 +220,7 @@ impl<T: Device> FileOps<T> {
     /// The device behind `file`, if it is an open file of this device.
     pub(crate) fn device_of<'a>(
         &'static self,
-        file: &'a File,
+        file: &'a LocalFile,
     ) -> Option<<T::Ptr as ForeignOwnable>::Borrowed<'a>> {
         // SAFETY: `file` is valid, and its `f_op` does not change once it is open.
         let ops = unsafe { (*file.as_ptr()).f_op };
@@ -320,6 +343,19 @@ impl<T: Device> FileOps<T> {
         // SAFETY: The caller holds the file open.
         let (device, file) = unsafe { Self::parts(file) };
         from_result(|| T::fasync(device, fd, file, on != 0))
+    }
+
+    /// # Safety
+    ///
+    /// `vfs_ioctl` and `compat_ptr_ioctl` call this with an open file of this device.
+    unsafe extern "C" fn ioctl(
+        file: *mut bindings::file,
+        command: ffi::c_uint,
+        argument: ffi::c_ulong,
+    ) -> ffi::c_long {
+        // SAFETY: The caller holds the file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        from_result(|| T::ioctl(device, file, command, argument))
     }
 
     /// # Safety

@@ -8,6 +8,7 @@
 //! Locks: `DevTransport::devices`, outside everything else here; it may sleep.
 
 mod copy;
+mod ioctl;
 mod read;
 mod write;
 
@@ -31,11 +32,17 @@ use crate::fuse::{
         Handle, //
     },
 };
-use crate::vfs::io::miscdev::{
-    self,
-    FileOps,
-    PollEvents,
-    PollTable, //
+use crate::vfs::{
+    io::miscdev::{
+        self,
+        FileOps,
+        PollEvents,
+        PollTable, //
+    },
+    sync::wait::{
+        new_wait_queue,
+        WaitQueue, //
+    },
 };
 use kernel::{
     fs::File,
@@ -152,6 +159,12 @@ pub(crate) struct Device {
     /// Whether the file was closed; taken before `DevTransport::devices`.
     #[pin]
     closed: Mutex<bool>,
+    /// The server asked for the mount to wait until INIT is answered, and for its reads to wait
+    /// for the mount.
+    sync_init: Atomic<bool>,
+    /// Where those reads wait.
+    #[pin]
+    mounted: WaitQueue,
 }
 
 impl Device {
@@ -176,8 +189,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it serves one already or was closed; `ENOTCONN` if the connection is gone;
-    /// `ENOMEM`.
+    /// `EINVAL` if it serves one already or was closed; `ENOMEM`.
     pub(crate) fn install(
         &self,
         channel: Arc<Channel>,
@@ -188,19 +200,23 @@ impl Device {
         if *closed || self.is_installed() {
             return Err(EINVAL);
         }
-        transport
-            .devices
-            .lock()
-            .0
-            .as_mut()
-            .ok_or(ENOTCONN)?
-            .push(self.processing.clone(), GFP_KERNEL)?;
+        match transport.devices.lock().0.as_mut() {
+            Some(devices) => devices.push(self.processing.clone(), GFP_KERNEL)?,
+            // Aborted: the device will say so.
+            None => self.processing.close(),
+        }
         self.link.populate(Link {
             channel,
             transport,
             connection,
         });
+        self.mounted.wake_up_all();
         Ok(())
+    }
+
+    /// Whether the mount shall wait until INIT is answered.
+    pub(crate) fn is_sync_init(&self) -> bool {
+        self.sync_init.load(Relaxed)
     }
 
     /// The connection.
@@ -210,6 +226,18 @@ impl Device {
     /// `EPERM` before the mount.
     fn link(&self) -> Result<&Link> {
         self.link.as_ref().ok_or(EPERM)
+    }
+
+    /// The connection; waits for the mount if the server asked for that.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` before the mount, `ERESTARTSYS`.
+    fn link_or_wait(&self) -> Result<&Link> {
+        if !self.is_installed() && self.is_sync_init() {
+            self.mounted.wait_interruptible(|| self.is_installed())?;
+        }
+        self.link()
     }
 
     /// The last reference to the file is gone: what its server was to answer is lost, and without
@@ -248,6 +276,8 @@ impl miscdev::Device for Device {
                 link: SetOnce::new(),
                 processing,
                 closed <- new_mutex!(false, "FuseDevice::closed"),
+                sync_init: Atomic::new(false),
+                mounted <- new_wait_queue!("FuseDevice::mounted"),
             }),
             GFP_KERNEL,
         )
@@ -274,20 +304,34 @@ impl miscdev::Device for Device {
     }
 
     fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {
-        let Ok(link) = device.link() else {
+        let Ok(link) = device.link_or_wait() else {
             return PollEvents::ERROR;
         };
         let input = &link.transport.input;
         table.register(input.readers());
         match input.status() {
-            (_, false) => PollEvents::WRITABLE | PollEvents::ERROR,
+            (_, false) => PollEvents::ERROR,
             (true, true) => PollEvents::WRITABLE | PollEvents::READABLE,
             (false, true) => PollEvents::WRITABLE,
         }
     }
 
     fn fasync(device: ArcBorrow<'_, Device>, fd: i32, file: &File, on: bool) -> Result<i32> {
-        device.link()?.transport.input.fasync().set(fd, file, on)
+        device
+            .link_or_wait()?
+            .transport
+            .input
+            .fasync()
+            .set(fd, file, on)
+    }
+
+    fn ioctl(
+        device: ArcBorrow<'_, Device>,
+        _file: &File,
+        command: u32,
+        argument: usize,
+    ) -> Result<isize> {
+        device.ioctl(command, argument)
     }
 
     fn show_fdinfo(device: ArcBorrow<'_, Device>, m: &SeqFile, _file: &File) {

@@ -61,7 +61,7 @@ impl Device {
     /// `EAGAIN`; `ERESTARTSYS`; `ENODEV` or `ECONNABORTED` after the end of the connection;
     /// `EFAULT`.
     pub(super) fn read(&self, file: &File, to: &mut IovIterDest<'_>) -> Result<usize> {
-        let link = self.link()?;
+        let link = self.link_or_wait()?;
         let mut to = UserDest::new(to)?;
         let room = to.len();
         let limits = link.channel.limits();

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who is served first.
+
+use super::{
+    forget::{
+        Forget,
+        ForgetTicket, //
+    },
+    input_queue::{
+        ForgetRoom,
+        InputQueue,
+        Work, //
+    },
+    transport::Wake,
+};
+use crate::fuse::{
+    abi::{
+        header::InHeader,
+        NodeId, //
+    },
+    op::{
+        InArgs,
+        Opcode,
+        OutArgs, //
+    },
+    request::{
+        args::OutData,
+        state::Pending,
+        Parts,
+        Request, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+fn request() -> Result<Pending> {
+    Ok(Request::reserve(GFP_KERNEL)?.make(Parts {
+        header: InHeader::default(),
+        connection: 0,
+        expects_reply: true,
+        opcode: Opcode::Getattr,
+        input: InArgs::new(),
+        output: OutArgs::default(),
+        data: OutData::None,
+        completion: None,
+    }))
+}
+
+fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
+    let queue = Arc::pin_init(InputQueue::new(), GFP_KERNEL)?;
+    for _ in 0..requests {
+        queue.push(request()?, Wake::Normal).map_err(|_| ENOTCONN)?;
+    }
+    for nlookup in 0..forgets as u64 {
+        let forget = Forget {
+            node: NodeId::ROOT,
+            nlookup,
+        };
+        queue.push_forget(ForgetTicket::new(GFP_KERNEL)?, forget);
+    }
+    Ok(queue)
+}
+
+/// One letter a message: what a reader with this room gets, until nothing is left.
+fn served(queue: &InputQueue, room: usize) -> Result<KVec<u8>> {
+    let mut letters = KVec::new();
+    loop {
+        match queue.next(ForgetRoom { max: room }, true) {
+            Ok(Work::Forgets { list, count, .. }) => {
+                assert_eq!(list.count(), count);
+                letters.push(b'f', GFP_KERNEL)?;
+            }
+            Ok(Work::Request(_)) => letters.push(b'r', GFP_KERNEL)?,
+            Ok(Work::Interrupt(_)) => letters.push(b'i', GFP_KERNEL)?,
+            Err(EAGAIN) => return Ok(letters),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[kernel::macros::kunit_tests(ferrofuse_input_queue)]
+mod tests {
+    use super::*;
+
+    /// FORGETs and requests take turns: the first turn is the requests', 8 long; then 16 FORGETs.
+    #[test]
+    fn forgets_and_requests_take_turns() -> Result {
+        let letters = served(&*queue(20, 20)?, 1)?;
+        assert_eq!(
+            &letters[..],
+            b"rrrrrrrrffffffffffffffffrrrrrrrrffffrrrr".as_slice()
+        );
+        Ok(())
+    }
+
+    /// FORGETs that wait together are read together, as many as fit.
+    #[test]
+    fn forgets_are_batched() -> Result {
+        assert_eq!(&served(&*queue(0, 10)?, 4)?[..], b"fff".as_slice());
+        assert_eq!(&served(&*queue(0, 10)?, 1)?[..], b"ffffffffff".as_slice());
+        Ok(())
+    }
+
+    /// Requests come out in the order in which they got their ids.
+    #[test]
+    fn ids_grow_in_queue_order() -> Result {
+        let queue = queue(3, 0)?;
+        let mut last = 0;
+        while let Ok(Work::Request(request)) = queue.next(ForgetRoom { max: 1 }, true) {
+            let unique = request.request().ok_or(EINVAL)?.unique().get();
+            assert!(unique > last && unique % 2 == 0);
+            last = unique;
+        }
+        assert_eq!(last, 6);
+        Ok(())
+    }
+
+    /// A closed queue takes nothing and gives nothing.
+    #[test]
+    fn closed() -> Result {
+        let queue = queue(1, 1)?;
+        drop(queue.close());
+        assert!(matches!(
+            queue.next(ForgetRoom { max: 1 }, true),
+            Err(ENODEV)
+        ));
+        assert!(queue.push(request()?, Wake::Normal).is_err());
+        Ok(())
+    }
+}

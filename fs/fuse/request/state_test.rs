@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every row of the token table, and every drop.
+
+use super::{
+    args::{
+        OutData,
+        Progress, //
+    },
+    completion::{
+        Completion,
+        Ended, //
+    },
+    outcome::{
+        Outcome,
+        ServerErrno, //
+    },
+    state::{
+        CopySet,
+        Pending,
+        PendingQueue,
+        SentTable, //
+    },
+    Parts,
+    Request, //
+};
+use crate::fuse::{
+    abi::{
+        header::{
+            InHeader,
+            OutHeader, //
+        },
+        Unique, //
+    },
+    op::{
+        InArgs,
+        Opcode,
+        OutArgs, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// What became of a request: how often it ended, and with which errno.
+struct Fate {
+    ends: Atomic<i32>,
+    errno: Atomic<i32>,
+}
+
+impl Fate {
+    fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                ends: Atomic::new(0),
+                errno: Atomic::new(1),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// The errno of its one end; 1 before that, 2 if there were several.
+    fn errno(&self) -> i32 {
+        match self.ends.load(Relaxed) {
+            0 => 1,
+            1 => self.errno.load(Relaxed),
+            _ => 2,
+        }
+    }
+}
+
+struct Tell(Arc<Fate>);
+
+impl Completion for Tell {
+    fn complete(self: KBox<Self>, ended: Ended) {
+        self.0.ends.add(1, Relaxed);
+        self.0.errno.store(ended.outcome.errno(), Relaxed);
+    }
+}
+
+/// A request that tells its fate.
+fn request(fate: &Arc<Fate>) -> Result<Pending> {
+    let completion = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+    let pending = Request::reserve(GFP_KERNEL)?.make(Parts {
+        header: InHeader::default(),
+        connection: 0,
+        expects_reply: true,
+        opcode: Opcode::Getattr,
+        input: InArgs::new(),
+        output: OutArgs::default(),
+        data: OutData::None,
+        completion: Some(completion),
+    });
+    if let Some(request) = pending.request() {
+        request.assign_unique(Unique::new(2));
+    }
+    Ok(pending)
+}
+
+fn answer(errno: i32) -> Result<Outcome> {
+    Ok(Outcome::answered(
+        ServerErrno::new(errno)?,
+        &OutHeader::default(),
+    ))
+}
+
+#[kernel::macros::kunit_tests(ferrofuse_request)]
+mod tests {
+    use super::*;
+
+    /// A request that is dropped before it is read ends with ENOTCONN.
+    #[test]
+    fn pending_dropped() -> Result {
+        let fate = Fate::new()?;
+        drop(request(&fate)?);
+        assert_eq!(fate.errno(), ENOTCONN.to_errno());
+        Ok(())
+    }
+
+    /// So does one whose queue is dropped.
+    #[test]
+    fn pending_queue_dropped() -> Result {
+        let fate = Fate::new()?;
+        let mut queue = PendingQueue::default();
+        queue.push_back(request(&fate)?);
+        assert_eq!(fate.errno(), 1);
+        drop(queue);
+        assert_eq!(fate.errno(), ENOTCONN.to_errno());
+        Ok(())
+    }
+
+    /// A caller that is killed before the request is read takes it back: EINTR. Only the queue
+    /// that has it gives it back, and only once.
+    #[test]
+    fn pending_cancelled() -> Result {
+        let fate = Fate::new()?;
+        let (mut queue, mut other) = (PendingQueue::default(), PendingQueue::default());
+        let mut set = CopySet::default();
+        let probe = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let mut table = SentTable::new()?;
+        let handle = probe.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        assert!(queue.remove(&handle).is_none());
+        assert!(other.remove(&handle).is_none());
+        drop(table);
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+
+        let fate = Fate::new()?;
+        queue.push_back(request(&fate)?);
+        other.push_back(request(&Fate::new()?)?);
+        let pending = queue.pop_front().ok_or(EINVAL)?;
+        assert!(queue.is_empty());
+        pending.cancel();
+        assert_eq!(fate.errno(), EINTR.to_errno());
+        Ok(())
+    }
+
+    /// A reader that loses the request while it copies ends it with EIO.
+    #[test]
+    fn copying_dropped() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        drop(copying);
+        assert_eq!(fate.errno(), EIO.to_errno());
+        set.abort_all();
+        assert_eq!(fate.errno(), EIO.to_errno());
+        Ok(())
+    }
+
+    /// A request that needs no answer ends well when it is delivered.
+    #[test]
+    fn copying_delivered() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        assert!(copying.detach(&mut set));
+        assert!(!copying.detach(&mut set));
+        copying.delivered();
+        assert_eq!(fate.errno(), 0);
+        Ok(())
+    }
+
+    /// An abort ends a request that is being copied, at once; its copier then can neither lend
+    /// nor park it, and ends it no second time.
+    #[test]
+    fn copying_aborted() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        core::mem::take(&mut set).abort_all();
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+
+        let lent = copying
+            .request()
+            .ok_or(EINVAL)?
+            .lend_input(&mut Progress::default(), |bytes| bytes.len());
+        assert!(lent == Err(ENOENT));
+        let copying = match copying.sent(&mut set, &mut table) {
+            Ok(_) => return Err(EINVAL),
+            Err(copying) => copying,
+        };
+        copying.fail(Outcome::Io);
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        Ok(())
+    }
+
+    /// A request whose server is gone ends with ECONNABORTED.
+    #[test]
+    fn sent_dropped() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        assert!(handle.is_sent());
+        assert!(table.take(Unique::new(4)).is_none());
+        drop(table.take(Unique::new(2)));
+        assert!(handle.is_finished());
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        Ok(())
+    }
+
+    /// A writer that loses the request while it copies ends it with EIO.
+    #[test]
+    fn replying_dropped() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
+        assert!(table.take(Unique::new(2)).is_none());
+        drop(sent.reply(&mut set));
+        assert_eq!(fate.errno(), EIO.to_errno());
+        Ok(())
+    }
+
+    /// The whole way: the answer's errno arrives, once, and an abort that comes too late changes
+    /// nothing.
+    #[test]
+    fn answered() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
+        let replying = sent.reply(&mut set).ok_or(EINVAL)?;
+        assert!(replying.detach(&mut set));
+        replying.finish(answer(ENOENT.to_errno())?);
+        assert_eq!(fate.errno(), ENOENT.to_errno());
+        set.abort_all();
+        table.abort_all();
+        assert_eq!(fate.errno(), ENOENT.to_errno());
+        Ok(())
+    }
+
+    /// A server may answer errnos from -511 to 0.
+    #[test]
+    fn server_errnos() {
+        assert!(ServerErrno::new(0).is_ok());
+        assert!(ServerErrno::new(-511).is_ok());
+        assert!(ServerErrno::new(-512).is_err());
+        assert!(ServerErrno::new(1).is_err());
+        assert!(ServerErrno::new(i32::MIN).is_err());
+    }
+}
