@@ -356,9 +356,10 @@ impl<T: FileSystem> DentryTable<T> {
         let sb = unsafe { SuperBlock::<T, Seen>::from_raw((*dentry).d_sb) };
         from_result(|| {
             let data = T::Dentries::d_init(sb)?;
+            let size = size_of::<Slot<T::DentryData>>();
             // SAFETY: It takes a plain number.
-            let slot: *mut Slot<T::DentryData> =
-                unsafe { bindings::kzalloc_dentry_data(size_of::<Slot<T::DentryData>>()) }.cast();
+            let slot = unsafe { bindings::kzalloc_dentry_data(size) };
+            let slot: *mut Slot<T::DentryData> = slot.cast();
             if slot.is_null() {
                 return Err(ENOMEM);
             }

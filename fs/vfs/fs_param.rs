@@ -164,7 +164,7 @@ impl<O: Copy, const N: usize> ParamTable<O, N> {
         while i < N {
             let option = &options[i];
             specs[i] = bindings::fs_parameter_spec {
-                name: option.name.as_ptr().cast(),
+                name: option.name.to_bytes_with_nul().as_ptr().cast(),
                 type_: match option.kind {
                     Kind::Flag => None,
                     Kind::String => Some(bindings::fs_param_is_string),

@@ -104,7 +104,7 @@ impl<T: FileSystem> FsType<T> {
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
                 owner: this_module::<T::OwnerModule>().as_ptr(),
-                name: name.as_ptr().cast(),
+                name: name.to_bytes_with_nul().as_ptr().cast(),
                 fs_flags: flags.0 as c_int,
                 init_fs_context: Some(ContextTable::<T>::init_fs_context),
                 parameters: params.as_ptr().cast(),
@@ -271,7 +271,6 @@ impl<T: FileSystem> FsContext<T> {
     /// # Safety
     ///
     /// There must be no other reference to it for `'a`.
-    #[expect(clippy::mut_from_ref)]
     pub(super) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
         // SAFETY: By the type invariant it is null or valid; the caller promises the rest.
         unsafe { (*self.as_ptr()).fs_private.cast::<T::Context>().as_mut() }

@@ -208,33 +208,33 @@ impl_flags!(
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum SbFlag {
         /// Mounted read-only.
-        Rdonly = bindings::SB_RDONLY as usize,
+        Rdonly = bindings::SB_RDONLY,
         /// Set-id bits are ignored.
-        NoSuid = bindings::SB_NOSUID as usize,
+        NoSuid = bindings::SB_NOSUID,
         /// Device nodes are ignored.
-        NoDev = bindings::SB_NODEV as usize,
+        NoDev = bindings::SB_NODEV,
         /// Nothing can be executed.
-        NoExec = bindings::SB_NOEXEC as usize,
+        NoExec = bindings::SB_NOEXEC,
         /// Writes are synchronous.
-        Synchronous = bindings::SB_SYNCHRONOUS as usize,
+        Synchronous = bindings::SB_SYNCHRONOUS,
         /// Mandatory locks.
-        MandLock = bindings::SB_MANDLOCK as usize,
+        MandLock = bindings::SB_MANDLOCK,
         /// Changes of directories are synchronous.
-        DirSync = bindings::SB_DIRSYNC as usize,
+        DirSync = bindings::SB_DIRSYNC,
         /// Access times are not updated.
-        NoAtime = bindings::SB_NOATIME as usize,
+        NoAtime = bindings::SB_NOATIME,
         /// Access times of directories are not updated.
-        NoDirAtime = bindings::SB_NODIRATIME as usize,
+        NoDirAtime = bindings::SB_NODIRATIME,
         /// The file system has POSIX ACLs, and applies the umask itself.
-        PosixAcl = bindings::SB_POSIXACL as usize,
+        PosixAcl = bindings::SB_POSIXACL,
         /// The VFS keeps `i_version`.
-        IVersion = bindings::SB_I_VERSION as usize,
+        IVersion = bindings::SB_I_VERSION,
         /// Time stamps are written lazily.
-        LazyTime = bindings::SB_LAZYTIME as usize,
+        LazyTime = bindings::SB_LAZYTIME,
         /// `S_NOSEC` may be set on inodes.
-        NoSec = bindings::SB_NOSEC as usize,
+        NoSec = bindings::SB_NOSEC,
         /// Mounted and not yet being shut down.
-        Active = bindings::SB_ACTIVE as usize,
+        Active = bindings::SB_ACTIVE,
     }
 );
 
