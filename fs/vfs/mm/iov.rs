@@ -45,6 +45,38 @@ impl Drop for NoFault {
     }
 }
 
+/// Where a message goes.
+pub(crate) trait Dest {
+    /// Bytes of room left.
+    fn len(&self) -> usize;
+
+    /// Copies as much as can be taken just now; returns the bytes copied. Never sleeps.
+    fn copy_nofault(&mut self, bytes: &[u8]) -> usize;
+
+    /// Makes room for the next `len` bytes, or at least the first of them. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, or whatever keeps even the first byte from being taken.
+    fn fault_in(&mut self, len: usize) -> Result;
+}
+
+/// Where a message comes from.
+pub(crate) trait Source {
+    /// Bytes that are left to take.
+    fn len(&self) -> usize;
+
+    /// Copies as much as is at hand; returns the bytes copied. Never sleeps.
+    fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize;
+
+    /// Makes the next `len` bytes be at hand, or at least the first of them. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, or whatever keeps even the first byte from being given.
+    fn fault_in(&mut self, len: usize) -> Result;
+}
+
 /// A reader's buffer in user memory.
 pub(crate) struct UserDest<'a, 'data> {
     iter: &'a mut IovIterDest<'data>,
@@ -63,24 +95,19 @@ impl<'a, 'data> UserDest<'a, 'data> {
         }
         Ok(Self { iter })
     }
+}
 
-    /// Bytes of room left.
-    pub(crate) fn len(&self) -> usize {
+impl Dest for UserDest<'_, '_> {
+    fn len(&self) -> usize {
         self.iter.len()
     }
 
-    /// Copies as much as is present in memory; returns the bytes copied. Never sleeps.
-    pub(crate) fn copy_nofault(&mut self, bytes: &[u8]) -> usize {
+    fn copy_nofault(&mut self, bytes: &[u8]) -> usize {
         let _no_fault = NoFault::new();
         self.iter.copy_to_iter(bytes)
     }
 
-    /// Makes the next `len` bytes of the buffer present, or at least the first of them. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if not even the first byte can be written.
-    pub(crate) fn fault_in(&mut self, len: usize) -> Result {
+    fn fault_in(&mut self, len: usize) -> Result {
         might_sleep();
         // SAFETY: The pointer is valid for the lifetime of `iter`.
         let missing = unsafe { bindings::fault_in_iov_iter_writeable(self.iter.as_raw(), len) };
@@ -109,24 +136,19 @@ impl<'a, 'data> UserSource<'a, 'data> {
         }
         Ok(Self { iter })
     }
+}
 
-    /// Bytes that are left to take.
-    pub(crate) fn len(&self) -> usize {
+impl Source for UserSource<'_, '_> {
+    fn len(&self) -> usize {
         self.iter.len()
     }
 
-    /// Copies as much as is present in memory; returns the bytes copied. Never sleeps.
-    pub(crate) fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize {
+    fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize {
         let _no_fault = NoFault::new();
         self.iter.copy_from_iter(bytes)
     }
 
-    /// Makes the next `len` bytes of the buffer present, or at least the first of them. Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if not even the first byte can be read.
-    pub(crate) fn fault_in(&mut self, len: usize) -> Result {
+    fn fault_in(&mut self, len: usize) -> Result {
         might_sleep();
         // SAFETY: The pointer is valid for the lifetime of `iter`.
         let missing = unsafe { bindings::fault_in_iov_iter_readable(self.iter.as_raw(), len) };

@@ -11,8 +11,8 @@ use crate::fuse::request::{
     Request, //
 };
 use crate::vfs::mm::iov::{
-    UserDest,
-    UserSource, //
+    Dest,
+    Source, //
 };
 use kernel::prelude::*;
 
@@ -24,7 +24,7 @@ const FAULT_IN: usize = 64 * 1024;
 /// # Errors
 ///
 /// `ENOENT` if the request ended, `EFAULT`.
-pub(super) fn copy_request(request: &Request, to: &mut UserDest<'_, '_>) -> Result {
+pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
     loop {
         request.lend_input(&mut progress, |bytes| to.copy_nofault(bytes))?;
@@ -42,7 +42,7 @@ pub(super) fn copy_request(request: &Request, to: &mut UserDest<'_, '_>) -> Resu
 ///
 /// `EINVAL` if the reply has a length that the operation does not allow, `ENOENT` if the request
 /// ended, `EFAULT`.
-pub(super) fn copy_reply(request: &Request, from: &mut UserSource<'_, '_>) -> Result {
+pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
     let payload = from.len();
     request.expect_output(payload)?;
     let mut progress = Progress::default();
@@ -61,7 +61,7 @@ pub(super) fn copy_reply(request: &Request, from: &mut UserSource<'_, '_>) -> Re
 /// # Errors
 ///
 /// `EFAULT`.
-pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut UserDest<'_, '_>) -> Result {
+pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
     loop {
         let copied = to.copy_nofault(bytes);
         bytes = bytes.get(copied..).unwrap_or(&[]);
@@ -77,7 +77,7 @@ pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut UserDest<'_, '_>) -> Result 
 /// # Errors
 ///
 /// `EFAULT`.
-pub(super) fn take_bytes(mut bytes: &mut [u8], from: &mut UserSource<'_, '_>) -> Result {
+pub(super) fn take_bytes(mut bytes: &mut [u8], from: &mut impl Source) -> Result {
     loop {
         let copied = from.copy_nofault(bytes);
         bytes = bytes.get_mut(copied..).unwrap_or(&mut []);

@@ -39,6 +39,10 @@ use crate::vfs::{
         PollEvents,
         PollTable, //
     },
+    mm::iov::{
+        UserDest,
+        UserSource, //
+    },
     sync::wait::{
         new_wait_queue,
         WaitQueue, //
@@ -292,7 +296,9 @@ impl miscdev::Device for Device {
         file: &File,
         to: &mut IovIterDest<'_>,
     ) -> Result<usize> {
-        device.read(file, to)
+        // Not mounted comes first, then what the buffer is.
+        device.link_or_wait()?;
+        device.read(file, &mut UserDest::new(to)?)
     }
 
     fn write_iter(
@@ -300,7 +306,8 @@ impl miscdev::Device for Device {
         _file: &File,
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
-        device.write(from)
+        device.link()?;
+        device.write(&mut UserSource::new(from)?)
     }
 
     fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {

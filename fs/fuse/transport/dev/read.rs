@@ -35,13 +35,12 @@ use crate::fuse::{
         state::Pending, //
     },
 };
-use crate::vfs::mm::iov::UserDest;
+use crate::vfs::mm::iov::Dest;
 use kernel::{
     fs::{
         file::flags::O_NONBLOCK,
         File, //
     },
-    iov::IovIterDest,
     prelude::*, //
 };
 use zerocopy::IntoBytes;
@@ -60,9 +59,8 @@ impl Device {
     /// `EPERM` before the mount; `EINVAL` if the buffer is too small for what was negotiated;
     /// `EAGAIN`; `ERESTARTSYS`; `ENODEV` or `ECONNABORTED` after the end of the connection;
     /// `EFAULT`.
-    pub(super) fn read(&self, file: &File, to: &mut IovIterDest<'_>) -> Result<usize> {
+    pub(super) fn read(&self, file: &File, to: &mut impl Dest) -> Result<usize> {
         let link = self.link_or_wait()?;
-        let mut to = UserDest::new(to)?;
         let room = to.len();
         let limits = link.channel.limits();
         let least = (size_of::<InHeader>() + size_of::<WriteIn>())
@@ -89,15 +87,15 @@ impl Device {
                         other => other,
                     })?;
             match work {
-                Work::Interrupt(unique) => return send_interrupt(unique, &mut to),
+                Work::Interrupt(unique) => return send_interrupt(unique, to),
                 Work::Forgets {
                     unique,
                     list,
                     count,
-                } => return send_forgets(limits.minor, unique, list, count, &mut to),
+                } => return send_forgets(limits.minor, unique, list, count, to),
                 Work::Request(request) => {
                     if let Some(request) = fitting(request, room) {
-                        return self.send(link, request, &mut to);
+                        return self.send(link, request, to);
                     }
                 }
             }
@@ -105,7 +103,7 @@ impl Device {
     }
 
     /// Moves one request to the server.
-    fn send(&self, link: &Link, request: Pending, to: &mut UserDest<'_, '_>) -> Result<usize> {
+    fn send(&self, link: &Link, request: Pending, to: &mut impl Dest) -> Result<usize> {
         let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
         let request = copying.request().ok_or(EIO)?;
         let len = request.len();
@@ -169,7 +167,7 @@ fn message_len<T>() -> usize {
 }
 
 /// Sends the INTERRUPT for a request; its own id is that of the request plus one.
-fn send_interrupt(unique: Unique, to: &mut UserDest<'_, '_>) -> Result<usize> {
+fn send_interrupt(unique: Unique, to: &mut impl Dest) -> Result<usize> {
     let len = message_len::<InterruptIn>();
     let header = InHeader {
         len: len as u32,
@@ -188,7 +186,7 @@ fn send_forgets(
     unique: Unique,
     list: ForgetList,
     count: usize,
-    to: &mut UserDest<'_, '_>,
+    to: &mut impl Dest,
 ) -> Result<usize> {
     let mut list = list;
     if minor < MINOR_BATCH_FORGET || count <= 1 {

@@ -20,11 +20,8 @@ use crate::fuse::{
         ServerErrno, //
     },
 };
-use crate::vfs::mm::iov::UserSource;
-use kernel::{
-    iov::IovIterSource,
-    prelude::*, //
-};
+use crate::vfs::mm::iov::Source;
+use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 impl Device {
@@ -34,15 +31,14 @@ impl Device {
     ///
     /// `EPERM` before the mount; `EINVAL` if the message is malformed, or its length is not what
     /// the operation answers; `ENOENT` if no request waits for it; `EFAULT`.
-    pub(super) fn write(&self, from: &mut IovIterSource<'_>) -> Result<usize> {
+    pub(super) fn write(&self, from: &mut impl Source) -> Result<usize> {
         let link = self.link()?;
-        let mut from = UserSource::new(from)?;
         let len = from.len();
         if len < size_of::<OutHeader>() {
             return Err(EINVAL);
         }
         let mut header = OutHeader::default();
-        take_bytes(header.as_mut_bytes(), &mut from)?;
+        take_bytes(header.as_mut_bytes(), from)?;
         if header.len as usize != len {
             return Err(EINVAL);
         }
@@ -54,7 +50,7 @@ impl Device {
         if header.unique.get() & Unique::INTERRUPT != 0 {
             self.interrupt_answered(link, &header, len)?;
         } else {
-            self.reply(&header, errno, &mut from)?;
+            self.reply(&header, errno, from)?;
         }
         Ok(len)
     }
@@ -78,12 +74,7 @@ impl Device {
     }
 
     /// The answer to a request: Replying, Finished.
-    fn reply(
-        &self,
-        header: &OutHeader,
-        errno: ServerErrno,
-        from: &mut UserSource<'_, '_>,
-    ) -> Result {
+    fn reply(&self, header: &OutHeader, errno: ServerErrno, from: &mut impl Source) -> Result {
         let replying = self.processing.take(header.unique).ok_or(ENOENT)?;
         let request = replying.request().ok_or(EIO)?;
         let copied = if errno == ServerErrno::OK {
