@@ -6,6 +6,7 @@
 //! no logic but the split of the flags into two words.
 
 use super::wire::*;
+use kernel::prelude::*;
 
 wire_flags! {
     /// What is offered by the kernel and accepted by the server (`FUSE_*` of the INIT message).
@@ -201,3 +202,90 @@ pub(crate) const COMPAT_INIT_OUT_SIZE: usize = 8;
 
 /// Length of [`InitOut`] before 7.23 (`FUSE_COMPAT_22_INIT_OUT_SIZE`).
 pub(crate) const COMPAT_22_INIT_OUT_SIZE: usize = 24;
+
+#[kunit_tests(ferrofuse_abi)]
+mod tests {
+    use super::super::header::rec_align;
+    use super::super::notify::NotifyCode;
+    use super::super::uring::{
+        RingCmd,
+        RingCmdReq, //
+    };
+    use super::*;
+
+    #[test]
+    fn flags_are_split_into_two_words() {
+        let init = InitIn::new(
+            4096,
+            InitFlag::AsyncRead | InitFlag::InitExt | InitFlag::RequestTimeout,
+        );
+
+        assert_eq!(init.major, 7);
+        assert_eq!(init.minor, 46);
+        assert_eq!(init.max_readahead, 4096);
+        assert_eq!(init.flags, (1 << 0) | (1 << 30));
+        assert_eq!(init.flags2, 1 << (42 - 32));
+    }
+
+    #[test]
+    fn the_second_word_counts_only_if_announced() {
+        let high = InitFlags::from_bits(1 << 42);
+        let silent = InitOut::accepting(46, high);
+        let announced = InitOut::accepting(46, high | InitFlag::InitExt);
+
+        assert!(!silent.flags().contains(InitFlag::RequestTimeout));
+        assert!(announced.flags().contains(InitFlag::RequestTimeout));
+    }
+
+    #[test]
+    fn unnamed_flags_survive() {
+        let flags = InitFlags::from_bits(1 << 63) | InitFlag::AsyncRead;
+
+        assert_eq!(flags.bits(), (1 << 63) | 1);
+        assert!(!(flags & InitFlag::AsyncRead).contains(InitFlag::PosixLocks));
+    }
+
+    #[test]
+    fn records_are_aligned_without_overflow() {
+        assert_eq!(rec_align(0), Some(0));
+        assert_eq!(rec_align(25), Some(32));
+        assert_eq!(rec_align(32), Some(32));
+        assert_eq!(rec_align(usize::MAX - 6), None);
+    }
+
+    #[test]
+    fn codes_are_known_or_not() {
+        for number in 1..=9 {
+            assert!(NotifyCode::from_number(number).is_some_and(|code| code as i32 == number));
+        }
+        assert_eq!(NotifyCode::from_number(0), None);
+        assert_eq!(NotifyCode::from_number(10), None);
+        for number in 1..=4 {
+            assert!(RingCmd::from_number(number).is_some_and(|cmd| cmd as u32 == number));
+        }
+        assert_eq!(RingCmd::from_number(0), None);
+        assert_eq!(RingCmd::from_number(5), None);
+    }
+
+    #[test]
+    fn the_last_bytes_of_a_ring_command_are_a_union() -> Result {
+        let mut bytes = [0; 40];
+
+        bytes[24] = 0x34;
+        bytes[25] = 0x12;
+        bytes[32] = 0x56;
+
+        let req = RingCmdReq::read_from_bytes(&bytes).map_err(|_| EINVAL)?;
+
+        assert_eq!(
+            req.ent_zero_copy_buf_index(),
+            u16::from_ne_bytes([0x34, 0x12])
+        );
+        assert_eq!(
+            req.bufpool().uaddr,
+            u64::from_ne_bytes([0x34, 0x12, 0, 0, 0, 0, 0, 0])
+        );
+        assert_eq!(req.bufpool().len, u32::from_ne_bytes([0x56, 0, 0, 0]));
+        Ok(())
+    }
+}

@@ -26,7 +26,7 @@ use kernel::prelude::*;
 use zerocopy::Immutable;
 
 /// Bytes of [`InArgs`] that need no allocation: any structure, and any but long names with it.
-const IN_INLINE: usize = 128;
+pub(super) const IN_INLINE: usize = 128;
 
 /// What a request sends after its header: one structure, then names, bytes or extensions.
 ///
@@ -501,6 +501,12 @@ impl OutArgs {
         // INVARIANT: It is taken.
         var.truncate(self.var_len);
         var
+    }
+
+    /// Whether nothing of the structures is left to be read, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn is_read(&self) -> bool {
+        self.pos == self.spec.fixed
     }
 }
 

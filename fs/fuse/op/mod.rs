@@ -20,9 +20,13 @@ use kernel::prelude::{
 };
 
 mod codec;
+#[cfg(CONFIG_KUNIT = "y")]
+mod codec_test;
 mod declare;
 mod enosys;
 mod table;
+#[cfg(CONFIG_KUNIT = "y")]
+mod table_test;
 
 pub(crate) use codec::{
     InArgs,
