@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From an operation to a request and back: the last step that knows the operation's type.
+//!
+//! On the walk: called by the rooms of the file system; asks what the server lacks, notes who is
+//! asking, makes the request once the channel's gate is passed, and decodes the reply.
+
+use super::{
+    creds::Caller,
+    mount::Mount,
+    Connection, //
+};
+use crate::fuse::{
+    abi::{
+        header::InHeader,
+        NodeId, //
+    },
+    channel::forget::{
+        Forget,
+        ForgetTicket, //
+    },
+    op::{
+        Enosys,
+        Gate,
+        InArgs,
+        Operation,
+        OutArgs,
+        Reply, //
+    },
+    request::{
+        args::OutData,
+        completion::{
+            self,
+            Ended, //
+        },
+        wait::Patience,
+        Parts,
+        Request, //
+    },
+};
+use crate::vfs::sync::retry;
+use core::marker::PhantomData;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What is done with the reply of a background request.
+pub(crate) trait Completion<O: Operation>: Send + 'static {
+    /// Runs exactly once, without any spinlock, in the context of whoever ended the request: a
+    /// server's thread, an aborter, or the caller itself if the request could not be sent. `data`
+    /// is what was lent to the request, and `written` how many bytes of it the reply filled.
+    fn complete(self, result: Result<O::Out>, data: OutData, written: usize);
+}
+
+impl Mount {
+    /// Sends the operation and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// What the server answers; `ECONNREFUSED` if INIT failed; `ENOTCONN` or `ECONNABORTED` if the
+    /// connection is, or goes, down; `EINTR` if the caller is killed before the server has read
+    /// the request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
+    /// malformed; `ENOMEM`.
+    pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
+        self.conn()
+            .call_with(&op, OutData::None, |result, _| result)
+    }
+
+    /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
+    /// case, with the number of bytes that the reply filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
+        let mut back = OutData::None;
+        let result = self.conn().call_with(&op, data, |result, ended| {
+            back = ended.data;
+            result.map(|_| ended.written)
+        });
+        (result, back)
+    }
+
+    /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent.
+    pub(crate) fn call_background<O, C>(&self, op: O, data: OutData, done: C)
+    where
+        O: Operation + 'static,
+        C: Completion<O>,
+    {
+        let conn = self.conn_arc();
+        let channel = conn.channel();
+        let forced = O::GATE != Gate::Normal;
+
+        let caller = match conn.admit::<O>() {
+            Ok(caller) => caller,
+            Err(error) => return done.complete(Err(error), data, 0),
+        };
+        if let Err(error) = channel.enter_background(forced) {
+            return done.complete(Err(error), data, 0);
+        }
+        let minor = channel.limits().minor;
+        let made = retry(forced, || {
+            Ok((
+                Request::reserve(GFP_KERNEL)?,
+                KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?,
+                InArgs::encode(&op, minor)?,
+                OutArgs::new(op.out_spec(minor))?,
+            ))
+        });
+        let (vacant, completion, input, output) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                channel.leave_background();
+                return done.complete(Err(error), data, 0);
+            }
+        };
+        let completion = completion.write(Background {
+            conn: conn.clone(),
+            minor,
+            done,
+            _operation: PhantomData::<fn() -> O>,
+        });
+        channel.send_background(vacant.make(Parts {
+            header: conn.header(&op, caller, &input),
+            connection: conn.dev(),
+            expects_reply: O::REPLY == Reply::Expected,
+            opcode: O::OPCODE,
+            input,
+            output,
+            data,
+            completion: Some(completion),
+        }));
+    }
+
+    /// Sends FORGET: gives `nlookup` lookups of `node` back. Never blocks, never fails.
+    pub(crate) fn forget(&self, ticket: ForgetTicket, node: NodeId, nlookup: u64) {
+        self.conn()
+            .channel()
+            .forget(ticket, Forget { node, nlookup });
+    }
+}
+
+impl Connection {
+    /// Whether, and as whom, the current task may send this operation.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNREFUSED` if INIT failed, `EOVERFLOW`.
+    fn admit<O: Operation>(&self) -> Result<Caller> {
+        if O::GATE == Gate::Normal && self.has_failed() {
+            return Err(ECONNREFUSED);
+        }
+        Caller::current(self, O::CREDS, O::GATE)
+    }
+
+    fn header<O: Operation>(&self, op: &O, caller: Caller, input: &InArgs) -> InHeader {
+        InHeader {
+            opcode: O::OPCODE as u32,
+            nodeid: op.node(),
+            uid: caller.uid,
+            gid: caller.gid,
+            pid: caller.pid,
+            total_extlen: input.total_extlen(),
+            ..InHeader::default()
+        }
+    }
+
+    fn call_with<O: Operation, R>(
+        &self,
+        op: &O,
+        data: OutData,
+        finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
+    ) -> Result<R> {
+        if self.unimplemented().contains(O::OPCODE) {
+            return finish(O::lacking(), Ended::unsent(data));
+        }
+        let caller = match self.admit::<O>() {
+            Ok(caller) => caller,
+            Err(error) => return finish(Err(error), Ended::unsent(data)),
+        };
+        let patience = match O::GATE {
+            Gate::Normal => Patience::Killable,
+            Gate::Force | Gate::HighPriority => Patience::Forced,
+        };
+        let channel = self.channel();
+        let mut data = Some(data);
+        let mut minor = 0;
+        let sent = channel.call(patience, || {
+            minor = channel.limits().minor;
+            let (vacant, input, output) = retry(patience == Patience::Forced, || {
+                Ok((
+                    Request::reserve(GFP_KERNEL)?,
+                    InArgs::encode(op, minor)?,
+                    OutArgs::new(op.out_spec(minor))?,
+                ))
+            })?;
+            Ok(vacant.make(Parts {
+                header: self.header(op, caller, &input),
+                connection: self.dev(),
+                expects_reply: O::REPLY == Reply::Expected,
+                opcode: O::OPCODE,
+                input,
+                output,
+                data: data.take().unwrap_or_default(),
+                completion: None,
+            }))
+        });
+        match sent {
+            Ok(mut ended) => finish(self.decode::<O>(minor, &mut ended), ended),
+            Err(error) => finish(Err(error), Ended::unsent(data.take().unwrap_or_default())),
+        }
+    }
+
+    /// What the end of a request means for its operation.
+    fn decode<O: Operation>(&self, minor: u32, ended: &mut Ended) -> Result<O::Out> {
+        match Result::from(ended.outcome) {
+            Ok(()) => O::decode(minor, &mut ended.output),
+            Err(ENOSYS) if O::ENOSYS != Enosys::Pass => {
+                self.unimplemented().insert(O::OPCODE);
+                O::lacking()
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The completion of a background request: gives the channel its slot back, decodes, and runs the
+/// caller's.
+struct Background<O, C> {
+    conn: Arc<Connection>,
+    minor: u32,
+    done: C,
+    _operation: PhantomData<fn() -> O>,
+}
+
+impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Background<O, C> {
+    fn complete(self: KBox<Self>, mut ended: Ended) {
+        let Self {
+            conn, minor, done, ..
+        } = KBox::into_inner(self);
+        conn.channel().free_slot();
+        let result = conn.decode::<O>(minor, &mut ended);
+        done.complete(result, ended.data, ended.written);
+        // Last: an unmount waits for this, and what `done` held has to be gone by then.
+        conn.channel().end_waiting();
+    }
+}

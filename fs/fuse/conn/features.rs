@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What INIT settled: written once, read everywhere.
+
+/// Pages that a request may carry until INIT says otherwise (`FUSE_DEFAULT_MAX_PAGES_PER_REQ`).
+pub(crate) const DEFAULT_MAX_PAGES: u32 = 32;
+
+/// The negotiated protocol.
+#[derive(Clone, Copy)]
+pub(crate) struct Features {
+    /// Minor version that the server speaks.
+    pub(crate) minor: u32,
+    /// Most bytes of data in one WRITE.
+    pub(crate) max_write: u32,
+    /// Most pages of data in one request.
+    pub(crate) max_pages: u32,
+    /// Names may be as long as a path.
+    pub(crate) long_names: bool,
+    /// Readahead is sent in the background, and so are its requests answered in any order.
+    pub(crate) async_read: bool,
+    /// OPEN truncates; no SETATTR before it.
+    pub(crate) atomic_o_trunc: bool,
+    /// A change of time or size seen in attributes invalidates cached data.
+    pub(crate) auto_inval_data: bool,
+    /// Only the server invalidates cached data.
+    pub(crate) explicit_inval_data: bool,
+    /// LOOKUP and READDIR of one directory may run at the same time.
+    pub(crate) parallel_dirops: bool,
+    /// The kernel checks POSIX ACLs.
+    pub(crate) posix_acl: bool,
+    /// Reads of the device after an abort by fusectl say `ECONNABORTED`.
+    pub(crate) abort_error: bool,
+}
+
+impl Features {
+    /// What holds until INIT is answered.
+    pub(crate) const UNTIL_INIT: Self = Self {
+        minor: 0,
+        max_write: 0,
+        max_pages: DEFAULT_MAX_PAGES,
+        long_names: false,
+        async_read: false,
+        atomic_o_trunc: false,
+        auto_inval_data: false,
+        explicit_inval_data: false,
+        parallel_dirops: false,
+        posix_acl: false,
+        abort_error: false,
+    };
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! INIT: what this kernel offers, and what becomes of the answer.
+//!
+//! Sent when the mount is made, as the first request, past the gate. The answer is worked in by
+//! the server's own thread (`process_init_reply()`), so "the caller" of the capability check is
+//! the server.
+
+use super::{
+    call::Completion,
+    features::{
+        Features,
+        DEFAULT_MAX_PAGES, //
+    },
+    mount::Mount,
+    Connection, //
+};
+use crate::fuse::{
+    abi::{
+        init::{
+            InitFlag,
+            InitFlags,
+            InitIn,
+            InitOut, //
+        },
+        KERNEL_VERSION, //
+    },
+    channel::Limits,
+    op,
+    request::args::OutData,
+    Fuse, //
+};
+use crate::vfs::{
+    cred::{
+        capable,
+        Capability, //
+    },
+    sb::{
+        SuperBlock,
+        SuperHandle, //
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
+
+/// Least `max_write` in bytes, and what servers older than 7.5 have.
+const LEAST_MAX_WRITE: u32 = 4096;
+/// Most pages of one request (`fs.fuse.max_pages_limit`, default).
+const MAX_PAGES_LIMIT: u32 = 256;
+/// Bytes of memory for which an ordinary user's server may have one background request: so that
+/// all of them take 1/2^13 of it at 392 bytes each.
+const BYTES_PER_USER_REQUEST: u64 = 392 << 13;
+/// Most nanoseconds of time granularity: a second.
+const MAX_TIME_GRAN: u32 = 1_000_000_000;
+
+/// What this module offers: only what it does.
+fn offered() -> InitFlags {
+    InitFlag::AsyncRead
+        | InitFlag::AtomicOTrunc
+        | InitFlag::AutoInvalData
+        | InitFlag::NoOpenSupport
+        | InitFlag::ParallelDirops
+        | InitFlag::AbortError
+        | InitFlag::MaxPages
+        | InitFlag::NoOpendirSupport
+        | InitFlag::ExplicitInvalData
+        | InitFlag::InitExt
+}
+
+/// Offers the protocol to the server; the mount is usable when it has answered.
+///
+/// # Errors
+///
+/// `ENOTCONN` if the server is gone already.
+pub(crate) fn send(sb: &SuperBlock<Fuse>) -> Result {
+    let mount: &Arc<Mount> = sb.data();
+    let max_readahead = sb.ra_pages().saturating_mul(PAGE_SIZE);
+    mount.call_background(
+        op::Init {
+            args: InitIn::new(u32::try_from(max_readahead).unwrap_or(u32::MAX), offered()),
+        },
+        OutData::None,
+        InitDone {
+            mount: mount.clone(),
+            sb: sb.handle(),
+        },
+    );
+    if mount.conn().has_failed() {
+        return Err(ENOTCONN);
+    }
+    Ok(())
+}
+
+/// Works the answer in. An unmount waits for it.
+struct InitDone {
+    mount: Arc<Mount>,
+    sb: Arc<SuperHandle<Fuse>>,
+}
+
+impl Completion<op::Init> for InitDone {
+    fn complete(self, result: Result<InitOut>, _data: OutData, _written: usize) {
+        let conn = self.mount.conn();
+        match result.and_then(|out| accept(conn, &self.sb, &out)) {
+            Ok(features) => {
+                conn.features.populate(features);
+                conn.channel().set_initialized(Limits {
+                    minor: features.minor,
+                    max_write: features.max_write,
+                });
+            }
+            Err(_) => {
+                conn.set_failed();
+                conn.channel().set_initialized(Limits::UNTIL_INIT);
+            }
+        }
+    }
+}
+
+/// Checks the answer and applies it to the super block.
+///
+/// # Errors
+///
+/// `EPROTO` if the server speaks another major version.
+fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Features> {
+    if out.major != KERNEL_VERSION {
+        return Err(EPROTO);
+    }
+    if out.minor >= 13 {
+        accept_background_limits(conn, out);
+    }
+
+    let flags = match out.minor {
+        0..=5 => InitFlags::default(),
+        _ => out.flags(),
+    };
+    let readahead = match out.minor {
+        0..=5 => conn.options().max_read,
+        _ => out.max_readahead,
+    };
+    let max_pages = if flags.contains(InitFlag::MaxPages) {
+        u32::from(out.max_pages).clamp(1, MAX_PAGES_LIMIT)
+    } else {
+        DEFAULT_MAX_PAGES
+    };
+    let max_write = match out.minor {
+        0..=4 => LEAST_MAX_WRITE,
+        _ => out.max_write.max(LEAST_MAX_WRITE),
+    };
+    sb.with(|sb| {
+        if (1..=MAX_TIME_GRAN).contains(&out.time_gran) {
+            sb.set_time_gran(out.time_gran);
+        }
+        sb.set_ra_pages(sb.ra_pages().min(readahead as usize / PAGE_SIZE));
+        sb.set_io_pages(max_pages as usize);
+    });
+    Ok(Features {
+        minor: out.minor,
+        max_write,
+        max_pages,
+        long_names: flags.contains(InitFlag::MaxPages) && max_pages > 1,
+        async_read: flags.contains(InitFlag::AsyncRead),
+        atomic_o_trunc: flags.contains(InitFlag::AtomicOTrunc),
+        auto_inval_data: flags.contains(InitFlag::AutoInvalData),
+        explicit_inval_data: flags.contains(InitFlag::ExplicitInvalData)
+            && !flags.contains(InitFlag::AutoInvalData),
+        parallel_dirops: flags.contains(InitFlag::ParallelDirops),
+        posix_acl: false,
+        abort_error: flags.contains(InitFlag::AbortError),
+    })
+}
+
+/// Background limits: an ordinary user's server gets no more than its share of memory.
+fn accept_background_limits(conn: &Connection, out: &InitOut) {
+    let privileged = capable(Capability::SysAdmin);
+    let cap = |asked: u16| match privileged {
+        true => u32::from(asked),
+        false => u32::from(asked).min(user_limit()),
+    };
+    if out.max_background != 0 {
+        conn.channel().set_max_background(cap(out.max_background));
+    }
+    if out.congestion_threshold != 0 {
+        conn.congestion_threshold
+            .store(cap(out.congestion_threshold), Relaxed);
+    }
+}
+
+/// Most background requests of an ordinary user's server.
+fn user_limit() -> u32 {
+    let limit = crate::vfs::mm::total_ram_bytes() / BYTES_PER_USER_REQUEST;
+    u32::from(u16::try_from(limit).unwrap_or(u16::MAX))
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The connection: one server, as the file system sees it (`struct fuse_conn`).
+//!
+//! Owns what was asked for at the mount ([`options`]), what INIT settled ([`features`]), what the
+//! server turned out to lack ([`unimplemented`]), and the counters that order attributes. On the
+//! walk: the rooms of the file system call [`mount::Mount::call`]; this room calls `channel`. It
+//! knows no transport.
+//!
+//! Locks: none of its own.
+
+pub(crate) mod call;
+pub(crate) mod creds;
+pub(crate) mod features;
+pub(crate) mod init;
+pub(crate) mod lock_owner;
+pub(crate) mod mount;
+pub(crate) mod options;
+pub(crate) mod unimplemented;
+
+use self::{
+    features::Features,
+    lock_owner::LockOwnerKey,
+    options::MountOptions,
+    unimplemented::Unimplemented, //
+};
+use crate::fuse::channel::Channel;
+use crate::vfs::cred::UserNs;
+use kernel::{
+    pid_namespace::PidNamespace,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        SetOnce, //
+    },
+};
+
+/// Longest name until INIT allows more than one page, in bytes (`FUSE_NAME_LOW_MAX`).
+const NAME_LOW_MAX: usize = 1024;
+/// Longest name, in bytes (`FUSE_NAME_MAX`): a path with its NUL.
+const NAME_MAX: usize = 4095;
+
+/// Congestion threshold unless the server says otherwise: three quarters of the background
+/// requests.
+const DEFAULT_CONGESTION_THRESHOLD: u32 = 9;
+
+/// One server, from the mount until the last user of it is gone.
+pub(crate) struct Connection {
+    channel: Arc<Channel>,
+    options: MountOptions,
+    /// The namespace that the server's ids are in.
+    user_ns: ARef<UserNs>,
+    /// The namespace that the callers' pids are in.
+    pid_ns: ARef<PidNamespace>,
+    /// Device number of the mount; 0 until it has one.
+    dev: Atomic<u32>,
+    features: SetOnce<Features>,
+    /// INIT failed: nothing is sent any more.
+    failed: Atomic<bool>,
+    unimplemented: Unimplemented,
+    congestion_threshold: Atomic<u32>,
+    /// Grows with every change of attributes that is seen; orders replies against it.
+    attr_version: Atomic<u64>,
+    /// Grows with every inode that goes; tells a LOOKUP reply that the inode it made may be newer.
+    evict_counter: Atomic<u64>,
+    lock_owner_key: LockOwnerKey,
+}
+
+impl Connection {
+    /// A connection over `channel` for a mount with these options.
+    pub(crate) fn new(
+        channel: Arc<Channel>,
+        options: MountOptions,
+        user_ns: ARef<UserNs>,
+        pid_ns: ARef<PidNamespace>,
+    ) -> Self {
+        Self {
+            channel,
+            options,
+            user_ns,
+            pid_ns,
+            dev: Atomic::new(0),
+            features: SetOnce::new(),
+            failed: Atomic::new(false),
+            unimplemented: Unimplemented::new(),
+            congestion_threshold: Atomic::new(DEFAULT_CONGESTION_THRESHOLD),
+            attr_version: Atomic::new(1),
+            evict_counter: Atomic::new(1),
+            lock_owner_key: LockOwnerKey::random(),
+        }
+    }
+
+    /// The queues.
+    pub(crate) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// What was asked for at the mount.
+    pub(crate) fn options(&self) -> &MountOptions {
+        &self.options
+    }
+
+    /// The namespace that the server's ids are in.
+    pub(crate) fn user_ns(&self) -> &UserNs {
+        &self.user_ns
+    }
+
+    /// The namespace that the callers' pids are in.
+    pub(crate) fn pid_ns(&self) -> &PidNamespace {
+        &self.pid_ns
+    }
+
+    /// Device number of the mount, as tracepoints and fdinfo show it.
+    pub(crate) fn dev(&self) -> u32 {
+        self.dev.load(Relaxed)
+    }
+
+    /// Names the connection after the device number of its mount.
+    pub(crate) fn set_dev(&self, dev: u32) {
+        self.dev.store(dev, Relaxed);
+    }
+
+    /// What INIT settled; the defaults before.
+    pub(crate) fn features(&self) -> &Features {
+        self.features.as_ref().unwrap_or(&Features::UNTIL_INIT)
+    }
+
+    /// What the server turned out to lack.
+    pub(crate) fn unimplemented(&self) -> &Unimplemented {
+        &self.unimplemented
+    }
+
+    /// Whether INIT failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Acquire)
+    }
+
+    fn set_failed(&self) {
+        self.failed.store(true, Release);
+    }
+
+    /// Whether the kernel checks permissions by itself.
+    pub(crate) fn default_permissions(&self) -> bool {
+        self.options.default_permissions || self.features().posix_acl
+    }
+
+    /// Longest name that is passed to the server, in bytes.
+    pub(crate) fn name_max(&self) -> usize {
+        if self.features().long_names {
+            NAME_MAX
+        } else {
+            NAME_LOW_MAX
+        }
+    }
+
+    /// Background requests from which on readahead holds back.
+    pub(crate) fn congestion_threshold(&self) -> u32 {
+        self.congestion_threshold.load(Relaxed)
+    }
+
+    /// Background requests that are outstanding.
+    pub(crate) fn num_background(&self) -> u32 {
+        self.channel.num_background()
+    }
+
+    /// Orders attributes: see `inode/attr_cache.rs`.
+    pub(crate) fn attr_version(&self) -> &Atomic<u64> {
+        &self.attr_version
+    }
+
+    /// Counts inodes that went: see `inode/attr_cache.rs`.
+    pub(crate) fn evict_counter(&self) -> &Atomic<u64> {
+        &self.evict_counter
+    }
+
+    /// What makes lock owners unrecognisable.
+    pub(crate) fn lock_owner_key(&self) -> &LockOwnerKey {
+        &self.lock_owner_key
+    }
+
+    /// Ends every request and the connection (forced unmount). Sleeps.
+    pub(crate) fn abort(&self) {
+        self.channel.abort(false);
+    }
+
+    /// The last mount goes: ends the connection and waits until no request is left.
+    pub(crate) fn shut_down(&self) {
+        self.channel.abort(false);
+        self.channel.wait_aborted();
+    }
+}
