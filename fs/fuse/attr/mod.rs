@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes: one VFS verb each, on top of what `inode` keeps of them.
+
+pub(crate) mod getattr;
+pub(crate) mod permission;

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do what.
+//!
+//! Two questions, both asked by [`permission`]. *May the caller use the mount at all?* The server
+//! of a mount sees and can delay everything its users do, as a debugger can; so only those may
+//! use it whom its owner could trace, unless the owner was allowed to open it to others. *May the
+//! caller do this to this inode?* With `default_permissions` the kernel decides by the mode; else
+//! the server decides within each operation, is asked by ACCESS when a caller only wants to know,
+//! and the kernel sees to it that nothing is executed that has no execute bit.
+//!
+//! Called in RCU walk too, where nothing may block. Takes no lock.
+
+use super::getattr;
+use crate::{
+    fuse::{
+        abi::node::AccessIn,
+        conn::Connection,
+        inode::{
+            attr_cache::mask,
+            check_good,
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        cred::{
+            current_in_userns,
+            Idmap,
+            Ids, //
+        },
+        inode::INode,
+        inode_ops::{
+            generic_permission,
+            Access,
+            May, //
+        },
+        Walk, //
+    },
+};
+use kernel::prelude::*;
+
+/// Any execute bit of a mode.
+const ANY_EXEC: u16 = 0o111;
+
+/// Whether the calling task may use the mount.
+///
+/// Without `allow_other` that is its owner alone, and not through a program with an id bit: all
+/// six ids have to be the owner's.
+pub(crate) fn is_caller_allowed(conn: &Connection) -> bool {
+    let options = conn.options();
+    if options.allow_other {
+        return current_in_userns(conn.user_ns());
+    }
+    let ids = Ids::current();
+    [ids.uid, ids.euid, ids.suid]
+        .iter()
+        .all(|id| *id == options.user_id)
+        && [ids.gid, ids.egid, ids.sgid]
+            .iter()
+            .all(|id| *id == options.group_id)
+}
+
+/// The VFS asks whether the caller may access `inode` as `wanted` says.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode, `EACCES` for no, `ECHILD` in RCU walk if the server has to be asked,
+/// else what the server answers.
+pub(crate) fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Access) -> Result {
+    let view = inode.view();
+    check_good(view)?;
+    let conn = mount(view).conn();
+    if !is_caller_allowed(conn) {
+        return Err(EACCES);
+    }
+
+    let by_mode = conn.default_permissions();
+    let executes_file = wanted.contains(May::Exec) && view.is_reg();
+    let mut refreshed = false;
+    if (by_mode || executes_file) && view.data().attrs.is_stale(mask::PERMISSION) {
+        refresh(inode)?;
+        refreshed = true;
+    }
+
+    if by_mode {
+        match generic_permission(idmap, inode, wanted) {
+            // The root of a new mount permits nothing until its attributes have been fetched, and
+            // what was denied may be permitted by now. What was permitted stays so until the
+            // attributes time out.
+            Err(error) if error == EACCES && !refreshed => {
+                refresh(inode)?;
+                generic_permission(idmap, inode, wanted)
+            }
+            result => result,
+        }
+    } else if wanted.contains_any(May::Access | May::Chdir) {
+        ask(inode.may_block()?, wanted)
+    } else if executes_file && view.mode() & ANY_EXEC == 0 {
+        if !refreshed {
+            refresh(inode)?;
+        }
+        if view.mode() & ANY_EXEC == 0 {
+            return Err(EACCES);
+        }
+        Ok(())
+    } else {
+        Ok(())
+    }
+}
+
+/// Fetches the attributes, if the walk may block.
+fn refresh(inode: Walk<'_, INode<Fuse>>) -> Result {
+    let inode = inode.may_block()?;
+    inode.forget_cached_acls();
+    getattr::fetch(inode, None)?;
+    Ok(())
+}
+
+/// Asks the server by ACCESS; one that does not know the request permits everything.
+fn ask(inode: &INode<Fuse>, wanted: Access) -> Result {
+    mount(inode).call(op::Access {
+        node: inode.data().node_id(),
+        args: AccessIn {
+            mask: (wanted & (May::Read | May::Write | May::Exec)).into(),
+            ..AccessIn::default()
+        },
+    })
+}

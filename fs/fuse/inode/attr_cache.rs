@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attributes of a node as the server last gave them, and for how long they may be used.
+//!
+//! Most attributes live in the VFS inode, where the VFS looks for them; [`AttrCache`] adds what
+//! the VFS has no place for (the unmasked mode, the unsquashed inode number), which of them are
+//! known to be stale, until when the rest is valid, and the version that orders replies.
+//!
+//! Two replies can overtake each other. Every change draws a new version from the connection; a
+//! request samples the connection's version before it is sent, and its reply is ignored if the
+//! node has changed since. A second counter tells a LOOKUP that an inode was evicted while it
+//! ran, in which case what the evicted inode knew to be stale is lost and nothing may be trusted.
+//!
+//! Takes the lock of one [`AttrCache`], inside which nothing sleeps; the page cache is truncated
+//! and invalidated after it is released. It sends no request: `attr/getattr.rs` does.
+
+use crate::{
+    fuse::{
+        abi::attr::Attr,
+        conn::Connection,
+        Fuse, //
+    },
+    vfs::{
+        cred::{
+            Kgid,
+            Kuid, //
+        },
+        inode::{
+            FileType,
+            INode,
+            INodeView,
+            Timespec, //
+        },
+        inode_ops::{
+            Statx,
+            StatxMask, //
+        },
+        sync::deadline::{
+            AtomicDeadline,
+            Deadline, //
+        },
+    },
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        SpinLock, //
+    },
+};
+
+/// Groups of attributes.
+pub(crate) mod mask {
+    use crate::vfs::inode_ops::{
+        Statx,
+        StatxMask, //
+    };
+
+    /// The size.
+    pub(crate) const SIZE: StatxMask = StatxMask::from_bits(Statx::Size as u32);
+
+    /// What access checks look at.
+    pub(crate) const PERMISSION: StatxMask =
+        StatxMask::from_bits(Statx::Mode as u32 | Statx::Uid as u32 | Statx::Gid as u32);
+
+    /// What a change of the data changes.
+    pub(crate) const DATA_CHANGED: StatxMask = StatxMask::from_bits(
+        Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Size as u32 | Statx::Blocks as u32,
+    );
+}
+
+/// The sticky bit of a mode.
+const STICKY: u16 = 0o1000;
+
+/// Attributes of a reply, checked: the type exists and the size is one a file can have.
+pub(crate) struct CheckedAttr {
+    wire: Attr,
+    file_type: FileType,
+    size: i64,
+}
+
+impl CheckedAttr {
+    /// Checks what a server sent.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` for a mode without a known file type and for a size above the largest file offset.
+    pub(crate) fn new(wire: Attr) -> Result<Self> {
+        Ok(Self {
+            file_type: FileType::of(wire.mode).ok_or(EIO)?,
+            size: i64::try_from(wire.size).map_err(|_| EIO)?,
+            wire,
+        })
+    }
+
+    /// What the server sent.
+    pub(crate) fn wire(&self) -> &Attr {
+        &self.wire
+    }
+
+    /// The type of the node.
+    pub(crate) fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    /// The size in bytes.
+    pub(crate) fn size(&self) -> i64 {
+        self.size
+    }
+
+    /// The mode; a mode has 16 bits.
+    pub(crate) fn mode(&self) -> u16 {
+        self.wire.mode as u16
+    }
+
+    /// The time of last access. The seconds of a time are signed.
+    pub(crate) fn atime(&self) -> Timespec {
+        Timespec::new(self.wire.atime as i64, self.wire.atimensec)
+    }
+
+    /// The time of last modification.
+    pub(crate) fn mtime(&self) -> Timespec {
+        Timespec::new(self.wire.mtime as i64, self.wire.mtimensec)
+    }
+
+    /// The time of last status change.
+    pub(crate) fn ctime(&self) -> Timespec {
+        Timespec::new(self.wire.ctime as i64, self.wire.ctimensec)
+    }
+
+    /// The preferred I/O size as a power of two, or `default` if the server names none.
+    pub(crate) fn block_bits(&self, default: u32) -> u32 {
+        self.wire.blksize.checked_ilog2().unwrap_or(default)
+    }
+}
+
+/// What was true of a connection before a request was sent whose reply carries attributes.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    /// The newest attribute version then; 0 takes the reply whatever has happened since.
+    version: u64,
+    /// The number of evictions then; 0 if they do not matter.
+    evictions: u64,
+}
+
+impl Sample {
+    /// For attributes that no other reply can have overtaken: the first of a new node.
+    pub(crate) const FIRST: Self = Self {
+        version: 0,
+        evictions: 0,
+    };
+
+    /// Before a request on an inode that the caller holds.
+    pub(crate) fn of_attributes(conn: &Connection) -> Self {
+        Self {
+            version: conn.attr_version().load(Relaxed),
+            evictions: 0,
+        }
+    }
+
+    /// Before a request whose reply may name an inode that the kernel does not hold yet.
+    pub(crate) fn of_entry(conn: &Connection) -> Self {
+        Self {
+            version: conn.attr_version().load(Relaxed),
+            evictions: conn.evict_counter().load(Relaxed),
+        }
+    }
+}
+
+/// What the VFS inode has no place for.
+#[pin_data]
+pub(crate) struct AttrCache {
+    /// The version of the last change; 0 before the first. The lock also orders the writes to the
+    /// attributes in the VFS inode.
+    #[pin]
+    version: SpinLock<u64>,
+    /// The attributes known to be stale, whatever the time says, as a [`StatxMask`].
+    stale: Atomic<u32>,
+    /// Until when the others may be used.
+    valid_until: AtomicDeadline,
+    /// The inode number of the server.
+    ino: Atomic<u64>,
+    /// The mode of the server, with the sticky bit that the VFS may not see.
+    mode: Atomic<u32>,
+    /// The preferred I/O size, as a power of two.
+    block_bits: Atomic<u32>,
+}
+
+impl AttrCache {
+    /// Knows nothing.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            version <- new_spinlock!(0),
+            stale: Atomic::new(u32::MAX),
+            valid_until: AtomicDeadline::new(Deadline::PAST),
+            ino: Atomic::new(0),
+            mode: Atomic::new(0),
+            block_bits: Atomic::new(0),
+        })
+    }
+
+    /// Whether one of `wanted` has to be fetched before it is used.
+    pub(crate) fn is_stale(&self, wanted: StatxMask) -> bool {
+        self.stale.load(Relaxed) & wanted.bits() != 0 || self.valid_until.load().has_passed()
+    }
+
+    /// Marks `attrs` stale, so that the next user of one fetches it.
+    pub(crate) fn invalidate(&self, attrs: StatxMask) {
+        self.change_stale(|stale| stale | attrs.bits());
+    }
+
+    fn change_stale(&self, change: impl Fn(u32) -> u32) {
+        let mut old = self.stale.load(Relaxed);
+        while let Err(now) = self.stale.cmpxchg(old, change(old), Full) {
+            old = now;
+        }
+    }
+
+    /// The inode number of the server.
+    pub(crate) fn ino(&self) -> u64 {
+        self.ino.load(Relaxed)
+    }
+
+    /// The mode of the server.
+    pub(crate) fn mode(&self) -> u16 {
+        self.mode.load(Relaxed) as u16
+    }
+
+    /// The preferred I/O size in bytes.
+    pub(crate) fn block_size(&self) -> u32 {
+        1u32.checked_shl(self.block_bits.load(Relaxed)).unwrap_or(0)
+    }
+}
+
+/// Marks the access time of `inode` stale after the server has seen a read of it.
+pub(crate) fn invalidate_atime(inode: &INodeView<Fuse>) {
+    // Nobody updates the access time of a read-only file system.
+    if !inode.is_rdonly() {
+        inode.data().attrs.invalidate(Statx::Atime.into());
+    }
+}
+
+/// Takes over the attributes of a reply, unless the node has changed since `sample`.
+///
+/// If a regular file's data changed on the server, the pages that show the old data are dropped.
+/// May sleep.
+pub(crate) fn update(
+    inode: &INode<Fuse>,
+    attr: &CheckedAttr,
+    valid_until: Deadline,
+    sample: Sample,
+) {
+    let mount = inode.sb().data();
+    let conn = mount.conn();
+    let cache = &inode.data().attrs;
+    let old_size;
+    let old_mtime;
+    {
+        let mut version = cache.version.lock();
+        if sample.version != 0 && *version > sample.version {
+            return;
+        }
+        old_mtime = inode.mtime();
+        old_size = inode.size();
+        // A new inode may stand for one that was evicted while the request ran, and that knew
+        // some of these attributes to be stale: then they stay stale.
+        if sample.evictions == 0
+            || *version != 0
+            || sample.evictions == conn.evict_counter().load(Relaxed)
+        {
+            cache.change_stale(|stale| stale & !StatxMask::BASIC.bits());
+        }
+        *version = next_version(conn);
+        cache.valid_until.store(valid_until);
+        store(inode, attr);
+        inode.set_size(attr.size());
+    }
+
+    if inode.is_reg() {
+        refresh_pages(inode, attr, old_size, old_mtime);
+    }
+}
+
+/// Shrinks a file of which the server has less than it said, unless it changed since `sample`.
+///
+/// A read that ends early has found the end of the file.
+pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
+    let mount = inode.sb().data();
+    let cache = &inode.data().attrs;
+    let mut version = cache.version.lock();
+    if sample.version >= *version && end < inode.size() {
+        *version = next_version(mount.conn());
+        inode.set_size(end);
+    }
+}
+
+/// Notes that an OPEN with `O_TRUNC` has emptied the file. The caller truncates the page cache.
+pub(crate) fn truncated_by_open(inode: &INode<Fuse>) {
+    let cache = &inode.data().attrs;
+    {
+        let mut version = cache.version.lock();
+        *version = next_version(inode.sb().data().conn());
+        inode.set_size(0);
+    }
+    cache.invalidate(mask::DATA_CHANGED);
+}
+
+fn next_version(conn: &Connection) -> u64 {
+    conn.attr_version().fetch_add(1, Full).wrapping_add(1)
+}
+
+/// Writes the attributes, except the size; the cache's lock is held.
+fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
+    let sb = inode.sb();
+    let conn = sb.data().conn();
+    let cache = &inode.data().attrs;
+    let wire = attr.wire();
+
+    let mode = (inode.mode() & FileType::MASK) | (attr.mode() & !FileType::MASK);
+    inode.set_ino(wire.ino);
+    inode.set_nlink(wire.nlink);
+    inode.set_uid(Kuid::new(conn.user_ns(), wire.uid));
+    inode.set_gid(Kgid::new(conn.user_ns(), wire.gid));
+    inode.set_blocks(wire.blocks);
+    inode.set_atime(attr.atime());
+    inode.set_mtime(attr.mtime());
+    inode.set_ctime(attr.ctime());
+    // The VFS checks the sticky bit before it asks us to remove a name. It may do so only if it
+    // is the one to check permissions.
+    inode.set_permissions(if conn.default_permissions() {
+        mode
+    } else {
+        mode & !STICKY
+    });
+    // Another client may have set an id bit or a file capability.
+    inode.clear_nosec();
+
+    cache.ino.store(wire.ino, Relaxed);
+    cache.mode.store(mode.into(), Relaxed);
+    cache
+        .block_bits
+        .store(attr.block_bits(sb.blocksize_bits().into()), Relaxed);
+}
+
+/// Drops the pages of a regular file that the new attributes show to be old.
+fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mtime: Timespec) {
+    let features = inode.sb().data().conn().features();
+    let changed = if old_size != attr.size() {
+        inode.truncate_pagecache(attr.size());
+        !features.explicit_inval_data
+    } else {
+        features.auto_inval_data && old_mtime != attr.mtime()
+    };
+    if changed {
+        // Pages that cannot be dropped are busy; their users see what they saw when they began.
+        let _ = inode.invalidate_pages();
+    }
+}

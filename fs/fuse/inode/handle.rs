@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open handles: what the server opened, until it is told that nobody uses it any more.
+//!
+//! An [`OpenHandle`] is the data of an open file (`struct fuse_file`). Requests that outlive the
+//! file, as readahead may, share it; the last one to let go sends RELEASE or RELEASEDIR. On the
+//! walk: made by `file/open.rs`, used by everything that has to name a file handle to the server.
+//!
+//! The handle keeps its inode, and the RELEASE keeps it until the server has answered. Otherwise
+//! memory reclaim could evict the inode while the server still works on one of its requests, and
+//! then wait in vain for that server (which may be the one who reclaims).
+//!
+//! Locks: none. The last reference may go in the context of a server's own thread, so nothing here
+//! waits for an answer, but [`OpenHandle::release_now`].
+
+use crate::{
+    fuse::{
+        abi::{
+            file::{
+                FopenFlag,
+                FopenFlags,
+                OpenOut,
+                ReleaseIn, //
+            },
+            FileHandle, //
+        },
+        conn::{
+            call::Completion,
+            mount::Mount, //
+        },
+        inode,
+        op,
+        request::args::OutData,
+        Fuse, //
+    },
+    vfs::inode::INode,
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// What was opened; the server keeps the handles of the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// By OPEN.
+    File,
+    /// By OPENDIR.
+    Directory,
+}
+
+/// An open file or directory of the server.
+pub(crate) struct OpenHandle {
+    inode: ARef<INode<Fuse>>,
+    mount: Arc<Mount>,
+    kind: Kind,
+    fh: FileHandle,
+    open_flags: FopenFlags,
+    /// Whether the server has opened something and is owed a RELEASE.
+    owed: bool,
+    /// `O_*` of the file when it was closed.
+    release_flags: Atomic<u32>,
+}
+
+impl OpenHandle {
+    /// The handle of `inode` that the server answered with, or [`None`] if it does not implement
+    /// opening: then nothing is owed to it, and everything may stay cached.
+    pub(crate) fn new(inode: &INode<Fuse>, kind: Kind, answer: Option<OpenOut>) -> Self {
+        let cached = match kind {
+            Kind::File => FopenFlags::from(FopenFlag::KeepCache),
+            Kind::Directory => FopenFlag::KeepCache | FopenFlag::CacheDir,
+        };
+        let (fh, flags) = match answer {
+            Some(answer) => (answer.fh, answer.open_flags),
+            None => (FileHandle::new(0), cached),
+        };
+        Self {
+            inode: inode.into(),
+            mount: inode::mount(inode).clone(),
+            kind,
+            fh,
+            open_flags: match kind {
+                Kind::File => flags,
+                // The records of a directory have no page cache to go past.
+                Kind::Directory => flags & !FopenFlags::from(FopenFlag::DirectIo),
+            },
+            owed: answer.is_some(),
+            release_flags: Atomic::new(0),
+        }
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&self) -> &INode<Fuse> {
+        &self.inode
+    }
+
+    /// The mount it was opened through.
+    pub(crate) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// The server's name of it; 0 if the server does not implement opening.
+    pub(crate) fn fh(&self) -> FileHandle {
+        self.fh
+    }
+
+    /// Whether the server wants it used in this way.
+    pub(crate) fn wants(&self, flag: FopenFlag) -> bool {
+        self.open_flags.contains(flag)
+    }
+
+    /// The file is closed, with `flags` (`O_*`): what the server is told in the end.
+    pub(crate) fn close(&self, flags: u32) {
+        self.release_flags.store(flags, Relaxed);
+    }
+
+    /// Releases a handle that has never been used, and waits for the answer.
+    pub(crate) fn release_now(mut self, flags: u32) {
+        self.close(flags);
+        if core::mem::take(&mut self.owed) {
+            let node = self.inode.data().node_id();
+            let args = self.release_args();
+            // What the server says to that helps nobody.
+            let _ = match self.kind {
+                Kind::File => self.mount.call(op::Release { node, args }),
+                Kind::Directory => self.mount.call(op::Releasedir { node, args }),
+            };
+        }
+    }
+
+    fn release_args(&self) -> ReleaseIn {
+        ReleaseIn {
+            fh: self.fh,
+            flags: self.release_flags.load(Relaxed),
+            ..ReleaseIn::default()
+        }
+    }
+}
+
+impl Drop for OpenHandle {
+    fn drop(&mut self) {
+        if !self.owed {
+            return;
+        }
+        let node = self.inode.data().node_id();
+        let args = self.release_args();
+        let done = Released {
+            _inode: self.inode.clone(),
+        };
+        match self.kind {
+            Kind::File => {
+                self.mount
+                    .call_background(op::Release { node, args }, OutData::None, done)
+            }
+            Kind::Directory => {
+                self.mount
+                    .call_background(op::Releasedir { node, args }, OutData::None, done)
+            }
+        }
+    }
+}
+
+/// Keeps the inode until its handle is released.
+struct Released {
+    _inode: ARef<INode<Fuse>>,
+}
+
+impl Completion<op::Release> for Released {
+    fn complete(self, _result: Result, _data: OutData, _written: usize) {}
+}
+
+impl Completion<op::Releasedir> for Released {
+    fn complete(self, _result: Result, _data: OutData, _written: usize) {}
+}

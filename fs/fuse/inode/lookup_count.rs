@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many lookups of a node the server has counted, and the FORGET that pays them back.
+//!
+//! A server keeps a node for as long as the kernel holds lookups of it. Each successful LOOKUP
+//! reply is therefore a debt of one, which ends in exactly one of three ways: it is credited to
+//! the inode that was found and paid when that inode is evicted, it is paid at once because no
+//! inode took it, or it is written off because the reply was not a valid one. [`Debt`] is that
+//! rule as a type; it is left of the walk's `dir/lookup.rs` and right of `channel/forget.rs`.
+//!
+//! Takes the lock of one [`LookupCount`], with no other lock taken inside it. The memory of the
+//! FORGET is allocated before the debt is made, so paying cannot fail.
+
+use crate::fuse::{
+    abi::NodeId,
+    channel::forget::ForgetTicket,
+    conn::mount::Mount, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::SpinLock, //
+};
+
+/// The lookups that the server has counted of one node.
+#[pin_data]
+pub(crate) struct LookupCount {
+    #[pin]
+    owed: SpinLock<Owed>,
+}
+
+struct Owed {
+    /// The right to send the one FORGET of this inode; gone once it is sent.
+    ticket: Option<ForgetTicket>,
+    lookups: u64,
+}
+
+impl LookupCount {
+    /// No lookups yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` when there is no memory for the FORGET that will be owed.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            owed <- new_spinlock!(Owed {
+                ticket: Some(ForgetTicket::new(GFP_KERNEL)?),
+                lookups: 0,
+            }),
+        })
+    }
+
+    fn add_one(&self) {
+        let mut owed = self.owed.lock();
+        owed.lookups = owed.lookups.saturating_add(1);
+    }
+
+    /// Sends the FORGET for all lookups counted so far.
+    ///
+    /// Called when the inode is evicted, after which nobody can look it up. Never blocks.
+    pub(crate) fn forget(&self, mount: &Mount, node: NodeId) {
+        let (ticket, lookups) = {
+            let mut owed = self.owed.lock();
+            if owed.lookups == 0 {
+                return;
+            }
+            let lookups = core::mem::take(&mut owed.lookups);
+            (owed.ticket.take(), lookups)
+        };
+        if let Some(ticket) = ticket {
+            mount.forget(ticket, node, lookups);
+        }
+    }
+}
+
+/// One lookup that the server has counted and that no inode has taken yet.
+///
+/// Dropping it pays it back with a FORGET.
+#[must_use]
+pub(crate) struct Debt<'a> {
+    mount: &'a Mount,
+    node: NodeId,
+    ticket: Option<ForgetTicket>,
+}
+
+impl<'a> Debt<'a> {
+    /// The debt that a reply naming `node` makes; `ticket` was allocated before the request.
+    pub(crate) fn new(mount: &'a Mount, node: NodeId, ticket: ForgetTicket) -> Self {
+        Self {
+            mount,
+            node,
+            ticket: Some(ticket),
+        }
+    }
+
+    /// Credits the lookup to the inode of the node, which will pay it when it is evicted.
+    pub(crate) fn credit(mut self, count: &LookupCount) {
+        count.add_one();
+        self.ticket = None;
+    }
+
+    /// Drops the debt unpaid: the reply did not describe a node, so nothing was looked up.
+    pub(crate) fn write_off(mut self) {
+        self.ticket = None;
+    }
+}
+
+impl Drop for Debt<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.mount.forget(ticket, self.node, 1);
+        }
+    }
+}
+
+/// Memory for the FORGET that a LOOKUP may make necessary; taken before it is sent.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn new_ticket() -> Result<ForgetTicket> {
+    ForgetTicket::new(GFP_KERNEL)
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Nodes of the server as inodes of the kernel.
+//!
+//! Owns the private part of an inode, how an inode is found or made for a node, and what happens
+//! when it goes. `dir/lookup.rs` comes before it on the walk; after it, `conn` and `channel` send
+//! the FORGET.
+//!
+//! A node is known by its [`NodeId`]. A server may use the number of a dead node again; the
+//! generation, and the file type, tell the two apart. The inode of a node that the server has
+//! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
+//!
+//! Locks: the locks of [`LookupCount`] and [`AttrCache`] are leaves. `dirops` serialises the
+//! directory operations for servers that cannot run them in parallel, and is taken outside every
+//! other lock of this file system.
+
+pub(crate) mod attr_cache;
+pub(crate) mod handle;
+pub(crate) mod lookup_count;
+
+use self::{
+    attr_cache::{
+        AttrCache,
+        CheckedAttr,
+        Sample, //
+    },
+    lookup_count::{
+        Debt,
+        LookupCount, //
+    },
+};
+use crate::{
+    fuse::{
+        abi::{
+            attr::Attr,
+            Generation,
+            NodeId, //
+        },
+        conn::mount::Mount,
+        Fuse, //
+    },
+    vfs::{
+        inode::{
+            Dev,
+            FileType,
+            IGet,
+            INode,
+            INodeFlag,
+            INodeKey,
+            INodeView,
+            NewInode, //
+        },
+        sb::{
+            Live,
+            New,
+            SuperBlock, //
+        },
+        sync::deadline::Deadline,
+    },
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        lock::mutex::MutexGuard,
+        Arc,
+        Mutex, //
+    },
+};
+
+/// What each type of node can do.
+///
+/// The tables of operations are made of rooms to the right of this one; `fstype` knows them all
+/// and implements this for [`Fuse`].
+pub(crate) trait NodeTables: Sized {
+    /// Makes `inode` one of `file_type`; `device` is what it stands for if it is a device node.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, never for the types of [`FileType`].
+    fn set_type(inode: &NewInode<Fuse>, file_type: FileType, device: Dev) -> Result;
+}
+
+/// The private part of an inode.
+#[pin_data]
+pub(crate) struct Inode {
+    /// Which node of the server this is. Set before the inode can be found, and never changed.
+    node: NodeId,
+    /// Whether the server has given the node's identity to something else. Never cleared.
+    bad: Atomic<bool>,
+    /// The lookups owed to the server.
+    #[pin]
+    pub(crate) lookups: LookupCount,
+    /// The attributes.
+    #[pin]
+    pub(crate) attrs: AttrCache,
+    #[pin]
+    dirops: Mutex<()>,
+}
+
+impl Inode {
+    /// The private part of an inode that is not yet any node.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` when there is no memory for the FORGET that the inode will owe.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            node: NodeId::NONE,
+            bad: Atomic::new(false),
+            lookups <- LookupCount::new(),
+            attrs <- AttrCache::new(),
+            dirops <- new_mutex!(()),
+        })
+    }
+
+    /// Which node of the server this is.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.node
+    }
+
+    /// Whether the node is no longer what it was; see the module's documentation.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.bad.load(Relaxed)
+    }
+
+    /// Makes every later operation on this inode fail.
+    pub(crate) fn make_bad(&self) {
+        self.bad.store(true, Relaxed);
+    }
+}
+
+/// The mount that `inode` belongs to.
+pub(crate) fn mount(inode: &INodeView<Fuse>) -> &Arc<Mount> {
+    inode.sb().data()
+}
+
+/// Fails with `EIO` if `inode` is bad.
+pub(crate) fn check_good(inode: &INodeView<Fuse>) -> Result {
+    if inode.data().is_bad() {
+        return Err(EIO);
+    }
+    Ok(())
+}
+
+/// Takes the lock around a LOOKUP or READDIR in `dir`, for servers that need one at a time.
+///
+/// `None` once the server has said that it runs them in parallel. Sleeps.
+pub(crate) fn lock_dirops(dir: &INode<Fuse>) -> Option<MutexGuard<'_, ()>> {
+    if dir.sb().data().conn().features().parallel_dirops {
+        return None;
+    }
+    // The lock belongs to the inode, not to the view of it through which it is reached.
+    Some(dir.data().dirops.lock())
+}
+
+/// How inodes are found in the inode cache: by node.
+struct ByNode(NodeId);
+
+impl INodeKey<Fuse> for ByNode {
+    fn hash(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn matches(&self, inode: &Inode) -> bool {
+        inode.node == self.0
+    }
+
+    fn set(&self, inode: Pin<&mut Inode>) {
+        *inode.project().node = self.0;
+    }
+}
+
+/// The part of a generation that an inode keeps.
+fn vfs_generation(generation: Generation) -> u32 {
+    generation.get() as u32
+}
+
+/// Whether a reply about the node of `inode` describes something else than `inode`.
+pub(crate) fn is_stale(
+    inode: &INodeView<Fuse>,
+    generation: Generation,
+    attr: &CheckedAttr,
+) -> bool {
+    inode.generation() != vfs_generation(generation) || inode.wrong_type(attr.wire().mode)
+}
+
+/// The inode of a node that a reply has named; `debt` is credited to it.
+///
+/// May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM` when there is no memory for an inode; the debt is then paid at once.
+pub(crate) fn iget<S: Live>(
+    sb: &SuperBlock<Fuse, S>,
+    debt: Debt<'_>,
+    node: NodeId,
+    generation: Generation,
+    attr: &CheckedAttr,
+    valid_until: Deadline,
+    sample: Sample,
+) -> Result<ARef<INode<Fuse>>> {
+    loop {
+        match sb.iget5_locked(&ByNode(node))? {
+            IGet::New(new) => {
+                initialise(&new, generation, attr)?;
+                debt.credit(&new.data().lookups);
+                attr_cache::update(&new, attr, valid_until, sample);
+                return Ok(new.unlock());
+            }
+            IGet::Cached(inode) => {
+                if is_stale(&inode, generation, attr) {
+                    inode.data().make_bad();
+                    // The root cannot be replaced: it stays, and is bad.
+                    if !inode.is_root() {
+                        inode.remove_hash();
+                        continue;
+                    }
+                }
+                debt.credit(&inode.data().lookups);
+                attr_cache::update(&inode, attr, valid_until, sample);
+                return Ok(inode);
+            }
+        }
+    }
+}
+
+/// Gives a new inode what it keeps for its whole life.
+fn initialise(inode: &NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
+    Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
+    // Only the server knows when its files were accessed and changed.
+    inode.add_flags(INodeFlag::NoAtime | INodeFlag::NoCmtime);
+    inode.set_generation(vfs_generation(generation));
+    inode.set_size(attr.size());
+    inode.set_mtime(attr.mtime());
+    inode.set_ctime(attr.ctime());
+    // The server checks its ACLs itself; nothing here may remember an answer for it.
+    inode.dont_cache_acls();
+    Ok(())
+}
+
+/// The root inode of a new mount.
+///
+/// The server is not asked: a mount appears before its server answers. The root has no attributes
+/// but its type until somebody needs them.
+///
+/// # Errors
+///
+/// `ENOMEM` when there is no memory for an inode, `EINVAL` when `mode` has no file type.
+pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<ARef<INode<Fuse>>> {
+    let attr = CheckedAttr::new(Attr {
+        ino: NodeId::ROOT.get(),
+        nlink: 1,
+        mode: mode.into(),
+        ..Attr::default()
+    })
+    .map_err(|_| EINVAL)?;
+    // The server keeps the root without being asked to, yet it is counted as one lookup of it.
+    let debt = Debt::new(sb.data(), NodeId::ROOT, lookup_count::new_ticket()?);
+    iget(
+        sb,
+        debt,
+        NodeId::ROOT,
+        Generation::new(0),
+        &attr,
+        Deadline::PAST,
+        Sample::FIRST,
+    )
+}
+
+/// Pays what the inode owes when the VFS has thrown it out.
+///
+/// At unmount nothing is sent: the server knows that everything is forgotten.
+pub(crate) fn evict(inode: &INodeView<Fuse>) {
+    let sb = inode.sb();
+    if !sb.is_active() {
+        return;
+    }
+    let mount = sb.data();
+    let data = inode.data();
+    data.lookups.forget(mount, data.node_id());
+    // A LOOKUP that is on its way may bring this node back; it must not take its attributes for
+    // the newest. A node without names cannot come back.
+    if inode.nlink() > 0 {
+        mount.conn().evict_counter().fetch_add(1, Full);
+    }
+}
