@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! LOOKUP: from a name in a directory to an inode.
+//!
+//! The VFS comes in through [`lookup`] with an entry it has just made; the reply ends as the
+//! entry's inode, or as the knowledge that there is none, each with a time for which it holds
+//! (`dir/revalidate.rs`). Every reply that names a node is a lookup that the server has counted;
+//! `inode/lookup_count.rs` sees to it that it is paid back.
+//!
+//! The directory is locked shared by the VFS, and `dirops` of its inode is taken for servers that
+//! need one operation at a time.
+
+use crate::{
+    fuse::{
+        abi::{
+            attr::EntryOut,
+            Generation,
+            NodeId, //
+        },
+        inode::{
+            attr_cache::{
+                CheckedAttr,
+                Sample, //
+            },
+            check_good,
+            iget,
+            lock_dirops,
+            lookup_count::{
+                new_ticket,
+                Debt, //
+            },
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        dentry::{
+            DEntry,
+            LookupFlags,
+            Unhashed, //
+        },
+        inode::INode,
+        sync::deadline::Deadline,
+    },
+};
+use kernel::{
+    pr_warn_once,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// What a server knows of a name.
+struct Found {
+    /// The inode, or `None` if there is nothing of that name.
+    inode: Option<ARef<INode<Fuse>>>,
+    /// Until when that holds.
+    valid_until: Deadline,
+}
+
+/// The VFS looks `entry` up in `dir`; returns the entry to use instead of it, if there is one.
+///
+/// # Errors
+///
+/// `EIO` for a bad directory and for replies that no server may give, `ENAMETOOLONG`, `ENOMEM`,
+/// else what the server answers, except that "no such entry" is not an error.
+pub(crate) fn lookup(
+    dir: &INode<Fuse>,
+    entry: Unhashed<'_, Fuse>,
+    _flags: LookupFlags,
+) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    check_good(dir)?;
+    let found = {
+        let _dirops = lock_dirops(dir);
+        lookup_name(dir, entry.name())
+    };
+    let found = match found {
+        // An error says nothing about how long it holds.
+        Err(error) if error == ENOENT => Found {
+            inode: None,
+            valid_until: Deadline::PAST,
+        },
+        found => found?,
+    };
+    // The root has no name, and one inode of a directory can have only one.
+    if let Some(inode) = &found.inode {
+        if inode.data().node_id() == NodeId::ROOT {
+            return Err(EIO);
+        }
+    }
+
+    let dentry = entry.dentry();
+    let other = entry.splice_alias(found.inode)?;
+    super::revalidate::set_valid_until(other.as_deref().unwrap_or(dentry), found.valid_until);
+    Ok(other)
+}
+
+/// Asks the server for `name` in `dir`. May sleep.
+fn lookup_name(dir: &INode<Fuse>, name: &[u8]) -> Result<Found> {
+    let mount = mount(dir);
+    let conn = mount.conn();
+    if name.len() > conn.name_max() {
+        return Err(ENAMETOOLONG);
+    }
+    let ticket = new_ticket()?;
+    let sample = Sample::of_entry(conn);
+    let reply = mount.call(op::Lookup {
+        dir: dir.data().node_id(),
+        name,
+    })?;
+    let valid_until = entry_valid_until(&reply);
+    if reply.nodeid == NodeId::NONE {
+        return Ok(Found {
+            inode: None,
+            valid_until,
+        });
+    }
+
+    let debt = Debt::new(mount, reply.nodeid, ticket);
+    let attr = match CheckedAttr::new(reply.attr) {
+        Ok(attr) => attr,
+        Err(error) => {
+            debt.write_off();
+            return Err(error);
+        }
+    };
+    let mut generation = reply.generation;
+    if reply.nodeid == NodeId::ROOT && generation != Generation::new(0) {
+        pr_warn_once!("root generation should be zero\n");
+        generation = Generation::new(0);
+    }
+    let inode = iget(
+        dir.sb(),
+        debt,
+        reply.nodeid,
+        generation,
+        &attr,
+        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        sample,
+    )?;
+    Ok(Found {
+        inode: Some(inode),
+        valid_until,
+    })
+}
+
+/// Until when a reply lets its name be used without asking again.
+pub(super) fn entry_valid_until(reply: &EntryOut) -> Deadline {
+    Deadline::after(reply.entry_valid, reply.entry_valid_nsec)
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Names: what the VFS does in directories and with directory entries.
+//!
+//! Owns the operations on names, the private part of a directory entry, and the tables of inode
+//! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/inode_ops.rs` and
+//! `vfs/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
+
+pub(crate) mod lookup;
+pub(crate) mod readdir;
+pub(crate) mod readlink;
+pub(crate) mod revalidate;
+
+use self::revalidate::Entry;
+use crate::fuse::{
+    attr::{
+        getattr,
+        permission, //
+    },
+    Fuse, //
+};
+use crate::vfs::{
+    cred::Idmap,
+    dentry::{
+        self,
+        DEntry,
+        DEntryView,
+        LookupFlags,
+        Unhashed, //
+    },
+    inode::INode,
+    inode_ops::{
+        Access,
+        Common,
+        Dir,
+        IAttr,
+        KStat,
+        Link,
+        StatSync,
+        StatxMask,
+        Symlink, //
+    },
+    sb::{
+        Seen,
+        SuperBlock, //
+    },
+    Walk, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// The operations of directories.
+pub(crate) struct DirOps;
+
+#[vtable]
+impl Dir<Fuse> for DirOps {
+    fn lookup(
+        dir: &INode<Fuse>,
+        entry: Unhashed<'_, Fuse>,
+        flags: LookupFlags,
+    ) -> Result<Option<ARef<DEntry<Fuse>>>> {
+        lookup::lookup(dir, entry, flags)
+    }
+
+    fn getattr(
+        idmap: &Idmap,
+        inode: &INode<Fuse>,
+        stat: &mut KStat,
+        request: StatxMask,
+        sync: StatSync,
+    ) -> Result {
+        getattr::getattr(idmap, inode, stat, request, sync)
+    }
+
+    fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Access) -> Result {
+        permission::permission(idmap, inode, wanted)
+    }
+
+    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
+        no_setattr()
+    }
+}
+
+/// The operations of regular and special files.
+pub(crate) struct FileOps;
+
+#[vtable]
+impl Common<Fuse> for FileOps {
+    fn getattr(
+        idmap: &Idmap,
+        inode: &INode<Fuse>,
+        stat: &mut KStat,
+        request: StatxMask,
+        sync: StatSync,
+    ) -> Result {
+        getattr::getattr(idmap, inode, stat, request, sync)
+    }
+
+    fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Access) -> Result {
+        permission::permission(idmap, inode, wanted)
+    }
+
+    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
+        no_setattr()
+    }
+}
+
+/// The operations of symbolic links.
+pub(crate) struct SymlinkOps;
+
+#[vtable]
+impl Symlink<Fuse> for SymlinkOps {
+    fn getattr(
+        idmap: &Idmap,
+        inode: &INode<Fuse>,
+        stat: &mut KStat,
+        request: StatxMask,
+        sync: StatSync,
+    ) -> Result {
+        getattr::getattr(idmap, inode, stat, request, sync)
+    }
+
+    fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
+        readlink::get_link(inode)
+    }
+
+    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
+        no_setattr()
+    }
+}
+
+/// SETATTR is not sent. The VFS has to hear so: it would change the inode alone, and the server
+/// would never know.
+fn no_setattr() -> Result {
+    Err(ENOSYS)
+}
+
+/// The operations of directory entries.
+pub(crate) struct EntryOps;
+
+#[vtable]
+impl dentry::Operations<Fuse> for EntryOps {
+    fn d_init(_sb: &SuperBlock<Fuse, Seen>) -> Result<Entry> {
+        Ok(Entry::new())
+    }
+
+    fn d_revalidate(
+        dir: Walk<'_, INode<Fuse>>,
+        name: &[u8],
+        entry: Walk<'_, DEntry<Fuse>>,
+        flags: LookupFlags,
+    ) -> Result<bool> {
+        revalidate::d_revalidate(dir, name, entry, flags)
+    }
+
+    fn d_delete(entry: &DEntryView<Fuse>) -> bool {
+        revalidate::d_delete(entry)
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether a name that the VFS has cached still means what it meant.
+//!
+//! Owns the private part of a directory entry, [`Entry`]: until when the server lets the name be
+//! used without asking. After that a name that exists is looked up again, and the entry lives on
+//! if it is the same node; a name that does not exist is dropped, and the VFS looks it up anew.
+//!
+//! Called in RCU walk too, where an entry that needs the server ends the walk (`ECHILD`). Takes no
+//! lock of its own.
+
+use super::lookup::entry_valid_until;
+use crate::{
+    fuse::{
+        abi::{
+            attr::AttrFlag,
+            NodeId, //
+        },
+        inode::{
+            self,
+            attr_cache::{
+                self,
+                CheckedAttr,
+                Sample, //
+            },
+            lookup_count::{
+                new_ticket,
+                Debt, //
+            },
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        dentry::{
+            DEntry,
+            DEntryView,
+            LookupFlag,
+            LookupFlags, //
+        },
+        inode::INode,
+        sync::deadline::{
+            AtomicDeadline,
+            Deadline, //
+        },
+        Walk, //
+    },
+};
+use kernel::prelude::*;
+
+/// The private part of a directory entry.
+pub(crate) struct Entry {
+    /// Until when the entry may be used without asking the server.
+    valid_until: AtomicDeadline,
+}
+
+impl Entry {
+    /// An entry about which the server has said nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            valid_until: AtomicDeadline::new(Deadline::PAST),
+        }
+    }
+}
+
+/// Notes until when `entry` may be used without asking the server.
+pub(super) fn set_valid_until(entry: &DEntry<Fuse>, deadline: Deadline) {
+    // Dropping the last reference is quicker for the VFS if it need not ask whether to keep the
+    // entry, and from now on an entry is kept: only one of which nothing is known is not.
+    entry.ask_d_delete(false);
+    entry.data().valid_until.store(deadline);
+}
+
+/// Whether the VFS throws `entry` out at once when its last user is gone.
+pub(crate) fn d_delete(entry: &DEntryView<Fuse>) -> bool {
+    entry.data().valid_until.load().has_passed()
+}
+
+/// The VFS asks whether `entry` still stands for `name` in `dir`; `false` makes it look again.
+///
+/// # Errors
+///
+/// `ECHILD` in RCU walk if the server has to be asked; `ENOMEM` and `EINTR` from asking it, which
+/// say nothing about the entry. Every other error makes the entry invalid.
+pub(crate) fn d_revalidate(
+    dir: Walk<'_, INode<Fuse>>,
+    name: &[u8],
+    entry: Walk<'_, DEntry<Fuse>>,
+    flags: LookupFlags,
+) -> Result<bool> {
+    let view = entry.view();
+    let inode = view.inode();
+    if inode.is_some_and(|inode| inode.data().is_bad()) {
+        return Ok(false);
+    }
+    // Whoever is about to make or replace the name needs to know what is there now.
+    let insists =
+        flags.contains_any(LookupFlag::Excl | LookupFlag::Reval | LookupFlag::RenameTarget);
+    if !insists && !view.data().valid_until.load().has_passed() {
+        return Ok(true);
+    }
+    if inode.is_none() {
+        return Ok(false);
+    }
+
+    let dir = dir.may_block()?;
+    let entry = entry.may_block()?;
+    let Some(inode) = entry.inode() else {
+        return Ok(false);
+    };
+    match look_again(dir, name, entry, inode) {
+        Err(error) if error == ENOMEM || error == EINTR => Err(error),
+        Err(_) => Ok(false),
+        Ok(same) => Ok(same),
+    }
+}
+
+/// Looks `name` up again; whether it is still `inode`, whose attributes are then fresh too.
+fn look_again(
+    dir: &INode<Fuse>,
+    name: &[u8],
+    entry: &DEntry<Fuse>,
+    inode: &INode<Fuse>,
+) -> Result<bool> {
+    let mount = inode::mount(inode);
+    let ticket = new_ticket()?;
+    let sample = Sample::of_attributes(mount.conn());
+    let reply = mount.call(op::Lookup {
+        dir: dir.data().node_id(),
+        name,
+    })?;
+    if reply.nodeid == NodeId::NONE {
+        return Ok(false);
+    }
+
+    let debt = Debt::new(mount, reply.nodeid, ticket);
+    let is_submount = reply.attr.flags.contains(AttrFlag::Submount);
+    if reply.nodeid != inode.data().node_id() || is_submount != inode.is_automount() {
+        return Ok(false);
+    }
+    debt.credit(&inode.data().lookups);
+
+    let attr = CheckedAttr::new(reply.attr)?;
+    if inode::is_stale(inode, reply.generation, &attr) {
+        return Ok(false);
+    }
+    inode.forget_cached_acls();
+    attr_cache::update(
+        inode,
+        &attr,
+        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        sample,
+    );
+    set_valid_until(entry, entry_valid_until(&reply));
+    Ok(true)
+}

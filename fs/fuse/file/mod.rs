@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bytes: what the VFS does with open files.
+//!
+//! Owns the operations of regular files and of their page cache; `fstype/fuse.rs` hands the tables
+//! to the VFS. `vfs/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
+//! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
+//! `dir/readdir.rs`.
+//!
+//! Writing is not here yet: there is no `write_iter`, so that `write(2)` fails with `EINVAL` as on
+//! any file that cannot be written to, and no mapping can be stored to.
+
+mod direct;
+mod fsync;
+mod llseek;
+mod mmap;
+pub(crate) mod open;
+mod read;
+mod readahead;
+
+use super::{
+    inode::handle::OpenHandle,
+    Fuse, //
+};
+use crate::vfs::{
+    file::{
+        File,
+        FilesId,
+        Kiocb,
+        Opening,
+        SpliceRead,
+        Whence, //
+    },
+    file_ops,
+    inode::{
+        AddressSpaceOps,
+        FileOps,
+        INode, //
+    },
+    mm::{
+        folio::{
+            Folio,
+            Locked, //
+        },
+        mapping::{
+            self,
+            Readahead, //
+        },
+    },
+};
+use kernel::{
+    iov::IovIterDest,
+    mm::virt::VmaNew,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The table of open regular files.
+pub(crate) const fn regular_ops() -> FileOps<Fuse> {
+    FileOps::regular::<Regular>()
+}
+
+/// The table of the page cache of regular files.
+pub(crate) const fn mapping_ops() -> AddressSpaceOps<Fuse> {
+    AddressSpaceOps::iomap::<Cache>()
+}
+
+/// The operations of open regular files.
+struct Regular;
+
+#[vtable]
+impl file_ops::Regular<Fuse> for Regular {
+    fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
+        open::open(file)
+    }
+
+    fn release(_inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
+        handle.close(flags);
+    }
+
+    fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
+        fsync::flush(file, owner)
+    }
+
+    fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        read::read_iter(iocb, to)
+    }
+
+    fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
+        llseek::llseek(file, offset, whence)
+    }
+
+    fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
+        mmap::mmap(file, vma)
+    }
+
+    fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {
+        // A splice goes through the page cache even if the server wants reads to go past it; with
+        // `O_DIRECT` the VFS does not come here.
+        splice.filemap()
+    }
+}
+
+/// The operations of the page cache.
+struct Cache;
+
+#[vtable]
+impl mapping::Operations<Fuse> for Cache {
+    fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
+        read::read_folio(file, folio)
+    }
+
+    fn readahead(ahead: Readahead<'_, Fuse>) {
+        readahead::readahead(ahead);
+    }
+
+    fn direct_read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        direct::direct_read(iocb, to)
+    }
+}

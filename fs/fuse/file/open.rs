@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! OPEN and OPENDIR: what the server says about an open file, and what follows from it.
+//!
+//! The VFS comes in through [`open`] and [`open_dir`]; the answer goes into an [`OpenHandle`],
+//! which also sends RELEASE. A server that answers ENOSYS is never asked again: all its files are
+//! open, and cached. No locks.
+
+use crate::{
+    fuse::{
+        abi::file::{
+            FopenFlag,
+            OpenIn, //
+        },
+        conn::Connection,
+        inode::{
+            attr_cache,
+            check_good,
+            handle::{
+                Kind,
+                OpenHandle, //
+            },
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::file::Opening,
+};
+use kernel::{
+    fs::file::flags,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The VFS opens a regular file. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode, or if the server wants the file used in a way that was not agreed on;
+/// `EOVERFLOW` if the file is too large for the opener; `ENOMEM`; what the server answers.
+pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
+    let inode = file.inode();
+    check_good(inode)?;
+    file.check_large_file()?;
+
+    let handle = send(file, Kind::File)?;
+    if handle.wants(FopenFlag::Passthrough) {
+        // Nobody has agreed on it in INIT; there is no file to pass through to.
+        handle.release_now(file.flags());
+        return Err(EIO);
+    }
+    if handle.wants(FopenFlag::Stream) {
+        file.set_stream();
+    } else if handle.wants(FopenFlag::Nonseekable) {
+        file.set_nonseekable();
+    }
+    if server_truncates(mount(inode).conn(), file.flags()) {
+        attr_cache::truncated_by_open(inode);
+        inode.truncate_pagecache(0);
+    } else {
+        forget_cached(&handle);
+    }
+    Ok(Arc::new(handle, GFP_KERNEL)?)
+}
+
+/// The VFS opens a directory. May sleep.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
+    check_good(file.inode())?;
+    file.check_large_file()?;
+
+    let handle = send(file, Kind::Directory)?;
+    // Old servers may say either; a directory without a position could not be read at all.
+    if handle.wants(FopenFlag::Stream) || handle.wants(FopenFlag::Nonseekable) {
+        file.set_nonseekable();
+    }
+    forget_cached(&handle);
+    Ok(Arc::new(handle, GFP_KERNEL)?)
+}
+
+/// Whether OPEN with these flags truncates the file, so that the VFS need not ask for it.
+fn server_truncates(conn: &Connection, flags: u32) -> bool {
+    flags & flags::O_TRUNC != 0 && conn.features().atomic_o_trunc
+}
+
+/// Drops what is cached of a newly opened file, unless the server knows it to be valid.
+fn forget_cached(handle: &OpenHandle) {
+    if !handle.wants(FopenFlag::KeepCache) {
+        // Pages that are busy stay; whoever uses them opened the file before.
+        let _ = handle.inode().invalidate_pages();
+    }
+}
+
+fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
+    let inode = file.inode();
+    let mount = mount(inode);
+    let node = inode.data().node_id();
+    let mut flags = file.flags() & !(flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY);
+    if !mount.conn().features().atomic_o_trunc {
+        flags &= !flags::O_TRUNC;
+    }
+    let args = OpenIn {
+        flags,
+        ..OpenIn::default()
+    };
+    let answer = match kind {
+        Kind::File => mount.call(op::Open { node, args })?,
+        Kind::Directory => mount.call(op::Opendir { node, args })?,
+    };
+    Ok(OpenHandle::new(inode, kind, answer))
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! READ on behalf of somebody who waits: cached or direct, and one folio at a time.
+//!
+//! The VFS comes in through [`read_iter`], and its page cache through [`read_folio`]; `readahead`
+//! fills most of the cache, `direct` goes past it. One folio is read synchronously, because servers
+//! may rely on seeing the reads of a file in order.
+//!
+//! Locks: none; the folio is locked until its read has ended.
+
+use super::direct;
+use crate::{
+    fuse::{
+        abi::file::{
+            FopenFlag,
+            ReadIn, //
+        },
+        attr::getattr::update_attributes,
+        inode::{
+            attr_cache::{
+                self,
+                Sample, //
+            },
+            check_good,
+            handle::OpenHandle, //
+        },
+        op,
+        request::args::OutData,
+        Fuse, //
+    },
+    vfs::{
+        file::{
+            File,
+            Kiocb, //
+        },
+        inode_ops::Statx,
+        mm::{
+            folio::{
+                Folio,
+                FolioSegment,
+                FolioSegments,
+                Locked, //
+            },
+            iomap::{
+                self,
+                Ahead, //
+            },
+        },
+    },
+};
+use kernel::{
+    iov::IovIterDest,
+    prelude::*, //
+};
+
+/// `read(2)` and the like on a regular file. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode, `EFAULT`, what the server answers.
+pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let handle = iocb.file().data();
+    check_good(handle.inode())?;
+    if handle.wants(FopenFlag::DirectIo) {
+        direct::read_iter(iocb, to)
+    } else {
+        cached(&handle, iocb, to)
+    }
+}
+
+/// Reads through the page cache. Its size of the file decides where the file ends, so that is
+/// fetched first: always if the server wants its changes noticed, otherwise when the read would
+/// reach the end.
+fn cached(
+    handle: &OpenHandle,
+    iocb: &mut Kiocb<'_, Fuse>,
+    to: &mut IovIterDest<'_>,
+) -> Result<usize> {
+    let inode = handle.inode();
+    let len = i64::try_from(to.len()).unwrap_or(i64::MAX);
+    let end = iocb.pos().saturating_add(len);
+
+    if handle.mount().conn().features().auto_inval_data || end > inode.size() {
+        update_attributes(inode, Some(handle.fh()), Statx::Size.into())?;
+    }
+    iocb.generic_read(to)
+}
+
+/// The page cache wants one folio, because somebody waits for it. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode. If the server fails, the folio does not become up to date, and that is
+/// what the one who waits looks at.
+pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
+    let handle = file.data();
+    let inode = handle.inode();
+    check_good(inode)?;
+
+    iomap::read_folio(
+        folio,
+        &mut OneFolio {
+            handle: &handle,
+            flags: file.flags(),
+        },
+    );
+    attr_cache::invalidate_atime(inode);
+    Ok(())
+}
+
+/// What READ sends.
+pub(super) fn read_args(handle: &OpenHandle, pos: i64, size: usize, flags: u32) -> ReadIn {
+    ReadIn {
+        fh: handle.fh(),
+        // Positions are never negative, and no READ is longer than the wire can say: `max_read`
+        // and `max_pages` see to that.
+        offset: pos as u64,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        flags,
+        ..ReadIn::default()
+    }
+}
+
+/// How much of `len` bytes at `pos` the server is asked for: a server must not be made to compute
+/// an end that no file can have. The byte that is left out reads as zero.
+pub(super) fn askable(pos: i64, len: usize) -> usize {
+    let last = i64::try_from(len)
+        .ok()
+        .and_then(|len| pos.checked_add(len.checked_sub(1)?));
+    if last == Some(i64::MAX) {
+        len.saturating_sub(1)
+    } else {
+        len
+    }
+}
+
+/// A READ for the page cache is over: what its length says about the end of the file.
+///
+/// `asked` bytes at `pos` were asked for after `sample`. Zeroes what the server left out, which the
+/// owner of the folios is about to declare up to date.
+pub(super) fn take_read(
+    handle: &OpenHandle,
+    segments: &mut FolioSegments,
+    pos: i64,
+    asked: usize,
+    read: usize,
+    sample: Sample,
+) {
+    if read < asked {
+        // Less than asked for means that the file ends there, whatever its attributes said.
+        let end = i64::try_from(read)
+            .ok()
+            .and_then(|read| pos.checked_add(read));
+        if let Some(end) = end {
+            attr_cache::found_end(handle.inode(), end, sample);
+        }
+    }
+    segments.zero_from(read);
+}
+
+/// Reads one folio in, and waits for it.
+struct OneFolio<'a> {
+    handle: &'a OpenHandle,
+    /// `O_*` of the reader's file.
+    flags: u32,
+}
+
+impl iomap::Reader for OneFolio<'_> {
+    fn read_folio_range(
+        &mut self,
+        segment: FolioSegment,
+        pos: i64,
+        _ahead: Option<Ahead>,
+    ) -> Result<(), (Error, FolioSegment)> {
+        let handle = self.handle;
+        let asked = askable(pos, segment.len());
+        let sample = Sample::of_attributes(handle.mount().conn());
+        let mut segments = match FolioSegments::with_capacity(1) {
+            Ok(segments) => segments,
+            Err(error) => return Err((error, segment)),
+        };
+        if let Err(segment) = segments.push(segment) {
+            return Err((ENOMEM, segment));
+        }
+
+        let (result, data) = handle.mount().call_out(
+            op::Read {
+                node: handle.inode().data().node_id(),
+                args: read_args(handle, pos, asked, self.flags),
+            },
+            OutData::Folios(segments),
+        );
+        let OutData::Folios(mut segments) = data else {
+            return Ok(());
+        };
+        match result {
+            Ok(read) => {
+                take_read(handle, &mut segments, pos, asked, read, sample);
+                segments.finish(Ok(()));
+            }
+            Err(error) => {
+                if let Some(segment) = segments.pop() {
+                    return Err((error, segment));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! READ ahead of the reader: adjacent folios in one request, in the background.
+//!
+//! The page cache comes in through [`readahead`]; iomap hands the folios over one by one, they are
+//! gathered in a [`Batch`], and the batch goes to `conn/call.rs`. [`Reading`] takes the answer, in
+//! the context of the server or of whoever aborts the connection.
+//!
+//! Locks: none; the folios stay locked until their read has ended. The request owns them, and a
+//! reference to the open handle, because the file may be closed meanwhile.
+
+use super::read::{
+    askable,
+    read_args,
+    take_read, //
+};
+use crate::{
+    fuse::{
+        conn::{
+            call::Completion,
+            Connection, //
+        },
+        inode::{
+            attr_cache::{
+                self,
+                Sample, //
+            },
+            check_good,
+            handle::OpenHandle, //
+        },
+        op,
+        request::args::OutData,
+        Fuse, //
+    },
+    vfs::mm::{
+        folio::{
+            FolioSegment,
+            FolioSegments, //
+        },
+        iomap::{
+            self,
+            Ahead, //
+        },
+        mapping::Readahead,
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The page cache wants folios that somebody will probably read. May sleep.
+///
+/// Whatever goes wrong, the folios that were not read are asked for again when somebody needs
+/// them, by `read_folio`.
+pub(super) fn readahead(ahead: Readahead<'_, Fuse>) {
+    let file = ahead.file();
+    let handle: Arc<OpenHandle> = file.data().into();
+    if check_good(handle.inode()).is_err() {
+        return;
+    }
+    let mut gatherer = Gatherer {
+        flags: file.flags(),
+        handle,
+        batch: None,
+    };
+    ahead.read(&mut gatherer);
+    gatherer.flush();
+}
+
+/// Adjacent folios for one READ.
+struct Batch {
+    /// Where in the file it begins, in bytes.
+    pos: i64,
+    segments: FolioSegments,
+}
+
+impl Batch {
+    /// Whether `len` bytes at `pos` can go with the rest.
+    fn takes(&self, conn: &Connection, pos: i64, len: usize) -> bool {
+        let max_pages = conn.features().max_pages as usize;
+        let max_read = conn.options().max_read as usize;
+        let Some(bytes) = self.segments.len().checked_add(len) else {
+            return false;
+        };
+        let end = i64::try_from(self.segments.len())
+            .ok()
+            .and_then(|len| self.pos.checked_add(len));
+
+        self.segments.segments() < max_pages
+            && bytes.div_ceil(PAGE_SIZE) <= max_pages
+            && bytes <= max_read
+            && end == Some(pos)
+    }
+}
+
+/// Gathers the folios of one readahead.
+struct Gatherer {
+    handle: Arc<OpenHandle>,
+    /// `O_*` of the reader's file.
+    flags: u32,
+    batch: Option<Batch>,
+}
+
+impl Gatherer {
+    /// A batch for what is left of the readahead.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if the server is busy and nobody waits for these folios; `ENOMEM`.
+    fn begin(&self, pos: i64, ahead: Option<Ahead>) -> Result<Batch> {
+        let conn = self.handle.mount().conn();
+        let only_async = ahead.is_some_and(|ahead| ahead.only_async);
+        if only_async && conn.num_background() >= conn.congestion_threshold() {
+            return Err(EAGAIN);
+        }
+        let left = ahead.map_or(1, |ahead| ahead.pages).max(1);
+        let room = conn.features().max_pages.min(left) as usize;
+        Ok(Batch {
+            pos,
+            segments: FolioSegments::with_capacity(room)?,
+        })
+    }
+
+    /// Sends what was gathered.
+    fn flush(&mut self) {
+        let Some(Batch { pos, segments }) = self.batch.take() else {
+            return;
+        };
+        let handle = &self.handle;
+        let mount = handle.mount();
+        let asked = askable(pos, segments.len());
+        let read = op::Read {
+            node: handle.inode().data().node_id(),
+            args: read_args(handle, pos, asked, self.flags),
+        };
+        let reading = Reading {
+            handle: handle.clone(),
+            pos,
+            asked,
+            sample: Sample::of_attributes(mount.conn()),
+        };
+        let data = OutData::Folios(segments);
+        if mount.conn().features().async_read {
+            mount.call_background(read, data, reading);
+        } else {
+            let (result, data) = mount.call_out(read, data);
+            reading.end(result, data);
+        }
+    }
+}
+
+impl iomap::Reader for Gatherer {
+    fn read_folio_range(
+        &mut self,
+        segment: FolioSegment,
+        pos: i64,
+        ahead: Option<Ahead>,
+    ) -> Result<(), (Error, FolioSegment)> {
+        let conn = self.handle.mount().conn();
+        if self
+            .batch
+            .as_ref()
+            .is_some_and(|batch| !batch.takes(conn, pos, segment.len()))
+        {
+            self.flush();
+        }
+        let mut segment = segment;
+        // A folio that is read in pieces may use up the room that was meant for its neighbours.
+        // Then they go into a batch of their own.
+        if let Some(batch) = &mut self.batch {
+            match batch.segments.push(segment) {
+                Ok(()) => return Ok(()),
+                Err(back) => segment = back,
+            }
+            self.flush();
+        }
+        match self.begin(pos, ahead) {
+            Ok(mut batch) => {
+                batch
+                    .segments
+                    .push(segment)
+                    .map_err(|segment| (ENOMEM, segment))?;
+                self.batch = Some(batch);
+                Ok(())
+            }
+            Err(error) => Err((error, segment)),
+        }
+    }
+}
+
+/// A READ of adjacent folios that the server is working on.
+struct Reading {
+    handle: Arc<OpenHandle>,
+    /// Where in the file it begins, in bytes.
+    pos: i64,
+    /// How many bytes the server was asked for.
+    asked: usize,
+    /// The attributes' version when it was sent.
+    sample: Sample,
+}
+
+impl Reading {
+    /// It is over: `result` says how many bytes were read.
+    fn end(self, result: Result<usize>, data: OutData) {
+        let OutData::Folios(mut segments) = data else {
+            return;
+        };
+        let ended = result.map(|read| {
+            take_read(
+                &self.handle,
+                &mut segments,
+                self.pos,
+                self.asked,
+                read,
+                self.sample,
+            );
+        });
+        attr_cache::invalidate_atime(self.handle.inode());
+        segments.finish(ended);
+    }
+}
+
+impl Completion<op::Read> for Reading {
+    fn complete(self, result: Result, data: OutData, written: usize) {
+        self.end(result.map(|()| written), data);
+    }
+}
