@@ -26,6 +26,7 @@ module! {
 /// What the module holds while it is loaded.
 #[pin_data]
 struct Ferrofuse {
+    types: vfs::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
 }
@@ -33,6 +34,7 @@ struct Ferrofuse {
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,
             device <- vfs::io::miscdev::Registration::new(),
         })
     }

@@ -13,3 +13,15 @@ pub(crate) mod request;
 pub(crate) mod channel;
 
 pub(crate) mod transport;
+
+pub(crate) mod attr;
+pub(crate) mod conn;
+pub(crate) mod dir;
+pub(crate) mod file;
+pub(crate) mod inode;
+
+pub(crate) mod fstype;
+
+/// The file system, as `vfs` knows it: a name for the types and methods that
+/// [`fstype`](fstype::fuse) gives to the VFS.
+pub(crate) struct Fuse;

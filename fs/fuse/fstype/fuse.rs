@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `fuse` file system type: how a mount begins, what it shows of itself, how it ends.
+//!
+//! Owns the mount context, and `impl FileSystem for Fuse`, the one place that names the tables of
+//! `dir` and `file`. It stands at both ends of the walk: mounting ties an opened `/dev/fuse` (wire
+//! side) to a connection and a super block (file-system side), and sends INIT.
+//!
+//! The VFS holds `s_umount` while a mount is made and killed. The lock of `conn/registry.rs` is
+//! taken inside it, when the device is tied to the connection.
+
+use crate::{
+    fuse::{
+        attr::permission::is_caller_allowed,
+        channel::Channel,
+        conn::{
+            init,
+            mount::Mount,
+            options::{
+                self,
+                Builder,
+                Opt, //
+            },
+            Connection, //
+        },
+        dir::{
+            self,
+            revalidate::Entry, //
+        },
+        file,
+        inode::{
+            self,
+            handle::OpenHandle,
+            Inode,
+            NodeTables, //
+        },
+        op,
+        transport::dev::{
+            DevTransport,
+            Device, //
+        },
+        Fuse, //
+    },
+    vfs::{
+        cred::{
+            current_pid_ns,
+            UserNs, //
+        },
+        dentry::DEntry,
+        fs_param::{
+            OwnedStr,
+            Param,
+            Value, //
+        },
+        fs_type::{
+            FsContext,
+            FsFlag,
+            FsFlags,
+            FsType,
+            Pools,
+            Tree, //
+        },
+        inode::{
+            Dev,
+            FileType,
+            INodeView,
+            NewInode, //
+        },
+        inode_ops::{
+            CommonOps,
+            DirOps,
+            SymlinkOps, //
+        },
+        sb::{
+            Bdi,
+            New,
+            SbFlag,
+            SbIFlag,
+            Seen,
+            StatFs,
+            SuperBlock, //
+        },
+        FileSystem,
+    },
+};
+use kernel::{
+    fs::File,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::Arc, //
+};
+
+/// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
+const SUPER_MAGIC: u32 = 0x65735546;
+/// The share of dirty memory that one mount may have, in percent, unless root raises it.
+const MAX_RATIO: u32 = 1;
+
+/// Where the major number begins in a device number of the kernel (`MINORBITS`).
+const MINOR_BITS: u32 = 20;
+
+static POOLS: Pools<Fuse> = Pools::new(c"fuse_inode");
+
+/// The type `fuse`: mounted on an opened `/dev/fuse`, by anybody in a user namespace of theirs.
+static FUSE: FsType<Fuse> = FsType::new(
+    c"fuse",
+    FsFlags::of(&[FsFlag::HasSubtype, FsFlag::UsernsMount, FsFlag::AllowIdmap]),
+    &options::PARAMS,
+);
+
+/// All types of this file system, in the order in which they are registered.
+pub(crate) static TYPES: [&FsType<Fuse>; 1] = [&FUSE];
+
+/// A mount that is being described.
+pub(crate) struct Context {
+    device: Option<Arc<Device>>,
+    /// Of the connection that the new super block gets.
+    transport: Option<Arc<DevTransport>>,
+    subtype: Option<OwnedStr>,
+    options: Builder,
+}
+
+impl Context {
+    /// Takes the server's end of the mount.
+    fn set_device(&mut self, fc: &FsContext<Fuse>, file: &File) -> Result {
+        if self.device.is_some() {
+            return Err(fc.invalf(fmt!("Multiple fd specified")));
+        }
+        let Some(device) = Device::from_file(file) else {
+            return Err(fc.invalf(fmt!("fd is not a fuse device")));
+        };
+        // A device from elsewhere would let its opener act on users it has no power over.
+        if UserNs::of_opener(file) != fc.user_ns() {
+            return Err(fc.invalf(fmt!("wrong user namespace for fuse device")));
+        }
+        self.device = Some(device);
+        Ok(())
+    }
+}
+
+impl FileSystem for Fuse {
+    type OwnerModule = crate::LocalModule;
+    type SuperData = Arc<Mount>;
+    type InodeData = Inode;
+    type DentryData = Entry;
+    type FileData = Arc<OpenHandle>;
+    type Context = Context;
+    type Key = Arc<Device>;
+    type Dentries = dir::EntryOps;
+
+    fn pools() -> &'static Pools<Self> {
+        &POOLS
+    }
+
+    fn init_fs_context(_fc: &FsContext<Self>) -> Result<Context> {
+        Ok(Context {
+            device: None,
+            transport: None,
+            subtype: None,
+            options: Builder::new(),
+        })
+    }
+
+    fn parse_param(ctx: &mut Context, fc: &FsContext<Self>, param: Param<'_>) -> Result {
+        if fc.is_reconfigure() {
+            // mount(8) repeats all options when it remounts by mount(2); they change nothing.
+            if fc.is_oldapi() {
+                return Ok(());
+            }
+            return Err(fc.invalf(fmt!("No changes allowed in reconfigure")));
+        }
+
+        match param.parse(fc, &options::PARAMS)? {
+            (Opt::Source, Value::String(source)) => {
+                if fc.has_source() {
+                    return Err(fc.invalf(fmt!("Multiple sources specified")));
+                }
+                fc.set_source(source);
+                Ok(())
+            }
+            (Opt::Subtype, Value::String(subtype)) => {
+                if ctx.subtype.is_some() {
+                    return Err(fc.invalf(fmt!("Multiple subtypes specified")));
+                }
+                ctx.subtype = Some(subtype);
+                Ok(())
+            }
+            (Opt::Fd, Value::File(file)) => ctx.set_device(fc, &file),
+            (Opt::RootMode, Value::U32(mode)) => ctx.options.root_mode(fc, mode),
+            (Opt::UserId, Value::Uid(id)) => ctx.options.user_id(fc, id),
+            (Opt::GroupId, Value::Gid(id)) => ctx.options.group_id(fc, id),
+            (Opt::DefaultPermissions, Value::Flag) => {
+                ctx.options.default_permissions();
+                Ok(())
+            }
+            (Opt::AllowOther, Value::Flag) => {
+                ctx.options.allow_other();
+                Ok(())
+            }
+            (Opt::MaxRead, Value::U32(bytes)) => {
+                ctx.options.max_read(bytes);
+                Ok(())
+            }
+            (Opt::BlockSize, _) => Err(fc.invalf(fmt!("blksize only supported for fuseblk"))),
+            // The table says which option has which kind of value.
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn reconfigure(_ctx: &mut Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result {
+        sb.sync_filesystem()?;
+        if fc.sb_flags().contains(SbFlag::MandLock) {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
+        let device = ctx.device.as_ref().ok_or(EINVAL)?;
+        if device.is_installed() {
+            // The server mounts its file system once more. If it is gone, nothing may take its
+            // place: the device serves one connection for life.
+            return Ok(Tree::Existing {
+                key: device.clone(),
+                otherwise: ENOTCONN,
+            });
+        }
+        let options = ctx.options.build()?;
+        let transport = Arc::pin_init(DevTransport::new(), GFP_KERNEL)?;
+        let channel = Arc::pin_init(Channel::new(transport.clone()), GFP_KERNEL)?;
+        let conn = Connection::new(
+            channel,
+            options,
+            fc.user_ns().into(),
+            current_pid_ns().ok_or(EINVAL)?,
+        );
+        let conn = Arc::new(conn, GFP_KERNEL)?;
+        let mount = Arc::new(Mount::new(conn), GFP_KERNEL)?;
+        ctx.transport = Some(transport);
+        Ok(Tree::Nodev(mount))
+    }
+
+    fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
+        device.serves(mount.conn().channel())
+    }
+
+    fn fill_super<'a>(
+        sb: &'a SuperBlock<Self, New>,
+        ctx: &mut Context,
+        _fc: &FsContext<Self>,
+    ) -> Result<&'a SuperBlock<Self>> {
+        let device = ctx.device.as_ref().ok_or(EINVAL)?;
+        let transport = ctx.transport.take().ok_or(EINVAL)?;
+        let conn = sb.data().conn();
+        if sb.flags().contains(SbFlag::MandLock) {
+            return Err(EINVAL);
+        }
+
+        sb.set_magic(SUPER_MAGIC);
+        sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
+        sb.set_time_gran(1);
+        sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?;
+        sb.clear_flags(SbFlag::NoSec | SbFlag::IVersion);
+        sb.add_iflags(
+            SbIFlag::ImaUnverifiableSignature | SbIFlag::NoIdmap | SbIFlag::NoDataIntegrity,
+        );
+        if sb.user_ns() != UserNs::init() {
+            sb.add_iflags(SbIFlag::UntrustedMounter.into());
+        }
+        if let Some(subtype) = ctx.subtype.take() {
+            sb.set_subtype(subtype);
+        }
+        let (major, minor) = sb.dev();
+        sb.setup_bdi(
+            fmt!("{major}:{minor}"),
+            Bdi {
+                strict_limit: true,
+                max_ratio: MAX_RATIO,
+            },
+        )?;
+
+        conn.set_dev(major << MINOR_BITS | minor);
+        let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
+        device.install(conn.channel().clone(), transport, conn.dev())?;
+        let sb = sb.set_root(root)?;
+        init::send(sb)?;
+        Ok(sb)
+    }
+
+    fn kill_sb(sb: &SuperBlock<Self>) {
+        sb.data().conn().shut_down();
+    }
+
+    fn alloc_inode(_sb: &SuperBlock<Self, Seen>) -> impl PinInit<Inode, Error> {
+        Inode::new()
+    }
+
+    fn evict_inode(inode: &INodeView<Self>) {
+        inode::evict(inode);
+    }
+
+    fn umount_begin(sb: &SuperBlock<Self>) {
+        sb.data().conn().abort();
+    }
+
+    fn statfs(dentry: &DEntry<Self>) -> Result<StatFs> {
+        let mount = dentry.sb().data();
+        let mut stat = StatFs {
+            magic: SUPER_MAGIC,
+            ..StatFs::default()
+        };
+        // Everybody may know what is mounted; df(1) should not fail for it.
+        if !is_caller_allowed(mount.conn()) {
+            return Ok(stat);
+        }
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        let reply = mount.call(op::Statfs {
+            node: inode.data().node_id(),
+        })?;
+        stat.bsize = reply.st.bsize;
+        stat.frsize = reply.st.frsize;
+        stat.blocks = reply.st.blocks;
+        stat.bfree = reply.st.bfree;
+        stat.bavail = reply.st.bavail;
+        stat.files = reply.st.files;
+        stat.ffree = reply.st.ffree;
+        stat.namelen = reply.st.namelen;
+        Ok(stat)
+    }
+
+    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result {
+        options::show(sb.data().conn(), m);
+        Ok(())
+    }
+}
+
+impl NodeTables for Fuse {
+    fn set_type(inode: &NewInode<Self>, file_type: FileType, device: Dev) -> Result {
+        match file_type {
+            FileType::Regular => inode.init_regular(
+                CommonOps::new::<dir::FileOps>(),
+                file::regular_ops(),
+                file::mapping_ops(),
+            ),
+            FileType::Directory => {
+                inode.init_dir(DirOps::new::<dir::DirOps>(), dir::readdir::dir_ops());
+            }
+            FileType::Symlink => inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>()),
+            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+                inode.init_special(file_type, CommonOps::new::<dir::FileOps>(), device)?;
+            }
+        }
+        Ok(())
+    }
+}

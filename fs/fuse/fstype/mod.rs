@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file system types: where the file-system side and the wire side meet.
+
+pub(crate) mod fuse;
