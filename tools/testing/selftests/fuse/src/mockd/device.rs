@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The server's end: /dev/fuse, the requests read from it and the replies written to it.
+
+use super::patience;
+use super::sys;
+use super::sys::Errno;
+use super::sys::Result;
+use super::wire;
+use super::wire::InHeader;
+use super::wire::OutHeader;
+use super::wire::Wire;
+use super::wire::IN_HEADER;
+use super::wire::OUT_HEADER;
+use std::cell::RefCell;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+thread_local! {
+    /// Every device this process has open. A caller closes them, or a dead server's connection would live on in it.
+    static OPEN: RefCell<Vec<RawFd>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Closes every open device; for callers, right after the fork.
+pub fn close_all() {
+    for fd in OPEN.with_borrow_mut(std::mem::take) {
+        let _ = sys::close(fd);
+    }
+}
+
+struct Fd(RawFd);
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        OPEN.with_borrow_mut(|open| open.retain(|&fd| fd != self.0));
+        let _ = sys::close(self.0);
+    }
+}
+
+/// An opened /dev/fuse.
+#[derive(Clone)]
+pub struct Device(Rc<Fd>);
+
+impl Device {
+    /// Opens the device for non-blocking use: reads wait by poll(2), with a limit.
+    pub fn open() -> Self {
+        Self::from_fd(sys::open("/dev/fuse", libc::O_RDWR | libc::O_NONBLOCK).expect("/dev/fuse"))
+    }
+
+    pub fn from_fd(fd: RawFd) -> Self {
+        OPEN.with_borrow_mut(|open| open.push(fd));
+        Device(Rc::new(Fd(fd)))
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.0 .0
+    }
+
+    /// Another descriptor of the same opened device.
+    pub fn dup(&self) -> Self {
+        Self::from_fd(sys::dup(self.fd()).expect("dup"))
+    }
+
+    /// One read(2) with a buffer of `len` bytes.
+    pub fn read(&self, len: usize) -> Result<Vec<u8>> {
+        sys::read(self.fd(), len)
+    }
+
+    pub fn write(&self, data: &[u8]) -> Result<usize> {
+        sys::write(self.fd(), data)
+    }
+
+    /// The events that hold right now.
+    pub fn poll(&self) -> i16 {
+        sys::poll(
+            self.fd(),
+            libc::POLLIN | libc::POLLOUT | libc::POLLRDNORM | libc::POLLWRNORM,
+            0,
+        )
+    }
+
+    /// Whether there is something to read right now. Once a caller is back, all that it has caused is here.
+    pub fn readable(&self) -> bool {
+        self.poll() & libc::POLLIN != 0
+    }
+
+    /// Waits for the next request and reads it.
+    pub fn next(&self) -> Request {
+        self.next_within(patience()).expect("no request comes")
+    }
+
+    /// As `next`, but gives up after `ms` milliseconds.
+    pub fn next_within(&self, ms: i64) -> Option<Request> {
+        if sys::poll(self.fd(), libc::POLLIN, ms) & libc::POLLIN == 0 {
+            return None;
+        }
+        let bytes = self.read(1 << 20).expect("read of a readable device");
+        Some(Request::parse(self.clone(), bytes))
+    }
+
+    /// Checks that there is no request to read.
+    pub fn assert_quiet(&self) {
+        if self.readable() {
+            panic!("unexpected request: {:?}", self.next());
+        }
+    }
+
+    /// Waits for the next request, which must be `opcode`.
+    pub fn expect(&self, opcode: u32) -> Request {
+        let Some(r) = self.next_within(patience()) else {
+            panic!(
+                "{} expected, but no request comes",
+                wire::opcode_name(opcode)
+            );
+        };
+        assert!(
+            r.head.opcode == opcode,
+            "{} expected, {r:?} came",
+            wire::opcode_name(opcode)
+        );
+        r
+    }
+
+    /// Writes a reply to `unique`: header with the right length, then `body`.
+    pub fn reply(&self, unique: u64, error: i32, body: &[u8]) -> Result<()> {
+        let head = OutHeader {
+            len: (OUT_HEADER + body.len()) as u32,
+            error,
+            unique,
+        };
+        let mut m = head.bytes();
+        m.extend(body);
+        let n = self.write(&m)?;
+        assert_eq!(n, m.len(), "the device takes replies whole");
+        Ok(())
+    }
+}
+
+/// A request as it was read.
+#[must_use = "check it, and answer it or leave it to be answered later"]
+pub struct Request {
+    pub head: InHeader,
+    pub body: Vec<u8>,
+    dev: Device,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let h = &self.head;
+        write!(
+            f,
+            "{} node {} unique {} len {}",
+            wire::opcode_name(h.opcode),
+            h.nodeid,
+            h.unique,
+            h.len
+        )?;
+        if h.opcode == wire::LOOKUP {
+            write!(f, " name {:?}", self.name())?;
+        }
+        Ok(())
+    }
+}
+
+impl Request {
+    /// Splits what one read gave; the laws that hold for every request are checked here, so in every test.
+    fn parse(dev: Device, bytes: Vec<u8>) -> Self {
+        let head = InHeader::from_bytes(&bytes);
+        assert_eq!(
+            head.len as usize,
+            bytes.len(),
+            "one read gives one request, whose header says its length"
+        );
+        assert!(head.unique != 0, "unique 0 means a notification");
+        assert_eq!(
+            head.unique & 1,
+            u64::from(head.opcode == wire::INTERRUPT),
+            "bit 0 of unique marks interrupts only"
+        );
+        assert_eq!(
+            (head.total_extlen, head.padding),
+            (0, 0),
+            "no extensions, and zero padding"
+        );
+        Request {
+            head,
+            body: bytes[IN_HEADER..].to_vec(),
+            dev,
+        }
+    }
+
+    pub fn unique(&self) -> u64 {
+        self.head.unique
+    }
+
+    /// Checks the node.
+    #[track_caller]
+    pub fn node(self, node: u64) -> Self {
+        assert_eq!(self.head.nodeid, node, "node of {self:?}");
+        self
+    }
+
+    /// Checks that the body is one `T` and no more, and returns it.
+    #[track_caller]
+    pub fn arg<T: Wire>(&self) -> T {
+        assert_eq!(
+            self.body.len(),
+            size_of::<T>(),
+            "length of the body of {self:?}"
+        );
+        T::from_bytes(&self.body)
+    }
+
+    /// Checks that the body is one name with its NUL, and returns it.
+    #[track_caller]
+    pub fn name(&self) -> String {
+        let (last, name) = self.body.split_last().expect("a name");
+        assert_eq!(*last, 0, "a name ends in NUL");
+        assert!(!name.contains(&0), "a name has one NUL, at its end");
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Answers with success and `body`; the device must take it.
+    #[track_caller]
+    pub fn reply(self, body: &[u8]) {
+        self.try_reply(body).expect("a good reply is taken");
+    }
+
+    /// Answers with success and one struct.
+    #[track_caller]
+    pub fn ok<T: Wire>(self, body: T) {
+        self.reply(&body.bytes());
+    }
+
+    /// Answers with an error; the device must take it.
+    #[track_caller]
+    pub fn err(self, e: Errno) {
+        self.dev
+            .reply(self.head.unique, -e.0, &[])
+            .expect("a good error reply is taken");
+    }
+
+    /// Answers with success and `body`, which the device may refuse; the request can be answered again.
+    pub fn try_reply(&self, body: &[u8]) -> Result<()> {
+        self.dev.reply(self.head.unique, 0, body)
+    }
+
+    /// Writes a reply with any header fields and body.
+    pub fn raw_reply(&self, len: u32, error: i32, unique: u64, body: &[u8]) -> Result<usize> {
+        let mut m = OutHeader { len, error, unique }.bytes();
+        m.extend(body);
+        self.dev.write(&m)
+    }
+
+    /// Writes the answer to an INTERRUPT message.
+    pub fn answer_interrupt(self, e: Errno) -> Result<()> {
+        assert_eq!(self.head.opcode, wire::INTERRUPT);
+        self.dev.reply(self.head.unique, -e.0, &[])
+    }
+}

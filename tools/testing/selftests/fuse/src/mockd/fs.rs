@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mount with its connection, and the replies that most tests need.
+
+use super::caller::Caller;
+use super::caller::Ship;
+use super::caller::Side;
+use super::device::Device;
+use super::device::Request;
+use super::sys;
+use super::sys::Errno;
+use super::wire::*;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+/// Where the tests mount: a tmpfs in the test's own mount namespace.
+pub const PLACE: &str = "/mnt";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// Makes a directory to mount on.
+pub fn mount_point() -> String {
+    let dir = format!("{PLACE}/m{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    sys::mkdir(&dir).expect("mkdir of a mount point");
+    dir
+}
+
+/// How to mount, and what to answer to INIT.
+#[derive(Clone)]
+pub struct Setup {
+    /// Mount options after `fd=,rootmode=,user_id=,group_id=`.
+    pub options: String,
+    pub user: u32,
+    pub group: u32,
+    pub flags: u64,
+    pub init: InitOut,
+}
+
+impl Setup {
+    /// Mounted by root for root; no optional feature, and no readahead, so that each page is one READ.
+    pub fn new() -> Self {
+        Setup {
+            options: String::new(),
+            user: 0,
+            group: 0,
+            flags: 0,
+            init: InitOut {
+                major: 7,
+                minor: 46,
+                max_write: 65536,
+                ..Default::default()
+            },
+        }
+    }
+
+    /// Adds a mount option.
+    pub fn option(mut self, o: &str) -> Self {
+        self.options = format!("{},{o}", self.options);
+        self
+    }
+
+    /// Mounts for this user and group instead of root.
+    pub fn owner(mut self, user: u32, group: u32) -> Self {
+        (self.user, self.group) = (user, group);
+        self
+    }
+
+    /// Sets bits of [`init`].
+    pub fn flags(mut self, flags: u64) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    pub fn minor(mut self, minor: u32) -> Self {
+        self.init.minor = minor;
+        self
+    }
+
+    /// Sets other fields of the INIT reply.
+    pub fn init(mut self, f: impl FnOnce(&mut InitOut)) -> Self {
+        f(&mut self.init);
+        self
+    }
+
+    /// The reply to INIT.
+    pub fn init_out(&self) -> InitOut {
+        let mut out = self.init;
+        if self.flags != 0 {
+            out.flags = (self.flags | init::INIT_EXT) as u32;
+            out.flags2 = (self.flags >> 32) as u32;
+        }
+        out
+    }
+
+    /// The data of mount(2).
+    pub fn data(&self, fd: i32) -> String {
+        format!(
+            "fd={fd},rootmode=40000,user_id={},group_id={}{}",
+            self.user, self.group, self.options
+        )
+    }
+
+    /// Mounts, and leaves INIT unread.
+    pub fn mount(self) -> Fs {
+        let dev = Device::open();
+        let dir = mount_point();
+        sys::mount(
+            "mock",
+            &dir,
+            "fuse",
+            libc::MS_NOSUID | libc::MS_NODEV,
+            &self.data(dev.fd()),
+        )
+        .expect("mount");
+        Fs {
+            dev: Some(dev),
+            dir,
+            setup: self,
+            mounted: true,
+        }
+    }
+
+    /// Mounts and answers INIT.
+    pub fn start(self) -> Fs {
+        let fs = self.mount();
+        let reply = fs.setup.init_out();
+        fs.expect(INIT).ok(reply);
+        fs
+    }
+}
+
+/// A mounted file system whose server is the test. Dropping it checks that nothing is left to read, and unmounts.
+pub struct Fs {
+    dev: Option<Device>,
+    pub dir: String,
+    pub setup: Setup,
+    mounted: bool,
+}
+
+impl Fs {
+    /// The plain mount of most tests.
+    pub fn new() -> Self {
+        Setup::new().start()
+    }
+
+    pub fn dev(&self) -> &Device {
+        self.dev.as_ref().expect("the server lives")
+    }
+
+    /// Runs `f` in a process of its own.
+    pub fn call<T: Ship>(&self, f: impl FnOnce(&Side) -> T) -> Caller<T> {
+        Caller::start(&self.dir, f)
+    }
+
+    /// Runs `f` in a process of its own, and lets it end before anything else happens: it must cause no request.
+    #[track_caller]
+    pub fn call_quietly<T: Ship>(&self, f: impl FnOnce(&Side) -> T) -> T {
+        let result = self.call(f).wait();
+        self.dev().assert_quiet();
+        result
+    }
+
+    /// Waits for the next request, which must be `opcode`.
+    #[track_caller]
+    pub fn expect(&self, opcode: u32) -> Request {
+        self.dev().expect(opcode)
+    }
+
+    /// Checks that nothing is to be read.
+    #[track_caller]
+    pub fn quiet(&self) {
+        self.dev().assert_quiet();
+    }
+
+    /// LOOKUP of `name` in `dir` comes.
+    #[track_caller]
+    pub fn expect_lookup(&self, dir: u64, name: &str) -> Request {
+        let r = self.expect(LOOKUP).node(dir);
+        assert_eq!(r.name(), name, "name of {r:?}");
+        r
+    }
+
+    /// LOOKUP of `name` in `dir` comes and finds `node`.
+    #[track_caller]
+    pub fn lookup(&self, dir: u64, name: &str, node: Node) {
+        self.expect_lookup(dir, name).ok(node.entry());
+    }
+
+    /// GETATTR of `node` comes and is answered with it.
+    #[track_caller]
+    pub fn getattr(&self, node: Node) {
+        self.expect(GETATTR).node(node.id).ok(node.attr_out());
+    }
+
+    /// OPEN of `node` comes and is answered with handle `fh` and FOPEN flags.
+    #[track_caller]
+    pub fn open(&self, node: u64, fh: u64, flags: u32) {
+        self.expect(OPEN).node(node).ok(OpenOut {
+            fh,
+            open_flags: flags,
+            backing_id: 0,
+        });
+    }
+
+    /// OPENDIR of `node` comes and is answered with handle `fh`.
+    #[track_caller]
+    pub fn opendir(&self, node: u64, fh: u64) {
+        self.expect(OPENDIR).node(node).ok(OpenOut {
+            fh,
+            ..Default::default()
+        });
+    }
+
+    /// READ comes with handle `fh`, for exactly these bytes.
+    #[track_caller]
+    pub fn expect_read(&self, fh: u64, offset: u64, size: u32) -> Request {
+        let r = self.expect(READ);
+        let a: ReadIn = r.arg();
+        assert_eq!(
+            (a.fh, a.offset, a.size),
+            (fh, offset, size),
+            "handle, offset and size of READ"
+        );
+        r
+    }
+
+    /// READDIR comes with handle `fh` and offset `offset`.
+    #[track_caller]
+    pub fn expect_readdir(&self, fh: u64, offset: u64) -> Request {
+        let r = self.expect(READDIR);
+        let a: ReadIn = r.arg();
+        assert_eq!(
+            (a.fh, a.offset),
+            (fh, offset),
+            "handle and offset of READDIR"
+        );
+        r
+    }
+
+    /// FLUSH of `fh` comes and is answered.
+    #[track_caller]
+    pub fn flush(&self, node: u64, fh: u64) {
+        let r = self.expect(FLUSH).node(node);
+        assert_eq!(r.arg::<FlushIn>().fh, fh, "handle of FLUSH");
+        r.reply(&[]);
+    }
+
+    /// RELEASE of `fh` comes and is answered.
+    #[track_caller]
+    pub fn release(&self, node: u64, fh: u64) {
+        let r = self.expect(RELEASE).node(node);
+        assert_eq!(r.arg::<ReleaseIn>().fh, fh, "handle of RELEASE");
+        r.reply(&[]);
+    }
+
+    /// RELEASEDIR of `fh` comes and is answered.
+    #[track_caller]
+    pub fn releasedir(&self, node: u64, fh: u64) {
+        let r = self.expect(RELEASEDIR).node(node);
+        assert_eq!(r.arg::<ReleaseIn>().fh, fh, "handle of RELEASEDIR");
+        r.reply(&[]);
+    }
+
+    /// What a last close of a file makes: FLUSH and RELEASE.
+    #[track_caller]
+    pub fn flush_and_release(&self, node: u64, fh: u64) {
+        self.flush(node, fh);
+        self.release(node, fh);
+    }
+
+    /// The server dies: its device is closed.
+    pub fn die(&mut self) {
+        self.dev = None;
+    }
+
+    /// Unmounts now, and checks that this succeeds.
+    #[track_caller]
+    pub fn unmount(&mut self) {
+        self.mounted = false;
+        sys::umount(&self.dir, 0).expect("umount");
+    }
+
+    /// Declares that the test has unmounted by itself.
+    pub fn unmounted(&mut self) {
+        self.mounted = false;
+    }
+}
+
+impl Drop for Fs {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(dev) = self.dev.as_ref().filter(|_| self.mounted) {
+            dev.assert_quiet();
+        }
+        if self.mounted {
+            sys::umount(&self.dir, 0).expect("umount at the end of the test");
+        }
+    }
+}
+
+/// A node as the mock server describes it; times are good for an hour unless the test says otherwise.
+#[derive(Clone, Copy)]
+pub struct Node {
+    pub id: u64,
+    pub generation: u64,
+    /// Seconds and nanoseconds that the name, and the attributes, may be believed.
+    pub entry_valid: (u64, u32),
+    pub attr_valid: (u64, u32),
+    pub attr: Attr,
+}
+
+fn node(id: u64, mode: u32, nlink: u32) -> Node {
+    let attr = Attr {
+        ino: id,
+        mode,
+        nlink,
+        blksize: 4096,
+        ..Default::default()
+    };
+    Node {
+        id,
+        generation: 0,
+        entry_valid: (3600, 0),
+        attr_valid: (3600, 0),
+        attr,
+    }
+}
+
+/// A regular file, 0644, of root.
+pub fn file(id: u64) -> Node {
+    node(id, libc::S_IFREG | 0o644, 1)
+}
+
+/// A directory, 0755, of root.
+pub fn dir(id: u64) -> Node {
+    node(id, libc::S_IFDIR | 0o755, 2)
+}
+
+/// A symbolic link, of root.
+pub fn symlink_node(id: u64) -> Node {
+    node(id, libc::S_IFLNK | 0o777, 1)
+}
+
+impl Node {
+    pub fn size(mut self, size: u64) -> Self {
+        self.attr.size = size;
+        self
+    }
+
+    /// Sets the permission bits, and keeps the type.
+    pub fn perm(mut self, perm: u32) -> Self {
+        self.attr.mode = (self.attr.mode & libc::S_IFMT) | perm;
+        self
+    }
+
+    pub fn owner(mut self, uid: u32, gid: u32) -> Self {
+        (self.attr.uid, self.attr.gid) = (uid, gid);
+        self
+    }
+
+    pub fn generation(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
+    pub fn entry_valid(mut self, sec: u64, nsec: u32) -> Self {
+        self.entry_valid = (sec, nsec);
+        self
+    }
+
+    pub fn attr_valid(mut self, sec: u64, nsec: u32) -> Self {
+        self.attr_valid = (sec, nsec);
+        self
+    }
+
+    /// Changes any attribute.
+    pub fn with(mut self, f: impl FnOnce(&mut Attr)) -> Self {
+        f(&mut self.attr);
+        self
+    }
+
+    pub fn entry(&self) -> EntryOut {
+        EntryOut {
+            nodeid: self.id,
+            generation: self.generation,
+            entry_valid: self.entry_valid.0,
+            attr_valid: self.attr_valid.0,
+            entry_valid_nsec: self.entry_valid.1,
+            attr_valid_nsec: self.attr_valid.1,
+            attr: self.attr,
+        }
+    }
+
+    pub fn attr_out(&self) -> AttrOut {
+        AttrOut {
+            attr_valid: self.attr_valid.0,
+            attr_valid_nsec: self.attr_valid.1,
+            dummy: 0,
+            attr: self.attr,
+        }
+    }
+}
+
+/// An answer to LOOKUP that says "no such name" and how long that may be believed.
+pub fn absent(sec: u64, nsec: u32) -> EntryOut {
+    EntryOut {
+        entry_valid: sec,
+        entry_valid_nsec: nsec,
+        ..Default::default()
+    }
+}
+
+/// Nodes and counts that one FORGET or BATCH_FORGET gives back.
+pub fn forgotten(r: &Request) -> Vec<(u64, u64)> {
+    if r.head.opcode == FORGET {
+        return vec![(r.head.nodeid, r.arg::<ForgetIn>().nlookup)];
+    }
+    assert_eq!(
+        r.head.opcode, BATCH_FORGET,
+        "FORGET or BATCH_FORGET expected, {r:?} came"
+    );
+    assert_eq!(r.head.nodeid, 0, "BATCH_FORGET is about no single node");
+    let head = BatchForgetIn::from_bytes(&r.body);
+    let size = size_of::<ForgetOne>();
+    let ones: Vec<_> = r.body[size_of::<BatchForgetIn>()..]
+        .chunks(size)
+        .map(|b| {
+            let one = ForgetOne::from_bytes(b);
+            (one.nodeid, one.nlookup)
+        })
+        .collect();
+    assert_eq!(ones.len(), head.count as usize, "the count of BATCH_FORGET");
+    ones
+}
+
+/// An error that a server must not answer with in the tests that pass one on: none of the kernel's own.
+pub const ODD: Errno = Errno(libc::EXDEV);

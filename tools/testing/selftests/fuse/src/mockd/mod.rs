@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mock FUSE server on the raw device, and processes that call into its mount.
+//!
+//! The test is the server: it runs in one thread, reads one request at a time
+//! and says what it must be. Nothing is answered by itself, and a request that
+//! the test does not expect fails it, at once or when the mount goes away. File
+//! system calls run in forked processes ([`Caller`]), so that they can block, be
+//! signalled and die while the test looks on.
+
+pub mod caller;
+pub mod device;
+pub mod fs;
+pub mod sys;
+pub mod wire;
+
+pub use caller::*;
+pub use device::*;
+pub use fs::*;
+pub use sys::*;
+pub use wire::*;
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+static SLOWNESS: AtomicU64 = AtomicU64::new(1);
+
+/// Makes every timeout `factor` times as long, for slow kernels.
+pub fn set_slowness(factor: u64) {
+    SLOWNESS.store(factor.max(1), Ordering::Relaxed);
+}
+
+/// Milliseconds, stretched for slow kernels.
+pub fn ms(n: i64) -> i64 {
+    n * SLOWNESS.load(Ordering::Relaxed) as i64
+}
+
+/// How long to wait for what must happen; only a failing test waits as long.
+pub fn patience() -> i64 {
+    ms(6_000)
+}

@@ -1,0 +1,731 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System calls as functions that return `Result<_, Errno>`: what callers run, and what the mock server itself needs.
+
+use super::wire::Wire;
+use std::ffi::CString;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::os::raw::c_int;
+
+/// An errno; printed by its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+pub type Result<T> = std::result::Result<T, Errno>;
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        $(#[allow(dead_code)] pub const $name: Errno = Errno(libc::$name);)*
+        const ERRNOS: &[(i32, &str)] = &[$((libc::$name, stringify!($name))),*];
+    };
+}
+
+errnos! {
+    EPERM ENOENT EINTR EIO E2BIG EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL
+    ENOTTY EFBIG ENOSPC ESPIPE EROFS ERANGE ENAMETOOLONG ENOSYS ENOTEMPTY ELOOP ENODATA EOVERFLOW EOPNOTSUPP
+    ECONNABORTED ENOTCONN ECONNREFUSED ETIMEDOUT ESTALE
+}
+
+impl std::fmt::Debug for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match ERRNOS.iter().find(|(n, _)| *n == self.0) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+/// The errno of the call that just failed.
+pub fn errno() -> Errno {
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+fn check(ret: i64) -> Result<i64> {
+    if ret < 0 {
+        Err(errno())
+    } else {
+        Ok(ret)
+    }
+}
+
+fn c(s: &str) -> CString {
+    CString::new(s).expect("a path without NUL")
+}
+
+fn own(fd: i64) -> OwnedFd {
+    // SAFETY: a descriptor that the kernel has just made and nobody else has.
+    unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
+}
+
+/// A raw system call.
+///
+/// # Safety
+///
+/// The arguments must be what the call with number `nr` allows.
+unsafe fn syscall(nr: i64, a: [usize; 6]) -> Result<i64> {
+    // SAFETY: promised by the caller.
+    check(unsafe { libc::syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]) })
+}
+
+pub fn open(path: &str, flags: c_int) -> Result<RawFd> {
+    let p = c(path);
+    // SAFETY: `p` is a C string.
+    check(unsafe { libc::open(p.as_ptr(), flags | libc::O_CLOEXEC, 0o644) }.into())
+        .map(|fd| fd as RawFd)
+}
+
+pub fn openat(dir: RawFd, path: &str, flags: c_int) -> Result<RawFd> {
+    let p = c(path);
+    // SAFETY: `p` is a C string.
+    check(unsafe { libc::openat(dir, p.as_ptr(), flags | libc::O_CLOEXEC, 0o644) }.into())
+        .map(|fd| fd as RawFd)
+}
+
+pub fn close(fd: RawFd) -> Result<()> {
+    // SAFETY: closes a number; the tests own what they close.
+    check(unsafe { libc::close(fd) }.into()).map(drop)
+}
+
+pub fn dup(fd: RawFd) -> Result<RawFd> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::dup(fd) }.into()).map(|fd| fd as RawFd)
+}
+
+/// One read(2); the buffer is page aligned, so that direct I/O is split the same way each time.
+pub fn read(fd: RawFd, len: usize) -> Result<Vec<u8>> {
+    read_with(len, 0, |p| {
+        // SAFETY: `read_with` gives room for `len` bytes.
+        unsafe { libc::read(fd, p, len) }
+    })
+}
+
+pub fn pread(fd: RawFd, len: usize, off: i64) -> Result<Vec<u8>> {
+    // SAFETY: as in `read`.
+    read_with(len, 0, |p| unsafe { libc::pread(fd, p, len, off) })
+}
+
+/// pread(2) into a buffer that starts `misalign` bytes after a page boundary.
+pub fn pread_misaligned(fd: RawFd, len: usize, off: i64, misalign: usize) -> Result<Vec<u8>> {
+    // SAFETY: as in `read`.
+    read_with(len, misalign, |p| unsafe { libc::pread(fd, p, len, off) })
+}
+
+fn read_with(
+    len: usize,
+    misalign: usize,
+    f: impl Fn(*mut libc::c_void) -> isize,
+) -> Result<Vec<u8>> {
+    let mut buf = vec![0u8; len + misalign + 4096];
+    let skip = buf.as_ptr().align_offset(4096) + misalign;
+    let n = check(f(buf[skip..].as_mut_ptr().cast()) as i64)? as usize;
+    Ok(buf[skip..skip + n].to_vec())
+}
+
+pub fn write(fd: RawFd, data: &[u8]) -> Result<usize> {
+    // SAFETY: the slice is valid for its length.
+    check(unsafe { libc::write(fd, data.as_ptr().cast(), data.len()) } as i64).map(|n| n as usize)
+}
+
+/// writev(2) of parts given as address and length, which may be bad on purpose.
+pub fn writev(fd: RawFd, parts: &[(usize, usize)]) -> Result<usize> {
+    let iov: Vec<_> = parts
+        .iter()
+        .map(|&(base, len)| libc::iovec {
+            iov_base: base as *mut libc::c_void,
+            iov_len: len,
+        })
+        .collect();
+    // SAFETY: the vector is valid; bad addresses in it only make the call fail.
+    check(unsafe { libc::writev(fd, iov.as_ptr(), iov.len() as c_int) } as i64).map(|n| n as usize)
+}
+
+pub fn lseek(fd: RawFd, off: i64, whence: c_int) -> Result<i64> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::lseek(fd, off, whence) })
+}
+
+/// What stat(2) shows, without the parts that no test looks at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    pub dev: u64,
+    pub ino: u64,
+    pub size: i64,
+    pub blocks: i64,
+    pub atime: [i64; 2],
+    pub mtime: [i64; 2],
+    pub ctime: [i64; 2],
+    pub rdev: u64,
+    pub mode: u32,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub blksize: i64,
+}
+// SAFETY: `repr(C)` of integers, eight-byte ones first and an even number of four-byte ones.
+unsafe impl Wire for Stat {}
+
+fn to_stat(s: &libc::stat) -> Stat {
+    Stat {
+        dev: s.st_dev,
+        ino: s.st_ino,
+        size: s.st_size,
+        blocks: s.st_blocks,
+        atime: [s.st_atime, s.st_atime_nsec],
+        mtime: [s.st_mtime, s.st_mtime_nsec],
+        ctime: [s.st_ctime, s.st_ctime_nsec],
+        rdev: s.st_rdev,
+        mode: s.st_mode,
+        nlink: s.st_nlink as u32,
+        uid: s.st_uid,
+        gid: s.st_gid,
+        blksize: s.st_blksize,
+    }
+}
+
+fn stat_with(f: impl Fn(*mut libc::stat) -> c_int) -> Result<Stat> {
+    // SAFETY: all zeros is a valid `stat`.
+    let mut s: libc::stat = unsafe { std::mem::zeroed() };
+    check(f(&mut s).into())?;
+    Ok(to_stat(&s))
+}
+
+pub fn stat(path: &str) -> Result<Stat> {
+    let p = c(path);
+    // SAFETY: a C string, and a `stat` to fill.
+    stat_with(|s| unsafe { libc::stat(p.as_ptr(), s) })
+}
+
+pub fn lstat(path: &str) -> Result<Stat> {
+    let p = c(path);
+    // SAFETY: as above.
+    stat_with(|s| unsafe { libc::lstat(p.as_ptr(), s) })
+}
+
+pub fn fstat(fd: RawFd) -> Result<Stat> {
+    // SAFETY: as above.
+    stat_with(|s| unsafe { libc::fstat(fd, s) })
+}
+
+/// statx(2) for the basic attributes with one of `AT_STATX_*`; returns the size.
+pub fn statx_size(path: &str, sync: c_int) -> Result<u64> {
+    let p = c(path);
+    // SAFETY: all zeros is a valid `statx`.
+    let mut s: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string, and a `statx` to fill.
+    check(
+        unsafe {
+            libc::statx(
+                libc::AT_FDCWD,
+                p.as_ptr(),
+                sync,
+                libc::STATX_BASIC_STATS,
+                &mut s,
+            )
+        }
+        .into(),
+    )?;
+    Ok(s.stx_size)
+}
+
+/// statx(2) for the basic attributes and the birth time; returns the size, and whether there is a birth time.
+pub fn statx_btime(path: &str) -> Result<(u64, bool)> {
+    let p = c(path);
+    // SAFETY: all zeros is a valid `statx`.
+    let mut s: libc::statx = unsafe { std::mem::zeroed() };
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+    // SAFETY: a C string, and a `statx` to fill.
+    check(unsafe { libc::statx(libc::AT_FDCWD, p.as_ptr(), 0, mask, &mut s) }.into())?;
+    Ok((s.stx_size, s.stx_mask & libc::STATX_BTIME != 0))
+}
+
+/// What statfs(2) shows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statfs {
+    pub kind: i64,
+    pub bsize: i64,
+    pub blocks: u64,
+    pub bfree: u64,
+    pub bavail: u64,
+    pub files: u64,
+    pub ffree: u64,
+    pub namelen: i64,
+    pub frsize: i64,
+    pub fsid: [i32; 2],
+}
+// SAFETY: `repr(C)` of integers without a gap.
+unsafe impl Wire for Statfs {}
+
+pub fn statfs(path: &str) -> Result<Statfs> {
+    let p = c(path);
+    // SAFETY: all zeros is a valid `statfs`.
+    let mut s: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string, and a `statfs` to fill.
+    check(unsafe { libc::statfs(p.as_ptr(), &mut s) }.into())?;
+    Ok(Statfs {
+        kind: s.f_type,
+        bsize: s.f_bsize,
+        blocks: s.f_blocks,
+        bfree: s.f_bfree,
+        bavail: s.f_bavail,
+        files: s.f_files,
+        ffree: s.f_ffree,
+        namelen: s.f_namelen,
+        frsize: s.f_frsize,
+        // SAFETY: `fsid_t` is two ints.
+        fsid: unsafe { std::mem::transmute::<libc::fsid_t, [i32; 2]>(s.f_fsid) },
+    })
+}
+
+pub fn access(path: &str, mode: c_int) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::access(p.as_ptr(), mode) }.into()).map(drop)
+}
+
+pub fn chdir(path: &str) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::chdir(p.as_ptr()) }.into()).map(drop)
+}
+
+pub fn mkdir(path: &str) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::mkdir(p.as_ptr(), 0o755) }.into()).map(drop)
+}
+
+pub fn rmdir(path: &str) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::rmdir(p.as_ptr()) }.into()).map(drop)
+}
+
+pub fn unlink(path: &str) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::unlink(p.as_ptr()) }.into()).map(drop)
+}
+
+pub fn mknod(path: &str, mode: u32) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::mknod(p.as_ptr(), mode, 0) }.into()).map(drop)
+}
+
+pub fn symlink(target: &str, path: &str) -> Result<()> {
+    let (t, p) = (c(target), c(path));
+    // SAFETY: two C strings.
+    check(unsafe { libc::symlink(t.as_ptr(), p.as_ptr()) }.into()).map(drop)
+}
+
+pub fn rename(from: &str, to: &str) -> Result<()> {
+    let (f, t) = (c(from), c(to));
+    // SAFETY: two C strings.
+    check(unsafe { libc::rename(f.as_ptr(), t.as_ptr()) }.into()).map(drop)
+}
+
+pub fn link(from: &str, to: &str) -> Result<()> {
+    let (f, t) = (c(from), c(to));
+    // SAFETY: two C strings.
+    check(unsafe { libc::link(f.as_ptr(), t.as_ptr()) }.into()).map(drop)
+}
+
+pub fn chmod(path: &str, mode: u32) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::chmod(p.as_ptr(), mode) }.into()).map(drop)
+}
+
+pub fn getxattr(path: &str, name: &str) -> Result<Vec<u8>> {
+    let (p, n) = (c(path), c(name));
+    let mut buf = vec![0u8; 256];
+    // SAFETY: two C strings and a buffer with its length.
+    let got =
+        check(
+            unsafe { libc::getxattr(p.as_ptr(), n.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) }
+                as i64,
+        )?;
+    buf.truncate(got as usize);
+    Ok(buf)
+}
+
+pub fn setxattr(path: &str, name: &str, value: &[u8]) -> Result<()> {
+    let (p, n) = (c(path), c(name));
+    // SAFETY: two C strings and a buffer with its length.
+    check(
+        unsafe {
+            libc::setxattr(
+                p.as_ptr(),
+                n.as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+                0,
+            )
+        }
+        .into(),
+    )
+    .map(drop)
+}
+
+pub fn listxattr(path: &str) -> Result<Vec<u8>> {
+    let p = c(path);
+    let mut buf = vec![0u8; 256];
+    // SAFETY: a C string and a buffer with its length.
+    let got =
+        check(unsafe { libc::listxattr(p.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) } as i64)?;
+    buf.truncate(got as usize);
+    Ok(buf)
+}
+
+pub fn removexattr(path: &str, name: &str) -> Result<()> {
+    let (p, n) = (c(path), c(name));
+    // SAFETY: two C strings.
+    check(unsafe { libc::removexattr(p.as_ptr(), n.as_ptr()) }.into()).map(drop)
+}
+
+pub fn fsync(fd: RawFd) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::fsync(fd) }.into()).map(drop)
+}
+
+pub fn fallocate(fd: RawFd, len: i64) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::fallocate(fd, 0, 0, len) }.into()).map(drop)
+}
+
+pub fn readlink(path: &str) -> Result<Vec<u8>> {
+    let p = c(path);
+    let mut buf = vec![0u8; 8192];
+    // SAFETY: a C string and a buffer with its length.
+    let n =
+        check(unsafe { libc::readlink(p.as_ptr(), buf.as_mut_ptr().cast(), buf.len()) } as i64)?;
+    buf.truncate(n as usize);
+    Ok(buf)
+}
+
+/// An entry as getdents64(2) gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub ino: u64,
+    pub off: i64,
+    pub kind: u8,
+    pub name: String,
+}
+
+/// One getdents64(2) with a buffer of `len` bytes.
+pub fn getdents(fd: RawFd, len: usize) -> Result<Vec<Entry>> {
+    let mut buf = vec![0u8; len];
+    // SAFETY: a buffer with its length.
+    let n = unsafe {
+        syscall(
+            libc::SYS_getdents64,
+            [fd as usize, buf.as_mut_ptr() as usize, len, 0, 0, 0],
+        )
+    }? as usize;
+    let mut rest = &buf[..n];
+    let mut entries = Vec::new();
+    while !rest.is_empty() {
+        let reclen = usize::from(u16::from_le_bytes([rest[16], rest[17]]));
+        let name = &rest[19..reclen];
+        let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+        entries.push(Entry {
+            ino: u64::from_le_bytes(rest[..8].try_into().unwrap()),
+            off: i64::from_le_bytes(rest[8..16].try_into().unwrap()),
+            kind: rest[18],
+            name: String::from_utf8_lossy(&name[..end]).into_owned(),
+        });
+        rest = &rest[reclen..];
+    }
+    Ok(entries)
+}
+
+/// Maps `len` bytes of `fd` for reading and copies them out; the loads are what faults the pages in.
+pub fn mmap_read(fd: RawFd, len: usize) -> Result<Vec<u8>> {
+    // SAFETY: a new mapping where the kernel likes.
+    let p = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ,
+            libc::MAP_PRIVATE,
+            fd,
+            0,
+        )
+    };
+    if p == libc::MAP_FAILED {
+        return Err(errno());
+    }
+    // SAFETY: just mapped with this length.
+    let copy = unsafe { std::slice::from_raw_parts(p.cast::<u8>(), len) }.to_vec();
+    // SAFETY: the mapping made above; nothing refers to it any more.
+    unsafe { libc::munmap(p, len) };
+    Ok(copy)
+}
+
+/// execve(2) of a path; comes back only if it fails.
+pub fn exec(path: &str) -> Errno {
+    let p = c(path);
+    let argv = [p.as_ptr(), std::ptr::null()];
+    let env = [std::ptr::null()];
+    // SAFETY: C strings in arrays that end in null.
+    unsafe { libc::execve(p.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    errno()
+}
+
+pub fn mount(source: &str, target: &str, fstype: &str, flags: u64, data: &str) -> Result<()> {
+    let (s, t, f, d) = (c(source), c(target), c(fstype), c(data));
+    // SAFETY: four C strings.
+    check(
+        unsafe { libc::mount(s.as_ptr(), t.as_ptr(), f.as_ptr(), flags, d.as_ptr().cast()) }.into(),
+    )
+    .map(drop)
+}
+
+pub fn umount(target: &str, flags: c_int) -> Result<()> {
+    let t = c(target);
+    // SAFETY: a C string.
+    check(unsafe { libc::umount2(t.as_ptr(), flags) }.into()).map(drop)
+}
+
+pub const FSCONFIG_SET_FLAG: u32 = 0;
+pub const FSCONFIG_SET_STRING: u32 = 1;
+pub const FSCONFIG_SET_FD: u32 = 5;
+pub const FSCONFIG_CMD_CREATE: u32 = 6;
+pub const FSCONFIG_CMD_RECONFIGURE: u32 = 7;
+
+pub fn fsopen(fstype: &str) -> Result<OwnedFd> {
+    let f = c(fstype);
+    // SAFETY: a C string; flag 1 is FSOPEN_CLOEXEC.
+    unsafe { syscall(libc::SYS_fsopen, [f.as_ptr() as usize, 1, 0, 0, 0, 0]) }.map(own)
+}
+
+pub fn fspick(path: &str) -> Result<OwnedFd> {
+    let p = c(path);
+    // SAFETY: a C string; flag 1 is FSPICK_CLOEXEC.
+    unsafe {
+        syscall(
+            libc::SYS_fspick,
+            [libc::AT_FDCWD as usize, p.as_ptr() as usize, 1, 0, 0, 0],
+        )
+    }
+    .map(own)
+}
+
+/// fsconfig(2): `cmd` with an optional key and string value, and `aux`.
+pub fn fsconfig(
+    fs: &OwnedFd,
+    cmd: u32,
+    key: Option<&str>,
+    value: Option<&str>,
+    aux: i32,
+) -> Result<()> {
+    let (k, v) = (key.map(c), value.map(c));
+    let ptr = |s: &Option<CString>| s.as_ref().map_or(0, |s| s.as_ptr() as usize);
+    let a = [
+        fs.as_raw_fd() as usize,
+        cmd as usize,
+        ptr(&k),
+        ptr(&v),
+        aux as usize,
+        0,
+    ];
+    // SAFETY: null or C strings.
+    unsafe { syscall(libc::SYS_fsconfig, a) }.map(drop)
+}
+
+pub fn fsmount(fs: &OwnedFd) -> Result<OwnedFd> {
+    // SAFETY: no memory involved; flag 1 is FSMOUNT_CLOEXEC.
+    unsafe { syscall(libc::SYS_fsmount, [fs.as_raw_fd() as usize, 1, 0, 0, 0, 0]) }.map(own)
+}
+
+/// Attaches what `fsmount` gave.
+pub fn move_mount(mnt: &OwnedFd, target: &str) -> Result<()> {
+    let (empty, t) = (c(""), c(target));
+    let from = mnt.as_raw_fd() as usize;
+    // 4 is MOVE_MOUNT_F_EMPTY_PATH.
+    let a = [
+        from,
+        empty.as_ptr() as usize,
+        libc::AT_FDCWD as usize,
+        t.as_ptr() as usize,
+        4,
+        0,
+    ];
+    // SAFETY: two C strings.
+    unsafe { syscall(libc::SYS_move_mount, a) }.map(drop)
+}
+
+/// Waits until one of `events` holds on `fd`, at most `ms` milliseconds; what holds, or 0.
+pub fn poll(fd: RawFd, events: i16, ms: i64) -> i16 {
+    let mut p = libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    };
+    // SAFETY: one valid `pollfd`.
+    let n = unsafe { libc::poll(&mut p, 1, ms as c_int) };
+    if n <= 0 {
+        0
+    } else {
+        p.revents
+    }
+}
+
+pub fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut p = [0; 2];
+    // SAFETY: room for two descriptors.
+    check(unsafe { libc::pipe2(p.as_mut_ptr(), libc::O_CLOEXEC) }.into()).expect("pipe");
+    (own(p[0].into()), own(p[1].into()))
+}
+
+pub fn pidfd(pid: i32) -> OwnedFd {
+    // SAFETY: no memory involved.
+    own(
+        unsafe { syscall(libc::SYS_pidfd_open, [pid as usize, 0, 0, 0, 0, 0]) }
+            .expect("pidfd_open"),
+    )
+}
+
+pub fn getpid() -> i32 {
+    // SAFETY: no arguments.
+    unsafe { libc::getpid() }
+}
+
+pub fn kill(pid: i32, sig: c_int) {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::kill(pid, sig) }.into()).expect("kill");
+}
+
+extern "C" fn nothing(_: c_int) {}
+
+/// Catches `sig` with a handler that does nothing, without SA_RESTART: the call that it interrupts ends with EINTR.
+pub fn catch(sig: c_int) {
+    set_handler(sig, nothing as extern "C" fn(c_int) as usize);
+}
+
+pub fn ignore(sig: c_int) {
+    set_handler(sig, libc::SIG_IGN);
+}
+
+/// Gives every signal its default action: what started the tests may have ignored some.
+pub fn default_signals() {
+    for sig in 1..32 {
+        // SAFETY: sets a default action; refused for SIGKILL and SIGSTOP, which have no other.
+        unsafe { libc::signal(sig, libc::SIG_DFL) };
+    }
+}
+
+fn set_handler(sig: c_int, handler: usize) {
+    // SAFETY: all zeros is a valid `sigaction`.
+    let mut sa: libc::sigaction = unsafe { std::mem::zeroed() };
+    sa.sa_sigaction = handler;
+    // SAFETY: a valid action; the handler touches nothing.
+    check(unsafe { libc::sigaction(sig, &sa, std::ptr::null_mut()) }.into()).expect("sigaction");
+}
+
+/// Blocks `sig` and returns a set with it.
+fn block(sig: c_int) -> libc::sigset_t {
+    // SAFETY: the set is initialised by sigemptyset before its first use.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, sig);
+        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        set
+    }
+}
+
+pub fn block_signal(sig: c_int) {
+    block(sig);
+}
+
+/// Waits for the blocked signal `sig`, at most `ms` milliseconds; whether it came.
+pub fn await_signal(sig: c_int, ms: i64) -> bool {
+    let set = block(sig);
+    let ts = libc::timespec {
+        tv_sec: ms / 1000,
+        tv_nsec: ms % 1000 * 1_000_000,
+    };
+    // SAFETY: a valid set and time.
+    unsafe { libc::sigtimedwait(&set, std::ptr::null_mut(), &ts) == sig }
+}
+
+/// Asks for SIGIO from `fd`.
+pub fn async_io(fd: RawFd) -> Result<()> {
+    // SAFETY: no memory involved.
+    unsafe {
+        check(libc::fcntl(fd, libc::F_SETOWN, libc::getpid()).into())?;
+        let flags = check(libc::fcntl(fd, libc::F_GETFL).into())? as c_int;
+        check(libc::fcntl(fd, libc::F_SETFL, flags | libc::O_ASYNC).into()).map(drop)
+    }
+}
+
+pub fn set_nonblock(fd: RawFd, on: bool) {
+    // SAFETY: no memory involved.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        let flags = if on {
+            flags | libc::O_NONBLOCK
+        } else {
+            flags & !libc::O_NONBLOCK
+        };
+        libc::fcntl(fd, libc::F_SETFL, flags);
+    }
+}
+
+/// An ioctl(2) without argument.
+pub fn ioctl(fd: RawFd, cmd: u64) -> Result<()> {
+    // SAFETY: the command takes no pointer, or is unknown.
+    check(unsafe { libc::ioctl(fd, cmd, 0) }.into()).map(drop)
+}
+
+/// Becomes another user for good: real, effective and saved ids, and no supplementary groups.
+pub fn become_user(uid: u32, gid: u32) {
+    become_ids([uid; 3], [gid; 3]);
+}
+
+/// Sets real, effective and saved ids.
+pub fn become_ids(uids: [u32; 3], gids: [u32; 3]) {
+    // SAFETY: no memory involved but an empty group list. Raw calls, because this process has one thread.
+    unsafe {
+        syscall(libc::SYS_setgroups, [0; 6]).expect("setgroups");
+        syscall(
+            libc::SYS_setresgid,
+            [
+                gids[0] as usize,
+                gids[1] as usize,
+                gids[2] as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+        .expect("gids");
+        syscall(
+            libc::SYS_setresuid,
+            [
+                uids[0] as usize,
+                uids[1] as usize,
+                uids[2] as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+        .expect("uids");
+    }
+}
+
+pub fn unshare(flags: c_int) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
+pub fn sleep_ms(ms: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(ms));
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests, one file per operation or theme.
+
+pub mod abort;
+pub mod access;
+pub mod bad_server;
+pub mod death;
+pub mod device;
+pub mod enosys;
+pub mod forget;
+pub mod getattr;
+pub mod init;
+pub mod interrupt;
+pub mod kill;
+pub mod lookup;
+pub mod mount;
+pub mod open;
+pub mod permissions;
+pub mod read;
+pub mod readdir;
+pub mod readlink;
+pub mod statfs;
+pub mod trace;
+
+/// Every table, in reading order.
+pub const ALL: &[&[crate::harness::Test]] = &[
+    device::TESTS,
+    mount::TESTS,
+    init::TESTS,
+    lookup::TESTS,
+    forget::TESTS,
+    getattr::TESTS,
+    readlink::TESTS,
+    access::TESTS,
+    statfs::TESTS,
+    open::TESTS,
+    read::TESTS,
+    readdir::TESTS,
+    permissions::TESTS,
+    interrupt::TESTS,
+    kill::TESTS,
+    death::TESTS,
+    abort::TESTS,
+    bad_server::TESTS,
+    enosys::TESTS,
+    trace::TESTS,
+];
