@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a person does with this tree. How the module is compiled is in Kbuild; what
+# the rig does is in scripts/, where each script says what it is for.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+
+# Which fuse.ko: `rust`, ours, or `c`, that of the same kernel tree.
+MODULE ?= rust
+KERNEL ?= lean
+
+# A misspelt argument must not silently test something else.
+known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM
+given := $(filter-out MAKEFLAGS SHELL,$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
+unknown := $(filter-out $(known),$(given))
+ifneq ($(unknown),)
+$(error unknown argument $(unknown); `make help` lists them)
+endif
+ifeq ($(filter $(MODULE),rust c),)
+$(error MODULE is rust or c, not '$(MODULE)')
+endif
+ifeq ($(filter $(KERNEL),lean debug),)
+$(error KERNEL is lean or debug, not '$(KERNEL)')
+endif
+
+.PHONY: help
+help:
+	@sed -n 's/^## \?//p' $(firstword $(MAKEFILE_LIST))
+
+## make run                  set up all that is missing, mount file systems served
+##                           by this module in a virtual machine, look at them; with
+##                           a terminal, end in a shell there
+## make run CMD='ls -l'      run one command among the mounted file systems
+## make test                 all checks (needs no terminal, no KVM)
+## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, run
+## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
+## make check                what needs no boot: format, lints, layers, ...
+## make check CHECK=layers   one of them
+## make modules              fuse.ko for the test kernel (KERNEL=lean or debug)
+## make modules KDIR=DIR     fuse.ko for your own kernel: DIR is the build directory
+##                           of a 7.3 kernel with CONFIG_RUST=y; result in build/
+## make shell                a shell with all tools (the build root)
+## make clean                remove what was built of this checkout
+## make distclean            remove the whole cache: build root, kernels, guest
+##
+## MODULE=c with run and test takes the C module of the same kernel instead.
+## All is kept in ~/.cache/ferrofuse (or $FERROFUSE_CACHE), about 12 GiB. The host
+## needs root or sudo, make and mmdebstrap, and a Debian archive in its apt sources
+## (or FERROFUSE_MIRROR=URL).
+
+# The environment, not the command line, carries what a user wrote: it may hold
+# quotes.
+export CMD SUITE CASE CHECK
+
+.PHONY: run
+run:
+	@if [ -n "$$CMD" ]; then scripts/run --module $(MODULE) -- "$$CMD"; \
+	else scripts/run --module $(MODULE); fi
+
+.PHONY: test
+test:
+	@scripts/test --module $(MODULE) $${SUITE:+--suite "$$SUITE"} $${CASE:+--case "$$CASE"}
+
+.PHONY: check
+check:
+	@scripts/check $$CHECK >/dev/null
+
+.PHONY: shell
+shell:
+	@scripts/inroot
+
+.PHONY: modules
+ifdef KDIR
+# Objects go to build/, so that the sources stay clean. A kernel built with clang
+# wants its modules built with clang.
+modules:
+	@if [ ! -e "$(KDIR)/include/config/auto.conf" ]; then \
+		echo "error: $(KDIR) is not the build directory of a configured kernel" >&2; exit 1; fi
+	@if ! grep -qx CONFIG_RUST=y "$(KDIR)/include/config/auto.conf"; then \
+		echo "error: the kernel in $(KDIR) was built without CONFIG_RUST=y" >&2; exit 1; fi
+	@mkdir -p build
+	$(MAKE) -C "$(KDIR)" M=$(CURDIR) MO=$(CURDIR)/build \
+		$(if $(LLVM),,$(if $(shell grep -sx CONFIG_CC_IS_CLANG=y "$(KDIR)/include/config/auto.conf"),LLVM=1)) modules
+else
+modules:
+	@scripts/module $(KERNEL)
+endif
+
+.PHONY: clean
+clean:
+	@scripts/clean
+	@rm -rf build
+
+.PHONY: distclean
+distclean:
+	@scripts/clean --all
+	@rm -rf build
