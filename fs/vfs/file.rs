@@ -27,6 +27,7 @@ use kernel::{
     error::to_result,
     iov::IovIterDest,
     mm::virt::VmaNew,
+    page::PAGE_SIZE,
     prelude::*,
     types::{
         ForeignOwnable,
@@ -295,6 +296,38 @@ pub(super) fn count_of(result: Result<usize>) -> isize {
         Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
         Err(error) => error.to_errno() as isize,
     }
+}
+
+/// How many bytes of a destination lie in its next `max_pages` pages: where a transfer that names
+/// the pages of its caller would have to be split.
+///
+/// What is not user memory counts as if each of its segments began with a page.
+pub(crate) fn bytes_in_pages(to: &mut IovIterDest<'_>, max_pages: usize) -> usize {
+    // SAFETY: A valid destination. The copy is a cursor over the same segments; it is gone before
+    // anybody else uses them.
+    let mut cursor = unsafe { core::ptr::read(to.as_raw()) };
+    let mut pages = max_pages;
+    let mut bytes = 0usize;
+
+    while pages != 0 {
+        // Leaves segments behind that are empty.
+        // SAFETY: The cursor is valid.
+        unsafe { bindings::iov_iter_advance(&mut cursor, 0) };
+        // SAFETY: As above.
+        let segment = unsafe { bindings::iov_iter_single_seg_count(&cursor) };
+        // SAFETY: As above.
+        let offset = unsafe { bindings::iov_iter_offset_in_page(&cursor) };
+        let room = pages.saturating_mul(PAGE_SIZE).saturating_sub(offset);
+        let taken = segment.min(room);
+        bytes = bytes.saturating_add(taken);
+        if taken == 0 || taken < segment {
+            break;
+        }
+        pages = pages.saturating_sub(offset.saturating_add(taken).div_ceil(PAGE_SIZE));
+        // SAFETY: As above; the segment is at least so long.
+        unsafe { bindings::iov_iter_advance(&mut cursor, taken) };
+    }
+    bytes
 }
 
 /// Makes the next `len` bytes of a destination present, as far as possible. May sleep and fault.

@@ -61,6 +61,11 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
+__vfs_helper size_t vfs_helper_iov_iter_offset_in_page(const struct iov_iter *i)
+{
+	return user_backed_iter(i) ? offset_in_page(iter_iov_addr(i)) : 0;
+}
+
 /* folios */
 
 __vfs_helper void vfs_helper_folio_get(struct folio *folio)

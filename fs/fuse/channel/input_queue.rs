@@ -95,7 +95,10 @@ struct Inner {
 
 impl Inner {
     fn has_work(&self) -> bool {
-        !self.pending.is_empty() || !self.interrupts.is_empty() || !self.forgets.is_empty()
+        !self.pending.is_empty()
+            || !self.forgets.is_empty()
+            // As `take()` sees it: who polls must find what it was woken for.
+            || self.interrupts.iter().any(|request| !request.is_finished())
     }
 
     fn next_unique(&mut self) -> Unique {

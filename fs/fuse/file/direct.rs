@@ -4,7 +4,7 @@
 //!
 //! The data goes through memory of the request and is copied to the reader: no page of the reader
 //! is lent to the server. One request is sent after the other, each as large as the limits of the
-//! mount allow. (C pins the reader's pages and saves the copy; what servers and readers see is the
+//! mount allow, counted in pages of the reader. (C pins the reader's pages and saves the copy; what servers and readers see is the
 //! same, except that nobody can see a part of a read that failed.)
 //!
 //! Locks: none. Direct writes are not here yet.
@@ -27,6 +27,7 @@ use crate::{
     },
     vfs::{
         file::{
+            bytes_in_pages,
             fault_in,
             FilesId,
             Kiocb, //
@@ -36,7 +37,6 @@ use crate::{
 };
 use kernel::{
     iov::IovIterDest,
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -85,9 +85,7 @@ fn read_all(
 ) -> Result<usize> {
     let conn = handle.mount().conn();
     let max_pages = conn.features().max_pages as usize;
-    let max = max_pages
-        .saturating_mul(PAGE_SIZE)
-        .min(conn.options().max_read as usize);
+    let max_read = conn.options().max_read as usize;
     let owner = conn.lock_owner_key().scramble(FilesId::current());
 
     let mut done = 0usize;
@@ -96,6 +94,7 @@ fn read_all(
             .ok()
             .and_then(|done| start.checked_add(done));
         let result = pos.ok_or(EINVAL).and_then(|pos| {
+            let max = bytes_in_pages(to, max_pages).min(max_read);
             // What cannot be delivered is not asked for: the server may not have it twice.
             let want = fault_in(to, max);
             if want == 0 {
