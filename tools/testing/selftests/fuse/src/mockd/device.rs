@@ -6,6 +6,7 @@ use super::patience;
 use super::sys;
 use super::sys::Errno;
 use super::sys::Result;
+use super::sys::EAGAIN;
 use super::wire;
 use super::wire::InHeader;
 use super::wire::OutHeader;
@@ -15,6 +16,7 @@ use super::wire::OUT_HEADER;
 use std::cell::RefCell;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::time::Instant;
 
 thread_local! {
     /// Every device this process has open. A caller closes them, or a dead server's connection would live on in it.
@@ -91,11 +93,19 @@ impl Device {
 
     /// As `next`, but gives up after `ms` milliseconds.
     pub fn next_within(&self, ms: i64) -> Option<Request> {
-        if sys::poll(self.fd(), libc::POLLIN, ms) & libc::POLLIN == 0 {
-            return None;
+        let start = Instant::now();
+        loop {
+            let left = (ms - start.elapsed().as_millis() as i64).max(0);
+            if sys::poll(self.fd(), libc::POLLIN, left) & libc::POLLIN == 0 {
+                return None;
+            }
+            match self.read(1 << 20) {
+                Ok(bytes) => return Some(Request::parse(self.clone(), bytes)),
+                // Between the two a caller was killed, and its request withdrawn.
+                Err(EAGAIN) if left > 0 => (),
+                Err(e) => panic!("read of a readable device: {e:?}"),
+            }
         }
-        let bytes = self.read(1 << 20).expect("read of a readable device");
-        Some(Request::parse(self.clone(), bytes))
     }
 
     /// Checks that there is no request to read.

@@ -37,5 +37,5 @@ pub fn ms(n: i64) -> i64 {
 
 /// How long to wait for what must happen; only a failing test waits as long.
 pub fn patience() -> i64 {
-    ms(6_000)
+    ms(8_000)
 }

@@ -116,16 +116,16 @@ fn believed_until_they_expire() {
 /// The time to believe attributes counts in nanoseconds, apart from that of the name.
 fn fractions_of_a_second_count() {
     let fs = Fs::new();
-    let half = ms(500) as u64;
+    let valid = ms(1000) as u64;
     let c = fs.call(|m| m.stat("f").is_ok());
     fs.lookup(
         ROOT,
         "f",
-        file(2).attr_valid(half / 1000, (half % 1000) as u32 * 1_000_000),
+        file(2).attr_valid(valid / 1000, (valid % 1000) as u32 * 1_000_000),
     );
     assert!(c.wait());
     assert!(fs.call_quietly(|m| m.stat("f")).is_ok());
-    sleep_ms(half + 50);
+    sleep_ms(valid + 50);
     let c = fs.call(|m| m.stat("f").is_ok());
     fs.getattr(file(2));
     assert!(c.wait());

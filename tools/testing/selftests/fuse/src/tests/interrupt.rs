@@ -106,15 +106,16 @@ fn signal_before_the_request_is_read() {
     assert_eq!(c.wait(), Err(EINTR));
 }
 
-/// An INTERRUPT that the server has not read when it answers the request is withdrawn.
+/// An INTERRUPT that the server has not read is withdrawn by its answer to the request: there is nothing to read then.
 fn answered_before_it_is_read() {
     let fs = Fs::new();
     let (c, r) = waiting_in_lookup(&fs);
     c.signal(SIG);
     assert!(poll(fs.dev().fd(), libc::POLLIN, patience()) != 0);
     r.err(ENOENT);
+    assert!(!fs.dev().readable());
+    assert_eq!(fs.dev().read(1 << 17), Err(EAGAIN));
     assert_eq!(c.wait(), Err(ENOENT));
-    fs.quiet();
 }
 
 /// INTERRUPT is read before requests that have waited longer.

@@ -105,13 +105,13 @@ fn found_name_expires() {
 /// The time to believe a name counts in nanoseconds, and nothing is sent before it is over.
 fn fractions_of_a_second_count() {
     let fs = Fs::new();
-    let half = ms(500) as u64;
-    let entry = file(2).entry_valid(half / 1000, (half % 1000) as u32 * 1_000_000);
+    let valid = ms(1000) as u64;
+    let entry = file(2).entry_valid(valid / 1000, (valid % 1000) as u32 * 1_000_000);
     let c = fs.call(|m| m.stat("f").is_ok());
     fs.lookup(ROOT, "f", entry);
     assert!(c.wait());
     assert!(fs.call_quietly(|m| m.stat("f")).is_ok());
-    sleep_ms(half + 50);
+    sleep_ms(valid + 50);
     let c = fs.call(|m| m.stat("f").is_ok());
     fs.lookup(ROOT, "f", entry);
     assert!(c.wait());
