@@ -20,6 +20,8 @@ pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod inode;
 
+pub(crate) mod notify;
+
 pub(crate) mod fstype;
 
 /// The file system, as `vfs` knows it: a name for the types and methods that

@@ -15,6 +15,7 @@ use super::{
     bindings,
     inode::{
         INode,
+        INodeLock,
         INodeView, //
     },
     read_once,
@@ -179,6 +180,59 @@ impl<T: FileSystem> DEntry<T> {
     pub(crate) fn invalidate(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::d_invalidate(self.as_ptr()) };
+    }
+
+    /// The child with this name, if it is in the dentry cache.
+    pub(crate) fn find_child(&self, name: &[u8]) -> Option<ARef<Self>> {
+        let len = u32::try_from(name.len()).ok()?;
+        // SAFETY: `name` has `len` bytes; the dentry only salts the hash.
+        let hash =
+            unsafe { bindings::full_name_hash(self.as_ptr().cast(), name.as_ptr().cast(), len) };
+        let mut name = bindings::qstr {
+            name: name.as_ptr(),
+            ..Default::default()
+        };
+        name.__bindgen_anon_1.__bindgen_anon_1 =
+            bindings::qstr__bindgen_ty_1__bindgen_ty_1 { hash, len };
+        // SAFETY: There is a reference, and the name is valid for the call.
+        let child = NonNull::new(unsafe { bindings::d_lookup(self.as_ptr(), &name) })?;
+        // SAFETY: The reference to the child is the caller's.
+        Some(unsafe { ARef::from_raw(child.cast()) })
+    }
+
+    /// Makes the cache forget a positive entry that was removed by somebody else; `parent` is the
+    /// lock of the directory it is in. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if something is mounted on it, `ENOTEMPTY` if it is a directory in which names are
+    /// in use.
+    pub(crate) fn delete_removed(&self, _parent: &INodeLock<'_, T>) -> Result {
+        let inode = self.inode().ok_or(ENOENT)?;
+        {
+            let _lock = inode.lock();
+            // SAFETY: There is a reference, and its inode is locked.
+            if unsafe { bindings::d_mountpoint(self.as_ptr()) } {
+                return Err(EBUSY);
+            }
+            if inode.is_dir() {
+                // SAFETY: There is a reference.
+                unsafe { bindings::shrink_dcache_parent(self.as_ptr()) };
+                // SAFETY: There is a reference.
+                if unsafe { bindings::simple_empty(self.as_ptr()) } == 0 {
+                    return Err(ENOTEMPTY);
+                }
+                // SAFETY: The inode is locked, which guards this flag.
+                unsafe { (*inode.as_ptr()).i_flags |= bindings::S_DEAD };
+            }
+            // SAFETY: There is a reference.
+            unsafe { bindings::dont_mount(self.as_ptr()) };
+            // SAFETY: The inode is locked.
+            unsafe { bindings::clear_nlink(inode.as_ptr()) };
+        }
+        // SAFETY: There is a reference, and the parent is locked.
+        unsafe { bindings::d_delete(self.as_ptr()) };
+        Ok(())
     }
 
     /// Whether [`Operations::d_delete`] is asked when the last reference goes. A new dentry asks,

@@ -368,3 +368,18 @@ __vfs_helper void vfs_helper_kfree_rcu(struct rcu_head *head, void *ptr)
 {
 	kvfree_call_rcu((struct kvfree_rcu_head *)head, ptr);
 }
+
+__vfs_helper void vfs_helper_inode_lock_nested(struct inode *inode, unsigned int subclass)
+{
+	inode_lock_nested(inode, subclass);
+}
+
+__vfs_helper bool vfs_helper_d_mountpoint(const struct dentry *dentry)
+{
+	return d_mountpoint(dentry);
+}
+
+__vfs_helper void vfs_helper_dont_mount(struct dentry *dentry)
+{
+	dont_mount(dentry);
+}

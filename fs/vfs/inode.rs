@@ -22,6 +22,7 @@ use super::{
         Kgid,
         Kuid, //
     },
+    dentry::DEntry,
     inode_ops::{
         CommonOps,
         DirOps,
@@ -515,6 +516,50 @@ impl<T: FileSystem> INode<T> {
     pub(crate) fn invalidate_pages(&self) -> Result {
         // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
         to_result(unsafe { bindings::invalidate_inode_pages2((*self.as_ptr()).i_mapping) })
+    }
+
+    /// Removes the pages with index `first` to `last` from the page cache, and from all mappings,
+    /// after writing those that are dirty. `EBUSY` if one could not be removed. May sleep.
+    pub(crate) fn invalidate_range(&self, first: u64, last: u64) -> Result {
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        to_result(unsafe {
+            bindings::invalidate_inode_pages2_range(
+                (*self.as_ptr()).i_mapping,
+                first as usize,
+                last as usize,
+            )
+        })
+    }
+
+    /// Drops the names of it that nobody uses from the dentry cache. May sleep.
+    pub(crate) fn prune_aliases(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::d_prune_aliases(self.as_ptr()) };
+    }
+
+    /// A name of it in the dentry cache, a hashed one if there is one.
+    pub(crate) fn find_alias(&self) -> Option<ARef<DEntry<T>>> {
+        // SAFETY: There is a reference.
+        let alias = NonNull::new(unsafe { bindings::d_find_alias(self.as_ptr()) })?;
+        // SAFETY: The dentry is of the same file system, and its reference is the caller's.
+        Some(unsafe { ARef::from_raw(alias.cast()) })
+    }
+
+    /// Takes the inode's lock for writing, as of a directory whose entries' locks may be taken
+    /// inside. Sleeps.
+    pub(crate) fn lock_parent(&self) -> INodeLock<'_, T> {
+        // SAFETY: There is a reference.
+        unsafe {
+            bindings::inode_lock_nested(
+                self.as_ptr(),
+                bindings::inode_i_mutex_lock_class_I_MUTEX_PARENT,
+            )
+        };
+        // INVARIANT: Taken just now.
+        INodeLock {
+            inode: self,
+            _task: NotThreadSafe,
+        }
     }
 
     /// Forgets the ACLs that the VFS has cached.

@@ -19,9 +19,11 @@ use super::{
 use crate::fuse::{
     abi::Unique,
     request::{
+        outcome::Outcome,
         state::{
             Pending,
-            PendingQueue, //
+            PendingQueue,
+            SentQueue, //
         },
         Handle,
         Request, //
@@ -207,6 +209,26 @@ impl InputQueue {
         }
         self.wake(wake);
         Ok(())
+    }
+
+    /// Queues requests that were sent before once more, ahead of all others, marked as such. Those
+    /// of a closed queue end.
+    pub(crate) fn push_again(&self, lost: SentQueue) {
+        let mut resent = lost.resend();
+        {
+            let mut inner = self.inner.lock();
+            if !inner.connected {
+                drop(inner);
+                return resent.refuse_all(Outcome::Aborted);
+            }
+            // An INTERRUPT that was not read yet would name a request the server has not.
+            for request in resent.iter() {
+                inner.interrupts.remove(&request);
+            }
+            resent.append(&mut inner.pending);
+            inner.pending = resent;
+        }
+        self.wake(Wake::Normal);
     }
 
     /// Queues a FORGET; if closed, the debt is gone with the server.

@@ -12,6 +12,7 @@ pub(crate) mod forget;
 pub(crate) mod input_queue;
 #[cfg(CONFIG_KUNIT = "y")]
 mod input_queue_test;
+pub(crate) mod owner;
 pub(crate) mod processing;
 pub(crate) mod transport;
 
@@ -284,6 +285,13 @@ impl Channel {
             self.gate.wake_up();
         }
         refused.refuse_all(Outcome::NotConnected);
+    }
+
+    /// The server has lost what it had: sends every request again that is not answered.
+    pub(crate) fn resend(&self) {
+        if self.is_connected() {
+            self.transport.resend();
+        }
     }
 
     /// Queues a FORGET. Never blocks, never fails.

@@ -16,6 +16,7 @@ use crate::fuse::{
             Copying,
             Pending,
             Replying,
+            SentQueue,
             SentTable, //
         },
         Handle, //
@@ -106,6 +107,13 @@ impl Processing {
     /// The sent request with this id.
     pub(crate) fn find(&self, unique: Unique) -> Option<Handle> {
         self.inner.lock().0.as_ref()?.sent.find(unique)
+    }
+
+    /// Moves all sent requests to `queue`, oldest first.
+    pub(crate) fn drain_sent(&self, queue: &mut SentQueue) {
+        if let Some(open) = self.inner.lock().0.as_mut() {
+            open.sent.drain_into(queue);
+        }
     }
 
     /// Closes the queue and ends everything on it with `ECONNABORTED`. Sleeps.

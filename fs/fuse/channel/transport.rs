@@ -39,6 +39,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Takes back a request that the server has not read.
     fn cancel_request(&self, request: &Handle) -> Option<Pending>;
 
+    /// Queues every request that a server owes an answer to once more, before all others.
+    fn resend(&self);
+
     /// Closes everything and ends every request that is queued, lent or sent. `with_error` is
     /// what reads of the device say afterwards: `ECONNABORTED` instead of `ENODEV`. Sleeps; called
     /// at most once.

@@ -69,6 +69,8 @@ pub(crate) struct Connection {
     attr_version: Atomic<u64>,
     /// Grows with every inode that goes; tells a LOOKUP reply that the inode it made may be newer.
     evict_counter: Atomic<u64>,
+    /// Names that were cached in an earlier epoch are looked up again.
+    epoch: Atomic<u32>,
     lock_owner_key: LockOwnerKey,
 }
 
@@ -92,6 +94,7 @@ impl Connection {
             congestion_threshold: Atomic::new(DEFAULT_CONGESTION_THRESHOLD),
             attr_version: Atomic::new(1),
             evict_counter: Atomic::new(1),
+            epoch: Atomic::new(1),
             lock_owner_key: LockOwnerKey::random(),
         }
     }
@@ -177,6 +180,16 @@ impl Connection {
     /// Counts inodes that went: see `inode/attr_cache.rs`.
     pub(crate) fn evict_counter(&self) -> &Atomic<u64> {
         &self.evict_counter
+    }
+
+    /// The epoch that a name which is cached now belongs to.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// Begins a new epoch: every name that is cached is looked up again.
+    pub(crate) fn inc_epoch(&self) {
+        self.epoch.fetch_add(1, Relaxed);
     }
 
     /// What makes lock owners unrecognisable.

@@ -70,6 +70,8 @@ pub(crate) fn lookup(
     _flags: LookupFlags,
 ) -> Result<Option<ARef<DEntry<Fuse>>>> {
     check_good(dir)?;
+    // Sampled before the server is asked: what it says may be older than a new epoch.
+    let epoch = mount(dir).conn().epoch();
     let found = {
         let _dirops = lock_dirops(dir);
         lookup_name(dir, entry.name())
@@ -91,7 +93,9 @@ pub(crate) fn lookup(
 
     let dentry = entry.dentry();
     let other = entry.splice_alias(found.inode)?;
-    super::revalidate::set_valid_until(other.as_deref().unwrap_or(dentry), found.valid_until);
+    let kept = other.as_deref().unwrap_or(dentry);
+    super::revalidate::set_epoch(kept, epoch);
+    super::revalidate::set_valid_until(kept, found.valid_until);
     Ok(other)
 }
 

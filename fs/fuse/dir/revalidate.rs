@@ -46,12 +46,20 @@ use crate::{
         Walk, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
 
 /// The private part of a directory entry.
 pub(crate) struct Entry {
     /// Until when the entry may be used without asking the server.
     valid_until: AtomicDeadline,
+    /// The epoch in which the name was looked up.
+    epoch: Atomic<u32>,
 }
 
 impl Entry {
@@ -59,6 +67,8 @@ impl Entry {
     pub(crate) fn new() -> Self {
         Self {
             valid_until: AtomicDeadline::new(Deadline::PAST),
+            // The first epoch is 1: nobody has looked the name up yet.
+            epoch: Atomic::new(0),
         }
     }
 }
@@ -69,6 +79,17 @@ pub(super) fn set_valid_until(entry: &DEntry<Fuse>, deadline: Deadline) {
     // entry, and from now on an entry is kept: only one of which nothing is known is not.
     entry.ask_d_delete(false);
     entry.data().valid_until.store(deadline);
+}
+
+/// Notes in which epoch the name of `entry` was looked up.
+pub(super) fn set_epoch(entry: &DEntry<Fuse>, epoch: u32) {
+    entry.data().epoch.store(epoch, Relaxed);
+}
+
+/// From now on the server is asked about `entry`.
+pub(crate) fn expire(entry: &DEntry<Fuse>) {
+    entry.ask_d_delete(true);
+    entry.data().valid_until.store(Deadline::PAST);
 }
 
 /// Whether the VFS throws `entry` out at once when its last user is gone.
@@ -91,6 +112,9 @@ pub(crate) fn d_revalidate(
     let view = entry.view();
     let inode = view.inode();
     if inode.is_some_and(|inode| inode.data().is_bad()) {
+        return Ok(false);
+    }
+    if view.data().epoch.load(Relaxed) < view.sb().data().conn().epoch() {
         return Ok(false);
     }
     // Whoever is about to make or replace the name needs to know what is there now.

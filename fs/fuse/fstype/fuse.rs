@@ -34,6 +34,7 @@ use crate::{
             Inode,
             NodeTables, //
         },
+        notify::Notifications,
         op,
         transport::dev::{
             DevTransport,
@@ -280,7 +281,14 @@ impl FileSystem for Fuse {
 
         conn.set_dev(major << MINOR_BITS | minor);
         let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
-        device.install(conn.channel().clone(), transport, conn.dev())?;
+        let mount: &Arc<Mount> = sb.data();
+        let notifications = Notifications::new(mount.clone(), sb.handle());
+        device.install(
+            conn.channel().clone(),
+            transport,
+            Arc::new(notifications, GFP_KERNEL)?,
+            conn.dev(),
+        )?;
         let sb = sb.set_root(root)?;
         init::send(sb)?;
         Ok(sb)

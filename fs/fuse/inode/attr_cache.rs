@@ -72,6 +72,10 @@ pub(crate) mod mask {
     pub(crate) const DATA_CHANGED: StatxMask = StatxMask::from_bits(
         Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Size as u32 | Statx::Blocks as u32,
     );
+
+    /// What a change of its entries changes in a directory.
+    pub(crate) const DIR_CHANGED: StatxMask =
+        StatxMask::from_bits(DATA_CHANGED.bits() | Statx::Nlink as u32);
 }
 
 /// The sticky bit of a mode.
@@ -284,6 +288,18 @@ pub(crate) fn update(
     if inode.is_reg() {
         refresh_pages(inode, attr, old_size, old_mtime);
     }
+}
+
+/// The server says that the attributes have changed: replies that are under way are too old.
+pub(crate) fn changed_by_server(inode: &INode<Fuse>) {
+    let cache = &inode.data().attrs;
+    *cache.version.lock() = next_version(inode.sb().data().conn());
+    cache.invalidate(StatxMask::BASIC);
+}
+
+/// A name in the directory has come, gone or changed.
+pub(crate) fn dir_changed(dir: &INode<Fuse>) {
+    dir.data().attrs.invalidate(mask::DIR_CHANGED);
 }
 
 /// Shrinks a file of which the server has less than it said, unless it changed since `sample`.

@@ -232,6 +232,11 @@ pub(crate) fn iget<S: Live>(
     }
 }
 
+/// The inode of a node, if it is in the cache.
+pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<ARef<INode<Fuse>>> {
+    sb.ilookup5(&ByNode(node))
+}
+
 /// Gives a new inode what it keeps for its whole life.
 fn initialise(inode: &NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;

@@ -212,6 +212,13 @@ impl Request {
         trace::request_send(self.connection, &self.header());
     }
 
+    /// It is sent once more: the id says so, and the phase that no server has it.
+    fn mark_resent(&self) {
+        let unique = self.unique().get() | Unique::RESEND;
+        self.unique.store(unique, Relaxed);
+        self.set_phase(Phase::Pending);
+    }
+
     /// The header as it is sent.
     fn header(&self) -> InHeader {
         InHeader {
@@ -268,17 +275,24 @@ impl Request {
             self.phase.xchg(Phase::Finished as i32, Full);
             body.take_completion()
         };
+        // One that was withdrawn has not been dealt with by anybody: C shows no end of it.
+        if outcome != Outcome::Interrupted {
+            self.trace_end(outcome);
+        }
+        match completed {
+            Some((completion, ended)) => completion.complete(ended),
+            None => self.ended.wake_up(),
+        }
+        true
+    }
+
+    fn trace_end(&self, outcome: Outcome) {
         trace::request_end(
             self.connection,
             self.unique(),
             outcome.reply_len(),
             outcome.errno(),
         );
-        match completed {
-            Some((completion, ended)) => completion.complete(ended),
-            None => self.ended.wake_up(),
-        }
-        true
     }
 
     /// One loan for the way out: copies the next piece of the message into `sink`, which must

@@ -38,7 +38,8 @@ use kernel::{
         List,
         ListArc, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::ArcBorrow, //
 };
 
 /// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
@@ -263,6 +264,18 @@ impl PendingQueue {
         self.queue.remove(handle).map(Pending::new)
     }
 
+    /// Puts all of `later` behind these.
+    pub(crate) fn append(&mut self, later: &mut PendingQueue) {
+        while let Some(pending) = later.pop_front() {
+            self.push_back(pending);
+        }
+    }
+
+    /// The requests, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ArcBorrow<'_, Entry<Request>>> {
+        self.queue.iter()
+    }
+
     /// Ends all of them; call it without a lock.
     pub(crate) fn refuse_all(mut self, outcome: Outcome) {
         while let Some(pending) = self.pop_front() {
@@ -359,11 +372,48 @@ impl SentTable {
         self.drain();
     }
 
+    /// Moves all of them to `queue`. Those of one bucket are in order; ids tell of the others.
+    pub(crate) fn drain_into(&mut self, queue: &mut SentQueue) {
+        for bucket in self.buckets.iter_mut() {
+            while let Some(entry) = bucket.pop_front() {
+                // No INTERRUPT may be queued for it from now on.
+                entry.set_phase(Phase::Pending);
+                queue.queue.push_back(entry);
+            }
+        }
+    }
+
     fn drain(&mut self) {
         for bucket in self.buckets.iter_mut() {
             while let Some(entry) = bucket.pop_front() {
                 drop(Sent(Some(entry)));
             }
+        }
+    }
+}
+
+/// Sent requests that were taken out of their tables, oldest first.
+#[derive(Default)]
+pub(crate) struct SentQueue {
+    queue: Queue<Request, MAIN>,
+}
+
+impl SentQueue {
+    /// They shall be sent again: their ids say so from now on.
+    pub(crate) fn resend(mut self) -> PendingQueue {
+        let mut pending = PendingQueue::default();
+        while let Some(entry) = self.queue.pop_front() {
+            entry.mark_resent();
+            pending.push_back(Pending::new(entry));
+        }
+        pending
+    }
+}
+
+impl Drop for SentQueue {
+    fn drop(&mut self) {
+        while let Some(entry) = self.queue.pop_front() {
+            drop(Sent(Some(entry)));
         }
     }
 }

@@ -62,6 +62,7 @@ impl Device {
         self.install(
             link.channel.clone(),
             link.transport.clone(),
+            link.owner.clone(),
             link.connection,
         )
     }

@@ -19,6 +19,7 @@ use crate::fuse::{
             ForgetTicket, //
         },
         input_queue::InputQueue,
+        owner::ChannelOwner,
         processing::Processing,
         transport::{
             Transport,
@@ -28,7 +29,10 @@ use crate::fuse::{
     },
     request::{
         outcome::Outcome,
-        state::Pending,
+        state::{
+            Pending,
+            SentQueue, //
+        },
         Handle, //
     },
 };
@@ -136,6 +140,16 @@ impl Transport for DevTransport {
         self.input.remove(request)
     }
 
+    fn resend(&self) {
+        let mut lost = SentQueue::default();
+        if let Some(devices) = self.devices.lock().0.as_ref() {
+            for device in devices.iter() {
+                device.drain_sent(&mut lost);
+            }
+        }
+        self.input.push_again(lost);
+    }
+
     fn abort(&self, with_error: bool) {
         self.abort_with_error.store(with_error, Relaxed);
         let devices = self.devices.lock().0.take();
@@ -150,6 +164,7 @@ impl Transport for DevTransport {
 struct Link {
     channel: Arc<Channel>,
     transport: Arc<DevTransport>,
+    owner: Arc<dyn ChannelOwner>,
     /// Device number of the mount, for fdinfo.
     connection: u32,
 }
@@ -189,7 +204,8 @@ impl Device {
             .is_some_and(|link| Arc::ptr_eq(&link.channel, channel))
     }
 
-    /// Makes the device serve a connection, whose mount has device number `connection`.
+    /// Makes the device serve a connection, whose mount has device number `connection`; `owner`
+    /// hears its notifications.
     ///
     /// # Errors
     ///
@@ -198,6 +214,7 @@ impl Device {
         &self,
         channel: Arc<Channel>,
         transport: Arc<DevTransport>,
+        owner: Arc<dyn ChannelOwner>,
         connection: u32,
     ) -> Result {
         let closed = self.closed.lock();
@@ -212,6 +229,7 @@ impl Device {
         self.link.populate(Link {
             channel,
             transport,
+            owner,
             connection,
         });
         self.mounted.wake_up_all();

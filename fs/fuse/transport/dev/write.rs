@@ -15,6 +15,7 @@ use crate::fuse::{
         header::OutHeader,
         Unique, //
     },
+    channel::owner::Payload,
     request::outcome::{
         Outcome,
         ServerErrno, //
@@ -25,7 +26,7 @@ use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 impl Device {
-    /// Takes one reply from the server.
+    /// Takes one reply, or notification, from the server.
     ///
     /// # Errors
     ///
@@ -43,8 +44,11 @@ impl Device {
             return Err(EINVAL);
         }
         if header.unique == Unique::new(0) {
-            // A notification; this module knows none yet.
-            return Err(EINVAL);
+            if !link.channel.is_initialized() || !link.channel.is_connected() {
+                return Err(EINVAL);
+            }
+            link.owner.notify(header.error, &mut Rest(from))?;
+            return Ok(len);
         }
         let errno = ServerErrno::new(header.error)?;
         if header.unique.get() & Unique::INTERRUPT != 0 {
@@ -95,5 +99,21 @@ impl Device {
         } else {
             Err(ENOENT)
         }
+    }
+}
+
+/// The rest of a message.
+struct Rest<'a, S>(&'a mut S);
+
+impl<S: Source> Payload for Rest<'_, S> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> Result {
+        if bytes.len() > self.0.len() {
+            return Err(EINVAL);
+        }
+        take_bytes(bytes, self.0)
     }
 }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a transport tells the file-system side without being asked.
+//!
+//! Implemented in `notify`, so that a transport knows no connection.
+
+use kernel::prelude::*;
+
+/// What follows the header of a notification.
+pub(crate) trait Payload {
+    /// Bytes that are left to take.
+    fn len(&self) -> usize;
+
+    /// Takes the next bytes, as many as `bytes` holds. May fault and sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`; `EINVAL` if there are fewer.
+    fn take(&mut self, bytes: &mut [u8]) -> Result;
+}
+
+/// Who hears the notifications of a server.
+pub(crate) trait ChannelOwner: Send + Sync {
+    /// The server sent a notification with this code. Called in the server's context, after INIT,
+    /// without a lock; may sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the server's write returns: `EINVAL` if the notification is unknown or malformed, and
+    /// whatever came of it.
+    fn notify(&self, code: i32, payload: &mut dyn Payload) -> Result;
+}

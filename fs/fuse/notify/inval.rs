@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! INVAL_INODE, INVAL_ENTRY, DELETE: what is cached here is not true any more.
+
+use super::{
+    take,
+    take_all,
+    Notifications, //
+};
+use crate::fuse::{
+    abi::{
+        notify::{
+            InvalEntryFlag,
+            NotifyDeleteOut,
+            NotifyInvalEntryOut,
+            NotifyInvalInodeOut, //
+        },
+        NodeId, //
+    },
+    channel::owner::Payload,
+    dir::revalidate,
+    inode::{
+        self,
+        attr_cache, //
+    },
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+impl Notifications {
+    /// The attributes of a node, and a range of its data unless `off` is negative, have changed.
+    pub(super) fn inval_inode(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyInvalInodeOut = take_all(payload)?;
+        self.with_super(|sb| {
+            let inode = inode::cached(sb, out.nodeid).ok_or(ENOENT)?;
+            attr_cache::changed_by_server(&inode);
+            inode.forget_cached_acls();
+            if let Ok(first) = u64::try_from(out.off) {
+                // No length means up to the end; one that does not fit does too.
+                let last = match u64::try_from(out.len) {
+                    Ok(len @ 1..) => first
+                        .checked_add(len - 1)
+                        .map_or(u64::MAX, |last| last >> PAGE_SHIFT),
+                    _ => u64::MAX,
+                };
+                // Pages that are busy stay; C does not tell either.
+                let _ = inode.invalidate_range(first >> PAGE_SHIFT, last);
+            }
+            Ok(())
+        })
+    }
+
+    /// A name means something else, or does not exist.
+    pub(super) fn inval_entry(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyInvalEntryOut = take(payload)?;
+        let name = self.take_name(payload, out.namelen)?;
+        let expire_only = out.flags.contains(InvalEntryFlag::ExpireOnly);
+        self.inval(out.parent, None, &name, expire_only)
+    }
+
+    /// A name was removed, and with it this child.
+    pub(super) fn delete(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyDeleteOut = take(payload)?;
+        let name = self.take_name(payload, out.namelen)?;
+        let child = (out.child != NodeId::NONE).then_some(out.child);
+        self.inval(out.parent, child, &name, false)
+    }
+
+    /// Takes the name that ends the payload, with its NUL.
+    ///
+    /// # Errors
+    ///
+    /// `ENAMETOOLONG`; `EINVAL` if the payload is longer or shorter; `ENOMEM`; `EFAULT`.
+    fn take_name(&self, payload: &mut dyn Payload, len: u32) -> Result<KVVec<u8>> {
+        let len = len as usize;
+        if len > self.mount.conn().name_max() {
+            return Err(ENAMETOOLONG);
+        }
+        if payload.len() != len + 1 {
+            return Err(EINVAL);
+        }
+        let mut name = KVVec::zeroed(len + 1, GFP_KERNEL)?;
+        payload.take(&mut name)?;
+        name.truncate(len);
+        Ok(name)
+    }
+
+    /// Forgets what is cached for `name` in `parent`; with `child`, that it was removed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the name is not cached, or is not `child`; `ENOTDIR`; `EBUSY` if something is
+    /// mounted there; `ENOTEMPTY`.
+    fn inval(&self, parent: NodeId, child: Option<NodeId>, name: &[u8], expire: bool) -> Result {
+        self.with_super(|sb| {
+            let parent = inode::cached(sb, parent).ok_or(ENOENT)?;
+            let lock = parent.lock_parent();
+            if !parent.is_dir() {
+                return Err(ENOTDIR);
+            }
+            let entry = parent
+                .find_alias()
+                .and_then(|dir| dir.find_child(name))
+                .ok_or(ENOENT)?;
+            attr_cache::dir_changed(&parent);
+            if !expire {
+                entry.invalidate();
+            }
+            revalidate::expire(&entry);
+
+            match (child, entry.inode()) {
+                (Some(child), Some(inode)) => {
+                    if inode.data().node_id() != child {
+                        return Err(ENOENT);
+                    }
+                    entry.delete_removed(&lock)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a server says without being asked: it implements the transport's `ChannelOwner`.
+//!
+//! Runs in the server's own thread. The super block is looked at through its handle, whose lock
+//! keeps it from being shut down meanwhile; that lock is outside inode, dentry and folio locks.
+
+mod inval;
+mod prune;
+
+use crate::{
+    fuse::{
+        abi::notify::NotifyCode,
+        channel::owner::{
+            ChannelOwner,
+            Payload, //
+        },
+        conn::mount::Mount,
+        Fuse, //
+    },
+    vfs::sb::{
+        SuperBlock,
+        SuperHandle, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use zerocopy::{
+    FromBytes,
+    IntoBytes, //
+};
+
+/// Hears the notifications for one mount.
+pub(crate) struct Notifications {
+    mount: Arc<Mount>,
+    sb: Arc<SuperHandle<Fuse>>,
+}
+
+impl Notifications {
+    /// For the mount whose super block `sb` leads to.
+    pub(crate) fn new(mount: Arc<Mount>, sb: Arc<SuperHandle<Fuse>>) -> Self {
+        Self { mount, sb }
+    }
+
+    /// Runs `f` with the super block.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none any more, and those of `f`.
+    fn with_super(&self, f: impl FnOnce(&SuperBlock<Fuse>) -> Result) -> Result {
+        self.sb.with(f).unwrap_or(Err(ENOENT))
+    }
+}
+
+impl ChannelOwner for Notifications {
+    fn notify(&self, code: i32, payload: &mut dyn Payload) -> Result {
+        match NotifyCode::from_number(code) {
+            Some(NotifyCode::InvalInode) => self.inval_inode(payload),
+            Some(NotifyCode::InvalEntry) => self.inval_entry(payload),
+            Some(NotifyCode::Delete) => self.delete(payload),
+            Some(NotifyCode::Prune) => self.prune(payload),
+            Some(NotifyCode::Resend) => {
+                self.mount.conn().channel().resend();
+                Ok(())
+            }
+            Some(NotifyCode::IncEpoch) => {
+                self.mount.conn().inc_epoch();
+                Ok(())
+            }
+            Some(NotifyCode::Poll | NotifyCode::Store | NotifyCode::Retrieve) | None => Err(EINVAL),
+        }
+    }
+}
+
+/// Takes a struct from the payload.
+///
+/// # Errors
+///
+/// `EINVAL` if the payload is shorter, `EFAULT`.
+fn take<T: FromBytes + IntoBytes>(payload: &mut dyn Payload) -> Result<T> {
+    let mut value = T::new_zeroed();
+    payload.take(value.as_mut_bytes())?;
+    Ok(value)
+}
+
+/// Takes a struct that is the whole payload.
+///
+/// # Errors
+///
+/// `EINVAL` if the payload has another length, `EFAULT`.
+fn take_all<T: FromBytes + IntoBytes>(payload: &mut dyn Payload) -> Result<T> {
+    if payload.len() != size_of::<T>() {
+        return Err(EINVAL);
+    }
+    take(payload)
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PRUNE: the server wants nodes back that are cached and not in use.
+
+use super::{
+    take,
+    Notifications, //
+};
+use crate::fuse::{
+    abi::{
+        notify::NotifyPruneOut,
+        NodeId, //
+    },
+    channel::owner::Payload,
+    inode,
+};
+use kernel::prelude::*;
+use zerocopy::IntoBytes;
+
+/// Nodes that are taken from the payload at once.
+const BATCH: usize = 64;
+
+impl Notifications {
+    /// Drops the unused names of each node of a list, so that it can be forgotten.
+    pub(super) fn prune(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyPruneOut = take(payload)?;
+        let mut left = out.count as usize;
+        if Some(payload.len()) != left.checked_mul(size_of::<NodeId>()) {
+            return Err(EINVAL);
+        }
+        let mut nodes = [NodeId::NONE; BATCH];
+        while left != 0 {
+            let batch = nodes.get_mut(..left.min(BATCH)).ok_or(EINVAL)?;
+            payload.take(batch.as_mut_bytes())?;
+            left -= batch.len();
+            self.with_super(|sb| {
+                for node in batch.iter() {
+                    if let Some(inode) = inode::cached(sb, *node) {
+                        inode.prune_aliases();
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
