@@ -203,35 +203,46 @@ impl<T: FileSystem> DEntry<T> {
     /// Makes the cache forget a positive entry that was removed by somebody else; `parent` is the
     /// lock of the directory it is in. May sleep.
     ///
+    /// It takes the reference, because it may part the entry from its inode: nobody can have
+    /// borrowed that through it.
+    ///
     /// # Errors
     ///
-    /// `EBUSY` if something is mounted on it, `ENOTEMPTY` if it is a directory in which names are
-    /// in use.
-    pub(crate) fn delete_removed(&self, _parent: &INodeLock<'_, T>) -> Result {
-        let inode = self.inode().ok_or(ENOENT)?;
+    /// `ENOENT` if it is negative or not in that directory; `EBUSY` if something is mounted on it;
+    /// `ENOTEMPTY` if it is a directory in which names are in use.
+    pub(crate) fn delete_removed(this: ARef<Self>, parent: &INodeLock<'_, T>) -> Result {
+        let inode = this.inode().ok_or(ENOENT)?;
+        // With the lock of the parent held, it stays the parent.
+        if !this
+            .parent()
+            .inode()
+            .is_some_and(|inode| core::ptr::eq(inode, parent.inode()))
+        {
+            return Err(ENOENT);
+        }
         {
             let _lock = inode.lock();
             // SAFETY: There is a reference, and its inode is locked.
-            if unsafe { bindings::d_mountpoint(self.as_ptr()) } {
+            if unsafe { bindings::d_mountpoint(this.as_ptr()) } {
                 return Err(EBUSY);
             }
             if inode.is_dir() {
                 // SAFETY: There is a reference.
-                unsafe { bindings::shrink_dcache_parent(self.as_ptr()) };
+                unsafe { bindings::shrink_dcache_parent(this.as_ptr()) };
                 // SAFETY: There is a reference.
-                if unsafe { bindings::simple_empty(self.as_ptr()) } == 0 {
+                if unsafe { bindings::simple_empty(this.as_ptr()) } == 0 {
                     return Err(ENOTEMPTY);
                 }
                 // SAFETY: The inode is locked, which guards this flag.
                 unsafe { (*inode.as_ptr()).i_flags |= bindings::S_DEAD };
             }
             // SAFETY: There is a reference.
-            unsafe { bindings::dont_mount(self.as_ptr()) };
+            unsafe { bindings::dont_mount(this.as_ptr()) };
             // SAFETY: The inode is locked.
             unsafe { bindings::clear_nlink(inode.as_ptr()) };
         }
         // SAFETY: There is a reference, and the parent is locked.
-        unsafe { bindings::d_delete(self.as_ptr()) };
+        unsafe { bindings::d_delete(this.as_ptr()) };
         Ok(())
     }
 
@@ -291,11 +302,17 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     /// # Errors
     ///
     /// `ELOOP` if the directory would come below itself; `ESTALE` if it is at another place that
-    /// cannot be locked now.
+    /// cannot be locked now; `EXDEV` if the inode is of another super block.
     pub(crate) fn splice_alias(
         self,
         inode: Option<ARef<INode<T>>>,
     ) -> Result<Option<ARef<DEntry<T>>>> {
+        if let Some(inode) = &inode {
+            // The dentry keeps the inode until its own super block goes.
+            if !core::ptr::eq(inode.sb(), self.0.sb()) {
+                return Err(EXDEV);
+            }
+        }
         let inode = inode.map_or(core::ptr::null_mut(), |inode| {
             ARef::into_raw(inode).as_ptr().cast()
         });

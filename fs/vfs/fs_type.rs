@@ -45,6 +45,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
+        Full,
         Relaxed, //
     },
     types::Opaque, //
@@ -148,9 +149,6 @@ impl<T: FileSystem> Pools<T> {
 
     /// `EBUSY` if it has been done already.
     fn create(&self) -> Result {
-        if !self.inode_cache().is_null() {
-            return Err(EBUSY);
-        }
         let inodes = Slab::<T>::create(self.name)?;
         // SAFETY: The format takes one string. Nothing of memory reclaim waits for this queue.
         let queue = unsafe {
@@ -161,12 +159,22 @@ impl<T: FileSystem> Pools<T> {
                 self.name.as_char_ptr(),
             )
         };
-        if queue.is_null() {
+        let result = if queue.is_null() {
+            Err(ENOMEM)
+        } else {
+            self.inodes
+                .cmpxchg(core::ptr::null_mut(), inodes.as_ptr(), Full)
+                .map_err(|_| EBUSY)
+        };
+        if let Err(error) = result {
             // SAFETY: No object was allocated from it.
             unsafe { bindings::kmem_cache_destroy(inodes.as_ptr()) };
-            return Err(ENOMEM);
+            if !queue.is_null() {
+                // SAFETY: Nothing was queued.
+                unsafe { bindings::destroy_workqueue(queue) };
+            }
+            return Err(error);
         }
-        self.inodes.store(inodes.as_ptr(), Relaxed);
         self.release.store(queue, Relaxed);
         Ok(())
     }

@@ -508,7 +508,7 @@ impl<T: FileSystem> INode<T> {
     /// Removes the pages behind `size` from the page cache, and from all mappings. May sleep.
     pub(crate) fn truncate_pagecache(&self, size: i64) {
         // SAFETY: There is a reference.
-        unsafe { bindings::truncate_pagecache(self.as_ptr(), size) };
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), size.max(0)) };
     }
 
     /// Removes all pages from the page cache, after writing those that are dirty. `EBUSY` if one
@@ -594,6 +594,13 @@ impl<T: FileSystem> INode<T> {
 pub(crate) struct INodeLock<'a, T: FileSystem> {
     inode: &'a INode<T>,
     _task: NotThreadSafe,
+}
+
+impl<T: FileSystem> INodeLock<'_, T> {
+    /// The inode that is locked.
+    pub(crate) fn inode(&self) -> &INode<T> {
+        self.inode
+    }
 }
 
 impl<T: FileSystem> Drop for INodeLock<'_, T> {

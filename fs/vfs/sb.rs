@@ -367,16 +367,17 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         to_result(unsafe { bindings::sync_filesystem(self.as_ptr()) })
     }
 
-    /// Sets flags. Not atomic: the caller must not do this at the same time as others.
+    /// Sets flags; not [`SbFlag::Active`], which is the VFS's. Not atomic: the caller must not do
+    /// this at the same time as others.
     pub(crate) fn add_flags(&self, flags: SbFlags) {
-        let flags = self.flags() | flags;
+        let flags = usize::from(self.flags()) | (usize::from(flags) & !bindings::SB_ACTIVE);
         // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags.into()) };
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags) };
     }
 
-    /// Clears flags. Not atomic, as [`Self::add_flags`].
+    /// Clears flags, but for [`SbFlag::Active`]. Not atomic, as [`Self::add_flags`].
     pub(crate) fn clear_flags(&self, flags: SbFlags) {
-        let flags = usize::from(self.flags()) & !usize::from(flags);
+        let flags = usize::from(self.flags()) & (!usize::from(flags) | bindings::SB_ACTIVE);
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags) };
     }

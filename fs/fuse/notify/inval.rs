@@ -24,6 +24,7 @@ use crate::fuse::{
         attr_cache, //
     },
 };
+use crate::vfs::dentry::DEntry;
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
@@ -115,7 +116,7 @@ impl Notifications {
                     if inode.data().node_id() != child {
                         return Err(ENOENT);
                     }
-                    entry.delete_removed(&lock)
+                    DEntry::delete_removed(entry, &lock)
                 }
                 _ => Ok(()),
             }
