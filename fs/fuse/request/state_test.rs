@@ -19,6 +19,7 @@ use super::{
         CopySet,
         Pending,
         PendingQueue,
+        SentQueue,
         SentTable, //
     },
     Parts,
@@ -260,6 +261,28 @@ mod tests {
         set.abort_all();
         table.abort_all();
         assert_eq!(fate.errno(), ENOENT.to_errno());
+        Ok(())
+    }
+
+    /// What a server has lost is queued once more, marked so in its id, and no longer counts as
+    /// sent; its queue ends it like any other.
+    #[test]
+    fn sent_again() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let mut lost = SentQueue::default();
+        table.drain_into(&mut lost);
+        assert!(!handle.is_sent());
+        assert!(table.take(Unique::new(2)).is_none());
+        let mut queue = lost.resend();
+        assert_eq!(handle.unique().get(), 2 | Unique::RESEND);
+        assert_eq!(fate.errno(), 1);
+        drop(queue.pop_front());
+        assert!(queue.is_empty());
+        assert_eq!(fate.errno(), ENOTCONN.to_errno());
         Ok(())
     }
 
