@@ -157,6 +157,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
             None
         },
         mmap: if U::HAS_MMAP { Some(Self::mmap) } else { None },
+        // Large folios of the page cache can only be mapped as such where they are aligned.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: if U::HAS_MMAP {
             Some(bindings::thp_get_unmapped_area)
         } else {

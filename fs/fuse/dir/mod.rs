@@ -8,6 +8,8 @@
 
 pub(crate) mod lookup;
 pub(crate) mod readdir;
+#[cfg(CONFIG_KUNIT = "y")]
+mod readdir_test;
 pub(crate) mod readlink;
 pub(crate) mod revalidate;
 

@@ -115,33 +115,54 @@ fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32) -> Result<KVVec<u8>> {
 
 /// Hands records over until the reader is full.
 ///
-/// A record that does not end within the buffer ends it: the server ran out of room, and sends it
-/// again when it is asked to go on after the one before.
+/// # Errors
+///
+/// Those of [`Records`]; what came before has been handed over.
+fn emit_all(records: &[u8], ctx: &mut DirContext) -> Result {
+    for record in Records(records) {
+        let Record { entry, name } = record?;
+        if !ctx.emit(name, entry.ino, entry.kind) {
+            break;
+        }
+        ctx.set_pos(entry.off as i64);
+    }
+    Ok(())
+}
+
+/// One record.
+pub(super) struct Record<'a> {
+    /// The record without its name.
+    pub(super) entry: Dirent,
+    /// The name.
+    pub(super) name: &'a [u8],
+}
+
+/// The records in a buffer.
+///
+/// One that does not end within the buffer, padding included, ends it: the server ran out of room,
+/// and sends it again when it is asked to go on after the one before.
 ///
 /// # Errors
 ///
 /// `EIO` for a name that is empty, too long or a path.
-fn emit_all(records: &[u8], ctx: &mut DirContext) -> Result {
-    let mut rest = records;
-    while let Ok((record, after)) = Dirent::read_from_prefix(rest) {
-        let namelen = record.namelen as usize;
+pub(super) struct Records<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (entry, after) = Dirent::read_from_prefix(self.0).ok()?;
+        let namelen = entry.namelen as usize;
         if namelen == 0 || namelen > NAME_MAX {
-            return Err(EIO);
+            return Some(Err(EIO));
         }
-        // Bounded by the check above.
-        let Some(next) = rec_align(size_of::<Dirent>() + namelen).and_then(|end| rest.get(end..))
-        else {
-            break;
-        };
-        let name = after.get(..namelen).ok_or(EIO)?;
+        let end = rec_align(size_of::<Dirent>().checked_add(namelen)?)?;
+        let rest = self.0.get(end..)?;
+        let name = after.get(..namelen)?;
         if name.contains(&b'/') {
-            return Err(EIO);
+            return Some(Err(EIO));
         }
-        if !ctx.emit(name, record.ino, record.kind) {
-            break;
-        }
-        ctx.set_pos(record.off as i64);
-        rest = next;
+        self.0 = rest;
+        Some(Ok(Record { entry, name }))
     }
-    Ok(())
 }

@@ -3,6 +3,8 @@
 //! Memory: user buffers, folios, the page cache.
 
 pub(crate) mod folio;
+#[cfg(CONFIG_KUNIT = "y")]
+mod folio_test;
 pub(crate) mod iomap;
 pub(crate) mod iov;
 pub(crate) mod mapping;
