@@ -20,6 +20,7 @@ use crate::{
             ParamTable, //
         },
         fs_type::FsContext,
+        inode::FileType, //
     },
 };
 use kernel::{
@@ -149,7 +150,7 @@ impl Builder {
     ///
     /// `EINVAL`, with a message for the mounter, for a mode without a file type.
     pub(crate) fn root_mode(&mut self, fc: &FsContext<Fuse>, mode: u32) -> Result {
-        if !is_valid_type(mode) {
+        if FileType::of(mode).is_none() {
             return Err(fc.invalf(fmt!("Invalid rootmode")));
         }
         // The higher bits have no meaning in a mode.
@@ -200,9 +201,4 @@ impl Builder {
             max_read: self.max_read.max(MIN_MAX_READ),
         })
     }
-}
-
-/// Whether `mode` names a type that a file can have.
-fn is_valid_type(mode: u32) -> bool {
-    matches!(mode >> 12 & 0xf, 1 | 2 | 4 | 6 | 8 | 10 | 12)
 }

@@ -377,3 +377,93 @@ fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mti
         let _ = inode.invalidate_pages();
     }
 }
+
+#[kunit_tests(ferrofuse_attr)]
+mod tests {
+    use super::*;
+
+    fn attr(mode: u32, size: u64) -> Attr {
+        Attr {
+            mode,
+            size,
+            ..Attr::default()
+        }
+    }
+
+    #[test]
+    fn every_type_of_file_is_taken() {
+        for mode in [
+            0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000,
+        ] {
+            assert!(CheckedAttr::new(attr(mode | 0o644, 0)).is_ok());
+        }
+    }
+
+    #[test]
+    fn no_other_type_is() {
+        for mode in [
+            0, 0o644, 0o030000, 0o050000, 0o070000, 0o110000, 0o130000, 0o150000, 0o160000,
+            0o170000,
+        ] {
+            assert!(CheckedAttr::new(attr(mode, 0)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_file_offset() {
+        const REGULAR: u32 = 0o100644;
+
+        let largest = CheckedAttr::new(attr(REGULAR, i64::MAX as u64));
+        assert!(largest.is_ok_and(|attr| attr.size() == i64::MAX));
+        assert!(CheckedAttr::new(attr(REGULAR, 1 << 63)).is_err());
+        assert!(CheckedAttr::new(attr(REGULAR, u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn times_are_cut_to_what_they_can_be() {
+        let wire = Attr {
+            mode: 0o100644,
+            mtime: -5i64 as u64,
+            mtimensec: u32::MAX,
+            ..Attr::default()
+        };
+        let attr = CheckedAttr::new(wire);
+
+        assert!(attr.is_ok_and(|attr| attr.mtime() == Timespec::new(-5, 999_999_999)));
+    }
+
+    #[test]
+    fn the_block_size_is_a_power_of_two() {
+        for (blksize, bits) in [(0, 12), (1, 0), (511, 8), (512, 9), (u32::MAX, 31)] {
+            let wire = Attr {
+                mode: 0o100644,
+                blksize,
+                ..Attr::default()
+            };
+
+            assert!(CheckedAttr::new(wire).is_ok_and(|attr| attr.block_bits(12) == bits));
+        }
+    }
+
+    #[test]
+    fn what_is_stale_is_asked_for() -> Result {
+        let cache = KBox::pin_init(AttrCache::new(), GFP_KERNEL)?;
+        let size = mask::SIZE;
+        let mode = StatxMask::from(Statx::Mode);
+
+        // Nothing is known at first, whatever the time.
+        cache.valid_until.store(Deadline::after(1000, 0));
+        assert!(cache.is_stale(size));
+
+        cache.change_stale(|_| 0);
+        assert!(!cache.is_stale(size));
+
+        cache.invalidate(mode);
+        assert!(cache.is_stale(mode));
+        assert!(!cache.is_stale(size));
+
+        cache.valid_until.store(Deadline::PAST);
+        assert!(cache.is_stale(size));
+        Ok(())
+    }
+}

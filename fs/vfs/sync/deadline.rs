@@ -90,3 +90,55 @@ impl AtomicDeadline {
         self.0.store(deadline.0 .0, Relaxed);
     }
 }
+
+#[kunit_tests(ferrofuse_deadline)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_has_passed_at_once() {
+        assert_eq!(Deadline::after(0, 0), Deadline::PAST);
+        assert!(Deadline::PAST.has_passed());
+    }
+
+    #[test]
+    fn a_future_deadline_has_not_passed() {
+        assert!(!Deadline::after(1000, 0).has_passed());
+        // The smallest time there is still is one.
+        assert_ne!(Deadline::after(0, 1), Deadline::PAST);
+    }
+
+    #[test]
+    fn no_time_is_too_long() {
+        assert!(!Deadline::after(u64::MAX, u32::MAX).has_passed());
+        assert!(!Deadline::after(i64::MAX as u64, 0).has_passed());
+    }
+
+    #[test]
+    fn nanoseconds_are_less_than_a_second() {
+        let Deadline(at_most) = Deadline::after(1, u32::MAX);
+        let Deadline(two) = Deadline::after(3, 0);
+
+        assert!(at_most.is_before(two));
+    }
+
+    #[test]
+    fn the_clock_may_wrap() {
+        let before = Jiffies(u64::MAX);
+        let after = Jiffies(5);
+
+        assert!(before.is_before(after));
+        assert!(!after.is_before(before));
+        assert!(!after.is_before(after));
+    }
+
+    #[test]
+    fn an_atomic_deadline_keeps_what_it_was_given() {
+        let deadline = Deadline::after(1000, 0);
+        let atomic = AtomicDeadline::new(Deadline::PAST);
+
+        assert!(atomic.load().has_passed());
+        atomic.store(deadline);
+        assert_eq!(atomic.load(), deadline);
+    }
+}
