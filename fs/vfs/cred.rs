@@ -214,6 +214,12 @@ pub(crate) fn current_fsgid() -> Kgid {
     Kgid::from_c(unsafe { (*current_cred()).fsgid })
 }
 
+/// The permissions that the caller takes from what it makes.
+pub(crate) fn current_umask() -> u16 {
+    // SAFETY: The current task has its `fs` until it has exited.
+    unsafe { bindings::current_umask() as u16 }
+}
+
 /// Whether the caller is in `ns` or in one that descends from it.
 pub(crate) fn current_in_userns(ns: &UserNs) -> bool {
     // SAFETY: `ns` is valid.
@@ -301,6 +307,18 @@ impl Idmap {
     pub(crate) fn gid_into_mnt(&self, ns: &UserNs, gid: Kgid) -> Kgid {
         // SAFETY: Map and namespace are valid.
         Kgid(unsafe { bindings::make_vfsgid(self.as_ptr(), ns.as_ptr(), gid.into_c()) }.val)
+    }
+
+    /// What `uid`, as seen through the mount, is to a file system of `ns`.
+    pub(in crate::vfs) fn uid_from_mnt(&self, ns: &UserNs, uid: bindings::vfsuid_t) -> Kuid {
+        // SAFETY: Map and namespace are valid.
+        Kuid::from_c(unsafe { bindings::from_vfsuid(self.as_ptr(), ns.as_ptr(), uid) })
+    }
+
+    /// What `gid`, as seen through the mount, is to a file system of `ns`.
+    pub(in crate::vfs) fn gid_from_mnt(&self, ns: &UserNs, gid: bindings::vfsgid_t) -> Kgid {
+        // SAFETY: Map and namespace are valid.
+        Kgid::from_c(unsafe { bindings::from_vfsgid(self.as_ptr(), ns.as_ptr(), gid) })
     }
 
     /// The caller's [`current_fsuid`] as the file system of `ns` below the mount is to see it.

@@ -5,7 +5,8 @@
 //! Owns `d_fsdata`: every dentry of a file system has its `T::DentryData`, from `d_init` until an
 //! RCU grace period after `d_release`. As with inodes, a view ([`DEntryView`]) is what the RCU walk
 //! and callbacks under `d_lock` have, and a [`DEntry`] has a reference. An [`Unhashed`] is the
-//! dentry of a lookup: its name cannot change, and it can be spliced once.
+//! dentry of a lookup: its name cannot change, and it can be spliced once. A [`Named`] is one whose
+//! name is to be removed or moved, a [`Vacant`] one whose name is to be given to something.
 //!
 //! Locks: `d_lock` is held around `d_delete`. Splicing takes `i_lock`, `rename_lock` and `d_lock`.
 //!
@@ -322,6 +323,71 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
         // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry
         // of the same super block.
         Ok(NonNull::new(alias).map(|alias| unsafe { ARef::from_raw(alias.cast()) }))
+    }
+}
+
+/// The dentry of a name that is being removed or moved.
+///
+/// # Invariants
+///
+/// Its parent is locked exclusively for `'a`: it keeps its name and parent.
+pub(crate) struct Named<'a, T: FileSystem>(&'a DEntry<T>);
+
+impl<'a, T: FileSystem> Named<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry`.
+    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+        Self(dentry)
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        let dentry = self.0.as_ptr();
+        // SAFETY: The name does not change, by the type invariant.
+        unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
+    }
+
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.0
+    }
+}
+
+/// The dentry of a name that stands for nothing, and that something is being made for.
+///
+/// # Invariants
+///
+/// It has no inode, and its parent is locked exclusively for `'a`: it keeps its name and parent,
+/// and nobody else splices it.
+pub(crate) struct Vacant<'a, T: FileSystem>(&'a DEntry<T>);
+
+impl<'a, T: FileSystem> Vacant<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
+    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+        Self(dentry)
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        let dentry = self.0.as_ptr();
+        // SAFETY: The name does not change, by the type invariant.
+        unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
+    }
+
+    /// The dentry, also for after the splice.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.0
+    }
+
+    /// Takes it out of the cache, to be spliced.
+    pub(crate) fn unhash(self) -> Unhashed<'a, T> {
+        self.0.unhash();
+        // INVARIANT: It was unhashed just now, and nobody hashes it again while its parent is
+        // locked; the rest is the invariant of this type.
+        Unhashed(self.0)
     }
 }
 

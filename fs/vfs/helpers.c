@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/fs_struct.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/jiffies.h>
@@ -145,6 +146,11 @@ __vfs_helper const struct cred *vfs_helper_current_cred(void)
 __vfs_helper bool vfs_helper_capable(int cap)
 {
 	return capable(cap);
+}
+
+__vfs_helper int vfs_helper_current_umask(void)
+{
+	return current_umask();
 }
 
 __vfs_helper bool vfs_helper_current_in_userns(const struct user_namespace *ns)

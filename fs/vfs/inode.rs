@@ -183,6 +183,10 @@ impl Dev {
         unsafe { bindings::new_encode_dev(self.0) }
     }
 
+    pub(super) fn from_c(dev: bindings::dev_t) -> Self {
+        Self(dev)
+    }
+
     pub(super) fn into_c(self) -> bindings::dev_t {
         self.0
     }
@@ -509,6 +513,13 @@ impl<T: FileSystem> INode<T> {
     pub(crate) fn truncate_pagecache(&self, size: i64) {
         // SAFETY: There is a reference.
         unsafe { bindings::truncate_pagecache(self.as_ptr(), size.max(0)) };
+    }
+
+    /// Removes the bytes `first` to `last` from the page cache, and from all mappings: whole pages
+    /// go, and parts of pages become zero. May sleep.
+    pub(crate) fn truncate_pagecache_range(&self, first: i64, last: i64) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
     }
 
     /// Removes all pages from the page cache, after writing those that are dirty. `EBUSY` if one

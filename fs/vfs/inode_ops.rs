@@ -15,13 +15,17 @@ use super::{
     cred::{
         Idmap,
         Kgid,
-        Kuid, //
+        Kuid,
+        UserNs, //
     },
     dentry::{
         DEntry,
         LookupFlags,
-        Unhashed, //
+        Named,
+        Unhashed,
+        Vacant, //
     },
+    file::File,
     inode::{
         Dev,
         INode,
@@ -229,9 +233,146 @@ impl KStat {
     }
 }
 
+impl_flags!(
+    /// What a change of attributes changes, and how (`ATTR_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct AttrChanges(u32);
+
+    /// One thing about a change of attributes.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum AttrChange {
+        /// The permissions change.
+        Mode = bindings::ATTR_MODE,
+        /// The owner changes.
+        Uid = bindings::ATTR_UID,
+        /// The owning group changes.
+        Gid = bindings::ATTR_GID,
+        /// The size changes.
+        Size = bindings::ATTR_SIZE,
+        /// The time of the last access changes.
+        Atime = bindings::ATTR_ATIME,
+        /// The time of the last change of the contents changes.
+        Mtime = bindings::ATTR_MTIME,
+        /// The time of the last access is one that the caller chose.
+        AtimeSet = bindings::ATTR_ATIME_SET,
+        /// The time of the last change of the contents is one that the caller chose.
+        MtimeSet = bindings::ATTR_MTIME_SET,
+        /// It is not asked whether the caller may change this.
+        Force = bindings::ATTR_FORCE,
+        /// The set-user-id bit has to go.
+        KillSuid = bindings::ATTR_KILL_SUID,
+        /// The set-group-id bit has to go.
+        KillSgid = bindings::ATTR_KILL_SGID,
+        /// It comes through an open file.
+        File = bindings::ATTR_FILE,
+        /// It comes from `open(2)` with `O_TRUNC`.
+        Open = bindings::ATTR_OPEN,
+    }
+);
+
 /// A change of attributes (`struct iattr`).
+///
+/// # Invariants
+///
+/// With `ATTR_FILE` set, `ia_file` is an open regular file of `T` that is kept while this is
+/// borrowed.
 #[repr(transparent)]
-pub(crate) struct IAttr(bindings::iattr);
+pub(crate) struct IAttr<T>(bindings::iattr, PhantomData<T>);
+
+impl<T: FileSystem> IAttr<T> {
+    /// What changes.
+    pub(crate) fn changes(&self) -> AttrChanges {
+        AttrChanges(self.0.ia_valid)
+    }
+
+    /// Adds something to what changes; not [`AttrChange::File`], which only the VFS knows.
+    pub(crate) fn add(&mut self, change: AttrChange) {
+        // INVARIANT: A file that was not there does not appear.
+        self.0.ia_valid |= change as u32 & !bindings::ATTR_FILE;
+    }
+
+    /// Takes something from what changes.
+    pub(crate) fn remove(&mut self, changes: AttrChanges) {
+        self.0.ia_valid &= !u32::from(changes);
+    }
+
+    /// The new permissions, and the kind of file.
+    pub(crate) fn mode(&self) -> u16 {
+        self.0.ia_mode
+    }
+
+    /// Sets the new permissions.
+    pub(crate) fn set_mode(&mut self, mode: u16) {
+        self.0.ia_mode = mode;
+    }
+
+    /// The new owner, as a file system of `ns` below the mount of `idmap` sees it.
+    pub(crate) fn uid(&self, idmap: &Idmap, ns: &UserNs) -> Kuid {
+        // SAFETY: Both members of the union are the same number.
+        idmap.uid_from_mnt(ns, unsafe { self.0.__bindgen_anon_1.ia_vfsuid })
+    }
+
+    /// The new owning group, as a file system of `ns` below the mount of `idmap` sees it.
+    pub(crate) fn gid(&self, idmap: &Idmap, ns: &UserNs) -> Kgid {
+        // SAFETY: Both members of the union are the same number.
+        idmap.gid_from_mnt(ns, unsafe { self.0.__bindgen_anon_2.ia_vfsgid })
+    }
+
+    /// The new size in bytes.
+    pub(crate) fn size(&self) -> i64 {
+        self.0.ia_size
+    }
+
+    /// The new time of the last access.
+    pub(crate) fn atime(&self) -> Timespec {
+        Timespec::from_c(self.0.ia_atime)
+    }
+
+    /// The new time of the last change of the contents.
+    pub(crate) fn mtime(&self) -> Timespec {
+        Timespec::from_c(self.0.ia_mtime)
+    }
+
+    /// The open file that it comes through, if there is one.
+    pub(crate) fn file(&self) -> Option<&File<T>> {
+        if !self.changes().contains(AttrChange::File) {
+            return None;
+        }
+        // SAFETY: By the type invariant.
+        Some(unsafe { File::from_raw(self.0.ia_file) })
+    }
+
+    /// Checks that the caller may change this, unless [`AttrChange::Force`] is set, and that the
+    /// new size is one that a file can have.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`, `EACCES`; `EFBIG` and `EINVAL` for the size; `EOVERFLOW` for ids that the file
+    /// system cannot keep.
+    pub(crate) fn prepare(&mut self, idmap: &Idmap, dentry: &DEntry<T>) -> Result {
+        // SAFETY: All of them are valid, and nobody else uses the change.
+        to_result(unsafe {
+            bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), &mut self.0)
+        })
+    }
+}
+
+impl_flags!(
+    /// How a name is moved (`RENAME_*`).
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct RenameFlags(u32);
+
+    /// One thing about how a name is moved.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum RenameFlag {
+        /// Nothing may be replaced.
+        NoReplace = bindings::RENAME_NOREPLACE,
+        /// Both names exist, and change places.
+        Exchange = bindings::RENAME_EXCHANGE,
+        /// The old name becomes a whiteout.
+        Whiteout = bindings::RENAME_WHITEOUT,
+    }
+);
 
 /// Fills `stat` from the attributes that the VFS has of `inode`.
 pub(crate) fn generic_fillattr<T: FileSystem>(
@@ -283,6 +424,24 @@ impl Link {
     }
 }
 
+/// A name that is to be moved.
+pub(crate) struct Rename<'a, T: FileSystem> {
+    /// The directory of the old name.
+    pub(crate) old_dir: &'a INode<T>,
+    /// The old name.
+    pub(crate) old: Named<'a, T>,
+    /// What it stands for.
+    pub(crate) moved: &'a INode<T>,
+    /// The directory of the new name, which may be the same.
+    pub(crate) new_dir: &'a INode<T>,
+    /// The new name.
+    pub(crate) new: Named<'a, T>,
+    /// What it stands for now: it is replaced, unless the names change places.
+    pub(crate) replaced: Option<&'a INode<T>>,
+    /// How.
+    pub(crate) flags: RenameFlags,
+}
+
 /// What can be done with a directory. The parent's lock is its `i_rwsem`.
 #[vtable]
 pub(crate) trait Dir<T: FileSystem> {
@@ -314,7 +473,63 @@ pub(crate) trait Dir<T: FileSystem> {
 
     /// Changes the attributes that `attr` says. Without this method the VFS would change them in
     /// the inode alone. The inode is locked exclusively; may sleep.
-    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a regular file. Parent locked exclusively; may sleep.
+    fn create(_idmap: &Idmap, _dir: &INode<T>, _dentry: Vacant<'_, T>, _mode: u16) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a regular or special file; `mode` says of which kind, and `dev` is what a device node
+    /// stands for. Parent locked exclusively; may sleep.
+    fn mknod(
+        _idmap: &Idmap,
+        _dir: &INode<T>,
+        _dentry: Vacant<'_, T>,
+        _mode: u16,
+        _dev: Dev,
+    ) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a directory, and returns the dentry to use instead of `dentry`, if there is one, or
+    /// if the splice returned one. Parent locked exclusively; may sleep.
+    fn mkdir(
+        _idmap: &Idmap,
+        _dir: &INode<T>,
+        _dentry: Vacant<'_, T>,
+        _mode: u16,
+    ) -> Result<Option<ARef<DEntry<T>>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a symbolic link to `target`. Parent locked exclusively; may sleep.
+    fn symlink(_idmap: &Idmap, _dir: &INode<T>, _dentry: Vacant<'_, T>, _target: &[u8]) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Gives `inode`, which is no directory, one more name. Parent and inode locked exclusively;
+    /// may sleep.
+    fn link(_inode: &INode<T>, _dir: &INode<T>, _dentry: Vacant<'_, T>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Removes a name of `inode`, which is no directory. Parent and inode locked exclusively; may
+    /// sleep.
+    fn unlink(_dir: &INode<T>, _dentry: Named<'_, T>, _inode: &INode<T>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Removes the directory `inode`. Parent and inode locked exclusively; may sleep.
+    fn rmdir(_dir: &INode<T>, _dentry: Named<'_, T>, _inode: &INode<T>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Moves `moved`, or lets two names change places. Both parents are locked exclusively, and so
+    /// are the inodes behind the names, if they change places or are no directories; may sleep.
+    fn rename(_idmap: &Idmap, _rename: Rename<'_, T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -339,7 +554,7 @@ pub(crate) trait Common<T: FileSystem> {
     }
 
     /// As [`Dir::setattr`].
-    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -369,7 +584,7 @@ pub(crate) trait Symlink<T: FileSystem> {
     }
 
     /// As [`Dir::setattr`].
-    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &IAttr) -> Result {
+    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -437,6 +652,42 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         } else {
             None
         },
+        create: if U::HAS_CREATE {
+            Some(Self::create)
+        } else {
+            None
+        },
+        mknod: if U::HAS_MKNOD {
+            Some(Self::mknod)
+        } else {
+            None
+        },
+        mkdir: if U::HAS_MKDIR {
+            Some(Self::mkdir)
+        } else {
+            None
+        },
+        symlink: if U::HAS_SYMLINK {
+            Some(Self::symlink)
+        } else {
+            None
+        },
+        link: if U::HAS_LINK { Some(Self::link) } else { None },
+        unlink: if U::HAS_UNLINK {
+            Some(Self::unlink)
+        } else {
+            None
+        },
+        rmdir: if U::HAS_RMDIR {
+            Some(Self::rmdir)
+        } else {
+            None
+        },
+        rename: if U::HAS_RENAME {
+            Some(Self::rename)
+        } else {
+            None
+        },
         get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
@@ -455,11 +706,7 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
         // SAFETY: The caller promises what the type's invariant asks for.
         let dentry = unsafe { Unhashed::new(dentry) };
-        match U::lookup(dir, dentry, LookupFlags::from_c(flags)) {
-            Ok(None) => core::ptr::null_mut(),
-            Ok(Some(alias)) => ARef::into_raw(alias).as_ptr().cast(),
-            Err(error) => error.to_ptr(),
-        }
+        dentry_or_error(U::lookup(dir, dentry, LookupFlags::from_c(flags)))
     }
 
     /// # Safety
@@ -498,6 +745,145 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     ) -> c_int {
         // SAFETY: The caller promises it.
         unsafe { setattr(U::setattr, idmap, dentry, attr) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_create` and `lookup_open` as [`making`] asks.
+    unsafe extern "C" fn create(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
+        from_result(|| {
+            U::create(idmap, dir, dentry, mode)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_mknod` as [`making`] asks.
+    unsafe extern "C" fn mknod(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+        dev: bindings::dev_t,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
+        from_result(|| {
+            U::mknod(idmap, dir, dentry, mode, Dev::from_c(dev))?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_mkdir` as [`making`] asks.
+    unsafe extern "C" fn mkdir(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        mode: bindings::umode_t,
+    ) -> *mut bindings::dentry {
+        // SAFETY: The caller promises it.
+        let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
+        dentry_or_error(U::mkdir(idmap, dir, dentry, mode))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_symlink` as [`making`] asks, with a string.
+    unsafe extern "C" fn symlink(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        target: *const c_char,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
+        // SAFETY: A string that nobody changes during the call.
+        let target = unsafe { CStr::from_char_ptr(target) };
+        from_result(|| {
+            U::symlink(idmap, dir, dentry, target.to_bytes())?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_link` with a positive dentry of `T` that it holds a reference to and whose
+    /// inode is locked exclusively; with directory and new dentry as [`making`] asks.
+    unsafe extern "C" fn link(
+        old: *mut bindings::dentry,
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+    ) -> c_int {
+        // SAFETY: The caller holds references.
+        let (old, dir) = unsafe { (DEntry::<T>::from_raw(old), INode::from_raw(dir)) };
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let dentry = unsafe { Vacant::new(DEntry::from_raw(dentry)) };
+        from_result(|| {
+            U::link(old.inode().ok_or(ENOENT)?, dir, dentry)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_unlink` as [`removing`] asks.
+    unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { removing(U::unlink, dir, dentry) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_rmdir` as [`removing`] asks.
+    unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { removing(U::rmdir, dir, dentry) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_rename` with references to two directories of `T`, whose `i_rwsem` is held
+    /// exclusively, and to a dentry in each, the first of which is positive; the second is, too,
+    /// if `flags` say that they change places.
+    unsafe extern "C" fn rename(
+        idmap: *mut bindings::mnt_idmap,
+        old_dir: *mut bindings::inode,
+        old: *mut bindings::dentry,
+        new_dir: *mut bindings::inode,
+        new: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> c_int {
+        // SAFETY: The mount keeps its map for the call.
+        let idmap = unsafe { Idmap::from_ptr(idmap) };
+        // SAFETY: The caller holds references.
+        let (old_dir, new_dir) = unsafe { (INode::from_raw(old_dir), INode::from_raw(new_dir)) };
+        // SAFETY: As above.
+        let (old, new) = unsafe { (DEntry::<T>::from_raw(old), DEntry::<T>::from_raw(new)) };
+        from_result(|| {
+            let rename = Rename {
+                old_dir,
+                moved: old.inode().ok_or(ENOENT)?,
+                new_dir,
+                replaced: new.inode(),
+                // SAFETY: The caller promises what the type's invariant asks for.
+                old: unsafe { Named::new(old) },
+                // SAFETY: As above.
+                new: unsafe { Named::new(new) },
+                flags: RenameFlags(flags),
+            };
+            U::rename(idmap, rename)?;
+            Ok(0)
+        })
     }
 }
 
@@ -731,7 +1117,7 @@ unsafe fn permission<T: FileSystem>(
 /// Called by `notify_change` with a positive dentry of `T` that it holds a reference to, whose
 /// inode is locked exclusively, and with an `attr` that nobody else uses.
 unsafe fn setattr<T: FileSystem>(
-    method: impl FnOnce(&Idmap, &DEntry<T>, &IAttr) -> Result,
+    method: impl FnOnce(&Idmap, &DEntry<T>, &mut IAttr<T>) -> Result,
     idmap: *mut bindings::mnt_idmap,
     dentry: *mut bindings::dentry,
     attr: *mut bindings::iattr,
@@ -740,10 +1126,63 @@ unsafe fn setattr<T: FileSystem>(
     let idmap = unsafe { Idmap::from_ptr(idmap) };
     // SAFETY: The caller holds a reference.
     let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
-    // SAFETY: It is valid for the call, and the type is transparent.
-    let attr = unsafe { &*attr.cast::<IAttr>() };
+    // SAFETY: It is valid for the call, nobody else uses it, and the type is transparent. The file
+    // of a truncation is one of the inode, which is a regular file.
+    let attr = unsafe { &mut *attr.cast::<IAttr<T>>() };
     from_result(|| {
         method(idmap, dentry, attr)?;
+        Ok(0)
+    })
+}
+
+/// The dentry to use instead of that of the call, as C returns it.
+fn dentry_or_error<T: FileSystem>(
+    result: Result<Option<ARef<DEntry<T>>>>,
+) -> *mut bindings::dentry {
+    match result {
+        Ok(None) => core::ptr::null_mut(),
+        // The caller of the operation takes the reference over.
+        Ok(Some(alias)) => ARef::into_raw(alias).as_ptr().cast(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// What the operations that make something are called with.
+///
+/// # Safety
+///
+/// The caller has a mount's map, and references to a directory of `T`, whose `i_rwsem` is held
+/// exclusively, and to a negative dentry in it that only the caller uses as such, for `'a`.
+unsafe fn making<'a, T: FileSystem>(
+    idmap: *mut bindings::mnt_idmap,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> (&'a Idmap, &'a INode<T>, Vacant<'a, T>) {
+    // SAFETY: The caller promises it.
+    unsafe {
+        (
+            Idmap::from_ptr(idmap),
+            INode::from_raw(dir),
+            Vacant::new(DEntry::from_raw(dentry)),
+        )
+    }
+}
+
+/// # Safety
+///
+/// Called with references to a directory of `T` and to a positive dentry in it; `i_rwsem` of both
+/// inodes is held exclusively.
+unsafe fn removing<T: FileSystem>(
+    method: impl FnOnce(&INode<T>, Named<'_, T>, &INode<T>) -> Result,
+    dir: *mut bindings::inode,
+    dentry: *mut bindings::dentry,
+) -> c_int {
+    // SAFETY: The caller holds references.
+    let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::<T>::from_raw(dentry)) };
+    from_result(|| {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: The caller promises what the type's invariant asks for.
+        method(dir, unsafe { Named::new(dentry) }, inode)?;
         Ok(0)
     })
 }

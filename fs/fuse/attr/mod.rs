@@ -4,3 +4,4 @@
 
 pub(crate) mod getattr;
 pub(crate) mod permission;
+pub(crate) mod setattr;

@@ -20,6 +20,8 @@ pub(crate) struct Features {
     pub(crate) async_read: bool,
     /// OPEN truncates; no SETATTR before it.
     pub(crate) atomic_o_trunc: bool,
+    /// The server applies the umask of whoever makes something.
+    pub(crate) dont_mask: bool,
     /// A change of time or size seen in attributes invalidates cached data.
     pub(crate) auto_inval_data: bool,
     /// Only the server invalidates cached data.
@@ -41,6 +43,7 @@ impl Features {
         long_names: false,
         async_read: false,
         atomic_o_trunc: false,
+        dont_mask: false,
         auto_inval_data: false,
         explicit_inval_data: false,
         parallel_dirops: false,

@@ -63,6 +63,7 @@ const MAX_TIME_GRAN: u32 = 1_000_000_000;
 fn offered() -> InitFlags {
     InitFlag::AsyncRead
         | InitFlag::AtomicOTrunc
+        | InitFlag::DontMask
         | InitFlag::AutoInvalData
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops
@@ -166,6 +167,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         long_names: flags.contains(InitFlag::MaxPages) && max_pages > 1,
         async_read: flags.contains(InitFlag::AsyncRead),
         atomic_o_trunc: flags.contains(InitFlag::AtomicOTrunc),
+        dont_mask: flags.contains(InitFlag::DontMask),
         auto_inval_data: flags.contains(InitFlag::AutoInvalData),
         explicit_inval_data: flags.contains(InitFlag::ExplicitInvalData)
             && !flags.contains(InitFlag::AutoInvalData),

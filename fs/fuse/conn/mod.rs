@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     /// Device number of the mount; 0 until it has one.
     dev: Atomic<u32>,
     features: SetOnce<Features>,
+    /// The mount says that the server applies umasks, whatever INIT says.
+    keep_umask: Atomic<bool>,
     /// INIT failed: nothing is sent any more.
     failed: Atomic<bool>,
     unimplemented: Unimplemented,
@@ -89,6 +91,7 @@ impl Connection {
             pid_ns,
             dev: Atomic::new(0),
             features: SetOnce::new(),
+            keep_umask: Atomic::new(false),
             failed: Atomic::new(false),
             unimplemented: Unimplemented::new(),
             congestion_threshold: Atomic::new(DEFAULT_CONGESTION_THRESHOLD),
@@ -132,6 +135,16 @@ impl Connection {
     /// What INIT settled; the defaults before.
     pub(crate) fn features(&self) -> &Features {
         self.features.as_ref().unwrap_or(&Features::UNTIL_INIT)
+    }
+
+    /// The mount was made for a server that applies umasks itself.
+    pub(crate) fn leave_umask_to_server(&self) {
+        self.keep_umask.store(true, Relaxed);
+    }
+
+    /// Whether the server applies the umask of whoever makes something.
+    pub(crate) fn dont_mask(&self) -> bool {
+        self.features().dont_mask || self.keep_umask.load(Relaxed)
     }
 
     /// What the server turned out to lack.

@@ -6,18 +6,23 @@
 //! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/inode_ops.rs` and
 //! `vfs/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
 
+mod create;
+mod link;
 pub(crate) mod lookup;
 pub(crate) mod readdir;
 #[cfg(CONFIG_KUNIT = "y")]
 mod readdir_test;
 pub(crate) mod readlink;
+mod remove;
+mod rename;
 pub(crate) mod revalidate;
 
 use self::revalidate::Entry;
 use crate::fuse::{
     attr::{
         getattr,
-        permission, //
+        permission,
+        setattr, //
     },
     Fuse, //
 };
@@ -28,16 +33,23 @@ use crate::vfs::{
         DEntry,
         DEntryView,
         LookupFlags,
-        Unhashed, //
+        Named,
+        Unhashed,
+        Vacant, //
     },
-    inode::INode,
+    inode::{
+        Dev,
+        INode, //
+    },
     inode_ops::{
         Access,
+        AttrChange,
         Common,
         Dir,
         IAttr,
         KStat,
         Link,
+        Rename,
         StatSync,
         StatxMask,
         Symlink, //
@@ -80,8 +92,62 @@ impl Dir<Fuse> for DirOps {
         permission::permission(idmap, inode, wanted)
     }
 
-    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
-        no_setattr()
+    fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
+        let changes_mode = attr.changes().contains(AttrChange::Mode);
+        setattr::setattr(idmap, entry, attr)?;
+        if changes_mode {
+            // Whether the walk may come here has to be asked again.
+            revalidate::expire(entry);
+        }
+        Ok(())
+    }
+
+    fn create(_idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
+        create::mknod(dir, entry, mode, Dev::default())
+    }
+
+    fn mknod(
+        _idmap: &Idmap,
+        dir: &INode<Fuse>,
+        entry: Vacant<'_, Fuse>,
+        mode: u16,
+        device: Dev,
+    ) -> Result {
+        create::mknod(dir, entry, mode, device)
+    }
+
+    fn mkdir(
+        _idmap: &Idmap,
+        dir: &INode<Fuse>,
+        entry: Vacant<'_, Fuse>,
+        mode: u16,
+    ) -> Result<Option<ARef<DEntry<Fuse>>>> {
+        create::mkdir(dir, entry, mode)
+    }
+
+    fn symlink(
+        _idmap: &Idmap,
+        dir: &INode<Fuse>,
+        entry: Vacant<'_, Fuse>,
+        target: &[u8],
+    ) -> Result {
+        create::symlink(dir, entry, target)
+    }
+
+    fn link(inode: &INode<Fuse>, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>) -> Result {
+        link::link(inode, dir, entry)
+    }
+
+    fn unlink(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fuse>) -> Result {
+        remove::unlink(dir, entry, inode)
+    }
+
+    fn rmdir(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fuse>) -> Result {
+        remove::rmdir(dir, entry, inode)
+    }
+
+    fn rename(_idmap: &Idmap, names: Rename<'_, Fuse>) -> Result {
+        rename::rename(names)
     }
 }
 
@@ -104,8 +170,8 @@ impl Common<Fuse> for FileOps {
         permission::permission(idmap, inode, wanted)
     }
 
-    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
-        no_setattr()
+    fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
+        setattr::setattr(idmap, entry, attr)
     }
 }
 
@@ -128,15 +194,9 @@ impl Symlink<Fuse> for SymlinkOps {
         readlink::get_link(inode)
     }
 
-    fn setattr(_idmap: &Idmap, _entry: &DEntry<Fuse>, _attr: &IAttr) -> Result {
-        no_setattr()
+    fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
+        setattr::setattr(idmap, entry, attr)
     }
-}
-
-/// SETATTR is not sent. The VFS has to hear so: it would change the inode alone, and the server
-/// would never know.
-fn no_setattr() -> Result {
-    Err(ENOSYS)
 }
 
 /// The operations of directory entries.

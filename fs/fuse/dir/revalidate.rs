@@ -92,6 +92,13 @@ pub(crate) fn expire(entry: &DEntry<Fuse>) {
     entry.data().valid_until.store(Deadline::PAST);
 }
 
+/// `entry` may not stand any more for what it stood for: it is looked up again, by a new entry if
+/// nobody uses this one. May sleep.
+pub(super) fn invalidate(entry: &DEntry<Fuse>) {
+    entry.invalidate();
+    expire(entry);
+}
+
 /// Whether the VFS throws `entry` out at once when its last user is gone.
 pub(crate) fn d_delete(entry: &DEntryView<Fuse>) -> bool {
     entry.data().valid_until.load().has_passed()

@@ -256,6 +256,12 @@ impl FileSystem for Fuse {
             return Err(EINVAL);
         }
 
+        if sb.flags().contains(SbFlag::PosixAcl) {
+            conn.leave_umask_to_server();
+        }
+        // Or the VFS would apply the umask before the server could.
+        sb.add_flags(SbFlag::PosixAcl.into());
+
         sb.set_magic(SUPER_MAGIC);
         sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
         sb.set_time_gran(1);

@@ -185,6 +185,9 @@ pub(crate) struct AttrCache {
     version: SpinLock<u64>,
     /// The attributes known to be stale, whatever the time says, as a [`StatxMask`].
     stale: Atomic<u32>,
+    /// The size is being changed by a request of this kernel: what other replies say of it may be
+    /// from before or after. Set and cleared with the inode locked exclusively.
+    size_unstable: Atomic<bool>,
     /// Until when the others may be used.
     valid_until: AtomicDeadline,
     /// The inode number of the server.
@@ -201,6 +204,7 @@ impl AttrCache {
         pin_init!(Self {
             version <- new_spinlock!(0),
             stale: Atomic::new(u32::MAX),
+            size_unstable: Atomic::new(false),
             valid_until: AtomicDeadline::new(Deadline::PAST),
             ino: Atomic::new(0),
             mode: Atomic::new(0),
@@ -249,6 +253,11 @@ pub(crate) fn invalidate_atime(inode: &INodeView<Fuse>) {
     }
 }
 
+/// Marks everything that is known of `inode` stale.
+pub(crate) fn invalidate(inode: &INodeView<Fuse>) {
+    inode.data().attrs.invalidate(StatxMask::BASIC);
+}
+
 /// Takes over the attributes of a reply, unless the node has changed since `sample`.
 ///
 /// If a regular file's data changed on the server, the pages that show the old data are dropped.
@@ -266,7 +275,7 @@ pub(crate) fn update(
     let old_mtime;
     {
         let mut version = cache.version.lock();
-        if sample.version != 0 && *version > sample.version {
+        if (sample.version != 0 && *version > sample.version) || cache.size_unstable.load(Relaxed) {
             return;
         }
         old_mtime = inode.mtime();
@@ -290,6 +299,82 @@ pub(crate) fn update(
     }
 }
 
+/// While it exists, replies to other requests do not change the size of the inode.
+pub(crate) struct SizeHeld<'a>(&'a AttrCache);
+
+impl Drop for SizeHeld<'_> {
+    fn drop(&mut self) {
+        self.0.size_unstable.store(false, Relaxed);
+    }
+}
+
+/// Keeps other replies from changing the size of `inode`, which is locked exclusively.
+pub(crate) fn hold_size(inode: &INode<Fuse>) -> SizeHeld<'_> {
+    let cache = &inode.data().attrs;
+    cache.size_unstable.store(true, Relaxed);
+    SizeHeld(cache)
+}
+
+/// Takes over the attributes that a SETATTR has made, also while the size is held. May sleep.
+///
+/// If the node has changed since `sample`, they are shown to whoever waits for the change, but are
+/// not used again.
+pub(crate) fn changed_by_setattr(
+    inode: &INode<Fuse>,
+    attr: &CheckedAttr,
+    valid_until: Deadline,
+    sample: Sample,
+) {
+    let conn = inode.sb().data().conn();
+    let cache = &inode.data().attrs;
+    let (old_size, new_size);
+    {
+        let mut version = cache.version.lock();
+        let overtaken = *version > sample.version;
+        cache.change_stale(|stale| stale & !StatxMask::BASIC.bits());
+        *version = next_version(conn);
+        cache.valid_until.store(if overtaken {
+            Deadline::PAST
+        } else {
+            valid_until
+        });
+        store(inode, attr);
+        (old_size, new_size) = (inode.size(), attr.size());
+        inode.set_size(new_size);
+    }
+
+    if inode.is_reg() && new_size != old_size {
+        if new_size > old_size {
+            // The end of the file may be within a page: behind it there has to be nothing.
+            inode.truncate_pagecache_range(old_size, new_size.saturating_sub(1));
+        }
+        inode.truncate_pagecache(new_size);
+        // Pages that cannot be dropped are busy; their users see what they saw when they began.
+        let _ = inode.invalidate_pages();
+    }
+}
+
+/// A name of `inode` was removed.
+pub(crate) fn unlinked(inode: &INode<Fuse>) {
+    let cache = &inode.data().attrs;
+    {
+        let mut version = cache.version.lock();
+        *version = next_version(inode.sb().data().conn());
+        // A careless server may have said that there are no links already.
+        inode.set_nlink(if inode.is_dir() {
+            0
+        } else {
+            inode.nlink().saturating_sub(1)
+        });
+    }
+    ctime_changed(inode);
+}
+
+/// The server has changed the time of the last change of `inode`.
+pub(crate) fn ctime_changed(inode: &INode<Fuse>) {
+    inode.data().attrs.invalidate(Statx::Ctime.into());
+}
+
 /// The server says that the attributes have changed: replies that are under way are too old.
 pub(crate) fn changed_by_server(inode: &INode<Fuse>) {
     let cache = &inode.data().attrs;
@@ -309,7 +394,7 @@ pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
     let mount = inode.sb().data();
     let cache = &inode.data().attrs;
     let mut version = cache.version.lock();
-    if sample.version >= *version && end < inode.size() {
+    if sample.version >= *version && end < inode.size() && !cache.size_unstable.load(Relaxed) {
         *version = next_version(mount.conn());
         inode.set_size(end);
     }

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! SETATTR: chmod, chown, truncate and utimes.
+//!
+//! The VFS comes in through [`setattr`]; the server is asked for the change, and its reply has the
+//! attributes that came of it. Nothing is changed in the inode before.
+//!
+//! While the size changes, other replies leave the size alone (`inode/attr_cache.rs`): the pages
+//! behind a new end go only after the server has agreed. The inode is locked exclusively by the
+//! VFS. Takes no lock of its own.
+
+use super::{
+    getattr,
+    permission::is_caller_allowed, //
+};
+use crate::{
+    fuse::{
+        abi::{
+            attr::{
+                SetattrFlag,
+                SetattrIn, //
+            },
+            FileHandle, //
+        },
+        conn::Connection,
+        inode::{
+            attr_cache::{
+                self,
+                CheckedAttr,
+                Sample, //
+            },
+            check_good,
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        cred::Idmap,
+        dentry::DEntry,
+        file::FilesId,
+        inode::INode,
+        inode_ops::{
+            AttrChange,
+            AttrChanges,
+            IAttr, //
+        },
+        sync::deadline::Deadline,
+    },
+};
+use kernel::prelude::*;
+
+/// The set-user-id bit of a mode.
+const SET_UID: u16 = 0o4000;
+/// The set-group-id bit of a mode.
+const SET_GID: u16 = 0o2000;
+/// The bit of a mode that lets the group execute; without it, [`SET_GID`] is no privilege.
+const GROUP_EXEC: u16 = 0o0010;
+
+/// The VFS changes the attributes of the inode behind `entry`. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode or a reply that describes another one, `EACCES` for callers who may not
+/// use the mount, those of [`IAttr::prepare`], else what the server answers.
+pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
+    let inode = entry.inode().ok_or(ENOENT)?;
+    check_good(inode)?;
+    if !is_caller_allowed(mount(inode).conn()) {
+        return Err(EACCES);
+    }
+
+    let handle = attr.file().map(|file| file.data().fh());
+    if attr
+        .changes()
+        .contains_any(AttrChange::KillSuid | AttrChange::KillSgid)
+    {
+        kill_id_bits(inode, attr, handle)?;
+    }
+    if attr.changes() == AttrChanges::default() {
+        return Ok(());
+    }
+    change(idmap, entry, inode, attr, handle)?;
+    if mount(inode).conn().features().posix_acl {
+        // The server may have changed them with the mode.
+        inode.forget_cached_acls();
+    }
+    Ok(())
+}
+
+/// Turns "drop the id bits" into a mode. The server has the mode that counts, so it is asked first.
+fn kill_id_bits(inode: &INode<Fuse>, attr: &mut IAttr<Fuse>, handle: Option<FileHandle>) -> Result {
+    attr.remove(AttrChange::KillSuid | AttrChange::KillSgid | AttrChange::Mode);
+    getattr::fetch(inode, handle)?;
+    let old = inode.mode();
+    let new = without_id_bits(old);
+    attr.set_mode(new);
+    if new != old {
+        attr.add(AttrChange::Mode);
+    }
+    Ok(())
+}
+
+/// `mode` without the id bits that give privileges.
+fn without_id_bits(mode: u16) -> u16 {
+    let runs_as_group = mode & (SET_GID | GROUP_EXEC) == SET_GID | GROUP_EXEC;
+    mode & !SET_UID & !(if runs_as_group { SET_GID } else { 0 })
+}
+
+fn change(
+    idmap: &Idmap,
+    entry: &DEntry<Fuse>,
+    inode: &INode<Fuse>,
+    attr: &mut IAttr<Fuse>,
+    handle: Option<FileHandle>,
+) -> Result {
+    let mount = mount(inode);
+    let conn = mount.conn();
+    if !conn.default_permissions() {
+        // The server decides.
+        attr.add(AttrChange::Force);
+    }
+    attr.prepare(idmap, entry)?;
+
+    let changes = attr.changes();
+    let truncates = changes.contains(AttrChange::Size);
+    if truncates && !inode.is_reg() {
+        return Err(EIO);
+    }
+    let mut handle = handle;
+    if changes.contains(AttrChange::Open) {
+        if conn.features().atomic_o_trunc {
+            // OPEN has done it.
+            attr_cache::truncated_by_open(inode);
+            inode.truncate_pagecache(0);
+            return Ok(());
+        }
+        // Servers have never been told of the handle here.
+        handle = None;
+    }
+
+    let _size = truncates.then(|| attr_cache::hold_size(inode));
+    let mut args = wire(idmap, conn, attr);
+    if let Some(fh) = handle {
+        args.valid |= SetattrFlag::Fh;
+        args.fh = fh;
+    }
+    if truncates {
+        args.valid |= SetattrFlag::LockOwner;
+        args.lock_owner = conn.lock_owner_key().scramble(FilesId::current());
+    }
+    let sample = Sample::of_attributes(conn);
+    let reply = mount
+        .call(op::Setattr {
+            node: inode.data().node_id(),
+            args,
+        })
+        .inspect_err(|error| {
+            if *error == EINTR {
+                // Nobody knows whether it was done.
+                attr_cache::invalidate(inode);
+            }
+        })?;
+    let new = CheckedAttr::new(reply.attr)
+        .and_then(|new| {
+            if inode.wrong_type(new.wire().mode) {
+                return Err(EIO);
+            }
+            Ok(new)
+        })
+        .inspect_err(|_| inode.data().make_bad())?;
+    attr_cache::changed_by_setattr(
+        inode,
+        &new,
+        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        sample,
+    );
+    Ok(())
+}
+
+/// The change as the server is told of it.
+fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>) -> SetattrIn {
+    let changes = attr.changes();
+    let ns = conn.user_ns();
+    let mut args = SetattrIn::default();
+    if changes.contains(AttrChange::Mode) {
+        args.valid |= SetattrFlag::Mode;
+        args.mode = attr.mode().into();
+    }
+    if changes.contains(AttrChange::Uid) {
+        args.valid |= SetattrFlag::Uid;
+        args.uid = attr.uid(idmap, ns).in_ns(ns).unwrap_or(u32::MAX);
+    }
+    if changes.contains(AttrChange::Gid) {
+        args.valid |= SetattrFlag::Gid;
+        args.gid = attr.gid(idmap, ns).in_ns(ns).unwrap_or(u32::MAX);
+    }
+    if changes.contains(AttrChange::Size) {
+        args.valid |= SetattrFlag::Size;
+        // Checked by `prepare`: it is not negative.
+        args.size = attr.size() as u64;
+    }
+    if changes.contains(AttrChange::Atime) {
+        let time = attr.atime();
+        args.valid |= SetattrFlag::Atime;
+        // The seconds of a time are signed.
+        args.atime = time.sec() as u64;
+        args.atimensec = time.nsec();
+        if !changes.contains(AttrChange::AtimeSet) {
+            args.valid |= SetattrFlag::AtimeNow;
+        }
+    }
+    if changes_mtime(changes) {
+        let time = attr.mtime();
+        args.valid |= SetattrFlag::Mtime;
+        args.mtime = time.sec() as u64;
+        args.mtimensec = time.nsec();
+        if !changes.contains(AttrChange::MtimeSet) {
+            args.valid |= SetattrFlag::MtimeNow;
+        }
+    }
+    args
+}
+
+/// Whether the server is told of a new time of modification.
+fn changes_mtime(changes: AttrChanges) -> bool {
+    let by_size = changes.contains(AttrChange::Size)
+        && changes.contains_any(AttrChange::Open | AttrChange::File);
+    // The server sets the time when a file changes its size through a handle.
+    changes.contains(AttrChange::Mtime) && (changes.contains(AttrChange::MtimeSet) || !by_size)
+}
+
+#[kunit_tests(ferrofuse_setattr)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_bits_that_give_privileges_go() {
+        assert_eq!(without_id_bits(0o106755), 0o100755);
+        assert_eq!(without_id_bits(0o102755), 0o100755);
+    }
+
+    #[test]
+    fn set_gid_without_group_exec_stays() {
+        assert_eq!(without_id_bits(0o106745), 0o102745);
+    }
+
+    #[test]
+    fn truncation_by_handle_leaves_mtime_to_the_server() {
+        let by_handle = AttrChange::Size | AttrChange::Mtime | AttrChange::File;
+        assert!(!changes_mtime(by_handle));
+        assert!(changes_mtime(by_handle | AttrChange::MtimeSet));
+        assert!(changes_mtime(AttrChange::Size | AttrChange::Mtime));
+        assert!(!changes_mtime(AttrChange::Size.into()));
+    }
+}

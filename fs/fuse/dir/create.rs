@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! MKNOD, MKDIR and SYMLINK: new nodes, each with its first name.
+//!
+//! The VFS comes in with an entry of which it knows that nothing has its name; the reply names the
+//! node as that of a LOOKUP does, and ends as the entry's inode. [`new_entry`] is that part, which
+//! LINK shares. The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`).
+//!
+//! The directory is locked exclusively by the VFS. Takes no lock of its own.
+
+use super::{
+    lookup::entry_valid_until,
+    revalidate::{
+        invalidate,
+        set_epoch,
+        set_valid_until, //
+    },
+};
+use crate::{
+    fuse::{
+        abi::{
+            attr::EntryOut,
+            node::{
+                MkdirIn,
+                MknodIn, //
+            },
+            NodeId, //
+        },
+        conn::Connection,
+        inode::{
+            attr_cache::{
+                self,
+                CheckedAttr,
+                Sample, //
+            },
+            check_good,
+            iget,
+            lookup_count::{
+                new_ticket,
+                Debt, //
+            },
+            mount, //
+        },
+        op::{
+            self,
+            Operation, //
+        },
+        Fuse, //
+    },
+    vfs::{
+        cred::current_umask,
+        dentry::{
+            DEntry,
+            Vacant, //
+        },
+        inode::{
+            Dev,
+            FileType,
+            INode, //
+        },
+        sync::deadline::Deadline,
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// The VFS makes a regular or special file; `mode` says of which kind. May sleep.
+///
+/// # Errors
+///
+/// As [`new_entry`]; `EINVAL` if `mode` has no kind of file.
+pub(super) fn mknod(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16, device: Dev) -> Result {
+    let (mode, umask) = masked(mount(dir).conn(), mode);
+    let op = op::Mknod {
+        dir: dir.data().node_id(),
+        args: MknodIn {
+            mode,
+            rdev: device.encoded(),
+            umask,
+            ..MknodIn::default()
+        },
+        name: entry.name(),
+        ext: &[],
+    };
+    // Only a directory can have another entry already.
+    new_entry(dir, entry, FileType::of(mode).ok_or(EINVAL)?, op)?;
+    Ok(())
+}
+
+/// The VFS makes a directory; returns the entry to use instead of it, if there is one. May sleep.
+///
+/// # Errors
+///
+/// As [`new_entry`].
+pub(super) fn mkdir(
+    dir: &INode<Fuse>,
+    entry: Vacant<'_, Fuse>,
+    mode: u16,
+) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    // Servers have never been given the kind of file here.
+    let (mode, umask) = masked(mount(dir).conn(), mode & !FileType::Directory.bits());
+    let op = op::Mkdir {
+        dir: dir.data().node_id(),
+        args: MkdirIn { mode, umask },
+        name: entry.name(),
+        ext: &[],
+    };
+    new_entry(dir, entry, FileType::Directory, op)
+}
+
+/// The VFS makes a symbolic link to `target`. May sleep.
+///
+/// # Errors
+///
+/// As [`new_entry`].
+pub(super) fn symlink(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, target: &[u8]) -> Result {
+    let op = op::Symlink {
+        dir: dir.data().node_id(),
+        name: entry.name(),
+        target,
+        ext: &[],
+    };
+    new_entry(dir, entry, FileType::Symlink, op)?;
+    Ok(())
+}
+
+/// The mode to ask the server for, and the umask of the caller.
+fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
+    let umask = current_umask();
+    let mode = if conn.dont_mask() {
+        mode
+    } else {
+        mode & !umask
+    };
+    (mode.into(), umask.into())
+}
+
+/// Sends `op`, which makes something of `file_type` in `dir`, and gives it to `entry`; returns the
+/// entry to use instead of it, if there is one. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
+/// else what the server answers. After `EEXIST` the name is looked up again.
+pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
+    dir: &INode<Fuse>,
+    entry: Vacant<'_, Fuse>,
+    file_type: FileType,
+    op: O,
+) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    check_good(dir)?;
+    let mount = mount(dir);
+    // Sampled before the server is asked: what it says may be older than a new epoch.
+    let epoch = mount.conn().epoch();
+    let ticket = new_ticket()?;
+    let dentry = entry.dentry();
+    let reply = mount.call(op).inspect_err(|error| {
+        if *error == EEXIST {
+            invalidate(dentry);
+        }
+    })?;
+
+    let attr = CheckedAttr::new(reply.attr)?;
+    if reply.nodeid == NodeId::NONE || reply.nodeid == NodeId::ROOT || attr.file_type() != file_type
+    {
+        return Err(EIO);
+    }
+    let inode = iget(
+        dir.sb(),
+        Debt::new(mount, reply.nodeid, ticket),
+        reply.nodeid,
+        reply.generation,
+        &attr,
+        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        Sample::FIRST,
+    )?;
+
+    let other = entry.unhash().splice_alias(Some(inode))?;
+    let kept = other.as_deref().unwrap_or(dentry);
+    set_epoch(kept, epoch);
+    set_valid_until(kept, entry_valid_until(&reply));
+    attr_cache::dir_changed(dir);
+    Ok(other)
+}

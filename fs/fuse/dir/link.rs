@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! LINK: one more name for a node.
+//!
+//! As a new node to the directory and the entry (`dir/create.rs`), but the reply has to name a node
+//! that the kernel knows, whose attributes it also brings. A server that answers ENOSYS has no hard
+//! links, and its callers get `EPERM`.
+//!
+//! Directory and inode are locked exclusively by the VFS. Takes no lock of its own.
+
+use super::create::new_entry;
+use crate::{
+    fuse::{
+        abi::node::LinkIn,
+        inode::attr_cache,
+        op,
+        Fuse, //
+    },
+    vfs::{
+        dentry::Vacant,
+        inode::INode, //
+    },
+};
+use kernel::prelude::*;
+
+/// The VFS gives `inode` the name `entry` in `dir`. May sleep.
+///
+/// # Errors
+///
+/// `EPERM` if the server has no hard links, else as [`new_entry`]. After `EINTR` nobody knows
+/// whether the link was made, and the attributes are fetched again.
+pub(super) fn link(inode: &INode<Fuse>, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>) -> Result {
+    let op = op::Link {
+        dir: dir.data().node_id(),
+        args: LinkIn {
+            oldnodeid: inode.data().node_id(),
+        },
+        name: entry.name(),
+    };
+    // Only a directory can have another entry already, and there are no links to those.
+    new_entry(dir, entry, inode.file_type().ok_or(EIO)?, op).inspect_err(|error| {
+        if *error == EINTR {
+            attr_cache::invalidate(inode);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RENAME and RENAME2: a name moves, or two names change places.
+//!
+//! RENAME2 is for those that have flags, and for servers that know it. The VFS moves the entries
+//! when the server has done it.
+//!
+//! Both directories are locked exclusively by the VFS. Takes no lock of its own.
+
+use super::{
+    remove::{
+        is_doubtful,
+        unlinked, //
+    },
+    revalidate::invalidate, //
+};
+use crate::{
+    fuse::{
+        abi::node::{
+            Rename2In,
+            RenameIn, //
+        },
+        inode::{
+            attr_cache,
+            check_good,
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::inode_ops::{
+        Rename,
+        RenameFlag, //
+    },
+};
+use kernel::prelude::*;
+
+/// The first minor version of the protocol that has RENAME2.
+const RENAME2_MINOR: u32 = 23;
+
+/// The VFS moves a name. May sleep.
+///
+/// # Errors
+///
+/// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, else what the
+/// server answers.
+pub(super) fn rename(rename: Rename<'_, Fuse>) -> Result {
+    check_good(rename.old_dir)?;
+    let flags = u32::from(rename.flags);
+    if flags & !KNOWN_FLAGS != 0 {
+        return Err(EINVAL);
+    }
+
+    let result = send(&rename, flags);
+    let exchange = rename.flags.contains(RenameFlag::Exchange);
+    match result {
+        Ok(()) => {
+            attr_cache::ctime_changed(rename.moved);
+            attr_cache::dir_changed(rename.old_dir);
+            attr_cache::dir_changed(rename.new_dir);
+            match rename.replaced {
+                Some(other) if exchange => attr_cache::ctime_changed(other),
+                Some(gone) => unlinked(rename.new.dentry(), gone),
+                None => (),
+            }
+        }
+        Err(error) if is_doubtful(error) => {
+            // Entries in use stay, right or wrong.
+            invalidate(rename.old.dentry());
+            if rename.replaced.is_some() {
+                invalidate(rename.new.dentry());
+            }
+        }
+        Err(_) => (),
+    }
+    result
+}
+
+/// All flags that there are.
+const KNOWN_FLAGS: u32 =
+    RenameFlag::NoReplace as u32 | RenameFlag::Exchange as u32 | RenameFlag::Whiteout as u32;
+
+fn send(rename: &Rename<'_, Fuse>, flags: u32) -> Result {
+    let mount = mount(rename.old_dir);
+    let dir = rename.old_dir.data().node_id();
+    let newdir = rename.new_dir.data().node_id();
+    let (old_name, new_name) = (rename.old.name(), rename.new.name());
+    if flags == 0 {
+        return mount.call(op::Rename {
+            dir,
+            args: RenameIn { newdir },
+            old_name,
+            new_name,
+        });
+    }
+    if mount.conn().features().minor < RENAME2_MINOR {
+        return Err(EINVAL);
+    }
+    mount.call(op::Rename2 {
+        dir,
+        args: Rename2In {
+            newdir,
+            flags,
+            ..Rename2In::default()
+        },
+        old_name,
+        new_name,
+    })
+}
