@@ -20,7 +20,7 @@ module! {
     authors: ["Ferrofuse developers"],
     description: "Filesystem in Userspace",
     license: "GPL",
-    alias: ["char-major-10-229", "devname:fuse", "fs-fuse"],
+    alias: ["char-major-10-229", "devname:fuse", "fs-fuse", "fs-fusectl"],
 }
 
 /// What the module holds while it is loaded.
@@ -29,13 +29,18 @@ struct Ferrofuse {
     types: vfs::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
+    mount_point: vfs::sysfs::MountPoint,
+    control: vfs::control_fs::Registration<fuse::conn::Connection>,
 }
 
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // Before the first mount, which adds its connection.
+            control: vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL)?,
             types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,
             device <- vfs::io::miscdev::Registration::new(),
+            mount_point: vfs::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })
     }
 }

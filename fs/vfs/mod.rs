@@ -26,6 +26,7 @@ use kernel::{
 
 mod bindings;
 
+pub(crate) mod control_fs;
 pub(crate) mod cred;
 pub(crate) mod dentry;
 pub(crate) mod dir_context;
@@ -40,6 +41,7 @@ pub(crate) mod mm;
 pub(crate) mod random;
 pub(crate) mod sb;
 pub(crate) mod sync;
+pub(crate) mod sysfs;
 pub(crate) mod trace;
 
 use self::{

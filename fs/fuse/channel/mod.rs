@@ -159,6 +159,11 @@ impl Channel {
         self.gate.wake_up_all();
     }
 
+    /// How many background requests may be outstanding.
+    pub(crate) fn max_background(&self) -> u32 {
+        self.background.lock().max
+    }
+
     /// Sets how many background requests may be outstanding.
     pub(crate) fn set_max_background(&self, max: u32) {
         let free = {

@@ -12,6 +12,7 @@ use super::{
         Features,
         DEFAULT_MAX_PAGES, //
     },
+    limits,
     mount::Mount,
     Connection, //
 };
@@ -43,19 +44,13 @@ use crate::vfs::{
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// Least `max_write` in bytes, and what servers older than 7.5 have.
 const LEAST_MAX_WRITE: u32 = 4096;
 /// Most pages of one request (`fs.fuse.max_pages_limit`, default).
 const MAX_PAGES_LIMIT: u32 = 256;
-/// Bytes of memory for which an ordinary user's server may have one background request: so that
-/// all of them take 1/2^13 of it at 392 bytes each.
-const BYTES_PER_USER_REQUEST: u64 = 392 << 13;
 /// Most nanoseconds of time granularity: a second.
 const MAX_TIME_GRAN: u32 = 1_000_000_000;
 
@@ -180,21 +175,18 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
 /// Background limits: an ordinary user's server gets no more than its share of memory.
 fn accept_background_limits(conn: &Connection, out: &InitOut) {
     let privileged = capable(Capability::SysAdmin);
-    let cap = |asked: u16| match privileged {
+    let cap = |asked: u16, user_limit: u32| match privileged {
         true => u32::from(asked),
-        false => u32::from(asked).min(user_limit()),
+        false => u32::from(asked).min(user_limit),
     };
     if out.max_background != 0 {
-        conn.channel().set_max_background(cap(out.max_background));
+        conn.channel()
+            .set_max_background(cap(out.max_background, limits::max_user_background()));
     }
     if out.congestion_threshold != 0 {
-        conn.congestion_threshold
-            .store(cap(out.congestion_threshold), Relaxed);
+        conn.set_congestion_threshold(cap(
+            out.congestion_threshold,
+            limits::max_user_congestion_threshold(),
+        ));
     }
-}
-
-/// Most background requests of an ordinary user's server.
-fn user_limit() -> u32 {
-    let limit = crate::vfs::mm::total_ram_bytes() / BYTES_PER_USER_REQUEST;
-    u32::from(u16::try_from(limit).unwrap_or(u16::MAX))
 }

@@ -13,6 +13,7 @@ pub(crate) mod call;
 pub(crate) mod creds;
 pub(crate) mod features;
 pub(crate) mod init;
+pub(crate) mod limits;
 pub(crate) mod lock_owner;
 pub(crate) mod mount;
 pub(crate) mod options;
@@ -180,6 +181,11 @@ impl Connection {
         self.congestion_threshold.load(Relaxed)
     }
 
+    /// Sets [`Self::congestion_threshold`].
+    pub(crate) fn set_congestion_threshold(&self, threshold: u32) {
+        self.congestion_threshold.store(threshold, Relaxed);
+    }
+
     /// Background requests that are outstanding.
     pub(crate) fn num_background(&self) -> u32 {
         self.channel.num_background()
@@ -213,6 +219,12 @@ impl Connection {
     /// Ends every request and the connection (forced unmount). Sleeps.
     pub(crate) fn abort(&self) {
         self.channel.abort(false);
+    }
+
+    /// Ends every request and the connection by the will of somebody who is not unmounting. A
+    /// server that asked for it at INIT is told so. Sleeps.
+    pub(crate) fn abort_by_hand(&self) {
+        self.channel.abort(self.features().abort_error);
     }
 
     /// The last mount goes: ends the connection and waits until no request is left.

@@ -28,6 +28,7 @@ use crate::{
             revalidate::Entry, //
         },
         file,
+        fstype::fusectl::FUSECTL,
         inode::{
             self,
             handle::OpenHandle,
@@ -288,20 +289,21 @@ impl FileSystem for Fuse {
         conn.set_dev(major << MINOR_BITS | minor);
         let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
         let mount: &Arc<Mount> = sb.data();
-        let notifications = Notifications::new(mount.clone(), sb.handle());
-        device.install(
-            conn.channel().clone(),
-            transport,
-            Arc::new(notifications, GFP_KERNEL)?,
-            conn.dev(),
-        )?;
-        let sb = sb.set_root(root)?;
+        let notifications = Arc::new(Notifications::new(mount.clone(), sb.handle()), GFP_KERNEL)?;
+        FUSECTL.add(mount.conn_arc().clone())?;
+        let sb = device
+            .install(conn.channel().clone(), transport, notifications, conn.dev())
+            .and_then(|()| sb.set_root(root))
+            // Without a root it will not be killed.
+            .inspect_err(|_| FUSECTL.remove(mount.conn()))?;
         init::send(sb)?;
         Ok(sb)
     }
 
     fn kill_sb(sb: &SuperBlock<Self>) {
-        sb.data().conn().shut_down();
+        let conn = sb.data().conn();
+        conn.shut_down();
+        FUSECTL.remove(conn);
     }
 
     fn alloc_inode(_sb: &SuperBlock<Self, Seen>) -> impl PinInit<Inode, Error> {

@@ -3,3 +3,4 @@
 //! The file system types: where the file-system side and the wire side meet.
 
 pub(crate) mod fuse;
+pub(crate) mod fusectl;

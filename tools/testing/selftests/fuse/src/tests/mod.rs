@@ -5,6 +5,7 @@
 pub mod abort;
 pub mod access;
 pub mod bad_server;
+pub mod control;
 pub mod death;
 pub mod device;
 pub mod enosys;
@@ -42,6 +43,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     kill::TESTS,
     death::TESTS,
     abort::TESTS,
+    control::TESTS,
     bad_server::TESTS,
     enosys::TESTS,
     trace::TESTS,

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The type `fusectl`: a directory for each connection, to look after it and to end it.
+//!
+//! Usually mounted on `/sys/fs/fuse/connections`. A directory is named by the device number of its
+//! mount and belongs to the owner of that mount, who needs no privilege to use it. Connections are
+//! added by `fstype/fuse.rs` when they are mounted, and removed at the unmount.
+//!
+//! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
+
+use crate::{
+    fuse::conn::{
+        limits,
+        Connection, //
+    },
+    vfs::{
+        control_fs::{
+            ControlFs,
+            File,
+            Knob,
+            Object,
+            Written, //
+        },
+        cred::{
+            capable,
+            Capability,
+            Kgid,
+            Kuid, //
+        },
+    },
+};
+use kernel::prelude::*;
+
+/// What `statfs(2)` says the file system is (`FUSE_CTL_SUPER_MAGIC`).
+const SUPER_MAGIC: u32 = 0x6573_5543;
+
+/// The type, with every connection that is mounted.
+pub(crate) static FUSECTL: ControlFs<Connection> = ControlFs::new(c"fusectl", SUPER_MAGIC, &FILES);
+
+static FILES: [File<Connection>; 4] = [
+    File::new::<Waiting>(),
+    File::new::<Abort>(),
+    File::new::<MaxBackground>(),
+    File::new::<CongestionThreshold>(),
+];
+
+impl Object for Connection {
+    type OwnerModule = crate::LocalModule;
+
+    fn number(&self) -> u32 {
+        self.dev()
+    }
+
+    fn owner(&self) -> (Kuid, Kgid) {
+        (self.options().user_id, self.options().group_id)
+    }
+}
+
+/// `waiting`: requests that have not ended yet. One that stays is the sign of a server that hangs.
+struct Waiting;
+
+#[vtable]
+impl Knob<Connection> for Waiting {
+    const NAME: &'static CStr = c"waiting";
+    const MODE: u32 = 0o400;
+    const STEADY: bool = true;
+
+    fn read(conn: &Connection) -> u32 {
+        conn.channel().num_waiting()
+    }
+}
+
+/// `abort`: whatever is written ends the connection.
+struct Abort;
+
+#[vtable]
+impl Knob<Connection> for Abort {
+    const NAME: &'static CStr = c"abort";
+    const MODE: u32 = 0o200;
+
+    fn parse(_text: &Written<'_>) -> Result<u32> {
+        Ok(0)
+    }
+
+    fn write(conn: &Connection, _value: u32) {
+        conn.abort_by_hand();
+    }
+}
+
+/// `max_background`: how many background requests may be outstanding.
+struct MaxBackground;
+
+#[vtable]
+impl Knob<Connection> for MaxBackground {
+    const NAME: &'static CStr = c"max_background";
+    const MODE: u32 = 0o600;
+
+    fn read(conn: &Connection) -> u32 {
+        conn.channel().max_background()
+    }
+
+    fn parse(text: &Written<'_>) -> Result<u32> {
+        limit(text, limits::max_user_background())
+    }
+
+    fn write(conn: &Connection, value: u32) {
+        conn.channel().set_max_background(value);
+    }
+}
+
+/// `congestion_threshold`: how many background requests are a congestion.
+struct CongestionThreshold;
+
+#[vtable]
+impl Knob<Connection> for CongestionThreshold {
+    const NAME: &'static CStr = c"congestion_threshold";
+    const MODE: u32 = 0o600;
+
+    fn read(conn: &Connection) -> u32 {
+        conn.congestion_threshold()
+    }
+
+    fn parse(text: &Written<'_>) -> Result<u32> {
+        limit(text, limits::max_user_congestion_threshold())
+    }
+
+    fn write(conn: &Connection, value: u32) {
+        conn.set_congestion_threshold(value);
+    }
+}
+
+/// A limit that is being written: no more than what INIT could say, and for who is not privileged
+/// no more than `user_limit`.
+///
+/// # Errors
+///
+/// `EINVAL` beyond that; those of [`Written::number`].
+fn limit(text: &Written<'_>, user_limit: u32) -> Result<u32> {
+    let value = text.number()?;
+    let most = if capable(Capability::SysAdmin) {
+        u16::MAX.into()
+    } else {
+        user_limit.min(u16::MAX.into())
+    };
+    match u32::try_from(value) {
+        Ok(value) if value <= most => Ok(value),
+        _ => Err(EINVAL),
+    }
+}

@@ -1,0 +1,653 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file system of knobs: one directory for each object that was added, named by a number, with
+//! the same few files in each.
+//!
+//! There is one super block of it, which exists while it is mounted somewhere. Objects come and go
+//! whether it is mounted or not; the files of one that is gone are empty, and take what is written.
+//!
+//! Locks: one mutex for the super block and the list of objects, outside the locks of the VFS's
+//! directories. An object is added and removed with it held; a method of a file runs without it,
+//! on a reference of its own.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/fs_context.h`.
+
+use super::{
+    bindings,
+    cred::{
+        Kgid,
+        Kuid, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    pin::Pin,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_result,
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    module::{
+        this_module,
+        ModuleMetadata, //
+    },
+    prelude::*,
+    static_lock_class,
+    str::NullTerminatedFormatter,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Release, //
+        },
+        lock::mutex::MutexBackend,
+        Arc,
+        ArcBorrow,
+        GlobalGuard,
+        GlobalLock,
+        GlobalLockBackend,
+        LockClassKey, //
+    },
+    types::Opaque, //
+};
+
+/// Permissions of a directory: its owner may look into it.
+const DIR_MODE: u32 = bindings::S_IFDIR | 0o500;
+
+/// What a directory of the file system is about.
+pub(crate) trait Object: Sized + Send + Sync + 'static {
+    /// The module whose code this is; it is kept while the file system is mounted.
+    type OwnerModule: ModuleMetadata;
+
+    /// The name of its directory. It never changes, and no two objects have the same.
+    fn number(&self) -> u32;
+
+    /// Who owns its directory and the files there. It never changes.
+    fn owner(&self) -> (Kuid, Kgid);
+}
+
+/// A file that each directory has, as a type that has no value. Methods may sleep.
+#[vtable]
+pub(crate) trait Knob<T: Object> {
+    /// Its name.
+    const NAME: &'static CStr;
+
+    /// Its permissions.
+    const MODE: u32;
+
+    /// Whether one reader sees the value of its first read until it starts again.
+    const STEADY: bool = false;
+
+    /// The value, shown as a decimal number.
+    fn read(_object: &T) -> u32 {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes a value of what was written; asked also if the object is gone.
+    fn parse(_text: &Written<'_>) -> Result<u32> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Takes the value.
+    fn write(_object: &T, _value: u32) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What a process is writing to a file.
+///
+/// # Invariants
+///
+/// `position` is valid, and `text` is a pointer that the process gave, for `len` bytes.
+pub(crate) struct Written<'a> {
+    text: *const c_char,
+    len: usize,
+    position: &'a bindings::loff_t,
+}
+
+impl Written<'_> {
+    /// It as a number: decimal, octal or hexadecimal as in C, and maybe a newline.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is none or is not written at the beginning of the file, `ERANGE`, `EFAULT`.
+    pub(crate) fn number(&self) -> Result<u64> {
+        if *self.position != 0 {
+            return Err(EINVAL);
+        }
+        let mut number: c_ulong = 0;
+        // SAFETY: The function checks the user's pointer; `number` is valid for the call.
+        to_result(unsafe { bindings::kstrtoul_from_user(self.text, self.len, 0, &mut number) })?;
+        Ok(number as u64)
+    }
+}
+
+/// One file of each directory.
+pub(crate) struct File<T: Object> {
+    name: &'static CStr,
+    mode: u32,
+    table: bindings::file_operations,
+    _p: PhantomData<fn(T)>,
+}
+
+// SAFETY: It is never changed.
+unsafe impl<T: Object> Sync for File<T> {}
+
+impl<T: Object> File<T> {
+    /// The file of `K`.
+    pub(crate) const fn new<K: Knob<T>>() -> Self {
+        Self {
+            name: K::NAME,
+            mode: bindings::S_IFREG | K::MODE,
+            table: bindings::file_operations {
+                open: Some(bindings::nonseekable_open),
+                read: if K::HAS_READ {
+                    Some(read::<T, K>)
+                } else {
+                    None
+                },
+                write: if K::HAS_WRITE {
+                    Some(write::<T, K>)
+                } else {
+                    None
+                },
+                ..pin_init::zeroed()
+            },
+            _p: PhantomData,
+        }
+    }
+}
+
+/// The objects, and where they are shown.
+///
+/// # Invariants
+///
+/// `sb` is null, or the super block, from when it is filled until it is killed. While there is one,
+/// each of `objects`, and nothing else, has a directory there; the private data of a directory and
+/// of its files is null, or the pointer of an `Arc` that is in `objects`.
+struct State<T: Object> {
+    sb: *mut bindings::super_block,
+    objects: KVec<Arc<T>>,
+}
+
+// SAFETY: The pointer may be used in any thread that holds the lock.
+unsafe impl<T: Object> Send for State<T> {}
+
+/// The lock around a [`State`].
+struct Table<T>(PhantomData<T>);
+
+impl<T: Object> GlobalLockBackend for Table<T> {
+    const NAME: &'static CStr = c"ControlFs::state";
+    type Item = State<T>;
+    type Backend = MutexBackend;
+
+    fn get_lock_class() -> Pin<&'static LockClassKey> {
+        static_lock_class!()
+    }
+}
+
+/// The file system type and its objects. One `static` for each.
+///
+/// # Invariants
+///
+/// `state` is initialised once `ready` is set. The functions of `fs_type` are those of this module
+/// for `T`, and it is part of a `ControlFs<T>`.
+#[repr(C)]
+pub(crate) struct ControlFs<T: Object> {
+    /// First, so that it is found from the type of a super block.
+    fs_type: Opaque<bindings::file_system_type>,
+    magic: u32,
+    files: &'static [File<T>],
+    started: Atomic<bool>,
+    ready: Atomic<bool>,
+    state: GlobalLock<Table<T>>,
+}
+
+// SAFETY: The type is changed only by the VFS, which does its own locking; the rest is locked.
+unsafe impl<T: Object> Sync for ControlFs<T> {}
+
+impl<T: Object> ControlFs<T> {
+    /// The file system of `name`; `statfs(2)` says `magic`.
+    pub(crate) const fn new(name: &'static CStr, magic: u32, files: &'static [File<T>]) -> Self {
+        Self {
+            fs_type: Opaque::new(bindings::file_system_type {
+                owner: this_module::<T::OwnerModule>().as_ptr(),
+                name: name.to_bytes_with_nul().as_ptr().cast(),
+                init_fs_context: Some(Self::init_fs_context),
+                kill_sb: Some(Self::kill_sb),
+                ..pin_init::zeroed()
+            }),
+            magic,
+            files,
+            started: Atomic::new(false),
+            ready: Atomic::new(false),
+            // SAFETY: `lock` is called only when `ready` says that it was initialised. The marker
+            // is private to this module, which guards no other data by it.
+            state: unsafe {
+                GlobalLock::new(State {
+                    sb: core::ptr::null_mut(),
+                    objects: KVec::new(),
+                })
+            },
+        }
+    }
+
+    /// # Errors
+    ///
+    /// `ENODEV` if it was never registered.
+    fn lock(&'static self) -> Result<GlobalGuard<Table<T>>> {
+        if !self.ready.load(Acquire) {
+            return Err(ENODEV);
+        }
+        Ok(self.state.lock())
+    }
+
+    /// Adds an object, and its directory if the file system is mounted. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `ENODEV` if the file system was never registered.
+    pub(crate) fn add(&'static self, object: Arc<T>) -> Result {
+        let mut state = self.lock()?;
+        state.objects.reserve(1, GFP_KERNEL)?;
+        if !state.sb.is_null() {
+            // SAFETY: The lock is held, and the super block is there.
+            unsafe { self.show(state.sb, &object) }?;
+        }
+        state.objects.push(object, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Removes an object, if it was added, and its directory. May sleep.
+    pub(crate) fn remove(&'static self, object: &T) {
+        let Ok(mut state) = self.lock() else { return };
+        let is_it = |other: &Arc<T>| core::ptr::eq(&**other, object);
+        if !state.objects.iter().any(is_it) {
+            return;
+        }
+        if !state.sb.is_null() {
+            // SAFETY: The lock is held, and the super block is there.
+            unsafe { Self::hide(state.sb, object) };
+        }
+        state.objects.retain(|other| !is_it(other));
+    }
+
+    /// Makes the directory of `object`; if that fails there is none.
+    ///
+    /// # Safety
+    ///
+    /// The lock must be held, `sb` be the super block that it guards, and `object` be in the list
+    /// of objects when the lock is given up, if this succeeds.
+    unsafe fn show(&self, sb: *mut bindings::super_block, object: &Arc<T>) -> Result {
+        let mut name = [0; 12];
+        let name = number_name(&mut name, object.number())?;
+        // SAFETY: A filled super block has a root.
+        let root = unsafe { (*sb).s_root };
+        // SAFETY: The lock keeps everybody else from changing the root directory.
+        let inode = unsafe { Entry::new(root, name, object)?.dir() };
+        let shown = inode.and_then(|dir| {
+            self.files.iter().try_for_each(|file| {
+                // SAFETY: As above, for the directory that was just made and that only `hide` removes.
+                unsafe { Entry::new(dir.as_ptr(), file.name, object)?.regular(file) }
+            })
+        });
+        if shown.is_err() {
+            // SAFETY: The lock is held.
+            unsafe { Self::hide(sb, object) };
+        }
+        shown
+    }
+
+    /// Removes the directory of `object`, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The lock must be held, and `sb` be the super block that it guards.
+    unsafe fn hide(sb: *mut bindings::super_block, object: &T) {
+        let mut name = [0; 12];
+        // The buffer has room for every number.
+        if let Ok(name) = number_name(&mut name, object.number()) {
+            // SAFETY: A filled super block has a root.
+            unsafe {
+                bindings::simple_remove_by_name(
+                    (*sb).s_root,
+                    name.as_char_ptr(),
+                    Some(forget_object),
+                )
+            };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `alloc_fs_context` with a new context of such a type.
+    unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
+        let fc: *mut bindings::fs_context = fc.cast();
+        // SAFETY: The context is valid, and nobody else uses it.
+        unsafe { (*fc).ops = &Self::CONTEXT };
+        0
+    }
+
+    const CONTEXT: bindings::fs_context_operations = bindings::fs_context_operations {
+        free: None,
+        dup: None,
+        parse_param: None,
+        parse_monolithic: None,
+        get_tree: Some(Self::get_tree),
+        reconfigure: None,
+    };
+
+    /// # Safety
+    ///
+    /// Called by `vfs_get_tree` with a context of such a type that no other task uses.
+    unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: The context is valid.
+        unsafe { bindings::get_tree_single(fc, Some(Self::fill_super)) }
+    }
+
+    /// The file system of `sb`.
+    ///
+    /// # Safety
+    ///
+    /// `sb` must be valid, and of a type of this `T`.
+    unsafe fn of(sb: *mut bindings::super_block) -> &'static Self {
+        // SAFETY: By the type invariant the type is the first field of a `ControlFs<T>`, and such
+        // are static.
+        unsafe { &*(*sb).s_type.cast::<Self>() }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_get_super` with the new super block of such a type, `s_umount` held for
+    /// writing.
+    unsafe extern "C" fn fill_super(
+        sb: *mut bindings::super_block,
+        _fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: The super block is valid, and of such a type.
+        let this = unsafe { Self::of(sb) };
+        let none = bindings::tree_descr {
+            name: c"".as_char_ptr(),
+            ops: core::ptr::null(),
+            mode: 0,
+        };
+        from_result(|| {
+            // SAFETY: The super block is new. A file without a name ends the list of files.
+            to_result(unsafe { bindings::simple_fill_super(sb, this.magic as c_ulong, &none) })?;
+            let mut state = this.lock()?;
+            for object in &state.objects {
+                // INVARIANT: If one fails the super block is killed, and nobody will have seen it.
+                // SAFETY: The lock is held, and the object is in the list.
+                unsafe { this.show(sb, object) }?;
+            }
+            // INVARIANT: All are shown.
+            state.sb = sb;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `deactivate_locked_super` with a super block of such a type that nobody uses any
+    /// more, `s_umount` held for writing.
+    unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
+        // SAFETY: The super block is valid, and of such a type.
+        if let Ok(mut state) = unsafe { Self::of(sb) }.lock() {
+            state.sb = core::ptr::null_mut();
+        }
+        // SAFETY: The super block has an anonymous device.
+        unsafe { bindings::kill_anon_super(sb) };
+    }
+}
+
+/// A registered [`ControlFs`]; dropping it unregisters the type.
+///
+/// # Invariants
+///
+/// The type of `fs` is registered.
+pub(crate) struct Registration<T: Object> {
+    fs: &'static ControlFs<T>,
+}
+
+impl<T: Object> Registration<T> {
+    /// Registers the file system, once in the life of the module.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was registered before, or if there is a type of such a name.
+    pub(crate) fn new(fs: &'static ControlFs<T>) -> Result<Self> {
+        if fs.started.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: `started` was not set, so this is the first time.
+        unsafe { fs.state.init() };
+        // INVARIANT: It is initialised.
+        fs.ready.store(true, Release);
+        // SAFETY: The type is static, and its functions can be called from now on.
+        to_result(unsafe { bindings::register_filesystem(fs.fs_type.get()) })?;
+        // INVARIANT: It is registered.
+        Ok(Self { fs })
+    }
+}
+
+impl<T: Object> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: It is registered. There is no super block of it, as that keeps the module.
+        unsafe { bindings::unregister_filesystem(self.fs.fs_type.get()) };
+        if let Ok(mut state) = self.fs.lock() {
+            state.objects = KVec::new();
+        }
+    }
+}
+
+/// The decimal name of a number, in `buffer`.
+fn number_name(buffer: &mut [u8; 12], number: u32) -> Result<&CStr> {
+    let mut name = NullTerminatedFormatter::new(buffer).ok_or(EINVAL)?;
+    core::fmt::Write::write_fmt(&mut name, core::format_args!("{number}")).map_err(|_| EINVAL)?;
+    CStr::from_bytes_until_nul(buffer).map_err(|_| EINVAL)
+}
+
+/// A dentry and an inode of an object that are not tied to each other yet; dropping it gives both
+/// back.
+///
+/// # Invariants
+///
+/// It owns a reference to each; the dentry is not in its directory yet, and nobody else knows the
+/// inode.
+struct Entry {
+    dentry: NonNull<bindings::dentry>,
+    inode: NonNull<bindings::inode>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // SAFETY: It owns both references.
+        unsafe {
+            bindings::iput(self.inode.as_ptr());
+            bindings::dput(self.dentry.as_ptr());
+        }
+    }
+}
+
+impl Entry {
+    /// `name` in `parent`, of `object`.
+    ///
+    /// # Safety
+    ///
+    /// `parent` must be a directory of a super block of a [`ControlFs`] with `object` as its type
+    /// of object, and its lock be held.
+    unsafe fn new<T: Object>(
+        parent: *mut bindings::dentry,
+        name: &CStr,
+        object: &Arc<T>,
+    ) -> Result<Self> {
+        // SAFETY: The parent is valid.
+        let dentry = unsafe { bindings::d_alloc_name(parent, name.as_char_ptr()) };
+        let dentry = NonNull::new(dentry).ok_or(ENOMEM)?;
+        // SAFETY: The parent is valid, and its super block is set up.
+        let inode = unsafe { bindings::new_inode((*parent).d_sb) };
+        let Some(inode) = NonNull::new(inode) else {
+            // SAFETY: The reference that `d_alloc_name` gave.
+            unsafe { bindings::dput(dentry.as_ptr()) };
+            return Err(ENOMEM);
+        };
+        let (uid, gid) = object.owner();
+        // SAFETY: Nobody else knows the inode.
+        unsafe {
+            let inode = inode.as_ptr();
+            (*inode).i_ino = bindings::get_next_ino().into();
+            (*inode).i_uid = uid.into_c();
+            (*inode).i_gid = gid.into_c();
+            (*inode).i_private = Arc::as_ptr(object).cast_mut().cast();
+            bindings::simple_inode_init_ts(inode);
+        }
+        Ok(Self { dentry, inode })
+    }
+
+    /// Makes it a directory, which stays until it is removed.
+    fn dir(self) -> Result<NonNull<bindings::dentry>> {
+        let inode = self.inode.as_ptr();
+        // SAFETY: Nobody else knows the inode; the parent is valid as long as the dentry.
+        unsafe {
+            (*inode).i_mode = DIR_MODE as u16;
+            (*inode).i_op = &raw const bindings::simple_dir_inode_operations;
+            (*inode).__bindgen_anon_3.i_fop = &raw const bindings::simple_dir_operations;
+            let parent = (*self.dentry.as_ptr()).d_parent;
+            bindings::inc_nlink((*parent).d_inode);
+            bindings::inc_nlink(inode);
+        }
+        self.persist()
+    }
+
+    /// Makes it a file, which stays until it is removed.
+    fn regular<T: Object>(self, file: &'static File<T>) -> Result {
+        let inode = self.inode.as_ptr();
+        // SAFETY: Nobody else knows the inode. The table is static, and its functions are for the
+        // files of objects of this type.
+        unsafe {
+            (*inode).i_mode = file.mode as u16;
+            (*inode).__bindgen_anon_3.i_fop = &raw const file.table;
+        }
+        self.persist()?;
+        Ok(())
+    }
+
+    /// Ties the two together. What is returned stays valid until the name is removed.
+    fn persist(self) -> Result<NonNull<bindings::dentry>> {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The reference to the inode goes to the dentry, which keeps itself from now on;
+        // our own reference to it is given back.
+        unsafe {
+            bindings::d_make_persistent(this.dentry.as_ptr(), this.inode.as_ptr());
+            bindings::dput(this.dentry.as_ptr());
+        }
+        Ok(this.dentry)
+    }
+}
+
+/// # Safety
+///
+/// Called by `simple_remove_by_name`, with the lock of the [`ControlFs`] held, with each dentry
+/// that is removed; they have inodes.
+unsafe extern "C" fn forget_object(dentry: *mut bindings::dentry) {
+    // SAFETY: The inode is valid; its private data is read and written with the lock held.
+    unsafe { (*(*dentry).d_inode).i_private = core::ptr::null_mut() };
+}
+
+/// The object of an open file, if it is still there.
+///
+/// # Safety
+///
+/// `file` must be an open file of a super block of a `ControlFs<T>`.
+unsafe fn object_of<T: Object>(file: *mut bindings::file) -> Option<Arc<T>> {
+    // SAFETY: An open file has an inode, and keeps its super block.
+    let (inode, this) = unsafe { ((*file).f_inode, ControlFs::<T>::of((*(*file).f_inode).i_sb)) };
+    let _state = this.lock().ok()?;
+    // SAFETY: The inode is valid, and the lock is held.
+    let object = unsafe { (*inode).i_private }.cast::<T>();
+    if object.is_null() {
+        return None;
+    }
+    // SAFETY: By the invariant of `State` it is the pointer of an `Arc` that the list keeps while
+    // the lock is held.
+    Some(unsafe { ArcBorrow::from_raw(object.cast_const()) }.into())
+}
+
+/// # Safety
+///
+/// Called by `vfs_read` with an open file of a super block of a `ControlFs<T>`, a buffer of the
+/// caller, and a valid position.
+unsafe extern "C" fn read<T: Object, K: Knob<T>>(
+    file: *mut bindings::file,
+    buffer: *mut c_char,
+    len: usize,
+    position: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: The position is valid.
+    let at_start = unsafe { *position } == 0;
+    let value = if at_start || !K::STEADY {
+        // SAFETY: The file is one of such a super block.
+        let Some(object) = (unsafe { object_of::<T>(file) }) else {
+            return 0;
+        };
+        let value = K::read(&object);
+        // SAFETY: The file is valid. Readers that share it may overwrite each other's, as a whole.
+        unsafe { super::write_once(&raw mut (*file).private_data, value as usize as *mut c_void) };
+        value
+    } else {
+        // SAFETY: As above.
+        unsafe { super::read_once(&raw const (*file).private_data) as usize as u32 }
+    };
+    let mut text = [0; 12];
+    let Ok(text) = number_name(&mut text, value) else {
+        return 0;
+    };
+    let mut line = [0; 12];
+    let text = text.to_bytes();
+    let Some((place, rest)) = line.split_at_mut_checked(text.len()) else {
+        return 0;
+    };
+    place.copy_from_slice(text);
+    if let Some(end) = rest.first_mut() {
+        *end = b'\n';
+    }
+    // SAFETY: Position and text are valid, and the function checks the user's pointer.
+    unsafe {
+        bindings::simple_read_from_buffer(
+            buffer.cast(),
+            len,
+            position,
+            line.as_ptr().cast(),
+            text.len() + 1,
+        )
+    }
+}
+
+/// # Safety
+///
+/// Called by `vfs_write`, as [`read`].
+unsafe extern "C" fn write<T: Object, K: Knob<T>>(
+    file: *mut bindings::file,
+    text: *const c_char,
+    len: usize,
+    position: *mut bindings::loff_t,
+) -> isize {
+    from_result(|| {
+        // INVARIANT: As the caller promises.
+        let value = K::parse(&Written {
+            text,
+            len,
+            // SAFETY: The position is valid, and nobody else changes it meanwhile.
+            position: unsafe { &*position },
+        })?;
+        // SAFETY: The file is one of such a super block.
+        if let Some(object) = unsafe { object_of::<T>(file) } {
+            K::write(&object, value);
+        }
+        Ok(len as isize)
+    })
+}
