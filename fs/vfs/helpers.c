@@ -389,3 +389,43 @@ __vfs_helper void vfs_helper_dont_mount(struct dentry *dentry)
 {
 	dont_mount(dentry);
 }
+
+/* pipes */
+
+__vfs_helper unsigned int vfs_helper_pipe_buf_usage(const struct pipe_inode_info *pipe)
+{
+	return pipe_buf_usage(pipe);
+}
+
+__vfs_helper struct pipe_buffer *vfs_helper_pipe_tail_buf(const struct pipe_inode_info *pipe,
+							  unsigned int nth)
+{
+	return pipe_buf(pipe, pipe->tail + nth);
+}
+
+__vfs_helper void vfs_helper_pipe_tail_advance(struct pipe_inode_info *pipe)
+{
+	pipe->tail++;
+}
+
+__vfs_helper bool vfs_helper_pipe_buf_get(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	return pipe_buf_get(pipe, buf);
+}
+
+__vfs_helper void vfs_helper_pipe_buf_release(struct pipe_inode_info *pipe,
+					      struct pipe_buffer *buf)
+{
+	pipe_buf_release(pipe, buf);
+}
+
+__vfs_helper int vfs_helper_pipe_buf_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
+{
+	return pipe_buf_confirm(pipe, buf);
+}
+
+__vfs_helper void vfs_helper_memcpy_from_page(char *to, struct page *page, size_t offset,
+					      size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}

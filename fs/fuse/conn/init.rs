@@ -59,6 +59,9 @@ fn offered() -> InitFlags {
     InitFlag::AsyncRead
         | InitFlag::AtomicOTrunc
         | InitFlag::DontMask
+        | InitFlag::SpliceWrite
+        | InitFlag::SpliceMove
+        | InitFlag::SpliceRead
         | InitFlag::AutoInvalData
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops

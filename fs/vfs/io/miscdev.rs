@@ -6,9 +6,15 @@
 //! operations are one `static` of the driver, because others tell the device's files by that
 //! address.
 
-use super::super::{
-    bindings,
-    sync::wait::PollQueue, //
+use super::{
+    super::{
+        bindings,
+        sync::wait::PollQueue, //
+    },
+    pipe::{
+        PipeDest,
+        PipeSource, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -75,6 +81,33 @@ pub(crate) trait Device: Sized + 'static {
         _from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
         build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Reads one message into a pipe that has room for `to.len()` bytes; returns its length.
+    fn splice_read(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _to: &mut PipeDest<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Writes one message that was taken out of a pipe; returns the bytes written.
+    fn splice_write(
+        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _file: &File,
+        _from: &mut PipeSource<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Whether a write is possible at all just now: asked before anything is taken out of a pipe.
+    ///
+    /// # Errors
+    ///
+    /// What the write would return.
+    fn check_write(_device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>) -> Result {
+        Ok(())
     }
 
     /// Registers the poller on `table` and returns the events that hold now.
@@ -187,6 +220,16 @@ impl<T: Device> FileOps<T> {
                 },
                 write_iter: if T::HAS_WRITE_ITER {
                     Some(Self::write_iter)
+                } else {
+                    None
+                },
+                splice_read: if T::HAS_SPLICE_READ {
+                    Some(Self::splice_read)
+                } else {
+                    None
+                },
+                splice_write: if T::HAS_SPLICE_WRITE {
+                    Some(Self::splice_write)
                 } else {
                     None
                 },
@@ -316,6 +359,49 @@ impl<T: Device> FileOps<T> {
         // SAFETY: The caller passes an iterator that is a source.
         let iter = unsafe { IovIterSource::from_raw(iter) };
         from_result(|| Ok(T::write_iter(device, file, iter)? as isize))
+    }
+
+    /// # Safety
+    ///
+    /// `splice_file_to_pipe` and its like call this with an open file of this device and a pipe
+    /// that they have locked.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        _pos: *mut bindings::loff_t,
+        pipe: *mut kernel::bindings::pipe_inode_info,
+        len: usize,
+        _flags: ffi::c_uint,
+    ) -> isize {
+        // SAFETY: The caller holds the file open.
+        let (device, file) = unsafe { Self::parts(file) };
+        from_result(|| {
+            // SAFETY: The caller has locked the pipe, and keeps it so.
+            let mut to = unsafe { PipeDest::new(pipe.cast(), len) }?;
+            T::splice_read(device, file, &mut to)?;
+            Ok(to.commit()? as isize)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `do_splice_from` calls this with an open file of this device and a pipe that is not locked.
+    unsafe extern "C" fn splice_write(
+        pipe: *mut kernel::bindings::pipe_inode_info,
+        file: *mut bindings::file,
+        _pos: *mut bindings::loff_t,
+        len: usize,
+        _flags: ffi::c_uint,
+    ) -> isize {
+        // SAFETY: The caller holds the file open.
+        let (device, open) = unsafe { Self::parts(file) };
+        from_result(|| {
+            T::check_write(device)?;
+            // SAFETY: As above.
+            let (device, _) = unsafe { Self::parts(file) };
+            // SAFETY: The caller holds a reference to the pipe and has not locked it.
+            let mut from = unsafe { PipeSource::new(pipe.cast(), len) }?;
+            Ok(T::splice_write(device, open, &mut from)? as isize)
+        })
     }
 
     /// # Safety

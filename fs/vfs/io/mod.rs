@@ -3,3 +3,4 @@
 //! Devices and pipes: what a server talks through.
 
 pub(crate) mod miscdev;
+pub(crate) mod pipe;

@@ -37,11 +37,17 @@ use crate::fuse::{
     },
 };
 use crate::vfs::{
-    io::miscdev::{
-        self,
-        FileOps,
-        PollEvents,
-        PollTable, //
+    io::{
+        miscdev::{
+            self,
+            FileOps,
+            PollEvents,
+            PollTable, //
+        },
+        pipe::{
+            PipeDest,
+            PipeSource, //
+        },
     },
     mm::iov::{
         UserDest,
@@ -326,6 +332,26 @@ impl miscdev::Device for Device {
     ) -> Result<usize> {
         device.link()?;
         device.write(&mut UserSource::new(from)?)
+    }
+
+    fn splice_read(
+        device: ArcBorrow<'_, Device>,
+        file: &File,
+        to: &mut PipeDest<'_>,
+    ) -> Result<usize> {
+        device.read(file, to)
+    }
+
+    fn check_write(device: ArcBorrow<'_, Device>) -> Result {
+        device.link().map(|_| ())
+    }
+
+    fn splice_write(
+        device: ArcBorrow<'_, Device>,
+        _file: &File,
+        from: &mut PipeSource<'_>,
+    ) -> Result<usize> {
+        device.write(from)
     }
 
     fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {
