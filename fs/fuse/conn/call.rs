@@ -64,7 +64,7 @@ impl Mount {
     /// malformed; `ENOMEM`.
     pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
         self.conn()
-            .call_with(&op, OutData::None, |result, _| result)
+            .call_with(&op, patience::<O>(), OutData::None, |result, _| result)
     }
 
     /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
@@ -75,11 +75,23 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
         let mut back = OutData::None;
-        let result = self.conn().call_with(&op, data, |result, ended| {
+        let result = self.conn().call_with(&op, patience::<O>(), data, |result, ended| {
             back = ended.data;
             result.map(|_| ended.written)
         });
         (result, back)
+    }
+
+    /// Like [`Self::call`], but a caller that is killed ends the whole connection.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub(super) fn call_or_abort<O: Operation>(&self, op: O) -> Result<O::Out> {
+        self.conn()
+            .call_with(&op, Patience::AbortsConnection, OutData::None, |result, _| {
+                result
+            })
     }
 
     /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent.
@@ -169,6 +181,7 @@ impl Connection {
     fn call_with<O: Operation, R>(
         &self,
         op: &O,
+        patience: Patience,
         data: OutData,
         finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
     ) -> Result<R> {
@@ -179,16 +192,12 @@ impl Connection {
             Ok(caller) => caller,
             Err(error) => return finish(Err(error), Ended::unsent(data)),
         };
-        let patience = match O::GATE {
-            Gate::Normal => Patience::Killable,
-            Gate::Force | Gate::HighPriority => Patience::Forced,
-        };
         let channel = self.channel();
         let mut data = Some(data);
         let mut minor = 0;
         let sent = channel.call(patience, || {
             minor = channel.limits().minor;
-            let (vacant, input, output) = retry(patience == Patience::Forced, || {
+            let (vacant, input, output) = retry(patience != Patience::Killable, || {
                 Ok((
                     Request::reserve(GFP_KERNEL)?,
                     InArgs::encode(op, minor)?,
@@ -222,6 +231,14 @@ impl Connection {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// How the caller of an operation meets a fatal signal.
+fn patience<O: Operation>() -> Patience {
+    match O::GATE {
+        Gate::Normal => Patience::Killable,
+        Gate::Force | Gate::HighPriority => Patience::Forced,
     }
 }
 

@@ -72,24 +72,28 @@ fn offered() -> InitFlags {
         | InitFlag::InitExt
 }
 
-/// Offers the protocol to the server; the mount is usable when it has answered.
+/// Offers the protocol to the server; the mount is usable when it has answered. With `wait` this
+/// returns only then, and a caller that is killed meanwhile ends the connection.
 ///
 /// # Errors
 ///
-/// `ENOTCONN` if the server is gone already.
-pub(crate) fn send(sb: &SuperBlock<Fuse>) -> Result {
+/// `ENOTCONN` if the server is gone already, or was waited for and refused.
+pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool) -> Result {
     let mount: &Arc<Mount> = sb.data();
     let max_readahead = sb.ra_pages().saturating_mul(PAGE_SIZE);
-    mount.call_background(
-        op::Init {
-            args: InitIn::new(u32::try_from(max_readahead).unwrap_or(u32::MAX), offered()),
-        },
-        OutData::None,
-        InitDone {
-            mount: mount.clone(),
-            sb: sb.handle(),
-        },
-    );
+    let offer = op::Init {
+        args: InitIn::new(u32::try_from(max_readahead).unwrap_or(u32::MAX), offered()),
+    };
+    let done = InitDone {
+        mount: mount.clone(),
+        sb: sb.handle(),
+    };
+    if wait {
+        let answer = mount.call_or_abort(offer);
+        done.complete(answer, OutData::None, 0);
+    } else {
+        mount.call_background(offer, OutData::None, done);
+    }
     if mount.conn().has_failed() {
         return Err(ENOTCONN);
     }

@@ -88,7 +88,6 @@ pub(super) fn set_epoch(entry: &DEntry<Fuse>, epoch: u32) {
 
 /// From now on the server is asked about `entry`.
 pub(crate) fn expire(entry: &DEntry<Fuse>) {
-    entry.ask_d_delete(true);
     entry.data().valid_until.store(Deadline::PAST);
 }
 

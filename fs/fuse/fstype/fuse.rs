@@ -296,7 +296,7 @@ impl FileSystem for Fuse {
             .and_then(|()| sb.set_root(root))
             // Without a root it will not be killed.
             .inspect_err(|_| FUSECTL.remove(mount.conn()))?;
-        init::send(sb)?;
+        init::send(sb, device.is_sync_init())?;
         Ok(sb)
     }
 

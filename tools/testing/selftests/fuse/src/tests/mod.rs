@@ -5,6 +5,7 @@
 pub mod abort;
 pub mod access;
 pub mod bad_server;
+pub mod clone;
 pub mod control;
 pub mod death;
 pub mod device;
@@ -16,11 +17,13 @@ pub mod interrupt;
 pub mod kill;
 pub mod lookup;
 pub mod mount;
+pub mod notify;
 pub mod open;
 pub mod permissions;
 pub mod read;
 pub mod readdir;
 pub mod readlink;
+pub mod splice;
 pub mod statfs;
 pub mod trace;
 
@@ -47,4 +50,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     bad_server::TESTS,
     enosys::TESTS,
     trace::TESTS,
+    clone::TESTS,
+    splice::TESTS,
+    notify::TESTS,
 ];
