@@ -73,7 +73,10 @@ step() {
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# A shell that is interrupted must not leave the step running behind it.
-	trap 'kill -TERM $pid 2>/dev/null; wait $pid 2>/dev/null; say "interrupted during: $text"; exit 130' INT TERM HUP
+	# What makes a piece runs isolated (or in the build root), so that this is enough
+	# to end all of it and to undo its mounts.
+	trap 'kill -KILL $pid 2>/dev/null; wait $pid 2>/dev/null || true; sleep 1
+		say "interrupted during: $text"; exit 130' INT TERM HUP
 	local next=$((SECONDS + 15))
 	while kill -0 $pid 2>/dev/null; do
 		sleep 0.5 || true
@@ -94,6 +97,12 @@ step() {
 		return $rc
 	fi
 	say "    done in $(took $start)"
+}
+
+# isolated COMMAND...: in namespaces of its own: all its processes end with it, and
+# its mounts are seen by nobody else.
+isolated() {
+	exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$@"
 }
 
 # with_lock NAME: hold a lock until this shell ends, so that two runs never make
