@@ -260,6 +260,13 @@ impl<T: FileSystem> DEntry<T> {
         }
     }
 
+    /// Whether it is being looked up, and in the cache only for others who look up the same name.
+    pub(super) fn in_lookup(&self) -> bool {
+        let bit = bindings::dentry_flags_DCACHE_PAR_LOOKUP;
+        // SAFETY: The dentry is valid.
+        unsafe { read_once(&raw const (*self.as_ptr()).d_flags) & bit != 0 }
+    }
+
     /// Removes it from the dentry cache: a walk will not find it any more.
     pub(crate) fn unhash(&self) {
         // SAFETY: There is a reference.
@@ -388,6 +395,24 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
         // INVARIANT: It was unhashed just now, and nobody hashes it again while its parent is
         // locked; the rest is the invariant of this type.
         Unhashed(self.0)
+    }
+
+    /// Gives it `inode`, which is no directory. Whether it is in the cache stays.
+    ///
+    /// # Errors
+    ///
+    /// `EXDEV` if the inode is of another super block, `EISDIR` if it is a directory.
+    pub(crate) fn instantiate(self, inode: ARef<INode<T>>) -> Result {
+        if !core::ptr::eq(inode.sb(), self.0.sb()) {
+            return Err(EXDEV);
+        }
+        if inode.is_dir() {
+            return Err(EISDIR);
+        }
+        // SAFETY: The dentry has no inode and is ours, by the type invariant; the reference to the
+        // inode is taken over.
+        unsafe { bindings::d_instantiate(self.0.as_ptr(), ARef::into_raw(inode).as_ptr().cast()) };
+        Ok(())
     }
 }
 

@@ -11,6 +11,10 @@
 //! C header: `include/linux/fs.h`; the contracts are in `Documentation/filesystems/{vfs,locking}`.
 
 use super::{
+    atomic_open::{
+        self,
+        AtomicOpen, //
+    },
     bindings,
     cred::{
         Idmap,
@@ -532,6 +536,16 @@ pub(crate) trait Dir<T: FileSystem> {
     fn rename(_idmap: &Idmap, _rename: Rename<'_, T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Opens a name of which it is not known that it stands for something: looks it up, makes and
+    /// opens it, or leaves the last or the last two of these to the VFS. Without this method the
+    /// VFS does the three in turn. Parent locked shared, exclusively with `O_CREAT`; may sleep.
+    fn atomic_open<'a>(
+        _dir: &INode<T>,
+        _call: AtomicOpen<'a, T>,
+    ) -> Result<atomic_open::Done<'a, T>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What can be done with any file that is neither a directory nor a symbolic link.
@@ -685,6 +699,11 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         },
         rename: if U::HAS_RENAME {
             Some(Self::rename)
+        } else {
+            None
+        },
+        atomic_open: if U::HAS_ATOMIC_OPEN {
+            Some(Self::atomic_open)
         } else {
             None
         },
@@ -884,6 +903,32 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
             U::rename(idmap, rename)?;
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `atomic_open` with a reference to a directory of `T`, whose `i_rwsem` is held,
+    /// exclusively if `flags` contain `O_CREAT`; to a dentry in it that has no inode and only the
+    /// caller uses as such; and to a new file, for which nothing has been opened.
+    unsafe extern "C" fn atomic_open(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        file: *mut bindings::file,
+        flags: c_uint,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: The caller holds a reference.
+        let dir = unsafe { INode::from_raw(dir) };
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let call = unsafe { AtomicOpen::new(DEntry::from_raw(dentry), file, flags, mode) };
+        match U::atomic_open(dir, call) {
+            Ok(atomic_open::Done::Opened(_)) => 0,
+            Ok(atomic_open::Done::Found(other)) => {
+                // SAFETY: The file was not opened; the reference to the dentry is taken over.
+                unsafe { bindings::finish_no_open(file, dentry_or_error(Ok(other))) }
+            }
+            Err(error) => error.to_errno(),
+        }
     }
 }
 

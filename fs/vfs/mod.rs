@@ -26,6 +26,7 @@ use kernel::{
 
 mod bindings;
 
+pub(crate) mod atomic_open;
 pub(crate) mod control_fs;
 pub(crate) mod cred;
 pub(crate) mod dentry;

@@ -127,7 +127,7 @@ pub(super) fn symlink(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, target: &[u8])
 }
 
 /// The mode to ask the server for, and the umask of the caller.
-fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
+pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
     let umask = current_umask();
     let mode = if conn.dont_mask() {
         mode

@@ -6,6 +6,7 @@
 //! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/inode_ops.rs` and
 //! `vfs/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
 
+mod atomic_open;
 mod create;
 mod link;
 pub(crate) mod lookup;
@@ -27,6 +28,10 @@ use crate::fuse::{
     Fuse, //
 };
 use crate::vfs::{
+    atomic_open::{
+        AtomicOpen,
+        Done, //
+    },
     cred::Idmap,
     dentry::{
         self,
@@ -148,6 +153,10 @@ impl Dir<Fuse> for DirOps {
 
     fn rename(_idmap: &Idmap, names: Rename<'_, Fuse>) -> Result {
         rename::rename(names)
+    }
+
+    fn atomic_open<'a>(dir: &INode<Fuse>, call: AtomicOpen<'a, Fuse>) -> Result<Done<'a, Fuse>> {
+        atomic_open::atomic_open(dir, call)
     }
 }
 

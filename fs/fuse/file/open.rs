@@ -45,16 +45,11 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     file.check_large_file()?;
 
     let handle = send(file, Kind::File)?;
-    if handle.wants(FopenFlag::Passthrough) {
-        // Nobody has agreed on it in INIT; there is no file to pass through to.
+    if let Err(error) = check_agreed(&handle) {
         handle.release_now(file.flags());
-        return Err(EIO);
+        return Err(error);
     }
-    if handle.wants(FopenFlag::Stream) {
-        file.set_stream();
-    } else if handle.wants(FopenFlag::Nonseekable) {
-        file.set_nonseekable();
-    }
+    set_position(file, &handle);
     if server_truncates(mount(inode).conn(), file.flags()) {
         attr_cache::truncated_by_open(inode);
         inode.truncate_pagecache(0);
@@ -82,13 +77,35 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(Arc::new(handle, GFP_KERNEL)?)
 }
 
+/// Checks that the server wants a regular file used only in ways that were agreed on in INIT.
+///
+/// # Errors
+///
+/// `EIO`.
+pub(crate) fn check_agreed(handle: &OpenHandle) -> Result {
+    if handle.wants(FopenFlag::Passthrough) {
+        // Nobody has agreed on it; there is no file to pass through to.
+        return Err(EIO);
+    }
+    Ok(())
+}
+
+/// Whether the newly opened regular file has a position, and whether that can be moved.
+pub(crate) fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
+    if handle.wants(FopenFlag::Stream) {
+        file.set_stream();
+    } else if handle.wants(FopenFlag::Nonseekable) {
+        file.set_nonseekable();
+    }
+}
+
 /// Whether OPEN with these flags truncates the file, so that the VFS need not ask for it.
 fn server_truncates(conn: &Connection, flags: u32) -> bool {
     flags & flags::O_TRUNC != 0 && conn.features().atomic_o_trunc
 }
 
 /// Drops what is cached of a newly opened file, unless the server knows it to be valid.
-fn forget_cached(handle: &OpenHandle) {
+pub(crate) fn forget_cached(handle: &OpenHandle) {
     if !handle.wants(FopenFlag::KeepCache) {
         // Pages that are busy stay; whoever uses them opened the file before.
         let _ = handle.inode().invalidate_pages();

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking a name up, making it and opening it in one call.
+//!
+//! The VFS comes in with a name, its dentry and an empty file; [`AtomicOpen`] is all three. Before
+//! it on the walk is `inode_ops`, behind it the file system, which hands out the parts of it in
+//! turn: the dentry to look up, the dentry to make something for, the file to open.
+//!
+//! Locks: none of its own; the VFS holds the directory's.
+//!
+//! C header: `include/linux/fs.h`.
+
+use super::{
+    bindings,
+    dentry::{
+        DEntry,
+        Unhashed,
+        Vacant, //
+    },
+    file::Opening,
+    FileSystem, //
+};
+use core::{
+    ffi::c_int,
+    marker::PhantomData, //
+};
+use kernel::{
+    error::to_result,
+    fs::file::flags::O_CREAT,
+    prelude::*,
+    sync::aref::ARef,
+    types::ForeignOwnable, //
+};
+
+/// How the call ends if it does not fail.
+pub(crate) enum Done<'a, T: FileSystem> {
+    /// The file is open.
+    Opened(Opening<'a, T>),
+    /// The VFS goes on as after a lookup, with this dentry if there is one instead of its own.
+    Found(Option<ARef<DEntry<T>>>),
+}
+
+/// One call.
+///
+/// # Invariants
+///
+/// It is the call that runs: `file` is new, unopened, and the call's alone. `dentry` has no inode
+/// but the one that this call gives it; it is in nobody else's lookup. Its parent is locked, and
+/// that exclusively if `flags` contain `O_CREAT`. If `lookup` is there, nothing else that was
+/// handed out of here can splice the dentry.
+pub(crate) struct AtomicOpen<'a, T: FileSystem> {
+    dentry: &'a DEntry<T>,
+    lookup: Option<Unhashed<'a, T>>,
+    made: bool,
+    file: *mut bindings::file,
+    flags: u32,
+    mode: u16,
+    _call: PhantomData<&'a mut bindings::file>,
+}
+
+impl<'a, T: FileSystem> AtomicOpen<'a, T> {
+    /// Wraps the arguments of a call.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn new(
+        dentry: &'a DEntry<T>,
+        file: *mut bindings::file,
+        flags: u32,
+        mode: u16,
+    ) -> Self {
+        let lookup = if dentry.in_lookup() {
+            // SAFETY: A dentry in lookup is not hashed, has no inode, and only its looker-up
+            // splices it; its parent is locked.
+            Some(unsafe { Unhashed::new(dentry) })
+        } else {
+            None
+        };
+        Self {
+            dentry,
+            lookup,
+            made: false,
+            file,
+            flags,
+            mode,
+            _call: PhantomData,
+        }
+    }
+
+    /// `O_*` of the open.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// Kind of file and permissions of what is to be made.
+    pub(crate) fn mode(&self) -> u16 {
+        self.mode
+    }
+
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.dentry
+    }
+
+    /// The dentry to be looked up; `None` if it is known that the name stands for nothing, or if
+    /// this was called before.
+    pub(crate) fn lookup(&mut self) -> Option<Unhashed<'a, T>> {
+        self.lookup.take()
+    }
+
+    /// The dentry to make something for; `None` if nothing is to be made, if the name has not been
+    /// looked up or stands for something, or if this was called before.
+    pub(crate) fn vacant(&mut self) -> Option<Vacant<'a, T>> {
+        let creates = self.flags & O_CREAT != 0;
+        if !creates || self.made || self.dentry.in_lookup() || self.dentry.inode().is_some() {
+            return None;
+        }
+        self.made = true;
+        // SAFETY: It has no inode, and the parent is locked exclusively by the type invariant. What
+        // `lookup` handed out has been spliced, since the dentry is not in lookup any more.
+        Some(unsafe { Vacant::new(self.dentry) })
+    }
+
+    /// Tells the VFS that the name did not stand for anything before.
+    pub(crate) fn set_created(&self) {
+        // SAFETY: The file is ours alone by the type invariant.
+        unsafe { (*self.file).f_mode |= bindings::FMODE_CREATED };
+    }
+
+    /// As [`Opening::check_large_file`], of the inode that the dentry has now.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW`; `ENOENT` if it has none.
+    pub(crate) fn check_large_file(&self) -> Result {
+        let inode = self.dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: Both are valid by the type invariant.
+        to_result(unsafe { bindings::generic_file_open(inode.as_ptr(), self.file) })
+    }
+
+    /// Opens the file on the inode that the dentry has now, a regular file, without calling its
+    /// `open`: `data` is what that would have returned.
+    ///
+    /// # Errors
+    ///
+    /// Those of the VFS and of security modules; `ENOENT` if there is no regular file. `data` is
+    /// dropped.
+    pub(crate) fn finish(self, data: T::FileData) -> Result<Opening<'a, T>> {
+        if !self.dentry.inode().is_some_and(|inode| inode.is_reg()) {
+            return Err(ENOENT);
+        }
+        // SAFETY: The file is ours alone by the type invariant.
+        unsafe { (*self.file).private_data = data.into_foreign().cast() };
+        // SAFETY: The file is new, and the dentry has an inode.
+        let result = to_result(unsafe {
+            bindings::finish_open(self.file, self.dentry.as_ptr(), Some(already_open))
+        });
+        if let Err(error) = result {
+            // SAFETY: As above.
+            let opened = unsafe { (*self.file).f_mode } & bindings::FMODE_OPENED != 0;
+            // If it was opened and then refused, `release` drops the data.
+            if !opened {
+                // SAFETY: It was set above, and nobody has taken it.
+                drop(unsafe { T::FileData::from_foreign((*self.file).private_data.cast()) });
+            }
+            return Err(error);
+        }
+        // SAFETY: It is open, on an inode of `T`, and nobody else has it until the call returns.
+        Ok(unsafe { Opening::from_raw(self.file) })
+    }
+}
+
+/// # Safety
+///
+/// Called by `finish_open` instead of the file's `open`.
+unsafe extern "C" fn already_open(
+    _inode: *mut bindings::inode,
+    _file: *mut bindings::file,
+) -> c_int {
+    0
+}
