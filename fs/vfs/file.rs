@@ -106,6 +106,26 @@ impl<T: FileSystem> File<T> {
         Ok(pos)
     }
 
+    /// Writes dirty pages back and waits for that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// The first error of writing back that nobody has been told of through this file.
+    pub(crate) fn write_and_wait(&self, range: SyncRange) -> Result {
+        // SAFETY: Valid by the type invariant.
+        to_result(unsafe {
+            bindings::file_write_and_wait_range(self.as_ptr(), range.start, range.end)
+        })
+    }
+
+    /// # Errors
+    ///
+    /// As [`Self::write_and_wait`], for what was written back before.
+    pub(crate) fn check_writeback(&self) -> Result {
+        // SAFETY: Valid by the type invariant.
+        to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
+    }
+
     /// Maps the file through the page cache, as long as no store can reach the file through it.
     ///
     /// # Errors
@@ -115,6 +135,17 @@ impl<T: FileSystem> File<T> {
         // SAFETY: The area is being set up for this file by the caller's `mmap`.
         to_result(unsafe { bindings::generic_file_readonly_mmap(self.as_ptr(), vma.as_ptr()) })
     }
+}
+
+/// What of a file is to be made durable.
+#[derive(Clone, Copy)]
+pub(crate) struct SyncRange {
+    /// Its first byte.
+    pub(crate) start: i64,
+    /// Its last byte.
+    pub(crate) end: i64,
+    /// Whether only what is needed to read the data has to be durable (`fdatasync`).
+    pub(crate) data_only: bool,
 }
 
 /// A file while `open` runs for it.

@@ -20,6 +20,7 @@ use super::{
         Kiocb,
         Opening,
         SpliceRead,
+        SyncRange,
         Whence, //
     },
     inode::{
@@ -68,6 +69,9 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `splice(2)` and `sendfile(2)` out of the file. The pipe is locked.
     fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
+
+    /// `fsync(2)`, `fdatasync(2)` and synchronous writes. No lock is held.
+    fn fsync(file: &File<T>, range: SyncRange) -> Result;
 }
 
 /// Directories.
@@ -82,6 +86,9 @@ pub(crate) trait Dir<T: FileSystem> {
     /// `getdents(2)`: hands entries over from the context's position on, and moves that on behind
     /// each. The inode is locked shared, and `f_pos_lock` is held.
     fn iterate_shared(file: &File<T>, ctx: &mut DirContext) -> Result;
+
+    /// See [`Regular::fsync`].
+    fn fsync(file: &File<T>, range: SyncRange) -> Result;
 }
 
 impl<T: FileSystem> FileOps<T> {
@@ -166,6 +173,11 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         },
         splice_read: if U::HAS_SPLICE_READ {
             Some(Self::splice_read)
+        } else {
+            None
+        },
+        fsync: if U::HAS_FSYNC {
+            Some(Self::fsync)
         } else {
             None
         },
@@ -259,6 +271,25 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
             SpliceRead::new(file, pos, pipe, len, flags)
         }))
     }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_fsync_range()` with an open file.
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        start: bindings::loff_t,
+        end: bindings::loff_t,
+        datasync: c_int,
+    ) -> c_int {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        let range = SyncRange {
+            start,
+            end,
+            data_only: datasync != 0,
+        };
+        from_result(|| U::fsync(file, range).map(|()| 0))
+    }
 }
 
 struct DirTable<T, U>(PhantomData<(T, U)>);
@@ -269,6 +300,11 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         release: Some(Self::release),
         iterate_shared: if U::HAS_ITERATE_SHARED {
             Some(Self::iterate_shared)
+        } else {
+            None
+        },
+        fsync: if U::HAS_FSYNC {
+            Some(Self::fsync)
         } else {
             None
         },
@@ -305,5 +341,24 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         // SAFETY: The context is valid and ours for the call.
         let ctx = unsafe { DirContext::from_raw(ctx) };
         from_result(|| U::iterate_shared(file, ctx).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_fsync_range()` with an open file.
+    unsafe extern "C" fn fsync(
+        file: *mut bindings::file,
+        start: bindings::loff_t,
+        end: bindings::loff_t,
+        datasync: c_int,
+    ) -> c_int {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        let range = SyncRange {
+            start,
+            end,
+            data_only: datasync != 0,
+        };
+        from_result(|| U::fsync(file, range).map(|()| 0))
     }
 }

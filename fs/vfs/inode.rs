@@ -590,6 +590,16 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
+    /// Makes the file system write the attributes that are dirty, and waits for that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system's `write_inode`.
+    pub(crate) fn sync_metadata(&self) -> Result {
+        // SAFETY: There is a reference.
+        to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
+    }
+
     /// Removes it from the inode cache: a lookup will not find it any more.
     pub(crate) fn remove_hash(&self) {
         // SAFETY: There is a reference.

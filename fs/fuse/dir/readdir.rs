@@ -19,7 +19,10 @@ use crate::{
             header::rec_align,
             node::Dirent, //
         },
-        file::open::open_dir,
+        file::{
+            fsync::fsync_dir,
+            open::open_dir, //
+        },
         inode::{
             self,
             attr_cache,
@@ -33,7 +36,8 @@ use crate::{
         dir_context::DirContext,
         file::{
             File,
-            Opening, //
+            Opening,
+            SyncRange, //
         },
         file_ops,
         inode::{
@@ -71,6 +75,10 @@ impl file_ops::Dir<Fuse> for Directory {
 
     fn iterate_shared(file: &File<Fuse>, ctx: &mut DirContext) -> Result {
         iterate_shared(file, ctx)
+    }
+
+    fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
+        fsync_dir(file, range)
     }
 }
 

@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FLUSH: a descriptor of an open file is closed.
+//! FLUSH, FSYNC and FSYNCDIR: a descriptor is closed, a file or directory is to be durable.
 //!
-//! The VFS comes in through [`flush`]. FSYNC comes with writing. No locks.
+//! The VFS comes in through [`flush`], [`fsync`] and [`fsync_dir`]. A server that answers ENOSYS to
+//! one of them has nothing to do there, and is not asked again.
+//!
+//! Locks: the inode's, while it is made durable, so that no write comes in between.
 
 use crate::{
     fuse::{
         abi::file::{
             FlushIn,
-            FopenFlag, //
+            FopenFlag,
+            FsyncFlag,
+            FsyncFlags,
+            FsyncIn, //
         },
-        inode::check_good,
+        inode::{
+            check_good,
+            handle::OpenHandle, //
+        },
         op,
         Fuse, //
     },
     vfs::file::{
         File,
-        FilesId, //
+        FilesId,
+        SyncRange, //
     },
 };
 use kernel::prelude::*;
@@ -43,4 +53,54 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
             ..FlushIn::default()
         },
     })
+}
+
+/// Makes a regular file durable. Sleeps.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode; what writing back has failed with; what the server answers, unless it
+/// does not know FSYNC.
+pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
+    let handle = file.data();
+    let inode = handle.inode();
+    check_good(inode)?;
+
+    let _lock = inode.lock();
+    file.write_and_wait(range)?;
+    file.check_writeback()?;
+    inode.sync_metadata()?;
+    handle.mount().call(op::Fsync {
+        node: inode.data().node_id(),
+        args: fsync_args(&handle, range),
+    })
+}
+
+/// Makes a directory durable. Sleeps.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode; what the server answers, unless it does not know FSYNCDIR.
+pub(crate) fn fsync_dir(file: &File<Fuse>, range: SyncRange) -> Result {
+    let handle = file.data();
+    let inode = handle.inode();
+    check_good(inode)?;
+
+    let _lock = inode.lock();
+    handle.mount().call(op::Fsyncdir {
+        node: inode.data().node_id(),
+        args: fsync_args(&handle, range),
+    })
+}
+
+fn fsync_args(handle: &OpenHandle, range: SyncRange) -> FsyncIn {
+    FsyncIn {
+        fh: handle.fh(),
+        fsync_flags: if range.data_only {
+            FsyncFlag::Fdatasync.into()
+        } else {
+            FsyncFlags::default()
+        },
+        ..FsyncIn::default()
+    }
 }

@@ -11,7 +11,7 @@
 //! any file that cannot be written to, and no mapping can be stored to.
 
 mod direct;
-mod fsync;
+pub(crate) mod fsync;
 mod llseek;
 mod mmap;
 pub(crate) mod open;
@@ -29,6 +29,7 @@ use crate::vfs::{
         Kiocb,
         Opening,
         SpliceRead,
+        SyncRange,
         Whence, //
     },
     file_ops,
@@ -92,6 +93,10 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
         mmap::mmap(file, vma)
+    }
+
+    fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
+        fsync::fsync(file, range)
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {
