@@ -57,3 +57,5 @@ static const unsigned int RUST_CONST_HELPER_LOOKUP_EXCL = LOOKUP_EXCL;
 static const unsigned int RUST_CONST_HELPER_LOOKUP_RENAME_TARGET = LOOKUP_RENAME_TARGET;
 static const unsigned int RUST_CONST_HELPER_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT;
 static const unsigned int RUST_CONST_HELPER_VFS_PAGE_SHIFT = PAGE_SHIFT;
+static const unsigned int RUST_CONST_HELPER_IOCB_DIRECT = IOCB_DIRECT;
+static const unsigned int RUST_CONST_HELPER_IOCB_SYNC = (__force unsigned int)IOCB_SYNC;

@@ -229,6 +229,8 @@ pub(crate) fn current_in_userns(ns: &UserNs) -> bool {
 /// A capability (`CAP_*`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Capability {
+    /// `CAP_FSETID`
+    Fsetid,
     /// `CAP_SYS_ADMIN`
     SysAdmin,
 }
@@ -236,6 +238,7 @@ pub(crate) enum Capability {
 /// Whether the caller has `cap` in the initial user namespace. Marks the caller as having used it.
 pub(crate) fn capable(cap: Capability) -> bool {
     let cap = match cap {
+        Capability::Fsetid => bindings::CAP_FSETID,
         Capability::SysAdmin => bindings::CAP_SYS_ADMIN,
     };
     // SAFETY: May be called in any task.

@@ -13,7 +13,10 @@
 
 use super::{
     bindings,
-    inode::INode,
+    inode::{
+        INode,
+        INodeLock, //
+    },
     read_once,
     FileSystem, //
 };
@@ -25,7 +28,10 @@ use kernel::{
     // The tables of the VFS are of the type that is only declared there.
     bindings::pipe_inode_info,
     error::to_result,
-    iov::IovIterDest,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     mm::virt::VmaNew,
     page::PAGE_SIZE,
     prelude::*,
@@ -313,6 +319,153 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         // SAFETY: The call is valid, and `to` a valid destination.
         count(unsafe { bindings::generic_file_read_iter(self.iocb, to.as_raw()) })
     }
+
+    fn raw_flags(&self) -> u32 {
+        // SAFETY: Valid and ours alone by the type invariant.
+        unsafe { (*self.iocb).ki_flags as u32 }
+    }
+
+    /// Whether the page cache is to be left out.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.raw_flags() & bindings::IOCB_DIRECT != 0
+    }
+
+    /// Whether what is written has to be durable when the call returns: its data at least.
+    pub(crate) fn is_dsync(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        unsafe { bindings::iocb_is_dsync(self.iocb) }
+    }
+
+    /// Whether all attributes have to be durable, too.
+    pub(crate) fn is_sync(&self) -> bool {
+        self.raw_flags() & bindings::IOCB_SYNC != 0
+    }
+
+    /// What every file system has to check before it writes: shortens `from` to what may be
+    /// written, moves to the end for `O_APPEND`, and returns how much is left, which may be
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG` beyond the limit of the caller or of the file; `EINVAL`, `ETXTBSY`.
+    pub(crate) fn write_checks(
+        &mut self,
+        _lock: &INodeLock<'_, T>,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
+        let left = count(unsafe { bindings::generic_write_checks(self.iocb, from.as_raw()) })?;
+        Ok(left)
+    }
+
+    /// Takes privileges from the file that it must not keep when it is written, and updates its
+    /// times if the VFS is to do that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system's `setattr`.
+    pub(crate) fn modified(&self, _lock: &INodeLock<'_, T>) -> Result {
+        // SAFETY: The call is valid, and the inode is locked.
+        to_result(unsafe { bindings::kiocb_modified(self.iocb) })
+    }
+
+    /// Writes past the page cache, by the mapping's `direct_write`, and drops what is cached of
+    /// the range. Moves the position. May sleep.
+    ///
+    /// Nothing is written if a cached page could not be dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of `direct_write`.
+    pub(crate) fn generic_direct_write(
+        &mut self,
+        _lock: &INodeLock<'_, T>,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
+        count(unsafe { bindings::generic_file_direct_write(self.iocb, from.as_raw()) })
+    }
+
+    /// Puts the two parts of a direct write together of which the last went through the page
+    /// cache: writes that back and drops it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// That of the second part if the first part wrote nothing.
+    pub(crate) fn direct_write_fallback(
+        &mut self,
+        from: &mut IovIterSource<'_>,
+        direct: usize,
+        cached: Result<usize>,
+    ) -> Result<usize> {
+        // SAFETY: The call is valid, and `from` a valid source. No part is longer than
+        // MAX_RW_COUNT bytes.
+        count(unsafe {
+            bindings::direct_write_fallback(
+                self.iocb,
+                from.as_raw(),
+                direct as isize,
+                count_of(cached),
+            )
+        })
+    }
+
+    /// Makes the last `written` bytes before the position durable if the call asks for that. The
+    /// inode must not be locked. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fsync`.
+    pub(crate) fn write_sync(&self, written: usize) -> Result<usize> {
+        // SAFETY: The call is valid. No call moves more than MAX_RW_COUNT bytes.
+        count(unsafe { bindings::generic_write_sync(self.iocb, written as isize) })
+    }
+}
+
+/// Charges the current task with `bytes` that it writes.
+pub(crate) fn account_write(bytes: usize) {
+    // SAFETY: Changes counters of the current task.
+    unsafe { bindings::task_io_account_write(bytes) };
+}
+
+/// Takes bytes from a source, of which some may turn out not to be used.
+///
+/// # Invariants
+///
+/// `from` was advanced by at least `taken` bytes since this value was made.
+pub(crate) struct Taking<'a, 'data> {
+    from: &'a mut IovIterSource<'data>,
+    taken: usize,
+}
+
+impl<'a, 'data> Taking<'a, 'data> {
+    /// Nothing is taken yet.
+    pub(crate) fn new(from: &'a mut IovIterSource<'data>) -> Self {
+        // INVARIANT: Not advanced at all.
+        Self { from, taken: 0 }
+    }
+
+    /// Fills `bytes`, as far as the source can be read; returns how far. May sleep and fault.
+    pub(crate) fn copy(&mut self, bytes: &mut [u8]) -> usize {
+        let copied = self.from.copy_from_iter(bytes);
+        // INVARIANT: That is by how much the source has advanced.
+        self.taken = self.taken.saturating_add(copied);
+        copied
+    }
+
+    /// The first `used` bytes were used. The source goes on behind them.
+    pub(crate) fn keep(mut self, used: usize) {
+        // INVARIANT: Fewer than before.
+        self.taken = self.taken.saturating_sub(used);
+    }
+}
+
+impl Drop for Taking<'_, '_> {
+    /// Gives back what was not kept.
+    fn drop(&mut self) {
+        // SAFETY: The source is valid and has advanced so far, by the type invariant.
+        unsafe { bindings::iov_iter_revert(self.from.as_raw(), self.taken) };
+    }
 }
 
 /// Turns a byte count of C, negative for an error, into a result.
@@ -336,7 +489,16 @@ pub(super) fn count_of(result: Result<usize>) -> isize {
 pub(crate) fn bytes_in_pages(to: &mut IovIterDest<'_>, max_pages: usize) -> usize {
     // SAFETY: A valid destination. The copy is a cursor over the same segments; it is gone before
     // anybody else uses them.
-    let mut cursor = unsafe { core::ptr::read(to.as_raw()) };
+    segments_in_pages(unsafe { core::ptr::read(to.as_raw()) }, max_pages)
+}
+
+/// As [`bytes_in_pages`], of a source.
+pub(crate) fn source_bytes_in_pages(from: &mut IovIterSource<'_>, max_pages: usize) -> usize {
+    // SAFETY: As in `bytes_in_pages()`, for a source.
+    segments_in_pages(unsafe { core::ptr::read(from.as_raw()) }, max_pages)
+}
+
+fn segments_in_pages(mut cursor: bindings::iov_iter, max_pages: usize) -> usize {
     let mut pages = max_pages;
     let mut bytes = 0usize;
 
@@ -368,6 +530,14 @@ pub(crate) fn fault_in(to: &mut IovIterDest<'_>, len: usize) -> usize {
     let len = len.min(to.len());
     // SAFETY: A valid destination.
     let missing = unsafe { bindings::fault_in_iov_iter_writeable(to.as_raw(), len) };
+    len.saturating_sub(missing)
+}
+
+/// As [`fault_in`], of a source; 0 if not even the first byte can be read.
+pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize {
+    let len = len.min(from.len());
+    // SAFETY: A valid source.
+    let missing = unsafe { bindings::fault_in_iov_iter_readable(from.as_raw(), len) };
     len.saturating_sub(missing)
 }
 
@@ -423,6 +593,56 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
         // SAFETY: By the type invariant.
         count(unsafe {
             bindings::filemap_splice_read(self.file, self.pos, self.pipe, self.len, self.flags)
+        })
+    }
+}
+
+/// A `splice` out of a pipe into a file.
+///
+/// # Invariants
+///
+/// The pointers are the arguments of a running `splice_write` call on an open file of `T`.
+pub(crate) struct SpliceWrite<'a, T: FileSystem> {
+    pipe: *mut pipe_inode_info,
+    file: *mut bindings::file,
+    pos: *mut bindings::loff_t,
+    len: usize,
+    flags: u32,
+    _call: PhantomData<&'a T>,
+}
+
+impl<'a, T: FileSystem> SpliceWrite<'a, T> {
+    /// Wraps the arguments of a call.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn new(
+        pipe: *mut pipe_inode_info,
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        len: usize,
+        flags: u32,
+    ) -> Self {
+        Self {
+            pipe,
+            file,
+            pos,
+            len,
+            flags,
+            _call: PhantomData,
+        }
+    }
+
+    /// Writes what is in the pipe by `write_iter`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write_iter`.
+    pub(crate) fn iter_file(self) -> Result<usize> {
+        // SAFETY: By the type invariant.
+        count(unsafe {
+            bindings::iter_file_splice_write(self.pipe, self.file, self.pos, self.len, self.flags)
         })
     }
 }

@@ -20,6 +20,7 @@ use super::{
         Kiocb,
         Opening,
         SpliceRead,
+        SpliceWrite,
         SyncRange,
         Whence, //
     },
@@ -39,7 +40,10 @@ use core::{
 use kernel::{
     bindings::pipe_inode_info,
     error::from_result,
-    iov::IovIterDest,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     mm::virt::VmaNew,
     prelude::*,
     types::ForeignOwnable, //
@@ -61,6 +65,9 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
     fn read_iter(iocb: &mut Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
+    /// `write(2)` and the like. No lock is held (but `f_pos_lock`).
+    fn write_iter(iocb: &mut Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
+
     /// `lseek(2)`. No lock is held (but `f_pos_lock`). Returns the new position.
     fn llseek(file: &File<T>, offset: i64, whence: Whence) -> Result<i64>;
 
@@ -69,6 +76,9 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `splice(2)` and `sendfile(2)` out of the file. The pipe is locked.
     fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
+
+    /// `splice(2)` and `sendfile(2)` into the file. The pipe is not locked.
+    fn splice_write(splice: SpliceWrite<'_, T>) -> Result<usize>;
 
     /// `fsync(2)`, `fdatasync(2)` and synchronous writes. No lock is held.
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
@@ -158,6 +168,11 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         } else {
             None
         },
+        write_iter: if U::HAS_WRITE_ITER {
+            Some(Self::write_iter)
+        } else {
+            None
+        },
         llseek: if U::HAS_LLSEEK {
             Some(Self::llseek)
         } else {
@@ -173,6 +188,11 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         },
         splice_read: if U::HAS_SPLICE_READ {
             Some(Self::splice_read)
+        } else {
+            None
+        },
+        splice_write: if U::HAS_SPLICE_WRITE {
+            Some(Self::splice_write)
         } else {
             None
         },
@@ -222,6 +242,37 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: `read_iter` is called with a destination, which is ours for the call.
         let to = unsafe { IovIterDest::from_raw(to) };
         count_of(U::read_iter(&mut iocb, to))
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS with a request on an open file that is its own for the call, and with a
+    /// source.
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        from: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The request is valid and ours for the call.
+        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
+        // SAFETY: `write_iter` is called with a source, which is ours for the call.
+        let from = unsafe { IovIterSource::from_raw(from) };
+        count_of(U::write_iter(&mut iocb, from))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `do_splice_from()` with a pipe, an open file and a position of the caller's.
+    unsafe extern "C" fn splice_write(
+        pipe: *mut pipe_inode_info,
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        // SAFETY: These are the arguments of a running call.
+        count_of(U::splice_write(unsafe {
+            SpliceWrite::new(pipe, file, pos, len, flags)
+        }))
     }
 
     /// # Safety

@@ -24,6 +24,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/task_io_accounting_ops.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -102,6 +103,39 @@ __vfs_helper void vfs_helper_flush_dcache_folio(struct folio *folio)
 __vfs_helper unsigned int vfs_helper_readahead_count(const struct readahead_control *rac)
 {
 	return readahead_count((struct readahead_control *)rac);
+}
+
+__vfs_helper bool vfs_helper_folio_test_uptodate(struct folio *folio)
+{
+	return folio_test_uptodate(folio);
+}
+
+__vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *mapping, loff_t pos)
+{
+	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT, FGP_WRITEBEGIN,
+				   mapping_gfp_mask(mapping));
+}
+
+__vfs_helper bool vfs_helper_mapping_writably_mapped(const struct address_space *mapping)
+{
+	return mapping_writably_mapped((struct address_space *)mapping);
+}
+
+/* writing */
+
+__vfs_helper bool vfs_helper_iocb_is_dsync(const struct kiocb *iocb)
+{
+	return iocb_is_dsync(iocb);
+}
+
+__vfs_helper ssize_t vfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
+{
+	return generic_write_sync(iocb, count);
+}
+
+__vfs_helper void vfs_helper_task_io_account_write(size_t bytes)
+{
+	task_io_account_write(bytes);
 }
 
 /* directories */
@@ -428,4 +462,10 @@ __vfs_helper void vfs_helper_memcpy_from_page(char *to, struct page *page, size_
 					      size_t len)
 {
 	memcpy_from_page(to, page, offset, len);
+}
+
+__vfs_helper void vfs_helper_memcpy_to_page(struct page *page, size_t offset, const char *from,
+					    size_t len)
+{
+	memcpy_to_page(page, offset, from, len);
 }

@@ -522,6 +522,18 @@ impl<T: FileSystem> INode<T> {
         unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
     }
 
+    /// Writes the dirty pages with the bytes `first` to `last` back, and waits for that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing back.
+    pub(crate) fn write_and_wait_range(&self, first: i64, last: i64) -> Result {
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        to_result(unsafe {
+            bindings::filemap_write_and_wait_range((*self.as_ptr()).i_mapping, first, last)
+        })
+    }
+
     /// Removes all pages from the page cache, after writing those that are dirty. `EBUSY` if one
     /// could not be removed. May sleep.
     pub(crate) fn invalidate_pages(&self) -> Result {

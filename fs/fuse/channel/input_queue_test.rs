@@ -25,7 +25,7 @@ use crate::fuse::{
         OutArgs, //
     },
     request::{
-        args::OutData,
+        args::Data,
         state::Pending,
         Parts,
         Request, //
@@ -44,7 +44,7 @@ fn request() -> Result<Pending> {
         opcode: Opcode::Getattr,
         input: InArgs::new(),
         output: OutArgs::default(),
-        data: OutData::None,
+        data: Data::default(),
         completion: None,
     }))
 }

@@ -28,7 +28,11 @@ use crate::fuse::{
         Reply, //
     },
     request::{
-        args::OutData,
+        args::{
+            Data,
+            InData,
+            OutData, //
+        },
         completion::{
             self,
             Ended, //
@@ -64,7 +68,7 @@ impl Mount {
     /// malformed; `ENOMEM`.
     pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
         self.conn()
-            .call_with(&op, patience::<O>(), OutData::None, |result, _| result)
+            .call_with(&op, patience::<O>(), Data::default(), |result, _| result)
     }
 
     /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
@@ -75,10 +79,26 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
         let mut back = OutData::None;
-        let result = self.conn().call_with(&op, patience::<O>(), data, |result, ended| {
-            back = ended.data;
+        let result = self.conn().call_with(&op, patience::<O>(), data.into(), |result, ended| {
+            back = ended.data.output;
             result.map(|_| ended.written)
         });
+        (result, back)
+    }
+
+    /// Like [`Self::call`], for an operation that carries `data`; hands that back in any case.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub(crate) fn call_in<O: Operation>(&self, op: O, data: InData) -> (Result<O::Out>, InData) {
+        let mut back = InData::None;
+        let result = self
+            .conn()
+            .call_with(&op, patience::<O>(), data.into(), |result, ended| {
+                back = ended.data.input;
+                result
+            });
         (result, back)
     }
 
@@ -89,7 +109,7 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(super) fn call_or_abort<O: Operation>(&self, op: O) -> Result<O::Out> {
         self.conn()
-            .call_with(&op, Patience::AbortsConnection, OutData::None, |result, _| {
+            .call_with(&op, Patience::AbortsConnection, Data::default(), |result, _| {
                 result
             })
     }
@@ -140,7 +160,7 @@ impl Mount {
             opcode: O::OPCODE,
             input,
             output,
-            data,
+            data: data.into(),
             completion: Some(completion),
         }));
     }
@@ -182,7 +202,7 @@ impl Connection {
         &self,
         op: &O,
         patience: Patience,
-        data: OutData,
+        data: Data,
         finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
     ) -> Result<R> {
         if self.unimplemented().contains(O::OPCODE) {
@@ -258,7 +278,7 @@ impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Backgr
         } = KBox::into_inner(self);
         conn.channel().free_slot();
         let result = conn.decode::<O>(minor, &mut ended);
-        done.complete(result, ended.data, ended.written);
+        done.complete(result, ended.data.output, ended.written);
         // Last: an unmount waits for this, and what `done` held has to be gone by then.
         conn.channel().end_waiting();
     }

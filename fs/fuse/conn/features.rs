@@ -18,6 +18,8 @@ pub(crate) struct Features {
     pub(crate) long_names: bool,
     /// Readahead is sent in the background, and so are its requests answered in any order.
     pub(crate) async_read: bool,
+    /// A WRITE may carry more than a page.
+    pub(crate) big_writes: bool,
     /// OPEN truncates; no SETATTR before it.
     pub(crate) atomic_o_trunc: bool,
     /// The server applies the umask of whoever makes something.
@@ -42,6 +44,7 @@ impl Features {
         max_pages: DEFAULT_MAX_PAGES,
         long_names: false,
         async_read: false,
+        big_writes: false,
         atomic_o_trunc: false,
         dont_mask: false,
         auto_inval_data: false,

@@ -58,6 +58,7 @@ const MAX_TIME_GRAN: u32 = 1_000_000_000;
 fn offered() -> InitFlags {
     InitFlag::AsyncRead
         | InitFlag::AtomicOTrunc
+        | InitFlag::BigWrites
         | InitFlag::DontMask
         | InitFlag::SpliceWrite
         | InitFlag::SpliceMove
@@ -168,6 +169,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         max_pages,
         long_names: flags.contains(InitFlag::MaxPages) && max_pages > 1,
         async_read: flags.contains(InitFlag::AsyncRead),
+        big_writes: flags.contains(InitFlag::BigWrites),
         atomic_o_trunc: flags.contains(InitFlag::AtomicOTrunc),
         dont_mask: flags.contains(InitFlag::DontMask),
         auto_inval_data: flags.contains(InitFlag::AutoInvalData),

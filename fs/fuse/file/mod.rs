@@ -7,8 +7,8 @@
 //! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
 //! `dir/readdir.rs`.
 //!
-//! Writing is not here yet: there is no `write_iter`, so that `write(2)` fails with `EINVAL` as on
-//! any file that cannot be written to, and no mapping can be stored to.
+//! What is written goes to the server at once; no page of the cache is ever dirty, and no mapping
+//! can be stored to.
 
 mod direct;
 pub(crate) mod fsync;
@@ -17,6 +17,7 @@ mod mmap;
 pub(crate) mod open;
 mod read;
 mod readahead;
+mod write;
 
 use super::{
     inode::handle::OpenHandle,
@@ -29,6 +30,7 @@ use crate::vfs::{
         Kiocb,
         Opening,
         SpliceRead,
+        SpliceWrite,
         SyncRange,
         Whence, //
     },
@@ -50,7 +52,10 @@ use crate::vfs::{
     },
 };
 use kernel::{
-    iov::IovIterDest,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     mm::virt::VmaNew,
     prelude::*,
     sync::Arc, //
@@ -87,6 +92,10 @@ impl file_ops::Regular<Fuse> for Regular {
         read::read_iter(iocb, to)
     }
 
+    fn write_iter(iocb: &mut Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        write::write_iter(iocb, from)
+    }
+
     fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
         llseek::llseek(file, offset, whence)
     }
@@ -103,6 +112,10 @@ impl file_ops::Regular<Fuse> for Regular {
         // A splice goes through the page cache even if the server wants reads to go past it; with
         // `O_DIRECT` the VFS does not come here.
         splice.filemap()
+    }
+
+    fn splice_write(splice: SpliceWrite<'_, Fuse>) -> Result<usize> {
+        splice.iter_file()
     }
 }
 
@@ -121,5 +134,9 @@ impl mapping::Operations<Fuse> for Cache {
 
     fn direct_read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
         direct::direct_read(iocb, to)
+    }
+
+    fn direct_write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        direct::direct_write(iocb, from)
     }
 }

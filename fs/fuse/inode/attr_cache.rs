@@ -400,6 +400,23 @@ pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
     }
 }
 
+/// Notes that the file was written up to `end`, or that a write failed and nobody knows how far it
+/// came ([`None`]). Returns whether the file has become longer.
+pub(crate) fn written(inode: &INode<Fuse>, end: Option<i64>) -> bool {
+    let cache = &inode.data().attrs;
+    let grown = {
+        let mut version = cache.version.lock();
+        *version = next_version(inode.sb().data().conn());
+        let longer = end.filter(|end| *end > inode.size());
+        if let Some(end) = longer {
+            inode.set_size(end);
+        }
+        longer.is_some()
+    };
+    cache.invalidate(mask::DATA_CHANGED);
+    grown
+}
+
 /// Notes that an OPEN with `O_TRUNC` has emptied the file. The caller truncates the page cache.
 pub(crate) fn truncated_by_open(inode: &INode<Fuse>) {
     let cache = &inode.data().attrs;

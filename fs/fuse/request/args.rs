@@ -21,12 +21,49 @@ use crate::fuse::{
         OutArgs, //
     },
 };
-use crate::vfs::mm::folio::FolioSegments;
+use crate::vfs::mm::{
+    cached::CachedRanges,
+    folio::FolioSegments,
+    iov::SharedBytes, //
+};
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 /// Bytes that one loan copies at most, so that the lock is not held for long.
 const LOAN_MAX: usize = 32 * 1024;
+
+/// What a request carries besides its structure and names.
+#[derive(Default)]
+pub(crate) enum InData {
+    /// Nothing.
+    #[default]
+    None,
+    /// Parts of the page cache, in the order of the message's bytes.
+    Cached(CachedRanges),
+    /// Memory of its own.
+    Folios(FolioSegments),
+}
+
+impl InData {
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Cached(ranges) => ranges.len(),
+            Self::Folios(segments) => segments.len(),
+        }
+    }
+
+    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
+    /// `f`. [`None`] if there are none.
+    fn with_bytes<R>(&mut self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
+        match self {
+            Self::None => None,
+            Self::Cached(ranges) => ranges.with_bytes(at, f),
+            Self::Folios(segments) => segments.with_bytes(at, |bytes| f(bytes.into())),
+        }
+    }
+}
 
 /// What a reply fills besides its fixed and variable parts.
 #[derive(Default)]
@@ -44,6 +81,33 @@ impl OutData {
         match self {
             Self::None => 0,
             Self::Folios(segments) => segments.len(),
+        }
+    }
+}
+
+/// The data of a request, in both directions.
+#[derive(Default)]
+pub(crate) struct Data {
+    /// What it carries.
+    pub(crate) input: InData,
+    /// What its reply fills.
+    pub(crate) output: OutData,
+}
+
+impl From<InData> for Data {
+    fn from(input: InData) -> Self {
+        Self {
+            input,
+            output: OutData::None,
+        }
+    }
+}
+
+impl From<OutData> for Data {
+    fn from(output: OutData) -> Self {
+        Self {
+            input: InData::None,
+            output,
         }
     }
 }
@@ -71,8 +135,8 @@ pub(super) struct Body {
     outcome: Option<Outcome>,
     input: InArgs,
     output: OutArgs,
-    data: OutData,
-    /// Bytes of `data` that are filled.
+    data: Data,
+    /// Bytes of the reply's data that are filled.
     written: usize,
     completion: Option<KBox<dyn Completion>>,
 }
@@ -81,7 +145,7 @@ impl Body {
     pub(super) fn new(
         input: InArgs,
         output: OutArgs,
-        data: OutData,
+        data: Data,
         completion: Option<KBox<dyn Completion>>,
     ) -> Self {
         Self {
@@ -115,7 +179,7 @@ impl Body {
         &mut self,
         header: &InHeader,
         progress: &mut Progress,
-        mut sink: impl FnMut(&[u8]) -> usize,
+        mut sink: impl FnMut(SharedBytes<'_>) -> usize,
     ) -> Result<usize> {
         self.lendable()?;
         let [fixed, rest] = self.input.parts();
@@ -132,10 +196,25 @@ impl Body {
             if piece.is_empty() {
                 continue;
             }
-            let taken = sink(piece).min(piece.len());
+            let taken = sink(piece.into()).min(piece.len());
             copied += taken;
             progress.done += taken;
             if taken < left.len() {
+                return Ok(copied);
+            }
+        }
+        while copied < LOAN_MAX {
+            let at = progress.done.saturating_sub(start);
+            let room = LOAN_MAX - copied;
+            let Some((given, taken)) = self.data.input.with_bytes(at, |bytes| {
+                let piece = bytes.first(room);
+                (piece.len(), sink(piece).min(piece.len()))
+            }) else {
+                break;
+            };
+            copied += taken;
+            progress.done += taken;
+            if taken < given {
                 break;
             }
         }
@@ -146,7 +225,7 @@ impl Body {
     pub(super) fn expect(&mut self, len: usize) -> Result {
         self.lendable()?;
         self.output.accept(len)?;
-        if self.output.data_len() > self.data.len() {
+        if self.output.data_len() > self.data.output.len() {
             return Err(EINVAL);
         }
         Ok(())
@@ -183,7 +262,7 @@ impl Body {
                 return Ok(copied);
             }
         }
-        let OutData::Folios(segments) = &mut self.data else {
+        let OutData::Folios(segments) = &mut self.data.output else {
             return Ok(copied);
         };
         let want = (self.output.data_len().saturating_sub(self.written))
@@ -197,7 +276,7 @@ impl Body {
     /// Zeroes what a short reply left of the data.
     pub(super) fn zero_rest(&mut self) -> Result {
         self.lendable()?;
-        if let OutData::Folios(segments) = &mut self.data {
+        if let OutData::Folios(segments) = &mut self.data.output {
             segments.zero_from(self.written);
         }
         Ok(())

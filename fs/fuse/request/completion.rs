@@ -3,7 +3,7 @@
 //! Who is told of the end of a request that nobody waits for.
 
 use super::{
-    args::OutData,
+    args::Data,
     outcome::Outcome, //
 };
 use crate::fuse::op::OutArgs;
@@ -15,15 +15,15 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// The reply, as far as it was filled.
     pub(crate) output: OutArgs,
-    /// The folios that were lent, always handed back.
-    pub(crate) data: OutData,
-    /// Bytes that the reply wrote into `data`.
+    /// What was lent, always handed back.
+    pub(crate) data: Data,
+    /// Bytes that the reply wrote into its data.
     pub(crate) written: usize,
 }
 
 impl Ended {
     /// A request that was never made.
-    pub(crate) fn unsent(data: OutData) -> Self {
+    pub(crate) fn unsent(data: Data) -> Self {
         Self {
             outcome: Outcome::NotConnected,
             output: OutArgs::default(),

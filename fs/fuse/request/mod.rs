@@ -3,8 +3,8 @@
 //! One request's life.
 //!
 //! A [`Request`] is one allocation that owns everything it needs: the header, the input (fixed
-//! struct and names, copied in), the space for the reply, and references to the folios that the
-//! reply fills. Nothing of it is on the caller's stack, so no lifetime crosses threads.
+//! struct and names, copied in), the space for the reply, and references to the folios that it
+//! carries or the reply fills. Nothing of it is on the caller's stack, so no lifetime crosses threads.
 //!
 //! It is shared (the waiter looks at it while a server's thread copies it), so its state is not a
 //! type parameter but a move-only token that exactly one party holds: see [`state`]. What ends a
@@ -26,6 +26,7 @@ pub(crate) mod wait;
 use self::{
     args::{
         Body,
+        Data,
         Progress, //
     },
     completion::{
@@ -50,14 +51,17 @@ use crate::fuse::{
     },
     trace,
 };
-use crate::vfs::sync::{
-    queue::{
-        Entry,
-        Vacant, //
-    },
-    wait::{
-        new_wait_queue,
-        WaitQueue, //
+use crate::vfs::{
+    mm::iov::SharedBytes,
+    sync::{
+        queue::{
+            Entry,
+            Vacant, //
+        },
+        wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
     },
 };
 use kernel::{
@@ -76,8 +80,6 @@ use kernel::{
         SpinLock, //
     },
 };
-
-use self::args::OutData;
 
 /// A shared reference to a request.
 pub(crate) type Handle = Arc<Entry<Request>>;
@@ -124,8 +126,8 @@ pub(crate) struct Parts {
     pub(crate) input: InArgs,
     /// Space for the reply.
     pub(crate) output: OutArgs,
-    /// Folios that the reply fills.
-    pub(crate) data: OutData,
+    /// What follows that, and what the reply fills.
+    pub(crate) data: Data,
     /// Who is told of the end, if nobody waits.
     pub(crate) completion: Option<KBox<dyn Completion>>,
 }
@@ -149,9 +151,12 @@ impl VacantRequest {
             data,
             completion,
         } = parts;
-        // `InArgs` does not grow beyond what the header can say.
-        header.len =
-            u32::try_from(size_of::<InHeader>().saturating_add(input.len())).unwrap_or(u32::MAX);
+        // `InArgs` does not grow beyond what the header can say, and the limits of the mount keep
+        // data far below that.
+        let len = size_of::<InHeader>()
+            .saturating_add(input.len())
+            .saturating_add(data.input.len());
+        header.len = u32::try_from(len).unwrap_or(u32::MAX);
         let entry = self.0.fill(pin_init!(Request {
             header,
             opcode,
@@ -305,7 +310,7 @@ impl Request {
     pub(crate) fn lend_input(
         &self,
         progress: &mut Progress,
-        sink: impl FnMut(&[u8]) -> usize,
+        sink: impl FnMut(SharedBytes<'_>) -> usize,
     ) -> Result<usize> {
         let header = self.header();
         self.body.lock().send(&header, progress, sink)

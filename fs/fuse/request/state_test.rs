@@ -4,7 +4,7 @@
 
 use super::{
     args::{
-        OutData,
+        Data,
         Progress, //
     },
     completion::{
@@ -96,7 +96,7 @@ fn request(fate: &Arc<Fate>) -> Result<Pending> {
         opcode: Opcode::Getattr,
         input: InArgs::new(),
         output: OutArgs::default(),
-        data: OutData::None,
+        data: Data::default(),
         completion: Some(completion),
     });
     if let Some(request) = pending.request() {

@@ -11,6 +11,7 @@ use super::super::{
     bindings,
     mm::iov::{
         Dest,
+        SharedBytes,
         Source, //
     },
 };
@@ -109,18 +110,23 @@ impl Dest for PipeDest<'_> {
         self.room
     }
 
-    fn copy_nofault(&mut self, bytes: &[u8]) -> usize {
+    fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let room = self.room;
         let Some(piece) = self.pieces.last_mut() else {
             return 0;
         };
         let len = bytes.len().min(PAGE_SIZE - piece.len).min(room);
-        // SAFETY: `bytes` holds `len` bytes; the page is not in the pipe yet, so nobody else
-        // accesses it, and `write_raw` checks the bounds.
-        let written = unsafe { piece.page.write_raw(bytes.as_ptr(), piece.len, len) };
-        if written.is_err() {
-            return 0;
-        }
+        // SAFETY: `bytes` holds `len` bytes, and so much is left of the page, which is not in the
+        // pipe yet, so that nobody else accesses it. What others may do to `bytes` meanwhile
+        // changes only what is copied.
+        unsafe {
+            bindings::memcpy_to_page(
+                piece.page.as_ptr(),
+                piece.len,
+                bytes.as_ptr().cast(),
+                len,
+            )
+        };
         piece.len += len;
         self.room -= len;
         len

@@ -105,6 +105,21 @@ impl<F: Deref<Target = Folio>> Locked<F> {
     }
 }
 
+impl<F: Deref<Target = Folio>> Locked<F> {
+    /// Whether all of it has the contents of the file.
+    pub(crate) fn is_uptodate(&self) -> bool {
+        // SAFETY: The folio is alive.
+        unsafe { bindings::folio_test_uptodate(self.folio.as_ptr()) }
+    }
+}
+
+impl Locked<ARef<Folio>> {
+    /// Unlocks the folio and keeps the reference.
+    pub(crate) fn unlock(self) -> ARef<Folio> {
+        self.folio.clone()
+    }
+}
+
 impl<'a> Locked<&'a Folio> {
     /// Hands the lock on to C, which becomes responsible for unlocking.
     pub(in crate::vfs) fn into_locked(self) -> &'a Folio {
@@ -132,14 +147,15 @@ impl<F: Deref<Target = Folio>> Drop for Locked<F> {
 /// # Invariants
 ///
 /// `addr` is a live mapping of this task that `kmap_local_folio()` made. Mappings of one task end
-/// in reverse order, since values of this type never leave the functions of [`FolioSegment`].
-struct Mapped {
-    addr: *mut u8,
+/// in reverse order, since values of this type never leave the functions of this file and of
+/// [`super::cached`].
+pub(super) struct Mapped {
+    pub(super) addr: *mut u8,
     _task: NotThreadSafe,
 }
 
 impl Mapped {
-    fn new(folio: &Folio, offset: usize) -> Self {
+    pub(super) fn new(folio: &Folio, offset: usize) -> Self {
         // SAFETY: The folio is alive. An offset beyond its end is excluded by the callers' ranges.
         let addr = unsafe { bindings::kmap_local_folio(folio.as_ptr(), offset) };
         // INVARIANT: Made just now.
@@ -438,6 +454,27 @@ impl FolioSegments {
                 return Some((index, start));
             }
             (index, start) = (index + 1, end);
+        }
+    }
+
+    /// Shortens private memory to its first `len` bytes. Page-cache reads are left as they are.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.cursor = (0, 0);
+        while len < self.len {
+            let excess = self.len - len;
+            let Some(last) = self.list.last_mut() else {
+                break;
+            };
+            let old = last.len();
+            last.truncate(old.saturating_sub(excess));
+            let new = last.len();
+            self.len -= old - new;
+            if new == old {
+                break;
+            }
+            if new == 0 {
+                self.list.pop();
+            }
         }
     }
 

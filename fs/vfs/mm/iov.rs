@@ -45,13 +45,78 @@ impl Drop for NoFault {
     }
 }
 
+/// Bytes that can be read, but may be changed by others meanwhile: those of a page that is in the
+/// page cache. So they are never a slice; C copies them, and gets what is there.
+///
+/// # Invariants
+///
+/// `len` bytes at `start` are valid for reads during `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedBytes<'a> {
+    start: *const u8,
+    len: usize,
+    _bytes: core::marker::PhantomData<&'a [u8]>,
+}
+
+impl<'a> SharedBytes<'a> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    pub(super) unsafe fn new(start: *const u8, len: usize) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            start,
+            len,
+            _bytes: core::marker::PhantomData,
+        }
+    }
+
+    /// The first of them, for C to copy from.
+    pub(in crate::vfs) fn as_ptr(self) -> *const u8 {
+        self.start
+    }
+
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The first of them, `len` at most.
+    pub(crate) fn first(self, len: usize) -> Self {
+        // INVARIANT: No more than there were.
+        Self {
+            len: self.len.min(len),
+            ..self
+        }
+    }
+
+    /// Those from `at` on; [`None`] if there are fewer than `at`.
+    pub(crate) fn skip(self, at: usize) -> Option<Self> {
+        let len = self.len.checked_sub(at)?;
+        // INVARIANT: The rest of them, or the end.
+        Some(Self {
+            // SAFETY: Within the bytes, or at their end.
+            start: unsafe { self.start.add(at) },
+            len,
+            ..self
+        })
+    }
+}
+
+impl<'a> From<&'a [u8]> for SharedBytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        // SAFETY: A slice is valid for reads while it is borrowed.
+        unsafe { Self::new(bytes.as_ptr(), bytes.len()) }
+    }
+}
+
 /// Where a message goes.
 pub(crate) trait Dest {
     /// Bytes of room left.
     fn len(&self) -> usize;
 
     /// Copies as much as can be taken just now; returns the bytes copied. Never sleeps.
-    fn copy_nofault(&mut self, bytes: &[u8]) -> usize;
+    fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize;
 
     /// Makes room for the next `len` bytes, or at least the first of them. Sleeps.
     ///
@@ -102,9 +167,11 @@ impl Dest for UserDest<'_, '_> {
         self.iter.len()
     }
 
-    fn copy_nofault(&mut self, bytes: &[u8]) -> usize {
+    fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let _no_fault = NoFault::new();
-        self.iter.copy_to_iter(bytes)
+        // SAFETY: The bytes are valid for reads by their type invariant; what C reads while others
+        // write is just what it finds. The destination is valid for the lifetime of `iter`.
+        unsafe { bindings::_copy_to_iter(bytes.start.cast(), bytes.len, self.iter.as_raw()) }
     }
 
     fn fault_in(&mut self, len: usize) -> Result {

@@ -37,7 +37,10 @@ use core::{
 };
 use kernel::{
     error::from_result,
-    iov::IovIterDest,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     prelude::*, //
 };
 
@@ -60,6 +63,11 @@ pub(crate) trait Operations<T: FileSystem> {
     /// `read(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
     /// by what is returned. The range has been written back.
     fn direct_read(iocb: &Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// `write(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
+    /// by what is returned, and takes the source there, too. The inode is locked, and the range is
+    /// not cached.
+    fn direct_write(iocb: &Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
 }
 
 /// A readahead on an open file of `T`.
@@ -94,7 +102,7 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
     const TABLE: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(Self::read_folio),
         readahead: Some(Self::readahead),
-        direct_IO: if U::HAS_DIRECT_READ {
+        direct_IO: if U::HAS_DIRECT_READ && U::HAS_DIRECT_WRITE {
             Some(Self::direct_io)
         } else {
             None
@@ -149,20 +157,23 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
 
     /// # Safety
     ///
-    /// Called by `generic_file_read_iter()` with a request on an open file and its destination.
-    /// (Those who would call it to write are not in any table of ours.)
+    /// Called by `generic_file_read_iter()` with a request on an open file and a destination, or by
+    /// `generic_file_direct_write()` with one and a source.
     unsafe extern "C" fn direct_io(
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: The iterator is valid.
-        if unsafe { (*iter).data_source } != (bindings::ITER_DEST != 0) {
-            return EINVAL.to_errno() as isize;
-        }
         // SAFETY: The request is valid and ours for the call.
         let iocb = unsafe { Kiocb::from_raw(iocb) };
-        // SAFETY: A destination, as was just looked at, and ours for the call.
-        let to = unsafe { IovIterDest::from_raw(iter) };
-        count_of(U::direct_read(&iocb, to))
+        // SAFETY: The iterator is valid.
+        if unsafe { (*iter).data_source } == (bindings::ITER_DEST != 0) {
+            // SAFETY: A destination, as was just looked at, and ours for the call.
+            let to = unsafe { IovIterDest::from_raw(iter) };
+            count_of(U::direct_read(&iocb, to))
+        } else {
+            // SAFETY: A source, since there is nothing else, and ours for the call.
+            let from = unsafe { IovIterSource::from_raw(iter) };
+            count_of(U::direct_write(&iocb, from))
+        }
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
 /// `EFAULT`.
 pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
     loop {
-        let copied = to.copy_nofault(bytes);
+        let copied = to.copy_nofault(bytes.into());
         bytes = bytes.get(copied..).unwrap_or(&[]);
         if bytes.is_empty() {
             return Ok(());

@@ -69,6 +69,9 @@ wire! {
     OpenIn { flags: u32, open_flags: u32 }
     OpenOut { fh: u64, open_flags: u32, backing_id: i32 }
     ReadIn { fh: u64, offset: u64, size: u32, read_flags: u32, lock_owner: u64, flags: u32, padding: u32 }
+    WriteIn { fh: u64, offset: u64, size: u32, write_flags: u32, lock_owner: u64, flags: u32, padding: u32 }
+    WriteOut { size: u32, padding: u32 }
+    FsyncIn { fh: u64, fsync_flags: u32, padding: u32 }
     FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 }
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
     StatfsOut {
@@ -168,6 +171,7 @@ pub const FOPEN_NOFLUSH: u32 = 1 << 5;
 
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;
+pub const WRITE_LOCKOWNER: u32 = 1 << 1;
 
 /// The node of the root directory.
 pub const ROOT: u64 = 1;

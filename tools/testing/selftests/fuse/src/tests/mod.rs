@@ -26,6 +26,7 @@ pub mod readlink;
 pub mod splice;
 pub mod statfs;
 pub mod trace;
+pub mod write;
 
 /// Every table, in reading order.
 pub const ALL: &[&[crate::harness::Test]] = &[
@@ -40,6 +41,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     statfs::TESTS,
     open::TESTS,
     read::TESTS,
+    write::TESTS,
     readdir::TESTS,
     permissions::TESTS,
     interrupt::TESTS,

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! WRITE: what is written goes to the server before `write(2)` returns.
+//!
+//! The VFS comes in through [`write_iter`]. A cached file is written through: the folios of the
+//! page cache are filled, the server is sent them, and only then the next ones are filled. `direct`
+//! goes past the cache.
+//!
+//! Locks: the inode's, for the whole of a write. A folio that is written in part and was never
+//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`).
+
+use super::direct;
+use crate::{
+    fuse::{
+        abi::file::{
+            FopenFlag,
+            WriteIn, //
+        },
+        inode::{
+            attr_cache,
+            check_good,
+            handle::OpenHandle, //
+        },
+        op,
+        request::args::InData,
+        Fuse, //
+    },
+    vfs::{
+        file::{
+            account_write,
+            fault_in_source,
+            Kiocb, //
+        },
+        inode::INodeLock,
+        mm::cached::{
+            begin_write,
+            CachedRanges, //
+        },
+    },
+};
+use kernel::{
+    fs::file::flags::{
+        O_DSYNC,
+        O_SYNC, //
+    },
+    iov::IovIterSource,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// `write(2)` and the like on a regular file. Sleeps.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; what the server answers, or `EIO` if it
+/// claims to have written more than it was sent.
+pub(super) fn write_iter(
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let handle = iocb.file().data();
+    check_good(handle.inode())?;
+    if handle.wants(FopenFlag::DirectIo) {
+        return direct::write_iter(iocb, from);
+    }
+
+    let written = {
+        let lock = handle.inode().lock();
+        cached(&handle, &lock, iocb, from)?
+    };
+    if written == 0 {
+        return Ok(0);
+    }
+    iocb.write_sync(written)
+}
+
+/// Writes to a file that may be cached, with its inode locked.
+fn cached(
+    handle: &OpenHandle,
+    lock: &INodeLock<'_, Fuse>,
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let count = iocb.write_checks(lock, from)?;
+    if count == 0 {
+        return Ok(0);
+    }
+    account_write(count);
+    iocb.modified(lock)?;
+
+    if !iocb.is_direct() {
+        return through_cache(handle, iocb, from);
+    }
+    let direct = iocb.generic_direct_write(lock, from)?;
+    if from.is_empty() {
+        return Ok(direct);
+    }
+    let rest = through_cache(handle, iocb, from);
+    iocb.direct_write_fallback(from, direct, rest)
+}
+
+/// What WRITE sends.
+pub(super) fn write_args(
+    handle: &OpenHandle,
+    iocb: &Kiocb<'_, Fuse>,
+    pos: i64,
+    size: usize,
+) -> WriteIn {
+    let mut flags = iocb.file().flags();
+    if iocb.is_dsync() {
+        flags |= O_DSYNC;
+    }
+    if iocb.is_sync() {
+        flags |= O_SYNC;
+    }
+    WriteIn {
+        fh: handle.fh(),
+        // Positions are never negative, and no WRITE is longer than the wire can say: `max_write`
+        // sees to that.
+        offset: pos as u64,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        flags,
+        ..WriteIn::default()
+    }
+}
+
+/// `len` bytes behind `pos`.
+///
+/// # Errors
+///
+/// `EFBIG`; the VFS lets nobody write so far.
+pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
+    i64::try_from(len)
+        .ok()
+        .and_then(|len| pos.checked_add(len))
+        .ok_or(EFBIG)
+}
+
+/// Writes through the page cache, request by request, and moves the position. The inode is locked.
+fn through_cache(
+    handle: &OpenHandle,
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let inode = handle.inode();
+    let start = iocb.pos();
+    let old_size = inode.size();
+
+    if start > old_size {
+        // What is cached behind the end is not zero for sure, and is about to become part of the
+        // file.
+        inode.truncate_pagecache_range(old_size, start - 1);
+    }
+    let _size = match advanced(start, from.len()) {
+        Ok(end) if end <= old_size => None,
+        _ => Some(attr_cache::hold_size(inode)),
+    };
+    let mut pos = start;
+    let mut done = 0usize;
+    let mut result = Ok(());
+    while result.is_ok() && !from.is_empty() {
+        result = write_some(handle, iocb, pos, from).and_then(|one| {
+            done = done.saturating_add(one.written);
+            pos = advanced(pos, one.written)?;
+            // The server has less than the page cache. Going on would leave a hole.
+            if one.written < one.sent {
+                Err(EIO)
+            } else {
+                Ok(())
+            }
+        });
+    }
+
+    attr_cache::written(inode, (done != 0).then_some(pos));
+    if done == 0 {
+        return result.map(|()| 0);
+    }
+    iocb.set_pos(pos);
+    Ok(done)
+}
+
+/// One WRITE.
+struct Sent {
+    sent: usize,
+    written: usize,
+}
+
+/// Sends what one WRITE can carry.
+fn write_some(
+    handle: &OpenHandle,
+    iocb: &Kiocb<'_, Fuse>,
+    pos: i64,
+    from: &mut IovIterSource<'_>,
+) -> Result<Sent> {
+    let ranges = fill(handle, pos, from)?;
+    ranges.wait_writeback();
+
+    let sent = ranges.len();
+    let (result, _ranges) = handle.mount().call_in(
+        op::Write {
+            node: handle.inode().data().node_id(),
+            args: write_args(handle, iocb, pos, sent),
+        },
+        InData::Cached(ranges),
+    );
+    let written = result?.size as usize;
+    if written > sent {
+        return Err(EIO);
+    }
+    Ok(Sent { sent, written })
+}
+
+/// Fills folios from `pos` on with what one WRITE can carry: at least one byte.
+///
+/// # Errors
+///
+/// `EFAULT`, `ENOMEM`.
+fn fill(handle: &OpenHandle, pos: i64, from: &mut IovIterSource<'_>) -> Result<CachedRanges> {
+    let features = handle.mount().conn().features();
+    let max_bytes = from.len().min(features.max_write as usize);
+    let in_page = pos as usize % PAGE_SIZE;
+    let max_folios = in_page
+        .saturating_add(from.len())
+        .div_ceil(PAGE_SIZE)
+        .min(features.max_pages as usize);
+
+    let mut ranges = CachedRanges::with_capacity(max_folios)?;
+    while ranges.ranges() < max_folios {
+        let left = max_bytes.saturating_sub(ranges.len());
+        if left == 0 {
+            break;
+        }
+        let filling = match begin_write(handle.inode(), advanced(pos, ranges.len())?) {
+            Ok(filling) => filling,
+            Err(_) if ranges.len() != 0 => break,
+            Err(error) => return Err(error),
+        };
+        let wanted = filling.room().min(left);
+        let Some(range) = filling.fill(wanted, from) else {
+            // Not while the folio is locked: the fault may want to read that very folio in.
+            if fault_in_source(from, wanted) < wanted {
+                if ranges.len() == 0 {
+                    return Err(EFAULT);
+                }
+                break;
+            }
+            continue;
+        };
+        let last = range.is_locked() || !range.is_at_end() || !features.big_writes;
+        if ranges.push(range).is_err() || last {
+            break;
+        }
+    }
+    Ok(ranges)
+}

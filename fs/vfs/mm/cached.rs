@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ranges of the page cache that were written, on their way to the file.
+//!
+//! A folio of the cache is taken with [`begin_write`], filled by [`Filling`], and kept as a
+//! [`CachedRange`] until whoever stores the file has its bytes. A folio of which every byte has the
+//! contents of the file is unlocked as soon as it is filled; one that was never read in and is
+//! written in part stays locked, because a read of the rest must not overtake the write.
+//!
+//! Locks: folio locks, in the order of the file; the caller holds the inode's lock, so that nobody
+//! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
+//! lent as [`SharedBytes`].
+
+use super::{
+    super::{
+        bindings,
+        inode::INode,
+        FileSystem, //
+    },
+    folio::{
+        Folio,
+        Locked,
+        Mapped, //
+    },
+    iov::SharedBytes,
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::from_err_ptr,
+    iov::IovIterSource,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// A folio of the page cache that is about to be written from one position on.
+pub(crate) struct Filling {
+    folio: Locked<ARef<Folio>>,
+    /// Where the position is in the folio, in bytes.
+    offset: usize,
+    /// Whether user space has the file mapped so that it could store to it.
+    writably_mapped: bool,
+}
+
+/// The folio of `inode` that the byte at `pos` is in, made if need be. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn begin_write<T: FileSystem>(inode: &INode<T>, pos: i64) -> Result<Filling> {
+    // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+    let mapping = unsafe { (*inode.as_ptr()).i_mapping };
+    // SAFETY: The mapping is that of a referenced inode.
+    let folio = from_err_ptr(unsafe { bindings::write_begin_folio(mapping, pos) })?;
+    let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
+    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
+    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+    let offset = pos as usize & folio.size().wrapping_sub(1);
+    Ok(Filling {
+        // SAFETY: The folio comes locked, and is ours to unlock.
+        folio: unsafe { Locked::from_locked(folio) },
+        offset,
+        // SAFETY: As above.
+        writably_mapped: unsafe { bindings::mapping_writably_mapped(mapping) },
+    })
+}
+
+impl Filling {
+    /// Bytes from the position to the end of the folio.
+    pub(crate) fn room(&self) -> usize {
+        self.folio.size().saturating_sub(self.offset)
+    }
+
+    /// Copies up to `max` bytes from `from`, as far as that is present in memory; [`None`] if that
+    /// is nothing: then it has to be faulted in, by somebody who does not hold the folio.
+    ///
+    /// Never sleeps.
+    pub(crate) fn fill(self, max: usize, from: &mut IovIterSource<'_>) -> Option<CachedRange> {
+        let Self {
+            folio,
+            offset,
+            writably_mapped,
+        } = self;
+        let size = folio.size();
+        let room = size.saturating_sub(offset).min(max);
+        if writably_mapped {
+            // SAFETY: The folio is alive.
+            unsafe { bindings::flush_dcache_folio(folio.as_ptr()) };
+        }
+        // SAFETY: The range is within the folio, which is locked; others that touch the bytes do
+        // so as user space or C. The source is valid.
+        let copied = unsafe {
+            bindings::copy_folio_from_iter_atomic(folio.as_ptr(), offset, room, from.as_raw())
+        };
+        // SAFETY: The folio is alive.
+        unsafe { bindings::flush_dcache_folio(folio.as_ptr()) };
+        if copied == 0 {
+            return None;
+        }
+        if copied == size {
+            // SAFETY: The folio is locked, and all of it was written just now.
+            unsafe { bindings::iomap_folio_mark_uptodate(folio.as_ptr()) };
+        }
+        let held = if folio.is_uptodate() {
+            Held::Unlocked(folio.unlock())
+        } else {
+            Held::Locked(folio)
+        };
+        Some(CachedRange {
+            held,
+            offset,
+            len: copied,
+            at_end: offset.saturating_add(copied) == size,
+        })
+    }
+}
+
+/// How a written folio is held until the file has its bytes.
+enum Held {
+    /// Its contents are those of the file, and anybody may read them.
+    Unlocked(ARef<Folio>),
+    /// Only a part of it is known; it is unlocked when this is dropped.
+    Locked(Locked<ARef<Folio>>),
+}
+
+impl Held {
+    fn folio(&self) -> &Folio {
+        match self {
+            Self::Unlocked(folio) => folio,
+            Self::Locked(folio) => folio,
+        }
+    }
+}
+
+/// Bytes of the page cache that were written and have to get to the file.
+///
+/// # Invariants
+///
+/// `offset + len` is within the folio. That is referenced, and was locked when it was filled; its
+/// size does not change, since a folio that others may hold a reference to is not split.
+pub(crate) struct CachedRange {
+    held: Held,
+    offset: usize,
+    len: usize,
+    at_end: bool,
+}
+
+impl CachedRange {
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the folio is still locked, because only a part of it is known.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.held, Held::Locked(_))
+    }
+
+    /// Whether the range ends where its folio ends.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Calls `f` with the bytes from `at` to the end of the range or of its page. Never sleeps,
+    /// and nor may `f`. [`None`] if the range ends at or before `at`.
+    fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
+        let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
+        let offset = self.offset.saturating_add(at);
+        let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
+        let mapped = Mapped::new(self.held.folio(), offset);
+        // SAFETY: Within one page of the range, all of which is mapped until after `f`.
+        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
+        drop(mapped);
+        Some(result)
+    }
+
+    /// Waits until the folio is not being written back. Sleeps.
+    fn wait_writeback(&self) {
+        // SAFETY: The folio is alive.
+        unsafe { bindings::folio_wait_writeback(self.held.folio().as_ptr()) };
+    }
+}
+
+/// Written ranges, one after the other: what a request takes to the file.
+pub(crate) struct CachedRanges {
+    list: KVVec<CachedRange>,
+    /// Bytes of all.
+    len: usize,
+    /// The range that was used last, and where it starts: most accesses go on from there.
+    cursor: (usize, usize),
+}
+
+impl CachedRanges {
+    /// Room for `max` ranges. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(max: usize) -> Result<Self> {
+        Ok(Self {
+            list: KVVec::with_capacity(max, GFP_KERNEL)?,
+            len: 0,
+            cursor: (0, 0),
+        })
+    }
+
+    /// Adds a range at the end, within the room asked for at first.
+    ///
+    /// # Errors
+    ///
+    /// The range comes back when the room is used up.
+    pub(crate) fn push(&mut self, range: CachedRange) -> Result<(), CachedRange> {
+        let Some(len) = self.len.checked_add(range.len()) else {
+            return Err(range);
+        };
+        self.list
+            .push_within_capacity(range)
+            .map_err(|full| full.0)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Bytes of all ranges.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many ranges there are.
+    pub(crate) fn ranges(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Waits until none of the folios is being written back. Sleeps.
+    pub(crate) fn wait_writeback(&self) {
+        for range in self.list.iter() {
+            range.wait_writeback();
+        }
+    }
+
+    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
+    /// `f`. [`None`] if all ranges end at or before `at`.
+    pub(crate) fn with_bytes<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        let (mut index, mut start) = self.cursor;
+        if at < start {
+            (index, start) = (0, 0);
+        }
+        loop {
+            let range = self.list.get(index)?;
+            let end = start.saturating_add(range.len());
+            if at < end {
+                self.cursor = (index, start);
+                return range.with_bytes(at - start, f);
+            }
+            (index, start) = (index + 1, end);
+        }
+    }
+}
