@@ -28,6 +28,7 @@ use kernel::{
     // The tables of the VFS are of the type that is only declared there.
     bindings::pipe_inode_info,
     error::to_result,
+    impl_flags,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -132,6 +133,32 @@ impl<T: FileSystem> File<T> {
         to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
     }
 
+    /// Sets the position.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if no file of the super block has such a position.
+    pub(crate) fn set_pos(&self, pos: i64) -> Result<i64> {
+        let inode = self.inode().as_ptr();
+        // SAFETY: Valid by the type invariant; a super block outlives its inodes.
+        let pos = unsafe { bindings::vfs_setpos(self.as_ptr(), pos, (*(*inode).i_sb).s_maxbytes) };
+        if pos < 0 {
+            return Err(Error::from_errno(pos as i32));
+        }
+        Ok(pos)
+    }
+
+    /// Takes privileges from the file that it must not keep when its contents change, and updates
+    /// its times if the VFS is to do that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system's `setattr`.
+    pub(crate) fn modified(&self, _lock: &INodeLock<'_, T>) -> Result {
+        // SAFETY: Valid by the type invariant, and the inode is locked.
+        to_result(unsafe { bindings::file_modified(self.as_ptr()) })
+    }
+
     /// Maps the file through the page cache, as long as no store can reach the file through it.
     ///
     /// # Errors
@@ -211,6 +238,38 @@ impl<'a, T: FileSystem> Opening<'a, T> {
     pub(crate) fn set_stream(&self) {
         // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
         unsafe { bindings::stream_open(self.inode().as_ptr(), self.file) };
+    }
+}
+
+impl_flags!(
+    /// What `fallocate` is to do (`FALLOC_FL_*`); without any of them, allocate.
+    #[derive(Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct FallocateMode(u32);
+
+    /// One thing that `fallocate` is to do.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Fallocate {
+        /// The file does not become longer.
+        KeepSize = bindings::FALLOC_FL_KEEP_SIZE,
+        /// The space is given back, and reads as zero.
+        PunchHole = bindings::FALLOC_FL_PUNCH_HOLE,
+        /// What is behind the space moves there.
+        CollapseRange = bindings::FALLOC_FL_COLLAPSE_RANGE,
+        /// The space reads as zero.
+        ZeroRange = bindings::FALLOC_FL_ZERO_RANGE,
+        /// What is in the space and behind it moves away.
+        InsertRange = bindings::FALLOC_FL_INSERT_RANGE,
+        /// The space is shared with no other file.
+        UnshareRange = bindings::FALLOC_FL_UNSHARE_RANGE,
+        /// Zeroes are written to the space.
+        WriteZeroes = bindings::FALLOC_FL_WRITE_ZEROES,
+    }
+);
+
+impl FallocateMode {
+    /// The VFS lets no other bits through.
+    pub(super) fn from_raw(mode: u32) -> Self {
+        Self(mode)
     }
 }
 

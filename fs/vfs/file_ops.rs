@@ -15,6 +15,7 @@ use super::{
     dir_context::DirContext,
     file::{
         count_of,
+        FallocateMode,
         File,
         FilesId,
         Kiocb,
@@ -79,6 +80,10 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `splice(2)` and `sendfile(2)` into the file. The pipe is not locked.
     fn splice_write(splice: SpliceWrite<'_, T>) -> Result<usize>;
+
+    /// `fallocate(2)` of `len` bytes at `offset`; both are positive (`offset` may be 0), and so is
+    /// their sum. No lock is held.
+    fn fallocate(file: &File<T>, mode: FallocateMode, offset: i64, len: i64) -> Result;
 
     /// `fsync(2)`, `fdatasync(2)` and synchronous writes. No lock is held.
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
@@ -191,6 +196,11 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         } else {
             None
         },
+        fallocate: if U::HAS_FALLOCATE {
+            Some(Self::fallocate)
+        } else {
+            None
+        },
         splice_write: if U::HAS_SPLICE_WRITE {
             Some(Self::splice_write)
         } else {
@@ -257,6 +267,24 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: `write_iter` is called with a source, which is ours for the call.
         let from = unsafe { IovIterSource::from_raw(from) };
         count_of(U::write_iter(&mut iocb, from))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_fallocate()` with an open file.
+    unsafe extern "C" fn fallocate(
+        file: *mut bindings::file,
+        mode: c_int,
+        offset: bindings::loff_t,
+        len: bindings::loff_t,
+    ) -> c_long {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        let mode = FallocateMode::from_raw(mode as u32);
+        match U::fallocate(file, mode, offset, len) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno() as c_long,
+        }
     }
 
     /// # Safety

@@ -602,6 +602,16 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
+    /// Whether the caller may make the file `size` bytes long.
+    ///
+    /// # Errors
+    ///
+    /// `EFBIG`; `ETXTBSY`. A signal (`SIGXFSZ`) is sent for the caller's own limit.
+    pub(crate) fn check_new_size(&self, size: i64) -> Result {
+        // SAFETY: There is a reference.
+        to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), size) })
+    }
+
     /// Makes the file system write the attributes that are dirty, and waits for that. May sleep.
     ///
     /// # Errors

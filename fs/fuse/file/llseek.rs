@@ -2,14 +2,19 @@
 
 //! `lseek(2)`.
 //!
-//! The VFS comes in through [`llseek`]. Data and holes are told apart by the file's size alone:
-//! LSEEK is not sent yet.
+//! The VFS comes in through [`llseek`]. The server knows where data and holes are; for one that
+//! does not know LSEEK, the file is all data up to its size.
 //!
 //! Locks: the inode's, around what depends on its size, so that it does not change in between.
 
 use crate::{
     fuse::{
+        abi::file::{
+            LseekIn,
+            LseekOut, //
+        },
         attr::getattr::update_attributes,
+        op,
         Fuse, //
     },
     vfs::{
@@ -27,15 +32,41 @@ use kernel::prelude::*;
 /// # Errors
 ///
 /// `EINVAL` for a position that no file can have, `ENXIO` for data beyond the end; what the server
-/// answers when it is asked for the size.
+/// answers.
 pub(super) fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
     match whence {
         Whence::Set | Whence::Cur => file.generic_llseek(offset, whence),
-        Whence::End | Whence::Data | Whence::Hole => {
-            let inode = file.inode();
-            let _lock = inode.lock();
-            update_attributes(inode, Some(file.data().fh()), Statx::Size.into())?;
-            file.generic_llseek(offset, whence)
+        Whence::End => {
+            let _lock = file.inode().lock();
+            by_size(file, offset, whence)
+        }
+        Whence::Data | Whence::Hole => {
+            let _lock = file.inode().lock();
+            match ask(file, offset, whence)? {
+                Some(found) => file.set_pos(i64::try_from(found.offset).map_err(|_| EINVAL)?),
+                None => by_size(file, offset, whence),
+            }
         }
     }
+}
+
+/// Moves the position by what is known of the file's size, which is fetched first.
+fn by_size(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
+    update_attributes(file.inode(), Some(file.data().fh()), Statx::Size.into())?;
+    file.generic_llseek(offset, whence)
+}
+
+/// Asks the server; [`None`] if it does not know LSEEK.
+fn ask(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<Option<LseekOut>> {
+    let handle = file.data();
+    handle.mount().call(op::Lseek {
+        node: handle.inode().data().node_id(),
+        args: LseekIn {
+            fh: handle.fh(),
+            // A negative one is the server's to refuse.
+            offset: offset as u64,
+            whence: whence as u32,
+            ..LseekIn::default()
+        },
+    })
 }

@@ -11,6 +11,7 @@
 //! can be stored to.
 
 mod direct;
+mod fallocate;
 pub(crate) mod fsync;
 mod llseek;
 mod mmap;
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::vfs::{
     file::{
+        FallocateMode,
         File,
         FilesId,
         Kiocb,
@@ -102,6 +104,10 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
         mmap::mmap(file, vma)
+    }
+
+    fn fallocate(file: &File<Fuse>, mode: FallocateMode, offset: i64, len: i64) -> Result {
+        fallocate::fallocate(file, mode, offset, len)
     }
 
     fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
