@@ -29,6 +29,7 @@ struct Ferrofuse {
     types: vfs::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
+    sysctls: vfs::sysctl::Registration,
     mount_point: vfs::sysfs::MountPoint,
     control: vfs::control_fs::Registration<fuse::conn::Connection>,
 }
@@ -39,6 +40,7 @@ impl kernel::InPlaceModule for Ferrofuse {
             // Before the first mount, which adds its connection.
             control: vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL)?,
             types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,
+            sysctls: vfs::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
             mount_point: vfs::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })

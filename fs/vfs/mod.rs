@@ -39,9 +39,11 @@ pub(crate) mod inode;
 pub(crate) mod inode_ops;
 pub(crate) mod io;
 pub(crate) mod mm;
+pub(crate) mod params;
 pub(crate) mod random;
 pub(crate) mod sb;
 pub(crate) mod sync;
+pub(crate) mod sysctl;
 pub(crate) mod sysfs;
 pub(crate) mod trace;
 

@@ -26,7 +26,9 @@ use crate::{
     },
     vfs::{
         cred::{
+            capable,
             current_in_userns,
+            Capability,
             Idmap,
             Ids, //
         },
@@ -36,6 +38,7 @@ use crate::{
             Access,
             May, //
         },
+        params,
         Walk, //
     },
 };
@@ -47,8 +50,13 @@ const ANY_EXEC: u16 = 0o111;
 /// Whether the calling task may use the mount.
 ///
 /// Without `allow_other` that is its owner alone, and not through a program with an id bit: all
-/// six ids have to be the owner's.
+/// six ids have to be the owner's. The administrator of the system may let all of his kind in.
 pub(crate) fn is_caller_allowed(conn: &Connection) -> bool {
+    is_user(conn) || (params::allow_sys_admin_access() && capable(Capability::SysAdmin))
+}
+
+/// Whether the calling task is one of those whom the mount is for.
+fn is_user(conn: &Connection) -> bool {
     let options = conn.options();
     if options.allow_other {
         return current_in_userns(conn.user_ns());

@@ -64,6 +64,11 @@ impl Background {
         refused
     }
 
+    /// Whether the oldest that waits here was made more than `age` jiffies ago.
+    pub(super) fn has_older(&self, age: u64) -> bool {
+        self.queue.has_older(age)
+    }
+
     /// One has ended.
     pub(super) fn finish(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);

@@ -273,6 +273,11 @@ impl InputQueue {
         self.inner.lock().pending.remove(request)
     }
 
+    /// Whether the oldest request that no reader has taken was made more than `age` jiffies ago.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.inner.lock().pending.has_older(age)
+    }
+
     /// Whether a read would find something, and whether the queue is open.
     pub(crate) fn status(&self) -> (bool, bool) {
         let inner = self.inner.lock();

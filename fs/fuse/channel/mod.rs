@@ -14,6 +14,7 @@ pub(crate) mod input_queue;
 mod input_queue_test;
 pub(crate) mod owner;
 pub(crate) mod processing;
+pub(crate) mod timeout;
 pub(crate) mod transport;
 
 use self::{
@@ -328,6 +329,13 @@ impl Channel {
         refused.refuse_all(Outcome::Aborted);
         self.transport.abort(with_error);
         self.gate.wake_up_all();
+    }
+
+    /// Whether some request was made more than `age` jiffies ago, as far as the oldest of each
+    /// queue tell. Sleeps.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.num_waiting() != 0
+            && (self.background.lock().has_older(age) || self.transport.has_older(age))
     }
 
     /// Waits until every request has ended; only useful after [`Self::abort`].

@@ -42,6 +42,10 @@ pub(crate) trait Transport: Send + Sync {
     /// Queues every request that a server owes an answer to once more, before all others.
     fn resend(&self);
 
+    /// Whether a request that is queued, lent or sent was made more than `age` jiffies ago, as far
+    /// as the oldest of each queue tell. Sleeps.
+    fn has_older(&self, age: u64) -> bool;
+
     /// Closes everything and ends every request that is queued, lent or sent. `with_error` is
     /// what reads of the device say afterwards: `ECONNABORTED` instead of `ENODEV`. Sleeps; called
     /// at most once.

@@ -26,7 +26,10 @@ use crate::fuse::{
         },
         KERNEL_VERSION, //
     },
-    channel::Limits,
+    channel::{
+        timeout,
+        Limits, //
+    },
     op,
     request::args::OutData,
     Fuse, //
@@ -36,10 +39,12 @@ use crate::vfs::{
         capable,
         Capability, //
     },
+    params,
     sb::{
         SuperBlock,
         SuperHandle, //
     },
+    sync::retry,
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -49,8 +54,6 @@ use kernel::{
 
 /// Least `max_write` in bytes, and what servers older than 7.5 have.
 const LEAST_MAX_WRITE: u32 = 4096;
-/// Most pages of one request (`fs.fuse.max_pages_limit`, default).
-const MAX_PAGES_LIMIT: u32 = 256;
 /// Most nanoseconds of time granularity: a second.
 const MAX_TIME_GRAN: u32 = 1_000_000_000;
 
@@ -71,6 +74,7 @@ fn offered() -> InitFlags {
         | InitFlag::NoOpendirSupport
         | InitFlag::ExplicitInvalData
         | InitFlag::InitExt
+        | InitFlag::RequestTimeout
 }
 
 /// Offers the protocol to the server; the mount is usable when it has answered. With `wait` this
@@ -148,10 +152,17 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         _ => out.max_readahead,
     };
     let max_pages = if flags.contains(InitFlag::MaxPages) {
-        u32::from(out.max_pages).clamp(1, MAX_PAGES_LIMIT)
+        u32::from(out.max_pages).clamp(1, conn.max_pages_limit())
     } else {
         DEFAULT_MAX_PAGES
     };
+    watch_requests(
+        conn,
+        match flags.contains(InitFlag::RequestTimeout) {
+            true => out.request_timeout,
+            false => 0,
+        },
+    );
     let max_write = match out.minor {
         0..=4 => LEAST_MAX_WRITE,
         _ => out.max_write.max(LEAST_MAX_WRITE),
@@ -181,6 +192,17 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
     })
 }
 
+/// Sees to it that requests are answered in time; `asked` is what the server asked for, in seconds.
+fn watch_requests(conn: &Connection, asked: u16) {
+    let Some(seconds) = limits::request_timeout(asked, timeout::PERIOD) else {
+        return;
+    };
+    // It fails for want of memory only, so that it does not fail.
+    if let Ok(watchdog) = retry(true, || timeout::watch(conn.channel().clone(), seconds)) {
+        conn.set_watchdog(watchdog);
+    }
+}
+
 /// Background limits: an ordinary user's server gets no more than its share of memory.
 fn accept_background_limits(conn: &Connection, out: &InitOut) {
     let privileged = capable(Capability::SysAdmin);
@@ -190,12 +212,12 @@ fn accept_background_limits(conn: &Connection, out: &InitOut) {
     };
     if out.max_background != 0 {
         conn.channel()
-            .set_max_background(cap(out.max_background, limits::max_user_background()));
+            .set_max_background(cap(out.max_background, params::max_user_background()));
     }
     if out.congestion_threshold != 0 {
         conn.set_congestion_threshold(cap(
             out.congestion_threshold,
-            limits::max_user_congestion_threshold(),
+            params::max_user_congestion_threshold(),
         ));
     }
 }

@@ -1,25 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What servers of ordinary users may have: the module's share of memory, so that no user's server
-//! can take it all.
+//! What the administrator allows servers: the sysctls of `fs.fuse`, which `fstype/sysctl.rs` names.
+//! The limits of servers without privilege are parameters of the module, see `vfs/params.rs`.
 
-use crate::vfs::mm::total_ram_bytes;
+use crate::vfs::sysctl::Number;
 
-/// Bytes of memory for which an ordinary user's server may have one background request: so that
-/// all of them take 1/2^13 of it at 392 bytes each.
-const BYTES_PER_REQUEST: u64 = 392 << 13;
+/// INIT has this much room for each of them.
+const MOST: u32 = u16::MAX as u32;
 
-/// Most background requests that may be outstanding.
-pub(crate) fn max_user_background() -> u32 {
-    share_of_memory()
+/// Most pages of data in one request.
+pub(crate) static MAX_PAGES_LIMIT: Number = Number::new(256, 1, MOST);
+
+/// Seconds in which a server that did not ask for a timeout has to answer; 0 is forever.
+pub(crate) static DEFAULT_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
+
+/// Most seconds that a server may take to answer, whatever it asked for; 0 is forever.
+pub(crate) static MAX_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
+
+/// Seconds in which a server that asked for `asked` (0: for none) has to answer, at least `least`;
+/// `None` is forever.
+pub(crate) fn request_timeout(asked: u16, least: u32) -> Option<u32> {
+    let wanted = match asked {
+        0 => DEFAULT_REQUEST_TIMEOUT.get(),
+        asked => asked.into(),
+    };
+    bounded(wanted, MAX_REQUEST_TIMEOUT.get(), least)
 }
 
-/// Highest congestion threshold.
-pub(crate) fn max_user_congestion_threshold() -> u32 {
-    share_of_memory()
+/// `wanted`, if not 0, but no more than `most`, if not 0, and at least `least`.
+fn bounded(wanted: u32, most: u32, least: u32) -> Option<u32> {
+    let timeout = match (wanted, most) {
+        (0, 0) => return None,
+        (wanted, 0) => wanted,
+        (0, most) => most,
+        (wanted, most) => wanted.min(most),
+    };
+    Some(timeout.max(least))
 }
 
-fn share_of_memory() -> u32 {
-    let limit = total_ram_bytes() / BYTES_PER_REQUEST;
-    u32::from(u16::try_from(limit).unwrap_or(u16::MAX))
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(ferrofuse_conn_limits)]
+mod tests {
+    use super::*;
+    use kernel::prelude::*;
+
+    /// Neither bound counts while it is 0, and the least one always does.
+    #[test]
+    fn timeouts_are_bounded() {
+        assert_eq!(bounded(0, 0, 15), None);
+        assert_eq!(bounded(20, 0, 15), Some(20));
+        assert_eq!(bounded(0, 20, 15), Some(20));
+        assert_eq!(bounded(30, 20, 15), Some(20));
+        assert_eq!(bounded(16, 20, 15), Some(16));
+        assert_eq!(bounded(1, 20, 15), Some(15));
+        assert_eq!(bounded(30, 1, 15), Some(15));
+    }
 }

@@ -25,10 +25,17 @@ use self::{
     options::MountOptions,
     unimplemented::Unimplemented, //
 };
-use crate::fuse::channel::Channel;
-use crate::vfs::cred::UserNs;
+use crate::fuse::channel::{
+    timeout::Expiry,
+    Channel, //
+};
+use crate::vfs::{
+    cred::UserNs,
+    sync::watchdog::Watchdog, //
+};
 use kernel::{
     pid_namespace::PidNamespace,
+    prelude::*,
     sync::{
         aref::ARef,
         atomic::{
@@ -75,6 +82,10 @@ pub(crate) struct Connection {
     /// Names that were cached in an earlier epoch are looked up again.
     epoch: Atomic<u32>,
     lock_owner_key: LockOwnerKey,
+    /// Most pages of one request, as the administrator had it at the mount.
+    max_pages_limit: u32,
+    /// Sees to it that requests are answered in time, if they have to be.
+    watchdog: SetOnce<Pin<KBox<Watchdog<Expiry>>>>,
 }
 
 impl Connection {
@@ -100,6 +111,8 @@ impl Connection {
             evict_counter: Atomic::new(1),
             epoch: Atomic::new(1),
             lock_owner_key: LockOwnerKey::random(),
+            max_pages_limit: limits::MAX_PAGES_LIMIT.get(),
+            watchdog: SetOnce::new(),
         }
     }
 
@@ -216,6 +229,16 @@ impl Connection {
         &self.lock_owner_key
     }
 
+    /// Most pages that INIT can settle for one request.
+    pub(crate) fn max_pages_limit(&self) -> u32 {
+        self.max_pages_limit
+    }
+
+    /// Keeps the watchdog of the requests, until the unmount.
+    pub(crate) fn set_watchdog(&self, watchdog: Pin<KBox<Watchdog<Expiry>>>) {
+        self.watchdog.populate(watchdog);
+    }
+
     /// Ends every request and the connection (forced unmount). Sleeps.
     pub(crate) fn abort(&self) {
         self.channel.abort(false);
@@ -231,5 +254,9 @@ impl Connection {
     pub(crate) fn shut_down(&self) {
         self.channel.abort(false);
         self.channel.wait_aborted();
+        // Nobody starts it any more: INIT has ended.
+        if let Some(watchdog) = self.watchdog.as_ref() {
+            watchdog.stop();
+        }
     }
 }

@@ -9,10 +9,7 @@
 //! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
 
 use crate::{
-    fuse::conn::{
-        limits,
-        Connection, //
-    },
+    fuse::conn::Connection,
     vfs::{
         control_fs::{
             ControlFs,
@@ -27,6 +24,7 @@ use crate::{
             Kgid,
             Kuid, //
         },
+        params,
     },
 };
 use kernel::prelude::*;
@@ -100,7 +98,7 @@ impl Knob<Connection> for MaxBackground {
     }
 
     fn parse(text: &Written<'_>) -> Result<u32> {
-        limit(text, limits::max_user_background())
+        limit(text, params::max_user_background())
     }
 
     fn write(conn: &Connection, value: u32) {
@@ -121,7 +119,7 @@ impl Knob<Connection> for CongestionThreshold {
     }
 
     fn parse(text: &Written<'_>) -> Result<u32> {
-        limit(text, limits::max_user_congestion_threshold())
+        limit(text, params::max_user_congestion_threshold())
     }
 
     fn write(conn: &Connection, value: u32) {

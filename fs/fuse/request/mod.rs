@@ -54,6 +54,7 @@ use crate::fuse::{
 use crate::vfs::{
     mm::iov::SharedBytes,
     sync::{
+        deadline::Jiffies,
         queue::{
             Entry,
             Vacant, //
@@ -96,6 +97,8 @@ pub(crate) struct Request {
     /// The header as sent, but for `unique`, which the input queue gives out.
     header: InHeader,
     opcode: Opcode,
+    /// When it was made.
+    created: Jiffies,
     /// 0 until queued.
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
@@ -160,6 +163,7 @@ impl VacantRequest {
         let entry = self.0.fill(pin_init!(Request {
             header,
             opcode,
+            created: Jiffies::now(),
             unique: Atomic::new(0),
             connection,
             expects_reply,
@@ -193,6 +197,11 @@ impl Request {
     /// Length of the message to the server, header included, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.header.len as usize
+    }
+
+    /// Whether it was made more than `age` jiffies ago.
+    pub(crate) fn is_older(&self, age: u64) -> bool {
+        self.created.elapsed() > age
     }
 
     /// Its id; 0 before it is queued.

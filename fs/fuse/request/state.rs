@@ -276,6 +276,14 @@ impl PendingQueue {
         self.queue.iter()
     }
 
+    /// Whether the oldest was made more than `age` jiffies ago.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.queue
+            .iter()
+            .next()
+            .is_some_and(|request| request.is_older(age))
+    }
+
     /// Ends all of them; call it without a lock.
     pub(crate) fn refuse_all(mut self, outcome: Outcome) {
         while let Some(pending) = self.pop_front() {
@@ -299,6 +307,14 @@ pub(crate) struct CopySet {
 }
 
 impl CopySet {
+    /// Whether the one that has been here longest was made more than `age` jiffies ago.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.queue
+            .iter()
+            .next()
+            .is_some_and(|request| request.is_older(age))
+    }
+
     /// Ends all of them, whatever their copiers do; call it without a lock.
     pub(crate) fn abort_all(mut self) {
         while let Some(entry) = self.queue.pop_front() {
@@ -365,6 +381,14 @@ impl SentTable {
             .iter()
             .find(|entry| entry.unique() == unique)
             .map(Handle::from)
+    }
+
+    /// Whether the first of some chain was made more than `age` jiffies ago.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.buckets
+            .iter()
+            .filter_map(|bucket| bucket.iter().next())
+            .any(|request| request.is_older(age))
     }
 
     /// Ends all of them; call it without a lock.

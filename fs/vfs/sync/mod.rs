@@ -6,6 +6,7 @@ pub(crate) mod deadline;
 pub(crate) mod fasync;
 pub(crate) mod queue;
 pub(crate) mod wait;
+pub(crate) mod watchdog;
 
 use kernel::prelude::*;
 

@@ -156,6 +156,16 @@ impl Transport for DevTransport {
         self.input.push_again(lost);
     }
 
+    fn has_older(&self, age: u64) -> bool {
+        self.input.has_older(age)
+            || self
+                .devices
+                .lock()
+                .0
+                .as_ref()
+                .is_some_and(|devices| devices.iter().any(|device| device.has_older(age)))
+    }
+
     fn abort(&self, with_error: bool) {
         self.abort_with_error.store(with_error, Relaxed);
         let devices = self.devices.lock().0.take();

@@ -15,6 +15,7 @@ pub mod getattr;
 pub mod init;
 pub mod interrupt;
 pub mod kill;
+pub mod limits;
 pub mod lookup;
 pub mod mount;
 pub mod notify;
@@ -49,6 +50,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     death::TESTS,
     abort::TESTS,
     control::TESTS,
+    limits::TESTS,
     bad_server::TESTS,
     enosys::TESTS,
     trace::TESTS,

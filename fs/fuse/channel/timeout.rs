@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests that a server leaves unanswered for too long: they end their connection.
+//!
+//! Looks every [`PERIOD`] at the oldest request of each queue: requests are queued in about the
+//! order in which they are made, and one that is missed is found when it has become the oldest.
+//!
+//! Locks: those of the queues, one after the other.
+
+use super::Channel;
+use crate::vfs::sync::watchdog::{
+    Check,
+    Watchdog, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    },
+};
+
+/// Seconds between two looks, and the shortest timeout.
+pub(crate) const PERIOD: u32 = 15;
+
+/// Looks after one channel.
+pub(crate) struct Expiry {
+    channel: Arc<Channel>,
+    /// Greatest age of a request, in jiffies.
+    max_age: Jiffies,
+}
+
+/// Aborts `channel` when a request is not answered within `seconds`; not any more once dropped.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn watch(channel: Arc<Channel>, seconds: u32) -> Result<Pin<KBox<Watchdog<Expiry>>>> {
+    let expiry = Expiry {
+        channel,
+        max_age: msecs_to_jiffies(seconds.saturating_mul(1000)),
+    };
+    Watchdog::start(expiry, msecs_to_jiffies(PERIOD * 1000))
+}
+
+impl Check for Expiry {
+    fn check(&self) -> bool {
+        if !self.channel.is_connected() {
+            return false;
+        }
+        if !self.channel.has_older(self.max_age as u64) {
+            return true;
+        }
+        self.channel.abort(false);
+        false
+    }
+}

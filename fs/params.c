@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module's parameters: what `module!` of the Rust crate cannot express, parameters that the
+ * administrator may change and that check what they are given.
+ */
+#include <linux/kernel.h>
+#include <linux/kstrtox.h>
+#include <linux/limits.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+
+#include "params.h"
+
+/* Memory that one background request is taken to need, in bytes. */
+#define REQUEST_BYTES 392
+
+/* The share of all memory that they may need together is one in two to this. */
+#define MEMORY_SHARE_BITS 13
+
+static unsigned int max_user_bgreq;
+static unsigned int max_user_congthresh;
+
+bool fuse_param_allow_sys_admin_access;
+
+/* A limit of 0 is one that follows from the size of memory; INIT has 16 bits for limits. */
+static unsigned int user_limit(unsigned int *value)
+{
+	unsigned int limit = READ_ONCE(*value);
+
+	if (!limit) {
+		u64 share = ((u64)totalram_pages() << PAGE_SHIFT) >> MEMORY_SHARE_BITS;
+
+		limit = min_t(u64, div_u64(share, REQUEST_BYTES), USHRT_MAX);
+	}
+	limit = min(limit, USHRT_MAX);
+	WRITE_ONCE(*value, limit);
+	return limit;
+}
+
+unsigned int fuse_param_max_user_bgreq(void)
+{
+	return user_limit(&max_user_bgreq);
+}
+
+unsigned int fuse_param_max_user_congthresh(void)
+{
+	return user_limit(&max_user_congthresh);
+}
+
+static int user_limit_set(const char *text, const struct kernel_param *param)
+{
+	int err = param_set_uint(text, param);
+
+	if (!err)
+		user_limit(param->arg);
+	return err;
+}
+
+static int user_limit_get(char *buffer, const struct kernel_param *param)
+{
+	user_limit(param->arg);
+	return param_get_uint(buffer, param);
+}
+
+static const struct kernel_param_ops user_limit_ops = {
+	.set = user_limit_set,
+	.get = user_limit_get,
+};
+
+module_param_cb(max_user_bgreq, &user_limit_ops, &max_user_bgreq, 0644);
+__MODULE_PARM_TYPE(max_user_bgreq, "uint");
+MODULE_PARM_DESC(max_user_bgreq,
+		 "Most background requests of a server without privilege; 0: by the size of memory");
+
+module_param_cb(max_user_congthresh, &user_limit_ops, &max_user_congthresh, 0644);
+__MODULE_PARM_TYPE(max_user_congthresh, "uint");
+MODULE_PARM_DESC(max_user_congthresh,
+		 "Highest congestion threshold of a server without privilege; 0: by the size of memory");
+
+module_param_named(allow_sys_admin_access, fuse_param_allow_sys_admin_access, bool, 0644);
+MODULE_PARM_DESC(allow_sys_admin_access,
+		 "Let users with CAP_SYS_ADMIN in the initial user namespace into every mount");

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The module's parameters, as fs/vfs/params.rs reads them.
+ */
+#ifndef FERROFUSE_PARAMS_H
+#define FERROFUSE_PARAMS_H
+
+#include <linux/types.h>
+
+extern bool fuse_param_allow_sys_admin_access;
+
+unsigned int fuse_param_max_user_bgreq(void);
+unsigned int fuse_param_max_user_congthresh(void);
+
+#endif

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Something that is looked at again and again, until it says that this is enough.
+//!
+//! `kernel::workqueue` has delayed work but cannot cancel it.
+
+use super::super::bindings;
+use kernel::{
+    container_of,
+    prelude::*,
+    static_lock_class,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+    time::Jiffies,
+    types::Opaque, //
+};
+
+/// What is looked at.
+pub(crate) trait Check: Send + Sync + 'static {
+    /// Looks; returns whether to look again. Runs in a worker, one call at a time. May sleep. Must
+    /// not drop or stop its [`Watchdog`], which waits for it.
+    fn check(&self) -> bool;
+}
+
+/// Looks at `C` once in a period. Dropping it ends this, and waits for a look that goes on.
+///
+/// # Invariants
+///
+/// `work` is initialised with `run` of this type, and queued by nobody else.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Watchdog<C: Check> {
+    #[pin]
+    work: Opaque<bindings::delayed_work>,
+    check: C,
+    period: Jiffies,
+    stopped: Atomic<bool>,
+}
+
+// SAFETY: Delayed work may be used in any thread, and so may a `C`.
+unsafe impl<C: Check> Send for Watchdog<C> {}
+// SAFETY: As above.
+unsafe impl<C: Check> Sync for Watchdog<C> {}
+
+impl<C: Check> Watchdog<C> {
+    /// The first look comes after one period.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn start(check: C, period: Jiffies) -> Result<Pin<KBox<Self>>> {
+        let this = KBox::pin_init(
+            // INVARIANT: It is initialised here.
+            pin_init!(Self {
+                work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
+                    // SAFETY: The work is pinned, and is cancelled before it goes. The timer is
+                    // that of delayed work.
+                    unsafe {
+                        bindings::init_work_with_key(
+                            &raw mut (*work).work,
+                            Some(Self::run),
+                            false,
+                            c"Watchdog::work".as_char_ptr(),
+                            static_lock_class!().as_ptr(),
+                        );
+                        bindings::timer_init_key(
+                            &raw mut (*work).timer,
+                            Some(bindings::delayed_work_timer_fn),
+                            bindings::TIMER_IRQSAFE,
+                            c"Watchdog::timer".as_char_ptr(),
+                            static_lock_class!().as_ptr(),
+                        );
+                    }
+                }),
+                check,
+                period,
+                stopped: Atomic::new(false),
+            }),
+            GFP_KERNEL,
+        )?;
+        this.queue();
+        Ok(this)
+    }
+
+    fn queue(&self) {
+        // SAFETY: The queue is made at boot. The work is initialised, and is cancelled before it
+        // goes.
+        unsafe {
+            bindings::queue_delayed_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                bindings::system_percpu_wq,
+                self.work.get(),
+                self.period,
+            )
+        };
+    }
+
+    /// Ends it; a look that goes on has ended when this returns. Sleeps.
+    pub(crate) fn stop(&self) {
+        // SAFETY: The work is initialised.
+        unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
+        self.stopped.xchg(true, Full);
+    }
+
+    /// # Safety
+    ///
+    /// Called by a worker with the work of a `Watchdog<C>`.
+    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+        // SAFETY: The work is part of delayed work, which is the field of a `Watchdog<C>`, which
+        // waits for this call before it goes.
+        let this = unsafe {
+            let work = container_of!(work, bindings::delayed_work, work);
+            let work: *mut Opaque<bindings::delayed_work> = work.cast();
+            &*container_of!(work, Self, work)
+        };
+        if this.check.check() {
+            this.queue();
+        }
+    }
+}
+
+#[pinned_drop]
+impl<C: Check> PinnedDrop for Watchdog<C> {
+    fn drop(self: Pin<&mut Self>) {
+        // Who stopped it may drop it where it cannot sleep.
+        if !self.stopped.load(Relaxed) {
+            self.stop();
+        }
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the administrator allows servers: module parameters and sysctls.
+
+use crate::mockd::*;
+
+crate::tests![
+    user_limits,
+    user_limits_at_init,
+    administrators_of_the_system,
+    sysctl_bounds,
+    max_pages_limit,
+    silent_server_loses_its_connection,
+];
+
+const PARAMETERS: &str = "/sys/module/fuse/parameters";
+const SYSCTLS: &str = "/proc/sys/fs/fuse";
+
+fn set(path: &str, text: &str) -> Result<usize> {
+    let fd = open(path, libc::O_WRONLY)?;
+    let written = write(fd, text.as_bytes());
+    close(fd)?;
+    written
+}
+
+fn get(path: &str) -> String {
+    std::fs::read_to_string(path).expect(path).trim().to_string()
+}
+
+/// A setting of the whole module, put back at the end of the test.
+struct Setting {
+    path: String,
+    before: String,
+}
+
+impl Setting {
+    fn parameter(name: &str) -> Self {
+        Self::of(format!("{PARAMETERS}/{name}"))
+    }
+
+    fn sysctl(name: &str) -> Self {
+        Self::of(format!("{SYSCTLS}/{name}"))
+    }
+
+    fn of(path: String) -> Self {
+        if stat(&path).is_err() {
+            let _ = mount("sysfs", "/sys", "sysfs", 0, "");
+        }
+        let before = get(&path);
+        Setting { path, before }
+    }
+
+    fn get(&self) -> String {
+        get(&self.path)
+    }
+
+    fn set(&self, text: &str) -> Result<()> {
+        set(&self.path, text).map(drop)
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let _ = set(&self.path, &self.before);
+    }
+}
+
+/// max_user_bgreq and max_user_congthresh have 16 bits; 0 makes them follow from the size of memory.
+fn user_limits() {
+    for name in ["max_user_bgreq", "max_user_congthresh"] {
+        let s = Setting::parameter(name);
+        s.set("100").unwrap();
+        assert_eq!(s.get(), "100");
+        s.set("65536").unwrap();
+        assert_eq!(s.get(), "65535");
+        s.set("0").unwrap();
+        let computed: u32 = s.get().parse().unwrap();
+        assert!((1..65536).contains(&computed), "{computed}");
+        assert_eq!(s.set("x"), Err(EINVAL));
+    }
+}
+
+/// A server without privilege gets no more at INIT, and its owner no more by fusectl.
+fn user_limits_at_init() {
+    let limit = Setting::parameter("max_user_bgreq");
+    limit.set("20").unwrap();
+    let ctl = mount_point();
+    mount("ctl", &ctl, "fusectl", 0, "").unwrap();
+    let fs = Setup::new().owner(1000, 1000).mount();
+    let directory = std::fs::read_dir(&ctl)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .max_by_key(|n| n.parse::<u32>().unwrap())
+        .unwrap();
+    let path = format!("{ctl}/{directory}/max_background");
+    fs.expect(INIT).ok(fs.setup.init_out());
+    let result = fs.call_quietly(|_| {
+        become_user(1000, 1000);
+        (set(&path, "20"), set(&path, "21"))
+    });
+    assert_eq!(result, (Ok(2), Err(EINVAL)));
+    assert_eq!(get(&path), "20");
+    umount(&ctl, 0).unwrap();
+}
+
+/// With allow_sys_admin_access root may use the mounts of others.
+fn administrators_of_the_system() {
+    let s = Setting::parameter("allow_sys_admin_access");
+    let fs = Setup::new().owner(1000, 1000).start();
+    s.set("0").unwrap();
+    assert_eq!(fs.call_quietly(|m| m.stat("f").map(drop)), Err(EACCES));
+    s.set("1").unwrap();
+    assert_eq!(s.get(), "Y");
+    let c = fs.call(|m| m.stat("f").map(drop));
+    fs.expect_lookup(ROOT, "f").err(ENOENT);
+    assert_eq!(c.wait(), Err(ENOENT));
+    // Who has no privilege is as before.
+    let user = fs.call_quietly(|m| {
+        become_user(1001, 1001);
+        m.stat("f").map(drop)
+    });
+    assert_eq!(user, Err(EACCES));
+}
+
+/// Sysctls keep to what fits INIT's reply; there is at least one page.
+fn sysctl_bounds() {
+    for (name, least) in [
+        ("max_pages_limit", 1),
+        ("default_request_timeout", 0),
+        ("max_request_timeout", 0),
+    ] {
+        let s = Setting::sysctl(name);
+        assert_eq!(s.set("65535"), Ok(()));
+        assert_eq!(s.get(), "65535");
+        assert_eq!(s.set("65536"), Err(EINVAL));
+        assert_eq!(s.set(&least.to_string()), Ok(()));
+        assert_eq!(s.get(), least.to_string());
+        assert_eq!(s.set("-1"), Err(EINVAL));
+    }
+    let s = Setting::sysctl("max_pages_limit");
+    assert_eq!(s.set("0"), Err(EINVAL));
+}
+
+/// max_pages_limit at the mount bounds what the server may ask for.
+fn max_pages_limit() {
+    let s = Setting::sysctl("max_pages_limit");
+    s.set("2").unwrap();
+    let fs = Setup::new()
+        .flags(init::MAX_PAGES)
+        .init(|i| i.max_pages = 32)
+        .mount();
+    s.set("16").unwrap();
+    fs.expect(INIT).ok(fs.setup.init_out());
+    let c = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        let data = pread(f, 16384, 0).map(|d| d.len());
+        close(f).unwrap();
+        data
+    });
+    fs.lookup(ROOT, "f", file(2).size(16384));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    fs.expect_read(5, 0, 8192).reply(&[1; 8192]);
+    fs.expect_read(5, 8192, 8192).reply(&[1; 8192]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(16384));
+}
+
+/// A server that leaves a request unanswered for longer than it promised is cut off.
+fn silent_server_loses_its_connection() {
+    // The shortest timeout there is, and the kernel looks only now and then.
+    let s = Setting::sysctl("max_request_timeout");
+    s.set("1").unwrap();
+    let fs = Setup::new()
+        .flags(init::REQUEST_TIMEOUT)
+        .init(|i| i.request_timeout = 60)
+        .start();
+    let c = fs.call(|m| m.stat("f").map(drop));
+    let r = fs.expect_lookup(ROOT, "f");
+    let broken = poll(fs.dev().fd(), libc::POLLIN, 3 * 15_000 + patience());
+    assert!(broken & libc::POLLERR != 0, "{broken:#x}");
+    assert_eq!(c.wait(), Err(ECONNABORTED));
+    assert_eq!(r.try_reply(&[]), Err(ENOENT));
+    assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
+    let mut fs = fs;
+    fs.die();
+    fs.unmount();
+}
