@@ -7,11 +7,16 @@ use super::caller::Ship;
 use super::caller::Side;
 use super::device::Device;
 use super::device::Request;
+use super::patience;
 use super::sys;
 use super::sys::Errno;
+use super::sys::Result;
+use super::sys::EBUSY;
 use super::wire::*;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
 /// Where the tests mount: a tmpfs in the test's own mount namespace.
 pub const PLACE: &str = "/mnt";
@@ -280,9 +285,32 @@ impl Fs {
         sys::umount(&self.dir, 0).expect("umount");
     }
 
+    /// Aborts by a forced unmount. It also unmounts, if the callers that it frees are gone by then.
+    #[track_caller]
+    pub fn force_unmount(&mut self) {
+        match sys::umount(&self.dir, libc::MNT_FORCE) {
+            Ok(()) => self.mounted = false,
+            Err(EBUSY) => (),
+            Err(e) => panic!("forced umount: {e:?}"),
+        }
+    }
+
     /// Declares that the test has unmounted by itself.
     pub fn unmounted(&mut self) {
         self.mounted = false;
+    }
+}
+
+/// Unmounts as soon as nothing is in use: a caller that has told its result may still be exiting.
+fn unmount_when_free(dir: &str) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match sys::umount(dir, 0) {
+            Err(EBUSY) if (start.elapsed().as_millis() as i64) < patience() => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
     }
 }
 
@@ -295,7 +323,7 @@ impl Drop for Fs {
             dev.assert_quiet();
         }
         if self.mounted {
-            sys::umount(&self.dir, 0).expect("umount at the end of the test");
+            unmount_when_free(&self.dir).expect("umount at the end of the test");
         }
     }
 }

@@ -35,7 +35,7 @@ fn frees_all_callers() {
 
 /// umount -f of a busy mount says EBUSY, and has aborted the connection all the same.
 fn of_a_busy_mount() {
-    let fs = Fs::new();
+    let mut fs = Fs::new();
     let c = fs.call(|m| {
         let f = m.open("f").unwrap();
         m.pause();
@@ -44,7 +44,7 @@ fn of_a_busy_mount() {
     fs.lookup(ROOT, "f", file(2).size(100));
     fs.open(2, 5, FOPEN_DIRECT_IO);
     c.paused();
-    assert_eq!(umount(&fs.dir, libc::MNT_FORCE), Err(EBUSY));
+    fs.force_unmount();
     assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
     c.go();
     assert_eq!(c.wait(), (Err(ENOTCONN), Err(ENOTCONN)));
@@ -53,21 +53,21 @@ fn of_a_busy_mount() {
 
 /// An abort before INIT is read frees the callers that wait for INIT.
 fn before_init_is_read() {
-    let fs = Setup::new().mount();
+    let mut fs = Setup::new().mount();
     let c = fs.call(|m| m.stat("f").map(drop));
     c.until_uninterruptible();
-    assert_eq!(umount(&fs.dir, libc::MNT_FORCE), Err(EBUSY));
+    fs.force_unmount();
     assert_eq!(c.wait(), Err(ENOTCONN));
     assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
 }
 
 /// An abort while INIT is unanswered frees them too, and INIT's answer finds nothing.
 fn with_init_unanswered() {
-    let fs = Setup::new().mount();
+    let mut fs = Setup::new().mount();
     let init = fs.expect(INIT);
     let c = fs.call(|m| m.stat("f").map(drop));
     c.until_uninterruptible();
-    assert_eq!(umount(&fs.dir, libc::MNT_FORCE), Err(EBUSY));
+    fs.force_unmount();
     assert_eq!(c.wait(), Err(ENOTCONN));
     assert_eq!(init.try_reply(&fs.setup.init_out().bytes()), Err(ENOENT));
 }

@@ -164,7 +164,10 @@ fn sync_init_killed() {
     let init = dev.expect(INIT);
     c.signal(libc::SIGKILL);
     let _ = c.death();
-    assert_eq!(init.try_reply(&Setup::new().init_out().bytes()), Err(ENOENT));
+    assert_eq!(
+        init.try_reply(&Setup::new().init_out().bytes()),
+        Err(ENOENT)
+    );
     assert_eq!(dev.read(1 << 17), Err(ENODEV));
 }
 

@@ -24,7 +24,10 @@ fn set(path: &str, text: &str) -> Result<usize> {
 }
 
 fn get(path: &str) -> String {
-    std::fs::read_to_string(path).expect(path).trim().to_string()
+    std::fs::read_to_string(path)
+        .expect(path)
+        .trim()
+        .to_string()
 }
 
 /// A setting of the whole module, put back at the end of the test.

@@ -273,7 +273,8 @@ fn inval_entry_of_no_name() {
 /// The length of the name must be true and its NUL there: EINVAL; a name longer than names may be: ENAMETOOLONG.
 fn inval_entry_of_bad_names() {
     let fs = Fs::new();
-    let send = |len, name: &[u8]| notify(fs.dev(), INVAL_ENTRY, &[&inval_entry(ROOT, len, 0), name]);
+    let send =
+        |len, name: &[u8]| notify(fs.dev(), INVAL_ENTRY, &[&inval_entry(ROOT, len, 0), name]);
     assert_eq!(send(1, b""), Err(EINVAL));
     assert_eq!(send(1, b"f"), Err(EINVAL));
     assert_eq!(send(1, b"fg\0"), Err(EINVAL));

@@ -17,7 +17,10 @@ crate::tests![
 fn pipe() -> (i32, i32) {
     let mut ends = [0; 2];
     // SAFETY: room for two numbers.
-    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    assert_eq!(
+        unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
+        0
+    );
     // SAFETY: changes the size of a pipe of ours.
     assert!(unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, 1 << 20) } > 0);
     (ends[0], ends[1])
@@ -114,7 +117,10 @@ fn reply_with_data() {
     let r = fs.expect(READ);
     let head = header(data.len(), 0, r.unique());
     assert_eq!(
-        send(&fs, &[&head, &data[..4096], &data[4096..4099], &data[4099..]]),
+        send(
+            &fs,
+            &[&head, &data[..4096], &data[4096..4099], &data[4099..]]
+        ),
         Ok(10_016)
     );
     drop(r);
