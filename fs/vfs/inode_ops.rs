@@ -37,6 +37,7 @@ use super::{
         Timespec, //
     },
     sb::SuperBlock,
+    xattr,
     FileSystem,
     Walk, //
 };
@@ -481,6 +482,12 @@ pub(crate) trait Dir<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// The names of the extended attributes, each with a NUL after it; at most `room` bytes, or the
+    /// length if `room` is 0. No locks; may sleep.
+    fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Makes a regular file. Parent locked exclusively; may sleep.
     fn create(_idmap: &Idmap, _dir: &INode<T>, _dentry: Vacant<'_, T>, _mode: u16) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -571,6 +578,11 @@ pub(crate) trait Common<T: FileSystem> {
     fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// As [`Dir::listxattr`].
+    fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What can be done with a symbolic link.
@@ -599,6 +611,11 @@ pub(crate) trait Symlink<T: FileSystem> {
 
     /// As [`Dir::setattr`].
     fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::listxattr`].
+    fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -663,6 +680,11 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         },
         setattr: if U::HAS_SETATTR {
             Some(Self::setattr)
+        } else {
+            None
+        },
+        listxattr: if U::HAS_LISTXATTR {
+            Some(Self::listxattr)
         } else {
             None
         },
@@ -764,6 +786,18 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     ) -> c_int {
         // SAFETY: The caller promises it.
         unsafe { setattr(U::setattr, idmap, dentry, attr) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`listxattr`].
+    unsafe extern "C" fn listxattr(
+        dentry: *mut bindings::dentry,
+        list: *mut c_char,
+        size: usize,
+    ) -> isize {
+        // SAFETY: The caller promises it.
+        unsafe { listxattr(U::listxattr, dentry, list, size) }
     }
 
     /// # Safety
@@ -951,6 +985,11 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
         } else {
             None
         },
+        listxattr: if U::HAS_LISTXATTR {
+            Some(Self::listxattr)
+        } else {
+            None
+        },
         get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
@@ -992,6 +1031,18 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
         // SAFETY: The caller promises it.
         unsafe { setattr(U::setattr, idmap, dentry, attr) }
     }
+
+    /// # Safety
+    ///
+    /// As [`listxattr`].
+    unsafe extern "C" fn listxattr(
+        dentry: *mut bindings::dentry,
+        list: *mut c_char,
+        size: usize,
+    ) -> isize {
+        // SAFETY: The caller promises it.
+        unsafe { listxattr(U::listxattr, dentry, list, size) }
+    }
 }
 
 struct SymlinkTable<T, U>(PhantomData<(T, U)>);
@@ -1015,6 +1066,11 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         },
         setattr: if U::HAS_SETATTR {
             Some(Self::setattr)
+        } else {
+            None
+        },
+        listxattr: if U::HAS_LISTXATTR {
+            Some(Self::listxattr)
         } else {
             None
         },
@@ -1089,6 +1145,18 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         // SAFETY: The caller promises it.
         unsafe { setattr(U::setattr, idmap, dentry, attr) }
     }
+
+    /// # Safety
+    ///
+    /// As [`listxattr`].
+    unsafe extern "C" fn listxattr(
+        dentry: *mut bindings::dentry,
+        list: *mut c_char,
+        size: usize,
+    ) -> isize {
+        // SAFETY: The caller promises it.
+        unsafe { listxattr(U::listxattr, dentry, list, size) }
+    }
 }
 
 /// # Safety
@@ -1155,6 +1223,23 @@ unsafe fn permission<T: FileSystem>(
         method(idmap, inode, mask)?;
         Ok(0)
     })
+}
+
+/// # Safety
+///
+/// Called by `vfs_listxattr` with a positive dentry of `T` that the caller holds a reference to, and
+/// room for `size` bytes at `list`.
+unsafe fn listxattr<T: FileSystem>(
+    method: impl FnOnce(&INode<T>, usize) -> Result<xattr::Answer>,
+    dentry: *mut bindings::dentry,
+    list: *mut c_char,
+    size: usize,
+) -> isize {
+    // SAFETY: The caller holds a reference.
+    let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
+    let answer = || method(dentry.inode().ok_or(ENOENT)?, size);
+    // SAFETY: The caller promises the room.
+    unsafe { xattr::list(answer, list, size) }
 }
 
 /// # Safety

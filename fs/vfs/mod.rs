@@ -46,6 +46,7 @@ pub(crate) mod sync;
 pub(crate) mod sysctl;
 pub(crate) mod sysfs;
 pub(crate) mod trace;
+pub(crate) mod xattr;
 
 use self::{
     fs_param::Param,

@@ -28,6 +28,7 @@ use super::{
     },
     read_once,
     write_once,
+    xattr::Handlers,
     FileSystem, //
 };
 use core::{
@@ -477,6 +478,12 @@ impl<T: FileSystem> SuperBlock<T, New> {
             (*self.as_ptr()).s_blocksize_bits = bits;
         }
         Ok(())
+    }
+
+    /// Sets who handles extended attributes. Only inodes that are made after this have any.
+    pub(crate) fn set_xattr_handlers(&self, handlers: Handlers<T>) {
+        // SAFETY: As in `set_magic`; the table is static.
+        unsafe { (*self.as_ptr()).s_xattr = handlers.as_ptr() };
     }
 
     /// Sets the name behind the dot in the type that `/proc/PID/mounts` shows.

@@ -5,3 +5,4 @@
 pub(crate) mod getattr;
 pub(crate) mod permission;
 pub(crate) mod setattr;
+pub(crate) mod xattr;

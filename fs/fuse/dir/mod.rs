@@ -23,7 +23,8 @@ use crate::fuse::{
     attr::{
         getattr,
         permission,
-        setattr, //
+        setattr,
+        xattr, //
     },
     Fuse, //
 };
@@ -63,6 +64,7 @@ use crate::vfs::{
         Seen,
         SuperBlock, //
     },
+    xattr::Answer,
     Walk, //
 };
 use kernel::{
@@ -105,6 +107,10 @@ impl Dir<Fuse> for DirOps {
             revalidate::expire(entry);
         }
         Ok(())
+    }
+
+    fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
+        xattr::listxattr(inode, room)
     }
 
     fn create(_idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
@@ -182,6 +188,10 @@ impl Common<Fuse> for FileOps {
     fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
         setattr::setattr(idmap, entry, attr)
     }
+
+    fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
+        xattr::listxattr(inode, room)
+    }
 }
 
 /// The operations of symbolic links.
@@ -205,6 +215,10 @@ impl Symlink<Fuse> for SymlinkOps {
 
     fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
         setattr::setattr(idmap, entry, attr)
+    }
+
+    fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
+        xattr::listxattr(inode, room)
     }
 }
 

@@ -11,7 +11,10 @@
 
 use crate::{
     fuse::{
-        attr::permission::is_caller_allowed,
+        attr::{
+            permission::is_caller_allowed,
+            xattr::Xattrs, //
+        },
         channel::Channel,
         conn::{
             init,
@@ -82,6 +85,7 @@ use crate::{
             StatFs,
             SuperBlock, //
         },
+        xattr::Handlers,
         FileSystem,
     },
 };
@@ -264,6 +268,7 @@ impl FileSystem for Fuse {
         sb.add_flags(SbFlag::PosixAcl.into());
 
         sb.set_magic(SUPER_MAGIC);
+        sb.set_xattr_handlers(Handlers::new::<Xattrs>());
         sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
         sb.set_time_gran(1);
         sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?;

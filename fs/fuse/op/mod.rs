@@ -31,7 +31,9 @@ mod table_test;
 pub(crate) use codec::{
     InArgs,
     OutArgs,
-    OutSpec, //
+    OutSpec,
+    SetxattrHead,
+    Xattr, //
 };
 pub(crate) use table::*;
 

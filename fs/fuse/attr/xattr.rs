@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Extended attributes: GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
+//!
+//! The VFS comes in through [`Xattrs`] and [`listxattr`]; every name goes to the server as it is,
+//! nothing is cached. The VFS holds the inode's lock around a change; no lock is taken here.
+
+use super::permission::is_caller_allowed;
+use crate::{
+    fuse::{
+        abi::node::{
+            CompatSetxattrIn,
+            GetxattrIn, //
+        },
+        inode::{
+            attr_cache::ctime_changed,
+            check_good,
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        inode::INode,
+        xattr::{
+            self,
+            Answer, //
+        },
+    },
+};
+use kernel::prelude::*;
+
+/// Longest value of an attribute, in bytes (`XATTR_SIZE_MAX`).
+const SIZE_MAX: usize = 65536;
+/// Longest list of names, in bytes (`XATTR_LIST_MAX`).
+const LIST_MAX: usize = 65536;
+
+/// The attributes that the server has.
+pub(crate) struct Xattrs;
+
+impl xattr::Handler<Fuse> for Xattrs {
+    /// The value of `name`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` for a bad inode, `EOPNOTSUPP` if the server has no attributes, else what it answers.
+    fn get(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
+        check_good(inode)?;
+        let reply = mount(inode).call(op::Getxattr {
+            node: inode.data().node_id(),
+            args: room_for(room),
+            name,
+        })?;
+        Ok(answer(reply, SIZE_MAX))
+    }
+
+    /// Sets `name` to `value`.
+    ///
+    /// # Errors
+    ///
+    /// As of `get`.
+    fn set(inode: &INode<Fuse>, name: &[u8], value: &[u8], flags: u32) -> Result {
+        check_good(inode)?;
+        mount(inode).call(op::Setxattr {
+            node: inode.data().node_id(),
+            args: op::SetxattrHead::Compat(CompatSetxattrIn {
+                size: value.len().try_into().map_err(|_| E2BIG)?,
+                flags,
+            }),
+            name,
+            value,
+        })?;
+        ctime_changed(inode);
+        Ok(())
+    }
+
+    /// Removes `name`.
+    ///
+    /// # Errors
+    ///
+    /// As of `get`.
+    fn remove(inode: &INode<Fuse>, name: &[u8]) -> Result {
+        check_good(inode)?;
+        mount(inode).call(op::Removexattr {
+            node: inode.data().node_id(),
+            name,
+        })?;
+        ctime_changed(inode);
+        Ok(())
+    }
+}
+
+/// The names of all attributes of `inode`, a NUL after each.
+///
+/// # Errors
+///
+/// `EIO` for a bad inode and for a list that is none, `EACCES` for callers who may not use the
+/// mount, `EOPNOTSUPP` if the server has no attributes, else what it answers.
+pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
+    check_good(inode)?;
+    let mount = mount(inode);
+    if !is_caller_allowed(mount.conn()) {
+        return Err(EACCES);
+    }
+    let reply = mount.call(op::Listxattr {
+        node: inode.data().node_id(),
+        args: room_for(room),
+    })?;
+    if let op::Xattr::Value(list) = &reply {
+        if !is_list(list) {
+            return Err(EIO);
+        }
+    }
+    Ok(answer(reply, LIST_MAX))
+}
+
+/// A request for at most `room` bytes; a server has never more than fits in 32 bits.
+fn room_for(room: usize) -> GetxattrIn {
+    GetxattrIn {
+        size: room.try_into().unwrap_or(u32::MAX),
+        ..GetxattrIn::default()
+    }
+}
+
+/// A length is cut to what the caller can have, so that it asks with room enough for that.
+fn answer(reply: op::Xattr, max: usize) -> Answer {
+    match reply {
+        op::Xattr::Size(len) => Answer::Length((len as usize).min(max)),
+        op::Xattr::Value(bytes) => Answer::Bytes(bytes),
+    }
+}
+
+/// Whether `list` is a sequence of names, none empty and each with a NUL after it.
+fn is_list(list: &[u8]) -> bool {
+    let Some((last, names)) = list.split_last() else {
+        return true;
+    };
+    *last == 0 && names.split(|byte| *byte == 0).all(|name| !name.is_empty())
+}
+
+#[kunit_tests(ferrofuse_xattr)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_a_nul_after_each_name() {
+        assert!(is_list(b""));
+        assert!(is_list(b"user.a\0"));
+        assert!(is_list(b"user.a\0user.b\0"));
+    }
+
+    #[test]
+    fn anything_else_is_no_list() {
+        assert!(!is_list(b"\0"));
+        assert!(!is_list(b"user.a"));
+        assert!(!is_list(b"user.a\0user.b"));
+        assert!(!is_list(b"\0user.a\0"));
+        assert!(!is_list(b"user.a\0\0user.b\0"));
+        assert!(!is_list(b"user.a\0\0"));
+    }
+}
