@@ -39,10 +39,9 @@ fn bounded(wanted: u32, most: u32, least: u32) -> Option<u32> {
 }
 
 #[cfg(CONFIG_KUNIT = "y")]
-#[kunit_tests(ferrofuse_conn_limits)]
+#[kernel::macros::kunit_tests(ferrofuse_conn_limits)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
 
     /// Neither bound counts while it is 0, and the least one always does.
     #[test]
