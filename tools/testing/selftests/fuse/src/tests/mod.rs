@@ -7,6 +7,7 @@ pub mod access;
 pub mod bad_server;
 pub mod clone;
 pub mod control;
+pub mod create;
 pub mod death;
 pub mod device;
 pub mod enosys;
@@ -18,12 +19,14 @@ pub mod kill;
 pub mod limits;
 pub mod lookup;
 pub mod mount;
+pub mod names;
 pub mod notify;
 pub mod open;
 pub mod permissions;
 pub mod read;
 pub mod readdir;
 pub mod readlink;
+pub mod setattr;
 pub mod splice;
 pub mod statfs;
 pub mod trace;
@@ -44,6 +47,9 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     read::TESTS,
     write::TESTS,
     readdir::TESTS,
+    names::TESTS,
+    create::TESTS,
+    setattr::TESTS,
     permissions::TESTS,
     interrupt::TESTS,
     kill::TESTS,
