@@ -20,7 +20,7 @@ module! {
     authors: ["Ferrofuse developers"],
     description: "Filesystem in Userspace",
     license: "GPL",
-    alias: ["char-major-10-229", "devname:fuse", "fs-fuse", "fs-fusectl"],
+    alias: ["char-major-10-229", "devname:fuse", "fs-fuse", "fs-fuseblk", "fs-fusectl"],
 }
 
 /// What the module holds while it is loaded.

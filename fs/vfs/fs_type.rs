@@ -59,6 +59,8 @@ impl_flags!(
     /// One flag of a file system type.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum FsFlag {
+        /// Every mount is of a block device.
+        RequiresDev = bindings::FS_REQUIRES_DEV,
         /// A mount can have a subtype.
         HasSubtype = bindings::FS_HAS_SUBTYPE,
         /// It can be mounted in a user namespace by who is privileged there.
@@ -102,6 +104,24 @@ impl<T: FileSystem> FsType<T> {
         flags: FsFlags,
         params: &'static ParamTable<O, N>,
     ) -> Self {
+        Self::with_kill(name, flags, params, SuperTable::<T>::kill_anon)
+    }
+
+    /// The type of `name`, whose super blocks may have a block device.
+    pub(crate) const fn new_bdev<O: Copy, const N: usize>(
+        name: &'static CStr,
+        flags: FsFlags,
+        params: &'static ParamTable<O, N>,
+    ) -> Self {
+        Self::with_kill(name, flags, params, SuperTable::<T>::kill_block)
+    }
+
+    const fn with_kill<O: Copy, const N: usize>(
+        name: &'static CStr,
+        flags: FsFlags,
+        params: &'static ParamTable<O, N>,
+        kill_sb: unsafe extern "C" fn(*mut bindings::super_block),
+    ) -> Self {
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
                 owner: this_module::<T::OwnerModule>().as_ptr(),
@@ -109,7 +129,7 @@ impl<T: FileSystem> FsType<T> {
                 fs_flags: flags.0 as c_int,
                 init_fs_context: Some(ContextTable::<T>::init_fs_context),
                 parameters: params.as_ptr().cast(),
-                kill_sb: Some(SuperTable::<T>::kill_anon),
+                kill_sb: Some(kill_sb),
                 ..pin_init::zeroed()
             }),
             _p: PhantomData,
@@ -240,6 +260,9 @@ impl<T: FileSystem> Drop for Registration<T> {
 pub(crate) enum Tree<T: FileSystem> {
     /// A new one, without a device, that owns this.
     Nodev(T::SuperData),
+    /// The one of the block device that is the source; a new one owns this, one that is mounted
+    /// already does not get it. Only for types that [`FsType::new_bdev`] made.
+    Bdev(T::SuperData),
     /// The one that `test_super` finds by `key`, or else the error.
     Existing {
         /// What to find it by.
@@ -288,6 +311,18 @@ impl<T: FileSystem> FsContext<T> {
     pub(crate) fn is_type(&self, fs_type: &'static FsType<T>) -> bool {
         // SAFETY: The context is valid.
         core::ptr::eq(unsafe { (*self.as_ptr()).fs_type }, fs_type.fs_type.get())
+    }
+
+    /// Whether the type is one whose super blocks may have a block device.
+    fn has_bdev_type(&self) -> bool {
+        // SAFETY: The context and its type are valid.
+        let kill_sb = unsafe { (*(*self.as_ptr()).fs_type).kill_sb };
+        kill_sb.is_some_and(|kill_sb| {
+            core::ptr::fn_addr_eq(
+                kill_sb,
+                SuperTable::<T>::kill_block as unsafe extern "C" fn(_),
+            )
+        })
     }
 
     /// The user namespace that the mount is for.
@@ -451,7 +486,16 @@ impl<T: FileSystem> ContextTable<T> {
             // SAFETY: As in `parse_param`; it is not used after the call.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             match T::get_tree(ctx, fc)? {
-                Tree::Nodev(data) => Self::nodev(fc, data),
+                Tree::Nodev(data) => Self::own(fc, data, |fc| {
+                    // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for,
+                    // and nobody has a reference to its private data.
+                    unsafe { bindings::get_tree_nodev(fc, Some(SuperTable::<T>::fill_super)) }
+                }),
+                Tree::Bdev(data) if fc.has_bdev_type() => Self::own(fc, data, |fc| {
+                    // SAFETY: As above.
+                    unsafe { bindings::get_tree_bdev(fc, Some(SuperTable::<T>::fill_super)) }
+                }),
+                Tree::Bdev(_) => Err(EINVAL),
                 Tree::Existing { key, otherwise } => Self::existing(
                     fc,
                     Wanted {
@@ -464,15 +508,16 @@ impl<T: FileSystem> ContextTable<T> {
         })
     }
 
-    fn nodev(fc: &FsContext<T>, data: T::SuperData) -> Result {
+    /// Lets `get` make or find a super block; a new one gets `data`.
+    fn own(
+        fc: &FsContext<T>,
+        data: T::SuperData,
+        get: impl FnOnce(*mut bindings::fs_context) -> c_int,
+    ) -> Result {
         let info = KBox::into_raw(SuperInfo::<T>::new(data)?);
         // SAFETY: No other task uses the context.
         unsafe { (*fc.as_ptr()).s_fs_info = info.cast() };
-        // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and nobody
-        // has a reference to its private data.
-        let result = to_result(unsafe {
-            bindings::get_tree_nodev(fc.as_ptr(), Some(SuperTable::<T>::fill_super))
-        });
+        let result = to_result(get(fc.as_ptr()));
         // The super block took it over, if one was made; else it is still here.
         // SAFETY: No other task uses the context.
         let left =

@@ -138,6 +138,10 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// dropped after an RCU grace period. May sleep.
     fn evict_inode(inode: &INodeView<Self>);
 
+    /// Everything that was written is to be made durable; the dirty pages have been written.
+    /// `s_umount` is held. May sleep.
+    fn sync_fs(sb: &SuperBlock<Self>) -> Result;
+
     /// Somebody wants to unmount by force. May run at any time after the mount, also together with
     /// everything else. May sleep.
     fn umount_begin(sb: &SuperBlock<Self>);

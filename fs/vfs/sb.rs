@@ -9,7 +9,7 @@
 //! Locks: `s_umount` (held for writing by the VFS around `fill_super`, `kill_sb` and
 //! reconfiguration), then the semaphore of [`SuperHandle`], then inode and folio locks.
 //!
-//! Block devices, xattr handlers and export operations are not here yet.
+//! Export operations are not here yet.
 //!
 //! C headers: `include/linux/fs/super_types.h`, `include/linux/backing-dev.h`.
 
@@ -333,6 +333,13 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         self.flags().contains(SbFlag::Active)
     }
 
+    /// Whether it is on a block device.
+    pub(crate) fn has_bdev(&self) -> bool {
+        // SAFETY: `s_bdev` is set before `fill_super` is called and does not change before the
+        // super block is freed.
+        !unsafe { read_once(&raw const (*self.as_ptr()).s_bdev) }.is_null()
+    }
+
     /// Log2 of the block size.
     pub(crate) fn blocksize_bits(&self) -> u8 {
         // SAFETY: The super block is valid.
@@ -442,6 +449,15 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         }
     }
 
+    /// Takes it out of the way of a new mount of its block device. Does nothing without one. Waits
+    /// for `s_umount`, which the caller must not hold.
+    pub(crate) fn retire(&self) {
+        if self.has_bdev() {
+            // SAFETY: The super block is not shut down while it is borrowed.
+            unsafe { bindings::retire_super(self.as_ptr()) };
+        }
+    }
+
     fn has_own_bdi(&self) -> bool {
         usize::from(self.iflags()) & bindings::SB_I_PERSB_BDI as usize != 0
     }
@@ -495,11 +511,33 @@ impl<T: FileSystem> SuperBlock<T, New> {
         }
     }
 
-    /// Gives the super block a backing device of its own. `EEXIST` if it has one, or if there is
-    /// one of that name.
+    /// Sets the block size of the super block and of its block device, in bytes. `EINVAL` without
+    /// one, or if it cannot have blocks of this size.
+    pub(crate) fn set_bdev_blocksize(&self, bytes: u32) -> Result {
+        if !self.has_bdev() {
+            return Err(EINVAL);
+        }
+        let bytes = c_int::try_from(bytes)?;
+        // SAFETY: The super block has a block device, and nobody else uses it yet.
+        match unsafe { bindings::sb_set_blocksize(self.as_ptr(), bytes) } {
+            0 => Err(EINVAL),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the super block a backing device of its own, also instead of that of its block
+    /// device. `EEXIST` if it has one, or if there is one of that name.
     pub(crate) fn setup_bdi(&self, name: fmt::Arguments<'_>, bdi: Bdi) -> Result {
         if self.has_own_bdi() {
             return Err(EEXIST);
+        }
+        if self.has_bdev() {
+            // SAFETY: As in `set_magic`; the super block owned a reference to the backing device
+            // of its block device, and owns none to the one of those that have none.
+            unsafe {
+                bindings::bdi_put(self.bdi());
+                (*self.as_ptr()).s_bdi = &raw mut bindings::noop_backing_dev_info;
+            }
         }
         // SAFETY: The super block has no backing device yet. `%pA` prints a `fmt::Arguments`.
         to_result(unsafe {
@@ -581,16 +619,17 @@ impl<T: FileSystem> SuperTable<T> {
         drop_inode: Some(bindings::inode_just_drop),
         evict_inode: Some(Self::evict_inode),
         statfs: Some(Self::statfs),
+        sync_fs: Some(Self::sync_fs),
         umount_begin: Some(Self::umount_begin),
         show_options: Some(Self::show_options),
         ..pin_init::zeroed()
     };
 
-    /// The `fill_super` of `get_tree_nodev`.
+    /// The `fill_super` of `get_tree_nodev` and `get_tree_bdev`.
     ///
     /// # Safety
     ///
-    /// Called by `vfs_get_super` with `s_umount` held for writing, with a new super block of a type
+    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new super block of a type
     /// of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
     /// context of a `get_tree` of `T` that holds no reference to its `T::Context` now.
     pub(super) unsafe extern "C" fn fill_super(
@@ -623,9 +662,32 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// # Safety
     ///
+    /// As [`Self::kill`].
+    pub(super) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
+        // SAFETY: The caller promises it; a super block without a device is shut down like that.
+        unsafe { Self::kill(sb, |sb| bindings::kill_anon_super(sb)) };
+    }
+
+    /// The `kill_sb` of a file system type with a block device.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::kill`].
+    pub(super) unsafe extern "C" fn kill_block(sb: *mut bindings::super_block) {
+        // SAFETY: The caller promises it; a super block with a device is shut down like that.
+        unsafe { Self::kill(sb, |sb| bindings::kill_block_super(sb)) };
+    }
+
+    /// Shuts a super block down by `shut_down`, which is what the VFS has for its type.
+    ///
+    /// # Safety
+    ///
     /// Called by `deactivate_locked_super`, with `s_umount` held for writing, with a super block of
     /// a type of `T` that has an `s_fs_info`; the VFS drops its last reference to it.
-    pub(super) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
+    unsafe fn kill(
+        sb: *mut bindings::super_block,
+        shut_down: impl FnOnce(*mut bindings::super_block),
+    ) {
         // SAFETY: The caller promises that it is a super block of `T`.
         let info: *mut SuperInfo<T> = unsafe { (*sb).s_fs_info.cast() };
         // SAFETY: `s_umount` is held, so `s_root` does not change.
@@ -635,8 +697,7 @@ impl<T: FileSystem> SuperTable<T> {
         }
         // SAFETY: `info` is valid until it is released below.
         unsafe { (*info).handle.set(core::ptr::null_mut()) };
-        // SAFETY: This is what `kill_sb` of a super block without a device must call.
-        unsafe { bindings::kill_anon_super(sb) };
+        shut_down(sb);
         // A mount that looks for super blocks goes on seeing this one until the VFS marks it dead,
         // which happens after the return from here. It must not look at `s_fs_info` any more.
         // SAFETY: The VFS keeps the super block until the return, and nobody else changes the
@@ -709,6 +770,23 @@ impl<T: FileSystem> SuperTable<T> {
                 (*buf).f_ffree = stat.ffree;
                 (*buf).f_namelen = stat.namelen as c_long;
             }
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `sync_filesystem` and `iterate_supers` with `s_umount` of a super block of `T`
+    /// held.
+    unsafe extern "C" fn sync_fs(sb: *mut bindings::super_block, wait: c_int) -> c_int {
+        // SAFETY: `s_umount` is held, so `s_root` does not change.
+        if wait == 0 || unsafe { (*sb).s_root }.is_null() {
+            return 0;
+        }
+        // SAFETY: It has a root, so it is mounted, and the lock keeps it so.
+        let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
+        from_result(|| {
+            T::sync_fs(sb)?;
             Ok(0)
         })
     }

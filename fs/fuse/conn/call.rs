@@ -79,10 +79,12 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
         let mut back = OutData::None;
-        let result = self.conn().call_with(&op, patience::<O>(), data.into(), |result, ended| {
-            back = ended.data.output;
-            result.map(|_| ended.written)
-        });
+        let result = self
+            .conn()
+            .call_with(&op, patience::<O>(), data.into(), |result, ended| {
+                back = ended.data.output;
+                result.map(|_| ended.written)
+            });
         (result, back)
     }
 
@@ -108,10 +110,12 @@ impl Mount {
     ///
     /// Those of [`Self::call`].
     pub(super) fn call_or_abort<O: Operation>(&self, op: O) -> Result<O::Out> {
-        self.conn()
-            .call_with(&op, Patience::AbortsConnection, Data::default(), |result, _| {
-                result
-            })
+        self.conn().call_with(
+            &op,
+            Patience::AbortsConnection,
+            Data::default(),
+            |result, _| result,
+        )
     }
 
     /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent.

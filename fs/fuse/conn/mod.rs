@@ -166,6 +166,11 @@ impl Connection {
         &self.unimplemented
     }
 
+    /// Whether INIT was answered, and well.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.features.as_ref().is_some() && !self.has_failed()
+    }
+
     /// Whether INIT failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Acquire)

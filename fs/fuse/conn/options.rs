@@ -71,6 +71,10 @@ pub(crate) static PARAMS: ParamTable<Opt, 10> = ParamTable::new([
 /// The smallest `max_read` that is taken; less is raised to it.
 const MIN_MAX_READ: u32 = 4096;
 
+/// The block size of a mount on a block device for which none is given, in bytes
+/// (`FUSE_DEFAULT_BLKSIZE`).
+const DEFAULT_BLOCK_SIZE: u32 = 512;
+
 /// The options of a mount.
 pub(crate) struct MountOptions {
     /// Type and permissions of the root until its attributes are known.
@@ -86,6 +90,8 @@ pub(crate) struct MountOptions {
     pub(crate) allow_other: bool,
     /// The largest READ, in bytes, at least [`MIN_MAX_READ`]; `u32::MAX` if none was given.
     pub(crate) max_read: u32,
+    /// The block size of a mount on a block device, in bytes; `None` for every other mount.
+    pub(crate) block_size: Option<u32>,
 }
 
 /// Shows the options of a mount as `/proc/mounts` does, ids as its user namespace sees them.
@@ -104,6 +110,11 @@ pub(crate) fn show(conn: &Connection, m: &SeqFile) {
     if options.max_read != u32::MAX {
         seq_print!(m, ",max_read={}", options.max_read);
     }
+    if let Some(bytes) = options.block_size {
+        if bytes != DEFAULT_BLOCK_SIZE {
+            seq_print!(m, ",blksize={}", bytes);
+        }
+    }
 }
 
 /// The options given so far.
@@ -114,9 +125,18 @@ pub(crate) struct Builder {
     default_permissions: bool,
     allow_other: bool,
     max_read: u32,
+    block_size: Option<u32>,
 }
 
 impl Builder {
+    /// None, for a mount on a block device.
+    pub(crate) fn for_block_device() -> Self {
+        Self {
+            block_size: Some(DEFAULT_BLOCK_SIZE),
+            ..Self::new()
+        }
+    }
+
     /// None.
     pub(crate) fn new() -> Self {
         Self {
@@ -126,6 +146,7 @@ impl Builder {
             default_permissions: false,
             allow_other: false,
             max_read: u32::MAX,
+            block_size: None,
         }
     }
 
@@ -142,6 +163,19 @@ impl Builder {
     /// `max_read=` was given.
     pub(crate) fn max_read(&mut self, bytes: u32) {
         self.max_read = bytes;
+    }
+
+    /// `blksize=` was given.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, with a message for the mounter, if the mount is not on a block device.
+    pub(crate) fn block_size(&mut self, fc: &FsContext<Fuse>, bytes: u32) -> Result {
+        if self.block_size.is_none() {
+            return Err(fc.invalf(fmt!("blksize only supported for fuseblk")));
+        }
+        self.block_size = Some(bytes);
+        Ok(())
     }
 
     /// `rootmode=` was given.
@@ -199,6 +233,7 @@ impl Builder {
             default_permissions: self.default_permissions,
             allow_other: self.allow_other,
             max_read: self.max_read.max(MIN_MAX_READ),
+            block_size: self.block_size,
         })
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `fuse` file system type: how a mount begins, what it shows of itself, how it ends.
+//! The types `fuse` and `fuseblk`: how a mount begins, what it shows of itself, how it ends.
 //!
 //! Owns the mount context, and `impl FileSystem for Fuse`, the one place that names the tables of
 //! `dir` and `file`. It stands at both ends of the walk: mounting ties an opened `/dev/fuse` (wire
@@ -11,6 +11,7 @@
 
 use crate::{
     fuse::{
+        abi::node::SyncfsIn,
         attr::{
             permission::is_caller_allowed,
             xattr::Xattrs, //
@@ -113,8 +114,17 @@ static FUSE: FsType<Fuse> = FsType::new(
     &options::PARAMS,
 );
 
+/// The type `fuseblk`: mounted on an opened `/dev/fuse` too, and on the block device that the
+/// server works on, by root alone. Nobody else can mount the device then, and the server is asked
+/// to make everything durable (SYNCFS) and told when it may go (DESTROY).
+static FUSEBLK: FsType<Fuse> = FsType::new_bdev(
+    c"fuseblk",
+    FsFlags::of(&[FsFlag::RequiresDev, FsFlag::HasSubtype, FsFlag::AllowIdmap]),
+    &options::PARAMS,
+);
+
 /// All types of this file system, in the order in which they are registered.
-pub(crate) static TYPES: [&FsType<Fuse>; 1] = [&FUSE];
+pub(crate) static TYPES: [&FsType<Fuse>; 2] = [&FUSEBLK, &FUSE];
 
 /// A mount that is being described.
 pub(crate) struct Context {
@@ -157,12 +167,16 @@ impl FileSystem for Fuse {
         &POOLS
     }
 
-    fn init_fs_context(_fc: &FsContext<Self>) -> Result<Context> {
+    fn init_fs_context(fc: &FsContext<Self>) -> Result<Context> {
         Ok(Context {
             device: None,
             transport: None,
             subtype: None,
-            options: Builder::new(),
+            options: if fc.is_type(&FUSEBLK) {
+                Builder::for_block_device()
+            } else {
+                Builder::new()
+            },
         })
     }
 
@@ -206,7 +220,7 @@ impl FileSystem for Fuse {
                 ctx.options.max_read(bytes);
                 Ok(())
             }
-            (Opt::BlockSize, _) => Err(fc.invalf(fmt!("blksize only supported for fuseblk"))),
+            (Opt::BlockSize, Value::U32(bytes)) => ctx.options.block_size(fc, bytes),
             // The table says which option has which kind of value.
             _ => Err(EINVAL),
         }
@@ -222,7 +236,8 @@ impl FileSystem for Fuse {
 
     fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
         let device = ctx.device.as_ref().ok_or(EINVAL)?;
-        if device.is_installed() {
+        let on_block_device = fc.is_type(&FUSEBLK);
+        if device.is_installed() && !on_block_device {
             // The server mounts its file system once more. If it is gone, nothing may take its
             // place: the device serves one connection for life.
             return Ok(Tree::Existing {
@@ -242,7 +257,11 @@ impl FileSystem for Fuse {
         let conn = Arc::new(conn, GFP_KERNEL)?;
         let mount = Arc::new(Mount::new(conn), GFP_KERNEL)?;
         ctx.transport = Some(transport);
-        Ok(Tree::Nodev(mount))
+        Ok(if on_block_device {
+            Tree::Bdev(mount)
+        } else {
+            Tree::Nodev(mount)
+        })
     }
 
     fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
@@ -271,7 +290,10 @@ impl FileSystem for Fuse {
         sb.set_xattr_handlers(Handlers::new::<Xattrs>());
         sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
         sb.set_time_gran(1);
-        sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?;
+        match conn.options().block_size {
+            Some(bytes) => sb.set_bdev_blocksize(bytes)?,
+            None => sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?,
+        }
         sb.clear_flags(SbFlag::NoSec | SbFlag::IVersion);
         sb.add_iflags(
             SbIFlag::ImaUnverifiableSignature | SbIFlag::NoIdmap | SbIFlag::NoDataIntegrity,
@@ -284,7 +306,11 @@ impl FileSystem for Fuse {
         }
         let (major, minor) = sb.dev();
         sb.setup_bdi(
-            fmt!("{major}:{minor}"),
+            fmt!(
+                "{major}:{minor}{}",
+                // The block device has one of its own.
+                if sb.has_bdev() { "-fuseblk" } else { "" }
+            ),
             Bdi {
                 strict_limit: true,
                 max_ratio: MAX_RATIO,
@@ -306,7 +332,12 @@ impl FileSystem for Fuse {
     }
 
     fn kill_sb(sb: &SuperBlock<Self>) {
-        let conn = sb.data().conn();
+        let mount = sb.data();
+        let conn = mount.conn();
+        if sb.has_bdev() && conn.is_negotiated() {
+            // The server is gone if it does not answer; that is as good.
+            let _ = mount.call(op::Destroy {});
+        }
         conn.shut_down();
         FUSECTL.remove(conn);
     }
@@ -319,8 +350,22 @@ impl FileSystem for Fuse {
         inode::evict(inode);
     }
 
+    fn sync_fs(sb: &SuperBlock<Self>) -> Result {
+        // A server that has no device of its own cannot be trusted to end this.
+        if !sb.has_bdev() {
+            return Ok(());
+        }
+        let root = sb.root().and_then(|root| root.inode()).ok_or(EIO)?;
+        sb.data().call(op::Syncfs {
+            node: root.data().node_id(),
+            args: SyncfsIn::default(),
+        })
+    }
+
     fn umount_begin(sb: &SuperBlock<Self>) {
         sb.data().conn().abort();
+        // Its device can be mounted again, although this is not gone yet.
+        sb.retire();
     }
 
     fn statfs(dentry: &DEntry<Self>) -> Result<StatFs> {

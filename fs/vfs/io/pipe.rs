@@ -54,10 +54,7 @@ impl PipeDest<'_> {
     /// # Safety
     ///
     /// `pipe` is valid and locked by the current task while the value lives.
-    pub(super) unsafe fn new(
-        pipe: *mut bindings::pipe_inode_info,
-        room: usize,
-    ) -> Result<Self> {
+    pub(super) unsafe fn new(pipe: *mut bindings::pipe_inode_info, room: usize) -> Result<Self> {
         // SAFETY: `pipe` is valid and locked.
         let max = unsafe { (*pipe).max_usage } as usize;
         // INVARIANT: As the caller promises.
@@ -77,8 +74,7 @@ impl PipeDest<'_> {
     /// `EIO` if the pipe has no room for it; `EPIPE` if nobody reads it.
     pub(super) fn commit(mut self) -> Result<usize> {
         // SAFETY: The pipe is valid and locked by the type invariant.
-        let (used, max) =
-            unsafe { (bindings::pipe_buf_usage(self.pipe), (*self.pipe).max_usage) };
+        let (used, max) = unsafe { (bindings::pipe_buf_usage(self.pipe), (*self.pipe).max_usage) };
         if used as usize + self.pieces.len() > max as usize {
             return Err(EIO);
         }
@@ -120,12 +116,7 @@ impl Dest for PipeDest<'_> {
         // pipe yet, so that nobody else accesses it. What others may do to `bytes` meanwhile
         // changes only what is copied.
         unsafe {
-            bindings::memcpy_to_page(
-                piece.page.as_ptr(),
-                piece.len,
-                bytes.as_ptr().cast(),
-                len,
-            )
+            bindings::memcpy_to_page(piece.page.as_ptr(), piece.len, bytes.as_ptr().cast(), len)
         };
         piece.len += len;
         self.room -= len;
@@ -172,10 +163,7 @@ impl PipeSource<'_> {
     /// # Safety
     ///
     /// `pipe` is valid while the value lives, and not locked by the current task.
-    pub(super) unsafe fn new(
-        pipe: *mut bindings::pipe_inode_info,
-        len: usize,
-    ) -> Result<Self> {
+    pub(super) unsafe fn new(pipe: *mut bindings::pipe_inode_info, len: usize) -> Result<Self> {
         // INVARIANT: As the caller promises; there are no buffers yet.
         let mut source = Self {
             pipe,

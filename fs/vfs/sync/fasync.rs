@@ -43,7 +43,8 @@ impl Fasync {
     /// `ENOMEM`.
     pub(crate) fn set(&self, fd: i32, file: &File, on: bool) -> Result<i32> {
         // SAFETY: `file` is valid, and `head` points to a list head by the type invariant.
-        let ret = unsafe { bindings::fasync_helper(fd, file.as_ptr(), i32::from(on), self.head.get()) };
+        let ret =
+            unsafe { bindings::fasync_helper(fd, file.as_ptr(), i32::from(on), self.head.get()) };
         to_result(ret)?;
         Ok(ret)
     }
