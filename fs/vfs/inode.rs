@@ -691,6 +691,32 @@ impl<T: FileSystem> AddressSpaceOps<T> {
     }
 }
 
+/// The address space operations of symbolic links, as `mm::mapping` made them.
+///
+/// # Invariants
+///
+/// What `read_folio` puts into a folio has a NUL within the first page.
+pub(crate) struct TargetOps<T: FileSystem> {
+    table: &'static bindings::address_space_operations,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T: FileSystem> TargetOps<T> {
+    /// # Safety
+    ///
+    /// The functions of `table` must be sound for the page cache of symbolic links of `T`, and keep
+    /// the type's invariant.
+    pub(super) const unsafe fn from_table(
+        table: &'static bindings::address_space_operations,
+    ) -> Self {
+        // INVARIANT: The caller promises it.
+        Self {
+            table,
+            _p: PhantomData,
+        }
+    }
+}
+
 /// An inode that is being set up: nobody else does anything with it but wait until it is unlocked,
 /// or, if it is dropped instead, until it has gone bad.
 ///
@@ -761,9 +787,14 @@ impl<T: FileSystem> NewInode<T> {
     }
 
     /// It is a symbolic link.
-    pub(crate) fn init_symlink(&self, ops: SymlinkOps<T>) {
+    pub(crate) fn init_symlink(&self, ops: SymlinkOps<T>, targets: TargetOps<T>) {
         self.set_mode(FileType::Symlink.bits());
         self.set_ops(ops.table());
+        // SAFETY: As in `set_mode`. A link is followed where its folio must have an address.
+        unsafe {
+            (*self.as_ptr()).i_data.a_ops = targets.table;
+            bindings::inode_nohighmem(self.as_ptr());
+        }
     }
 
     /// It is a device node, a fifo or a socket; the VFS has the file operations. `EINVAL` for

@@ -414,18 +414,27 @@ pub(crate) fn generic_permission<T: FileSystem>(
 }
 
 /// The target of a symbolic link, for the VFS to follow.
-pub(crate) struct Link(KVVec<u8>);
+pub(crate) struct Link(Target);
+
+enum Target {
+    /// These bytes, with a NUL.
+    Owned(KVVec<u8>),
+    /// What is in the link's page cache.
+    Cached,
+}
 
 impl Link {
+    /// The link to what is in the page cache of the inode; it is read in by the inode's
+    /// [`Targets`](super::mm::mapping::Targets) if it is not there, in ref walk.
+    pub(crate) fn cached() -> Self {
+        Self(Target::Cached)
+    }
+
     /// The link to `target`, up to the first NUL if there is one; the VFS frees it when it has
     /// followed it. `ENOMEM` if there is no room for the NUL at the end.
     pub(crate) fn owned(mut target: KVVec<u8>) -> Result<Self> {
         target.push(0, GFP_KERNEL)?;
-        Ok(Self(target))
-    }
-
-    fn into_raw(self) -> *mut u8 {
-        self.0.into_raw_parts().0
+        Ok(Self(Target::Owned(target)))
     }
 }
 
@@ -1087,16 +1096,20 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         inode: *mut bindings::inode,
         done: *mut bindings::delayed_call,
     ) -> *const c_char {
-        let inode = if dentry.is_null() {
+        let walk = if dentry.is_null() {
             // SAFETY: RCU keeps the inode for the call.
             Walk::Rcu(unsafe { INodeView::from_raw(inode) })
         } else {
             // SAFETY: The caller holds a reference.
             Walk::Ref(unsafe { INode::from_raw(inode) })
         };
-        match U::get_link(inode) {
-            Ok(link) => {
-                let link = link.into_raw();
+        match U::get_link(walk) {
+            Ok(Link(Target::Cached)) => {
+                // SAFETY: The mapping of a link has what `TargetOps` says, which ends with a NUL.
+                unsafe { bindings::page_get_link_raw(dentry, inode, done) }
+            }
+            Ok(Link(Target::Owned(target))) => {
+                let link = target.into_raw_parts().0;
                 // SAFETY: The caller runs the call when it has used the link.
                 unsafe {
                     (*done).fn_ = Some(free_link);

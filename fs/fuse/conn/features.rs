@@ -28,6 +28,8 @@ pub(crate) struct Features {
     pub(crate) auto_inval_data: bool,
     /// Only the server invalidates cached data.
     pub(crate) explicit_inval_data: bool,
+    /// Targets of symbolic links may be cached.
+    pub(crate) cache_symlinks: bool,
     /// LOOKUP and READDIR of one directory may run at the same time.
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
@@ -49,6 +51,7 @@ impl Features {
         dont_mask: false,
         auto_inval_data: false,
         explicit_inval_data: false,
+        cache_symlinks: false,
         parallel_dirops: false,
         posix_acl: false,
         abort_error: false,

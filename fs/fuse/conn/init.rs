@@ -71,6 +71,7 @@ fn offered() -> InitFlags {
         | InitFlag::ParallelDirops
         | InitFlag::AbortError
         | InitFlag::MaxPages
+        | InitFlag::CacheSymlinks
         | InitFlag::NoOpendirSupport
         | InitFlag::ExplicitInvalData
         | InitFlag::InitExt
@@ -186,6 +187,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         auto_inval_data: flags.contains(InitFlag::AutoInvalData),
         explicit_inval_data: flags.contains(InitFlag::ExplicitInvalData)
             && !flags.contains(InitFlag::AutoInvalData),
+        cache_symlinks: flags.contains(InitFlag::CacheSymlinks),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl: false,
         abort_error: flags.contains(InitFlag::AbortError),

@@ -45,7 +45,8 @@ use crate::vfs::{
     },
     inode::{
         Dev,
-        INode, //
+        INode,
+        TargetOps, //
     },
     inode_ops::{
         Access,
@@ -192,6 +193,11 @@ impl Common<Fuse> for FileOps {
     fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
         xattr::listxattr(inode, room)
     }
+}
+
+/// How the targets of symbolic links get into the page cache.
+pub(crate) const fn link_targets() -> TargetOps<Fuse> {
+    TargetOps::new::<readlink::Targets>()
 }
 
 /// The operations of symbolic links.

@@ -2,8 +2,10 @@
 
 //! READLINK: where a symbolic link points.
 //!
-//! The VFS comes in through [`get_link`]; the target is read from the server each time, and the
-//! memory it is in belongs to the VFS until the link has been followed. Takes no lock.
+//! The VFS comes in through [`get_link`]. Once the server has said that its links may be cached, a
+//! target is read from it into the page cache of the link ([`Targets`]), and stays there until the
+//! server invalidates it. Otherwise it is read each time, and the memory it is in belongs to the
+//! VFS until the link has been followed. Takes no lock; the VFS locks the folio.
 
 use crate::{
     fuse::{
@@ -18,6 +20,7 @@ use crate::{
     vfs::{
         inode::INode,
         inode_ops::Link,
+        mm::mapping,
         Walk, //
     },
 };
@@ -27,15 +30,32 @@ use kernel::prelude::*;
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, `ECHILD` in RCU walk, since the server has to be asked, `ENOMEM`, else
-/// what the server answers.
+/// `EIO` for a bad inode, `ECHILD` in RCU walk if the server has to be asked, `ENOMEM`, else what
+/// the server answers.
 pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
-    check_good(inode.view())?;
-    let inode = inode.may_block()?;
+    let view = inode.view();
+    check_good(view)?;
+    if mount(view).conn().features().cache_symlinks {
+        return Ok(Link::cached());
+    }
+    Link::owned(read(inode.may_block()?)?)
+}
+
+/// What the page cache of a link gets.
+pub(super) struct Targets;
+
+impl mapping::Targets<Fuse> for Targets {
+    fn read_target(inode: &INode<Fuse>) -> Result<KVVec<u8>> {
+        read(inode)
+    }
+}
+
+/// Asks the server where `inode` points. May sleep.
+fn read(inode: &INode<Fuse>) -> Result<KVVec<u8>> {
     let target = mount(inode).call(op::Readlink {
         node: inode.data().node_id(),
     });
     // Reading a link changes its access time, on the server that we do not see.
     invalidate_atime(inode);
-    Link::owned(target?)
+    target
 }

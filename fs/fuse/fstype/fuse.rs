@@ -410,7 +410,9 @@ impl NodeTables for Fuse {
             FileType::Directory => {
                 inode.init_dir(DirOps::new::<dir::DirOps>(), dir::readdir::dir_ops());
             }
-            FileType::Symlink => inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>()),
+            FileType::Symlink => {
+                inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>(), dir::link_targets())
+            }
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
                 inode.init_special(file_type, CommonOps::new::<dir::FileOps>(), device)?;
             }

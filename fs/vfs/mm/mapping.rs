@@ -2,9 +2,10 @@
 
 //! `address_space_operations`: how the page cache of an inode gets its data.
 //!
-//! Only mappings that iomap serves are here: iomap keeps its state in a folio's private data, so
-//! the methods that have to do with that are always its own. Before it on the walk are the VFS's
-//! readers (`filemap_read()`, faults), behind it [`super::iomap`] and the file system's reader.
+//! Two kinds of mapping are here. Those of files are served by iomap, which keeps its state in a
+//! folio's private data, so the methods that have to do with that are always its own. Before them
+//! on the walk are the VFS's readers (`filemap_read()`, faults), behind them [`super::iomap`] and
+//! the file system's reader. Those of symbolic links have one folio with the target.
 //!
 //! Locks: folio locks, taken by the VFS before it calls; the mapping's `invalidate_lock`, which it
 //! holds shared.
@@ -19,12 +20,17 @@ use super::{
             File,
             Kiocb, //
         },
-        inode::AddressSpaceOps,
+        inode::{
+            AddressSpaceOps,
+            INode,
+            TargetOps, //
+        },
         FileSystem, //
     },
     folio::{
         Folio,
-        Locked, //
+        Locked,
+        Mapped, //
     },
     iomap::{
         self,
@@ -41,6 +47,7 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -93,6 +100,77 @@ impl<T: FileSystem> AddressSpaceOps<T> {
     pub(crate) const fn iomap<U: Operations<T>>() -> Self {
         // SAFETY: The trampolines ask for what the VFS promises to the mapping of an inode of `T`.
         unsafe { Self::from_table(&Table::<T, U>::TABLE) }
+    }
+}
+
+/// Where symbolic links point, for the page cache.
+pub(crate) trait Targets<T: FileSystem> {
+    /// Reads the target of `inode`. Its one folio is locked. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// None of them reaches the reader as it is: that gets `EIO`.
+    fn read_target(inode: &INode<T>) -> Result<KVVec<u8>>;
+}
+
+impl<T: FileSystem> TargetOps<T> {
+    /// The table of mappings that have what `U` reads.
+    pub(crate) const fn new<U: Targets<T>>() -> Self {
+        // SAFETY: The trampoline asks for what the VFS promises to the mapping of an inode of `T`,
+        // and ends what it reads with a NUL.
+        unsafe { Self::from_table(&TargetTable::<T, U>::TABLE) }
+    }
+}
+
+struct TargetTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
+    const TABLE: bindings::address_space_operations = bindings::address_space_operations {
+        read_folio: Some(Self::read_folio),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `page_get_link_raw()` with the locked folio of a symbolic link of `T`, which is
+    /// not up to date, and which it does not unlock.
+    unsafe extern "C" fn read_folio(
+        _file: *mut bindings::file,
+        folio: *mut bindings::folio,
+    ) -> c_int {
+        // SAFETY: A locked folio of the page cache keeps its mapping, and who reads the link holds
+        // a reference to the inode.
+        let inode = unsafe {
+            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
+            INode::from_raw((*mapping).host)
+        };
+        // SAFETY: The page cache references its locked folios.
+        let result = unsafe { Self::fill(inode, Folio::from_raw(folio)) };
+        // SAFETY: The folio is locked and not up to date, and this unlocks it.
+        unsafe { bindings::folio_end_read(folio, result.is_ok()) };
+        from_result(|| result.map(|()| 0))
+    }
+
+    /// Fills the folio with the target and zeroes, at least one.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may use the bytes of the folio.
+    unsafe fn fill(inode: &INode<T>, folio: &Folio) -> Result {
+        let target = U::read_target(inode)?;
+        let len = target.len();
+        // Mappings of links have folios of one page, of which one byte is for the NUL.
+        if len >= PAGE_SIZE || folio.size() < PAGE_SIZE {
+            return Err(EIO);
+        }
+        let page = Mapped::new(folio, 0);
+        // SAFETY: The page is mapped, the caller promises that nobody else uses it, and `len` bytes
+        // and the zeroes behind them are within it.
+        unsafe {
+            core::ptr::copy_nonoverlapping(target.as_ptr(), page.addr, len);
+            core::ptr::write_bytes(page.addr.add(len), 0, PAGE_SIZE - len);
+        }
+        Ok(())
     }
 }
 
