@@ -12,6 +12,9 @@
 
 set -euo pipefail
 
+# A script that is told to end does not go on with its next step.
+trap 'exit 130' INT TERM HUP
+
 RIG_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 RIG_SRC=$(dirname "$RIG_SCRIPTS")
 RIG_CACHE=${FERROFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ferrofuse}
@@ -90,7 +93,7 @@ step() {
 		fi
 	done
 	wait $pid || rc=$?
-	trap - INT TERM HUP
+	trap 'exit 130' INT TERM HUP
 	if [ $rc -ne 0 ]; then
 		say "    failed after $(took $start); the end of $log:"
 		tail -n 12 "$log" | sed 's/^/    | /' >&2
