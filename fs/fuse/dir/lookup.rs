@@ -92,10 +92,14 @@ pub(crate) fn lookup(
     }
 
     let dentry = entry.dentry();
+    // Before it is hashed: who waits for this lookup looks at the entry as soon as it is.
+    super::revalidate::set_epoch(dentry, epoch);
+    super::revalidate::set_valid_until(dentry, found.valid_until);
     let other = entry.splice_alias(found.inode)?;
-    let kept = other.as_deref().unwrap_or(dentry);
-    super::revalidate::set_epoch(kept, epoch);
-    super::revalidate::set_valid_until(kept, found.valid_until);
+    if let Some(kept) = &other {
+        super::revalidate::set_epoch(kept, epoch);
+        super::revalidate::set_valid_until(kept, found.valid_until);
+    }
     Ok(other)
 }
 
