@@ -331,8 +331,8 @@ impl miscdev::Device for Device {
         to: &mut IovIterDest<'_>,
     ) -> Result<usize> {
         // Not mounted comes first, then what the buffer is.
-        device.link_or_wait()?;
-        device.read(file, &mut UserDest::new(to)?)
+        let link = device.link_or_wait()?;
+        device.read(link, file, &mut UserDest::new(to)?)
     }
 
     fn write_iter(
@@ -340,8 +340,8 @@ impl miscdev::Device for Device {
         _file: &File,
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
-        device.link()?;
-        device.write(&mut UserSource::new(from)?)
+        let link = device.link()?;
+        device.write(link, &mut UserSource::new(from)?)
     }
 
     fn splice_read(
@@ -349,7 +349,7 @@ impl miscdev::Device for Device {
         file: &File,
         to: &mut PipeDest<'_>,
     ) -> Result<usize> {
-        device.read(file, to)
+        device.read(device.link_or_wait()?, file, to)
     }
 
     fn check_write(device: ArcBorrow<'_, Device>) -> Result {
@@ -361,7 +361,7 @@ impl miscdev::Device for Device {
         _file: &File,
         from: &mut PipeSource<'_>,
     ) -> Result<usize> {
-        device.write(from)
+        device.write(device.link()?, from)
     }
 
     fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {

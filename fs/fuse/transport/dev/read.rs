@@ -56,11 +56,10 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EPERM` before the mount; `EINVAL` if the buffer is too small for what was negotiated;
+    /// `EINVAL` if the buffer is too small for what was negotiated;
     /// `EAGAIN`; `ERESTARTSYS`; `ENODEV` or `ECONNABORTED` after the end of the connection;
     /// `EFAULT`.
-    pub(super) fn read(&self, file: &File, to: &mut impl Dest) -> Result<usize> {
-        let link = self.link_or_wait()?;
+    pub(super) fn read(&self, link: &Link, file: &File, to: &mut impl Dest) -> Result<usize> {
         let room = to.len();
         let limits = link.channel.limits();
         let least = (size_of::<InHeader>() + size_of::<WriteIn>())

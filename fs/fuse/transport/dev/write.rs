@@ -30,10 +30,9 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EPERM` before the mount; `EINVAL` if the message is malformed, or its length is not what
+    /// `EINVAL` if the message is malformed, or its length is not what
     /// the operation answers; `ENOENT` if no request waits for it; `EFAULT`.
-    pub(super) fn write(&self, from: &mut impl Source) -> Result<usize> {
-        let link = self.link()?;
+    pub(super) fn write(&self, link: &Link, from: &mut impl Source) -> Result<usize> {
         let len = from.len();
         if len < size_of::<OutHeader>() {
             return Err(EINVAL);
