@@ -61,6 +61,7 @@ static const unsigned int RUST_CONST_HELPER_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICT
 static const unsigned int RUST_CONST_HELPER_VFS_PAGE_SHIFT = PAGE_SHIFT;
 static const unsigned int RUST_CONST_HELPER_IOCB_DIRECT = IOCB_DIRECT;
 static const unsigned int RUST_CONST_HELPER_IOCB_SYNC = (__force unsigned int)IOCB_SYNC;
+static const unsigned int RUST_CONST_HELPER_FL_SLEEP = FL_SLEEP;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_COLLAPSE_RANGE = FALLOC_FL_COLLAPSE_RANGE;

@@ -29,17 +29,28 @@ use super::{
         FileOps,
         INode, //
     },
+    lock::{
+        LockCommand,
+        LockRequest,
+        Locking, //
+    },
     FileSystem, //
 };
 use core::{
     ffi::{
         c_int,
-        c_uint, //
+        c_uint,
+        c_void, //
     },
     marker::PhantomData, //
 };
 use kernel::{
-    bindings::pipe_inode_info,
+    // The tables of the VFS are of the types that are only declared there.
+    bindings::{
+        file_lease,
+        file_lock,
+        pipe_inode_info, //
+    },
     error::from_result,
     iov::{
         IovIterDest,
@@ -87,6 +98,12 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `fsync(2)`, `fdatasync(2)` and synchronous writes. No lock is held.
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
+
+    /// POSIX locks and those of open files: `fcntl(F_SETLK)` and the like. No lock is held.
+    fn lock(request: &mut LockRequest<'_, T>, command: LockCommand) -> Result<Locking>;
+
+    /// `flock(2)`: the whole file, for an open file. No lock is held.
+    fn flock(request: &mut LockRequest<'_, T>) -> Result;
 }
 
 /// Directories.
@@ -211,8 +228,65 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         } else {
             None
         },
+        lock: if U::HAS_LOCK { Some(Self::lock) } else { None },
+        flock: if U::HAS_FLOCK {
+            Some(Self::flock)
+        } else {
+            None
+        },
+        setlease: Some(Self::setlease),
         ..pin_init::zeroed()
     };
+
+    /// # Safety
+    ///
+    /// Called by `vfs_lock_file()`, `vfs_test_lock()` or `vfs_cancel_lock()` with an open file and
+    /// a lock of the caller's.
+    unsafe extern "C" fn lock(
+        file: *mut bindings::file,
+        command: c_int,
+        lock: *mut file_lock,
+    ) -> c_int {
+        // SAFETY: These are the arguments of a running call.
+        let mut request = unsafe { LockRequest::new(file, lock.cast()) };
+        from_result(
+            || match U::lock(&mut request, LockCommand::from_raw(command))? {
+                Locking::Done => Ok(0),
+                Locking::Deferred => Ok(bindings::FILE_LOCK_DEFERRED as c_int),
+            },
+        )
+    }
+
+    /// # Safety
+    ///
+    /// Called by `flock(2)`, or by `locks_remove_file()` with a file that is about to be released;
+    /// with a lock of the caller's.
+    unsafe extern "C" fn flock(
+        file: *mut bindings::file,
+        _command: c_int,
+        lock: *mut file_lock,
+    ) -> c_int {
+        // SAFETY: These are the arguments of a running call; a file that is about to be released
+        // is still open.
+        let mut request = unsafe { LockRequest::new(file, lock.cast()) };
+        from_result(|| U::flock(&mut request).map(|()| 0))
+    }
+
+    /// Leases are the VFS's affair alone; without this method there would be none.
+    ///
+    /// # Safety
+    ///
+    /// Called by `kernel_setlease()` with an open file, and with a lease and the manager's data as
+    /// `arg` has them.
+    unsafe extern "C" fn setlease(
+        file: *mut bindings::file,
+        arg: c_int,
+        lease: *mut *mut file_lease,
+        manager_data: *mut *mut c_void,
+    ) -> c_int {
+        // SAFETY: All arguments are passed on as they came.
+        unsafe { bindings::generic_setlease(file, arg, lease.cast(), manager_data) }
+    }
 
     /// # Safety
     ///

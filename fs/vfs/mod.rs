@@ -38,6 +38,7 @@ pub(crate) mod fs_type;
 pub(crate) mod inode;
 pub(crate) mod inode_ops;
 pub(crate) mod io;
+pub(crate) mod lock;
 pub(crate) mod mm;
 pub(crate) mod params;
 pub(crate) mod random;

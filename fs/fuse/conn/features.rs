@@ -30,6 +30,10 @@ pub(crate) struct Features {
     pub(crate) explicit_inval_data: bool,
     /// Targets of symbolic links may be cached.
     pub(crate) cache_symlinks: bool,
+    /// The server keeps POSIX locks and those of open files; otherwise the kernel does by itself.
+    pub(crate) posix_locks: bool,
+    /// The server keeps BSD locks; otherwise the kernel does by itself.
+    pub(crate) flock_locks: bool,
     /// LOOKUP and READDIR of one directory may run at the same time.
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
@@ -52,6 +56,8 @@ impl Features {
         auto_inval_data: false,
         explicit_inval_data: false,
         cache_symlinks: false,
+        posix_locks: false,
+        flock_locks: false,
         parallel_dirops: false,
         posix_acl: false,
         abort_error: false,

@@ -60,6 +60,8 @@ const MAX_TIME_GRAN: u32 = 1_000_000_000;
 /// What this module offers: only what it does.
 fn offered() -> InitFlags {
     InitFlag::AsyncRead
+        | InitFlag::PosixLocks
+        | InitFlag::FlockLocks
         | InitFlag::AtomicOTrunc
         | InitFlag::BigWrites
         | InitFlag::DontMask
@@ -188,6 +190,12 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         explicit_inval_data: flags.contains(InitFlag::ExplicitInvalData)
             && !flags.contains(InitFlag::AutoInvalData),
         cache_symlinks: flags.contains(InitFlag::CacheSymlinks),
+        posix_locks: flags.contains(InitFlag::PosixLocks),
+        // Before there was a flag for these, those who did the others did these, too.
+        flock_locks: flags.contains(match out.minor {
+            0..=16 => InitFlag::PosixLocks,
+            _ => InitFlag::FlockLocks,
+        }),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl: false,
         abort_error: flags.contains(InitFlag::AbortError),

@@ -14,6 +14,7 @@ mod direct;
 mod fallocate;
 pub(crate) mod fsync;
 mod llseek;
+mod lock;
 mod mmap;
 pub(crate) mod open;
 mod read;
@@ -41,6 +42,11 @@ use crate::vfs::{
         AddressSpaceOps,
         FileOps,
         INode, //
+    },
+    lock::{
+        LockCommand,
+        LockRequest,
+        Locking, //
     },
     mm::{
         folio::{
@@ -112,6 +118,14 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
         fsync::fsync(file, range)
+    }
+
+    fn lock(request: &mut LockRequest<'_, Fuse>, command: LockCommand) -> Result<Locking> {
+        lock::lock(request, command)
+    }
+
+    fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
+        lock::flock(request)
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {

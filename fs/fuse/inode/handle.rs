@@ -20,9 +20,11 @@ use crate::{
                 FopenFlag,
                 FopenFlags,
                 OpenOut,
+                ReleaseFlag,
                 ReleaseIn, //
             },
-            FileHandle, //
+            FileHandle,
+            LockOwner, //
         },
         conn::{
             call::Completion,
@@ -40,8 +42,10 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc, //
     },
@@ -67,6 +71,11 @@ pub(crate) struct OpenHandle {
     owed: bool,
     /// `O_*` of the file when it was closed.
     release_flags: Atomic<u32>,
+    /// Who has locked the file by `flock(2)`, as the server knows them; valid once `flocked` is.
+    flock_owner: Atomic<u64>,
+    /// Whether the server has given a BSD lock to this handle. Never cleared: giving up one that is
+    /// gone already does no harm.
+    flocked: Atomic<bool>,
 }
 
 impl OpenHandle {
@@ -93,6 +102,8 @@ impl OpenHandle {
             },
             owed: answer.is_some(),
             release_flags: Atomic::new(0),
+            flock_owner: Atomic::new(0),
+            flocked: Atomic::new(false),
         }
     }
 
@@ -121,6 +132,13 @@ impl OpenHandle {
         self.release_flags.store(flags, Relaxed);
     }
 
+    /// The server has given `owner`, which is this open file, a BSD lock: RELEASE has to take it
+    /// back.
+    pub(crate) fn flocked_by(&self, owner: LockOwner) {
+        self.flock_owner.store(owner.get(), Relaxed);
+        self.flocked.store(true, Release);
+    }
+
     /// Releases a handle that has never been used, and waits for the answer.
     pub(crate) fn release_now(mut self, flags: u32) {
         self.close(flags);
@@ -136,10 +154,18 @@ impl OpenHandle {
     }
 
     fn release_args(&self) -> ReleaseIn {
-        ReleaseIn {
+        let args = ReleaseIn {
             fh: self.fh,
             flags: self.release_flags.load(Relaxed),
             ..ReleaseIn::default()
+        };
+        if !self.flocked.load(Acquire) {
+            return args;
+        }
+        ReleaseIn {
+            release_flags: ReleaseFlag::FlockUnlock.into(),
+            lock_owner: LockOwner::new(self.flock_owner.load(Relaxed)),
+            ..args
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Processes that make system calls on the mount while the test plays the server.
 
 use super::device;
+use super::lock::Lock;
 use super::ms;
 use super::patience;
 use super::sys;
@@ -54,7 +55,7 @@ macro_rules! ship_wire {
         }
     )*};
 }
-ship_wire!(Stat Statfs);
+ship_wire!(Stat Statfs Lock);
 
 impl Ship for () {
     fn put(&self, _: &mut Vec<u8>) {}

@@ -11,12 +11,14 @@
 pub mod caller;
 pub mod device;
 pub mod fs;
+pub mod lock;
 pub mod sys;
 pub mod wire;
 
 pub use caller::*;
 pub use device::*;
 pub use fs::*;
+pub use lock::*;
 pub use sys::*;
 pub use wire::*;
 

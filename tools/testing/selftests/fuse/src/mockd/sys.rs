@@ -43,7 +43,7 @@ pub fn errno() -> Errno {
     Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
 
-fn check(ret: i64) -> Result<i64> {
+pub(super) fn check(ret: i64) -> Result<i64> {
     if ret < 0 {
         Err(errno())
     } else {
@@ -620,10 +620,21 @@ pub fn default_signals() {
     }
 }
 
+/// Catches `sig` with a handler that does nothing: the call that it interrupts goes on, if it can.
+pub fn catch_and_restart(sig: c_int) {
+    let handler = nothing as extern "C" fn(c_int) as usize;
+    set_handler_with(sig, handler, libc::SA_RESTART);
+}
+
 fn set_handler(sig: c_int, handler: usize) {
+    set_handler_with(sig, handler, 0);
+}
+
+fn set_handler_with(sig: c_int, handler: usize, flags: c_int) {
     // SAFETY: all zeros is a valid `sigaction`.
     let mut sa: libc::sigaction = unsafe { std::mem::zeroed() };
     sa.sa_sigaction = handler;
+    sa.sa_flags = flags;
     // SAFETY: a valid action; the handler touches nothing.
     check(unsafe { libc::sigaction(sig, &sa, std::ptr::null_mut()) }.into()).expect("sigaction");
 }

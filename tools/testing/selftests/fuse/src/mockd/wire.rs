@@ -71,6 +71,9 @@ wire! {
     ReadIn { fh: u64, offset: u64, size: u32, read_flags: u32, lock_owner: u64, flags: u32, padding: u32 }
     WriteIn { fh: u64, offset: u64, size: u32, write_flags: u32, lock_owner: u64, flags: u32, padding: u32 }
     WriteOut { size: u32, padding: u32 }
+    FileLock { start: u64, end: u64, kind: u32, pid: u32 }
+    LkIn { fh: u64, owner: u64, lk: FileLock, lk_flags: u32, padding: u32 }
+    LkOut { lk: FileLock }
     FsyncIn { fh: u64, fsync_flags: u32, padding: u32 }
     FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 }
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
@@ -172,6 +175,8 @@ pub const FOPEN_NOFLUSH: u32 = 1 << 5;
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;
 pub const WRITE_LOCKOWNER: u32 = 1 << 1;
+pub const LK_FLOCK: u32 = 1 << 0;
+pub const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 
 /// The node of the root directory.
 pub const ROOT: u64 = 1;

@@ -17,6 +17,7 @@ pub mod init;
 pub mod interrupt;
 pub mod kill;
 pub mod limits;
+pub mod locks;
 pub mod lookup;
 pub mod mount;
 pub mod names;
@@ -46,6 +47,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     open::TESTS,
     read::TESTS,
     write::TESTS,
+    locks::TESTS,
     readdir::TESTS,
     names::TESTS,
     create::TESTS,

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! GETLK, SETLK and SETLKW: POSIX locks, those of open files, and BSD locks.
+//!
+//! The VFS comes in through [`lock`] and [`flock`]. A server that has said in INIT that it keeps
+//! locks is asked, and the kernel keeps none; for others the kernel keeps them, seen on this
+//! machine only. The server gives up the locks of an owner at FLUSH, and a BSD lock at the RELEASE
+//! that says so.
+//!
+//! Locks: none are held while the server is asked.
+
+use crate::{
+    fuse::{
+        abi::node::{
+            FileLock,
+            LkFlag,
+            LkFlags,
+            LkIn, //
+        },
+        inode::handle::OpenHandle,
+        op,
+        Fuse, //
+    },
+    vfs::{
+        cred::current_tgid_in,
+        lock::{
+            LockCommand,
+            LockRange,
+            LockRequest,
+            LockType,
+            Locking, //
+        },
+    },
+};
+use kernel::prelude::*;
+
+/// Asks for, sets or gives up a POSIX lock, or one of an open file. Sleeps.
+///
+/// # Errors
+///
+/// `EIO` if the server answers with a lock that cannot be; `ENOLCK` for a lock manager that does
+/// not wait; `ERESTARTSYS` if a signal ended the wait; what the server answers.
+pub(super) fn lock(request: &mut LockRequest<'_, Fuse>, command: LockCommand) -> Result<Locking> {
+    let by_server = request.file().data().mount().conn().features().posix_locks;
+    match command {
+        // Nobody waits for a lock without sleeping in the request for it.
+        LockCommand::Cancel => Ok(Locking::Done),
+        LockCommand::Get => {
+            if by_server {
+                ask(request)?;
+            } else {
+                request.test_here();
+            }
+            Ok(Locking::Done)
+        }
+        LockCommand::Set if by_server => {
+            set(request, LkFlags::default())?;
+            Ok(Locking::Done)
+        }
+        LockCommand::Set => request.set_here(),
+    }
+}
+
+/// Sets or gives up a BSD lock. Sleeps.
+///
+/// # Errors
+///
+/// As [`lock`].
+pub(super) fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
+    let handle = request.file().data();
+    let conn = handle.mount().conn();
+    if !conn.features().flock_locks {
+        return request.set_here_and_wait();
+    }
+    set(request, LkFlag::Flock.into())?;
+    handle.flocked_by(conn.lock_owner_key().scramble(request.owner()));
+    Ok(())
+}
+
+/// What the server is told of the lock; `pid` is the process that asks.
+fn lk_args(
+    handle: &OpenHandle,
+    request: &LockRequest<'_, Fuse>,
+    lk_flags: LkFlags,
+    pid: u32,
+) -> Result<LkIn> {
+    let range = request.range();
+    Ok(LkIn {
+        fh: handle.fh(),
+        owner: handle
+            .mount()
+            .conn()
+            .lock_owner_key()
+            .scramble(request.owner()),
+        lk: FileLock {
+            // Neither is negative.
+            start: range.start() as u64,
+            end: range.end() as u64,
+            kind: request.lock_type()? as u32,
+            pid,
+        },
+        lk_flags,
+        ..LkIn::default()
+    })
+}
+
+/// Asks the server for a lock that is in the way.
+fn ask(request: &mut LockRequest<'_, Fuse>) -> Result {
+    let handle = request.file().data();
+    let found = handle
+        .mount()
+        .call(op::Getlk {
+            node: handle.inode().data().node_id(),
+            args: lk_args(&handle, request, LkFlags::default(), 0)?,
+        })?
+        .lk;
+
+    let kind = LockType::try_from(found.kind).map_err(|_| EIO)?;
+    if kind == LockType::Unlock {
+        request.set_free();
+        return Ok(());
+    }
+    let range = LockRange::new(found.start, found.end).map_err(|_| EIO)?;
+    request.set_conflict(kind, range, found.pid, handle.mount().conn().pid_ns());
+    Ok(())
+}
+
+/// Has the server set or give up a lock.
+fn set(request: &LockRequest<'_, Fuse>, lk_flags: LkFlags) -> Result {
+    if request.wants_grant() {
+        // The server cannot tell later that the lock is there.
+        return Err(ENOLCK);
+    }
+    let handle = request.file().data();
+    let mount = handle.mount();
+    // Giving up a lock is nobody's doing: it may happen when the process is gone.
+    let pid = match request.lock_type()? {
+        LockType::Unlock => 0,
+        _ => u32::try_from(current_tgid_in(mount.conn().pid_ns())).unwrap_or(0),
+    };
+    let node = handle.inode().data().node_id();
+    let args = lk_args(&handle, request, lk_flags, pid)?;
+    let result = if request.may_wait() {
+        mount.call(op::Setlkw { node, args })
+    } else {
+        mount.call(op::Setlk { node, args })
+    };
+    // A wait for a lock goes on after a signal handler that wants system calls restarted.
+    result.map_err(|error| match error {
+        EINTR => ERESTARTSYS,
+        other => other,
+    })
+}
