@@ -159,6 +159,16 @@ impl<T: FileSystem> File<T> {
         to_result(unsafe { bindings::file_modified(self.as_ptr()) })
     }
 
+    /// Updates the times of the file's last change, if the VFS is to do that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system's `update_time`.
+    pub(crate) fn update_time(&self, _lock: &INodeLock<'_, T>) -> Result {
+        // SAFETY: Valid by the type invariant, and the inode is locked.
+        to_result(unsafe { bindings::file_update_time(self.as_ptr()) })
+    }
+
     /// Maps the file through the page cache, as long as no store can reach the file through it.
     ///
     /// # Errors
@@ -598,6 +608,78 @@ pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize
     // SAFETY: A valid source.
     let missing = unsafe { bindings::fault_in_iov_iter_readable(from.as_raw(), len) };
     len.saturating_sub(missing)
+}
+
+/// A copy from file to file, or within one, of `len` bytes.
+///
+/// # Invariants
+///
+/// `from` and `to` are the files of a running `copy_file_range` call, open files of `T` both, `from`
+/// for reading and `to` for writing; whoever freezes the super block of `to` waits for the call.
+pub(crate) struct CopyRange<'a, T: FileSystem> {
+    from: *mut bindings::file,
+    to: *mut bindings::file,
+    /// Where to begin to read, in bytes; not negative.
+    pub(crate) from_pos: i64,
+    /// Where to begin to write, in bytes; not negative.
+    pub(crate) to_pos: i64,
+    /// How much at most, in bytes; at least one, and no more than the source has. No position
+    /// in the copy is beyond what an offset can be.
+    pub(crate) len: usize,
+    /// Flags of the call; there are none so far.
+    pub(crate) flags: u32,
+    _call: PhantomData<&'a T>,
+}
+
+impl<'a, T: FileSystem> CopyRange<'a, T> {
+    /// Wraps the arguments of a call: file and position to read, file and position to write.
+    ///
+    /// # Safety
+    ///
+    /// The type invariant holds for `'a`.
+    pub(super) unsafe fn new(
+        (from, from_pos): (*mut bindings::file, i64),
+        (to, to_pos): (*mut bindings::file, i64),
+        len: usize,
+        flags: u32,
+    ) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            from,
+            to,
+            from_pos,
+            to_pos,
+            len,
+            flags,
+            _call: PhantomData,
+        }
+    }
+
+    /// The file to read.
+    pub(crate) fn from(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant; the call holds a reference to the file.
+        unsafe { File::from_raw(self.from) }
+    }
+
+    /// The file to write, which may be the same.
+    pub(crate) fn to(&self) -> &'a File<T> {
+        // SAFETY: As in `from()`.
+        unsafe { File::from_raw(self.to) }
+    }
+
+    /// Reads and writes through the page cache, as the VFS does for file systems that cannot copy.
+    /// No inode may be locked. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of `splice_read` and `write_iter`.
+    pub(crate) fn splice(&self) -> Result<usize> {
+        let (mut from_pos, mut to_pos) = (self.from_pos, self.to_pos);
+        // SAFETY: The files are those of the call, by the type invariant.
+        count(unsafe {
+            bindings::splice_file_range(self.from, &mut from_pos, self.to, &mut to_pos, self.len)
+        })
+    }
 }
 
 /// A `splice` out of a file into a pipe.

@@ -15,6 +15,7 @@ use super::{
     dir_context::DirContext,
     file::{
         count_of,
+        CopyRange,
         FallocateMode,
         File,
         FilesId,
@@ -98,6 +99,10 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `fsync(2)`, `fdatasync(2)` and synchronous writes. No lock is held.
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
+
+    /// `copy_file_range(2)` from a file of `T` to a file of `T`, which may be on another mount or
+    /// super block. No lock is held.
+    fn copy_file_range(range: CopyRange<'_, T>) -> Result<usize>;
 
     /// POSIX locks and those of open files: `fcntl(F_SETLK)` and the like. No lock is held.
     fn lock(request: &mut LockRequest<'_, T>, command: LockCommand) -> Result<Locking>;
@@ -234,9 +239,33 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         } else {
             None
         },
+        copy_file_range: if U::HAS_COPY_FILE_RANGE {
+            Some(Self::copy_file_range)
+        } else {
+            None
+        },
         setlease: Some(Self::setlease),
         ..pin_init::zeroed()
     };
+
+    /// # Safety
+    ///
+    /// Called by `vfs_copy_file_range()`, inside `file_start_write()`, with a file that is open for
+    /// reading and one that is open for writing, both of which have this very function; with a
+    /// range of theirs.
+    unsafe extern "C" fn copy_file_range(
+        from: *mut bindings::file,
+        from_pos: bindings::loff_t,
+        to: *mut bindings::file,
+        to_pos: bindings::loff_t,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        // SAFETY: A file that has this function is one of `T`; the rest is the caller's promise.
+        count_of(U::copy_file_range(unsafe {
+            CopyRange::new((from, from_pos), (to, to_pos), len, flags)
+        }))
+    }
 
     /// # Safety
     ///

@@ -46,6 +46,7 @@ use core::{
 use kernel::{
     error::to_result,
     impl_flags,
+    page::PAGE_SIZE,
     prelude::*,
     sync::aref::{
         ARef,
@@ -520,6 +521,21 @@ impl<T: FileSystem> INode<T> {
     pub(crate) fn truncate_pagecache_range(&self, first: i64, last: i64) {
         // SAFETY: There is a reference.
         unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+    }
+
+    /// Drops the pages that the bytes `first` to `last` are in from the page cache and from all
+    /// mappings, with what is dirty in them. Neither is negative. May sleep.
+    pub(crate) fn drop_pages(&self, first: i64, last: i64) {
+        let in_page = PAGE_SIZE as i64 - 1;
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        unsafe {
+            bindings::truncate_inode_pages_range(
+                (*self.as_ptr()).i_mapping,
+                first & !in_page,
+                // Not negative either.
+                (last | in_page) as u64,
+            )
+        };
     }
 
     /// Writes the dirty pages with the bytes `first` to `last` back, and waits for that. May sleep.

@@ -10,6 +10,7 @@
 //! What is written goes to the server at once; no page of the cache is ever dirty, and no mapping
 //! can be stored to.
 
+mod copy_range;
 mod direct;
 mod fallocate;
 pub(crate) mod fsync;
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::vfs::{
     file::{
+        CopyRange,
         FallocateMode,
         File,
         FilesId,
@@ -118,6 +120,10 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
         fsync::fsync(file, range)
+    }
+
+    fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
+        copy_range::copy_file_range(range)
     }
 
     fn lock(request: &mut LockRequest<'_, Fuse>, command: LockCommand) -> Result<Locking> {

@@ -8,6 +8,7 @@
 //! system calls run in forked processes ([`Caller`]), so that they can block, be
 //! signalled and die while the test looks on.
 
+pub mod bytes;
 pub mod caller;
 pub mod device;
 pub mod fs;
@@ -15,6 +16,7 @@ pub mod lock;
 pub mod sys;
 pub mod wire;
 
+pub use bytes::*;
 pub use caller::*;
 pub use device::*;
 pub use fs::*;

@@ -7,6 +7,7 @@ pub mod access;
 pub mod bad_server;
 pub mod clone;
 pub mod control;
+pub mod copy_range;
 pub mod create;
 pub mod death;
 pub mod device;
@@ -48,6 +49,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     read::TESTS,
     write::TESTS,
     locks::TESTS,
+    copy_range::TESTS,
     readdir::TESTS,
     names::TESTS,
     create::TESTS,
