@@ -44,7 +44,10 @@ use crate::{
         sync::deadline::Deadline,
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
 
 /// The VFS asks for the attributes in `request`. May sleep.
 ///
@@ -132,10 +135,15 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
         args.getattr_flags = GetattrFlag::Fh.into();
         args.fh = fh;
     }
-    let reply = mount.call(op::Getattr {
+    let query = op::Getattr {
         node: inode.data().node_id(),
         args,
-    })?;
+    };
+    let reply = match handle {
+        // The file, whose handle the request names, must stay open until the answer.
+        Some(_) => mount.call(query)?,
+        None => mount.call_or_leave(query, || ARef::from(inode))?,
+    };
     let attr = CheckedAttr::new(reply.attr)
         .and_then(|attr| {
             if inode.wrong_type(attr.wire().mode) {

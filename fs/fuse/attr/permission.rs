@@ -42,7 +42,10 @@ use crate::{
         Walk, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
 
 /// Any execute bit of a mode.
 const ANY_EXEC: u16 = 0o111;
@@ -128,11 +131,12 @@ fn refresh(inode: Walk<'_, INode<Fuse>>) -> Result {
 
 /// Asks the server by ACCESS; one that does not know the request permits everything.
 fn ask(inode: &INode<Fuse>, wanted: Access) -> Result {
-    mount(inode).call(op::Access {
+    let query = op::Access {
         node: inode.data().node_id(),
         args: AccessIn {
             mask: (wanted & (May::Read | May::Write | May::Exec)).into(),
             ..AccessIn::default()
         },
-    })
+    };
+    mount(inode).call_or_leave(query, || ARef::from(inode))
 }

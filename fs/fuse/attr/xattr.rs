@@ -28,7 +28,10 @@ use crate::{
         },
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
 
 /// Longest value of an attribute, in bytes (`XATTR_SIZE_MAX`).
 const SIZE_MAX: usize = 65536;
@@ -46,11 +49,12 @@ impl xattr::Handler<Fuse> for Xattrs {
     /// `EIO` for a bad inode, `EOPNOTSUPP` if the server has no attributes, else what it answers.
     fn get(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
         check_good(inode)?;
-        let reply = mount(inode).call(op::Getxattr {
+        let query = op::Getxattr {
             node: inode.data().node_id(),
             args: room_for(room),
             name,
-        })?;
+        };
+        let reply = mount(inode).call_or_leave(query, || ARef::from(inode))?;
         Ok(answer(reply, SIZE_MAX))
     }
 
@@ -102,10 +106,11 @@ pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
     if !is_caller_allowed(mount.conn()) {
         return Err(EACCES);
     }
-    let reply = mount.call(op::Listxattr {
+    let query = op::Listxattr {
         node: inode.data().node_id(),
         args: room_for(room),
-    })?;
+    };
+    let reply = mount.call_or_leave(query, || ARef::from(inode))?;
     if let op::Xattr::Value(list) = &reply {
         if !is_list(list) {
             return Err(EIO);

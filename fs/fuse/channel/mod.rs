@@ -34,6 +34,7 @@ use crate::fuse::request::{
     state::Pending,
     wait::{
         Canceller,
+        Left,
         Patience, //
     },
     Handle, //
@@ -104,6 +105,13 @@ impl<'a> Waiting<'a> {
     fn new(channel: &'a Channel) -> Self {
         channel.count_waiting();
         Self(channel)
+    }
+}
+
+impl Waiting<'_> {
+    /// The count stays: who ends the request in the caller's stead counts it down.
+    fn hand_over(self) {
+        core::mem::forget(self);
     }
 }
 
@@ -220,13 +228,16 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// Those of the gate and of `make`; how the request itself ended is in the result.
+    /// Those of the gate and of `make`; `EINTR` if the caller left, see `Waiter::wait`: then the
+    /// request's completion has to call [`Self::end_waiting`]. How a request ended that was waited
+    /// for is in the result.
     pub(crate) fn call(
         &self,
         patience: Patience,
         make: impl FnOnce() -> Result<Pending>,
+        leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<Ended> {
-        let _waiting = Waiting::new(self);
+        let waiting = Waiting::new(self);
         if patience == Patience::Killable {
             self.pass_gate(false)?;
         }
@@ -235,7 +246,10 @@ impl Channel {
         if let Err(refused) = self.transport.send_request(request, Wake::Sync) {
             refused.refuse(Outcome::NotConnected);
         }
-        Ok(waiter.wait(self, patience))
+        waiter.wait(self, patience, leave).map_err(|Left| {
+            waiting.hand_over();
+            EINTR
+        })
     }
 
     /// Waits until a background request may be made, and counts it; its completion has to call

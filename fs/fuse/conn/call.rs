@@ -37,7 +37,11 @@ use crate::fuse::{
             self,
             Ended, //
         },
-        wait::Patience,
+        wait::{
+            Canceller,
+            Patience, //
+        },
+        Handle,
         Parts,
         Request, //
     },
@@ -57,6 +61,15 @@ pub(crate) trait Completion<O: Operation>: Send + 'static {
     fn complete(self, result: Result<O::Out>, data: OutData, written: usize);
 }
 
+/// What a caller leaves behind that is killed while the server has its request.
+///
+/// It keeps alive what the server was told the caller uses (inode, handle), so that the server
+/// sees FORGET and RELEASE after its answer as ever, and gives back what the answer brings.
+pub(crate) trait Heir<Out>: Send + 'static {
+    /// Runs once, as [`Completion::complete`] does, when the request ends.
+    fn answered(self, result: Result<Out>);
+}
+
 impl Mount {
     /// Sends the operation and waits for its answer.
     ///
@@ -67,8 +80,61 @@ impl Mount {
     /// the request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
     /// malformed; `ENOMEM`.
     pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
-        self.conn()
-            .call_with(&op, patience::<O>(), Data::default(), |result, _| result)
+        self.conn().call_with(
+            &op,
+            patience::<O>(),
+            Data::default(),
+            |result, _| result,
+            stay,
+        )
+    }
+
+    /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it leaves the
+    /// request to an heir, and the server, which has got an INTERRUPT, need not answer ever.
+    ///
+    /// Only for operations that lend nothing of the caller's, and whose effects the heir can undo.
+    /// `heir` is asked under the lock of the request's body, and must not sleep.
+    /// `Documentation/lifecycle.rst` lists the operations.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`]; `EINTR` if the caller is killed at any time.
+    pub(crate) fn call_or_leave<O, H>(&self, op: O, heir: impl FnOnce() -> H) -> Result<O::Out>
+    where
+        O: Operation,
+        O::Out: 'static,
+        H: Heir<O::Out>,
+    {
+        self.conn().call_with(
+            &op,
+            patience::<O>(),
+            Data::default(),
+            |result, _| result,
+            |request| self.leave::<O, H>(request, heir),
+        )
+    }
+
+    /// Gives `request` an heir, so that its killed caller may go; `false` if it has to wait.
+    fn leave<O, H>(&self, request: &Handle, heir: impl FnOnce() -> H) -> bool
+    where
+        O: Operation,
+        O::Out: 'static,
+        H: Heir<O::Out>,
+    {
+        // Without memory the caller stays, as it would have before.
+        let Ok(orphan) = KBox::<Orphan<O::Out, H>>::new_uninit(GFP_KERNEL) else {
+            return false;
+        };
+        let conn = self.conn_arc();
+        request.bequeath(|| {
+            orphan.write(Orphan {
+                conn: conn.clone(),
+                request: request.clone(),
+                minor: conn.channel().limits().minor,
+                decode: Connection::decode::<O>,
+                heir: heir(),
+            })
+        })
     }
 
     /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
@@ -79,12 +145,16 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
         let mut back = OutData::None;
-        let result = self
-            .conn()
-            .call_with(&op, patience::<O>(), data.into(), |result, ended| {
+        let result = self.conn().call_with(
+            &op,
+            patience::<O>(),
+            data.into(),
+            |result, ended| {
                 back = ended.data.output;
                 result.map(|_| ended.written)
-            });
+            },
+            stay,
+        );
         (result, back)
     }
 
@@ -95,12 +165,16 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_in<O: Operation>(&self, op: O, data: InData) -> (Result<O::Out>, InData) {
         let mut back = InData::None;
-        let result = self
-            .conn()
-            .call_with(&op, patience::<O>(), data.into(), |result, ended| {
+        let result = self.conn().call_with(
+            &op,
+            patience::<O>(),
+            data.into(),
+            |result, ended| {
                 back = ended.data.input;
                 result
-            });
+            },
+            stay,
+        );
         (result, back)
     }
 
@@ -115,6 +189,7 @@ impl Mount {
             Patience::AbortsConnection,
             Data::default(),
             |result, _| result,
+            stay,
         )
     }
 
@@ -208,6 +283,7 @@ impl Connection {
         patience: Patience,
         data: Data,
         finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
+        leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
         if self.unimplemented().contains(O::OPCODE) {
             return finish(O::lacking(), Ended::unsent(data));
@@ -219,26 +295,30 @@ impl Connection {
         let channel = self.channel();
         let mut data = Some(data);
         let mut minor = 0;
-        let sent = channel.call(patience, || {
-            minor = channel.limits().minor;
-            let (vacant, input, output) = retry(patience != Patience::Killable, || {
-                Ok((
-                    Request::reserve(GFP_KERNEL)?,
-                    InArgs::encode(op, minor)?,
-                    OutArgs::new(op.out_spec(minor))?,
-                ))
-            })?;
-            Ok(vacant.make(Parts {
-                header: self.header(op, caller, &input),
-                connection: self.dev(),
-                expects_reply: O::REPLY == Reply::Expected,
-                opcode: O::OPCODE,
-                input,
-                output,
-                data: data.take().unwrap_or_default(),
-                completion: None,
-            }))
-        });
+        let sent = channel.call(
+            patience,
+            || {
+                minor = channel.limits().minor;
+                let (vacant, input, output) = retry(patience != Patience::Killable, || {
+                    Ok((
+                        Request::reserve(GFP_KERNEL)?,
+                        InArgs::encode(op, minor)?,
+                        OutArgs::new(op.out_spec(minor))?,
+                    ))
+                })?;
+                Ok(vacant.make(Parts {
+                    header: self.header(op, caller, &input),
+                    connection: self.dev(),
+                    expects_reply: O::REPLY == Reply::Expected,
+                    opcode: O::OPCODE,
+                    input,
+                    output,
+                    data: data.take().unwrap_or_default(),
+                    completion: None,
+                }))
+            },
+            leave,
+        );
         match sent {
             Ok(mut ended) => finish(self.decode::<O>(minor, &mut ended), ended),
             Err(error) => finish(Err(error), Ended::unsent(data.take().unwrap_or_default())),
@@ -263,6 +343,38 @@ fn patience<O: Operation>() -> Patience {
     match O::GATE {
         Gate::Normal => Patience::Killable,
         Gate::Force | Gate::HighPriority => Patience::Forced,
+    }
+}
+
+/// A caller without an heir waits.
+fn stay(_: &Handle) -> bool {
+    false
+}
+
+/// A request whose caller has left: decodes the answer for the heir.
+struct Orphan<Out, H> {
+    conn: Arc<Connection>,
+    /// Itself, to take its INTERRUPT off the queue; the end of the request ends the circle.
+    request: Handle,
+    minor: u32,
+    /// That of its operation, which itself may borrow from the caller.
+    decode: fn(&Connection, u32, &mut Ended) -> Result<Out>,
+    heir: H,
+}
+
+impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
+    fn complete(self: KBox<Self>, mut ended: Ended) {
+        let Self {
+            conn,
+            request,
+            minor,
+            decode,
+            heir,
+        } = KBox::into_inner(self);
+        conn.channel().forget_interrupt(&request);
+        heir.answered(decode(&conn, minor, &mut ended));
+        // Last: an unmount waits for this, and what the heir held has to be gone by then.
+        conn.channel().end_waiting();
     }
 }
 

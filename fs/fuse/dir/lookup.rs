@@ -27,7 +27,8 @@ use crate::{
             lock_dirops,
             lookup_count::{
                 new_ticket,
-                Debt, //
+                Debt,
+                Orphaned, //
             },
             mount, //
         },
@@ -110,12 +111,13 @@ fn lookup_name(dir: &INode<Fuse>, name: &[u8]) -> Result<Found> {
     if name.len() > conn.name_max() {
         return Err(ENAMETOOLONG);
     }
-    let ticket = new_ticket()?;
+    let mut ticket = Some(new_ticket()?);
     let sample = Sample::of_entry(conn);
-    let reply = mount.call(op::Lookup {
+    let query = op::Lookup {
         dir: dir.data().node_id(),
         name,
-    })?;
+    };
+    let reply = mount.call_or_leave(query, || Orphaned::new(dir, &mut ticket))?;
     let valid_until = entry_valid_until(&reply);
     if reply.nodeid == NodeId::NONE {
         return Ok(Found {

@@ -9,6 +9,7 @@
 
 use crate::{
     fuse::{
+        conn::mount::Mount,
         inode::{
             attr_cache::invalidate_atime,
             check_good,
@@ -24,7 +25,10 @@ use crate::{
         Walk, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
 
 /// The VFS follows the link `inode`.
 ///
@@ -38,7 +42,10 @@ pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     if mount(view).conn().features().cache_symlinks {
         return Ok(Link::cached());
     }
-    Link::owned(read(inode.may_block()?)?)
+    let inode = inode.may_block()?;
+    Link::owned(read(inode, |mount, query| {
+        mount.call_or_leave(query, || ARef::from(inode))
+    })?)
 }
 
 /// What the page cache of a link gets.
@@ -46,15 +53,20 @@ pub(super) struct Targets;
 
 impl mapping::Targets<Fuse> for Targets {
     fn read_target(inode: &INode<Fuse>) -> Result<KVVec<u8>> {
-        read(inode)
+        // The folio that the target goes to is locked until then.
+        read(inode, |mount, query| mount.call(query))
     }
 }
 
-/// Asks the server where `inode` points. May sleep.
-fn read(inode: &INode<Fuse>) -> Result<KVVec<u8>> {
-    let target = mount(inode).call(op::Readlink {
+/// Asks the server by `call` where `inode` points. May sleep.
+fn read(
+    inode: &INode<Fuse>,
+    call: impl FnOnce(&Mount, op::Readlink) -> Result<KVVec<u8>>,
+) -> Result<KVVec<u8>> {
+    let query = op::Readlink {
         node: inode.data().node_id(),
-    });
+    };
+    let target = call(mount(inode), query);
     // Reading a link changes its access time, on the server that we do not see.
     invalidate_atime(inode);
     target

@@ -25,7 +25,8 @@ use crate::{
             },
             lookup_count::{
                 new_ticket,
-                Debt, //
+                Debt,
+                Orphaned, //
             },
         },
         op,
@@ -153,12 +154,13 @@ fn look_again(
     inode: &INode<Fuse>,
 ) -> Result<bool> {
     let mount = inode::mount(inode);
-    let ticket = new_ticket()?;
+    let mut ticket = Some(new_ticket()?);
     let sample = Sample::of_attributes(mount.conn());
-    let reply = mount.call(op::Lookup {
+    let query = op::Lookup {
         dir: dir.data().node_id(),
         name,
-    })?;
+    };
+    let reply = mount.call_or_leave(query, || Orphaned::new(dir, &mut ticket))?;
     if reply.nodeid == NodeId::NONE {
         return Ok(false);
     }

@@ -10,9 +10,13 @@ use crate::{
     fuse::{
         abi::file::{
             FopenFlag,
-            OpenIn, //
+            OpenIn,
+            OpenOut, //
         },
-        conn::Connection,
+        conn::{
+            call::Heir,
+            Connection, //
+        },
         inode::{
             attr_cache,
             check_good,
@@ -25,12 +29,18 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::file::Opening,
+    vfs::{
+        file::Opening,
+        inode::INode, //
+    },
 };
 use kernel::{
     fs::file::flags,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 
 /// The VFS opens a regular file. May sleep.
@@ -124,9 +134,32 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
         flags,
         ..OpenIn::default()
     };
+    let heir = || Orphaned {
+        inode: inode.into(),
+        kind,
+        flags: file.flags(),
+    };
     let answer = match kind {
-        Kind::File => mount.call(op::Open { node, args })?,
-        Kind::Directory => mount.call(op::Opendir { node, args })?,
+        // The inode is locked, so that nobody else changes the file while it is truncated.
+        Kind::File if flags & flags::O_TRUNC != 0 => mount.call(op::Open { node, args })?,
+        Kind::File => mount.call_or_leave(op::Open { node, args }, heir)?,
+        Kind::Directory => mount.call_or_leave(op::Opendir { node, args }, heir)?,
     };
     Ok(OpenHandle::new(inode, kind, answer))
+}
+
+/// An OPEN or OPENDIR whose caller was killed: what it opens is released at once.
+struct Orphaned {
+    inode: ARef<INode<Fuse>>,
+    kind: Kind,
+    /// `O_*` of the file that was to be.
+    flags: u32,
+}
+
+impl Heir<Option<OpenOut>> for Orphaned {
+    fn answered(self, result: Result<Option<OpenOut>>) {
+        if let Ok(answer) = result {
+            OpenHandle::new(&self.inode, self.kind, answer).close(self.flags);
+        }
+    }
 }

@@ -94,7 +94,10 @@ use kernel::{
     fs::File,
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 
 /// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
@@ -379,9 +382,10 @@ impl FileSystem for Fuse {
             return Ok(stat);
         }
         let inode = dentry.inode().ok_or(ENOENT)?;
-        let reply = mount.call(op::Statfs {
+        let query = op::Statfs {
             node: inode.data().node_id(),
-        })?;
+        };
+        let reply = mount.call_or_leave(query, || ARef::from(inode))?;
         stat.bsize = reply.st.bsize;
         stat.frsize = reply.st.frsize;
         stat.blocks = reply.st.blocks;

@@ -11,15 +11,28 @@
 //! Takes the lock of one [`LookupCount`], with no other lock taken inside it. The memory of the
 //! FORGET is allocated before the debt is made, so paying cannot fail.
 
-use crate::fuse::{
-    abi::NodeId,
-    channel::forget::ForgetTicket,
-    conn::mount::Mount, //
+use crate::{
+    fuse::{
+        abi::{
+            attr::EntryOut,
+            NodeId, //
+        },
+        channel::forget::ForgetTicket,
+        conn::{
+            call::Heir,
+            mount::Mount, //
+        },
+        Fuse, //
+    },
+    vfs::inode::INode,
 };
 use kernel::{
     new_spinlock,
     prelude::*,
-    sync::SpinLock, //
+    sync::{
+        aref::ARef,
+        SpinLock, //
+    },
 };
 
 /// The lookups that the server has counted of one node.
@@ -84,12 +97,17 @@ pub(crate) struct Debt<'a> {
 }
 
 impl<'a> Debt<'a> {
-    /// The debt that a reply naming `node` makes; `ticket` was allocated before the request.
-    pub(crate) fn new(mount: &'a Mount, node: NodeId, ticket: ForgetTicket) -> Self {
+    /// The debt that a reply naming `node` makes; `ticket` was allocated before the request, and is
+    /// missing only if an [`Orphaned`] has taken it over, who then got the reply too.
+    pub(crate) fn new(
+        mount: &'a Mount,
+        node: NodeId,
+        ticket: impl Into<Option<ForgetTicket>>,
+    ) -> Self {
         Self {
             mount,
             node,
-            ticket: Some(ticket),
+            ticket: ticket.into(),
         }
     }
 
@@ -109,6 +127,37 @@ impl Drop for Debt<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.mount.forget(ticket, self.node, 1);
+        }
+    }
+}
+
+/// A LOOKUP whose caller was killed: what it finds is given back at once.
+pub(crate) struct Orphaned {
+    dir: ARef<INode<Fuse>>,
+    ticket: Option<ForgetTicket>,
+}
+
+impl Orphaned {
+    /// Of a LOOKUP in `dir` that `ticket` was allocated for.
+    pub(crate) fn new(dir: &INode<Fuse>, ticket: &mut Option<ForgetTicket>) -> Self {
+        Self {
+            dir: dir.into(),
+            ticket: ticket.take(),
+        }
+    }
+}
+
+impl Heir<EntryOut> for Orphaned {
+    fn answered(self, result: Result<EntryOut>) {
+        match result {
+            Ok(reply) if reply.nodeid != NodeId::NONE => {
+                drop(Debt::new(
+                    super::mount(&self.dir),
+                    reply.nodeid,
+                    self.ticket,
+                ));
+            }
+            _ => {}
         }
     }
 }

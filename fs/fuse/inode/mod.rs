@@ -36,7 +36,10 @@ use crate::{
             Generation,
             NodeId, //
         },
-        conn::mount::Mount,
+        conn::{
+            call::Heir,
+            mount::Mount, //
+        },
         Fuse, //
     },
     vfs::{
@@ -158,6 +161,12 @@ pub(crate) fn lock_dirops(dir: &INode<Fuse>) -> Option<MutexGuard<'_, ()>> {
     }
     // The lock belongs to the inode, not to the view of it through which it is reached.
     Some(dir.data().dirops.lock())
+}
+
+/// A killed caller that has only asked leaves the inode behind: it is not forgotten before the
+/// server has answered.
+impl<Out> Heir<Out> for ARef<INode<Fuse>> {
+    fn answered(self, _result: Result<Out>) {}
 }
 
 /// How inodes are found in the inode cache: by node.

@@ -282,6 +282,16 @@ impl Body {
         Ok(())
     }
 
+    /// Whether the request has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Who is told of the end instead of the waiter.
+    pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
+        self.completion = Some(completion);
+    }
+
     /// The completion, with what it gets; `None` if somebody waits instead.
     pub(super) fn take_completion(&mut self) -> Option<(KBox<dyn Completion>, Ended)> {
         let completion = self.completion.take()?;

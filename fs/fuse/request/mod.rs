@@ -357,6 +357,18 @@ impl Request {
         self.body.lock().zero_rest()
     }
 
+    /// Leaves the request to the completion that `heir` makes, which runs when it ends; for a
+    /// waiter that goes and does not look at it any more. `false` if it has ended already: then
+    /// `heir` is not asked. It is asked under the lock of the body, and must not sleep.
+    pub(crate) fn bequeath(&self, heir: impl FnOnce() -> KBox<dyn Completion>) -> bool {
+        let mut body = self.body.lock();
+        let leave = !body.has_ended();
+        if leave {
+            body.set_completion(heir());
+        }
+        leave
+    }
+
     /// Takes what the reply brought; for the waiter of a finished request.
     fn take_ended(&self) -> Ended {
         self.body.lock().take_ended()

@@ -88,7 +88,10 @@ impl Completion for Tell {
 
 /// A request that tells its fate.
 fn request(fate: &Arc<Fate>) -> Result<Pending> {
-    let completion = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+    request_with(Some(KBox::new(Tell(fate.clone()), GFP_KERNEL)?))
+}
+
+fn request_with(completion: Option<KBox<dyn Completion>>) -> Result<Pending> {
     let pending = Request::reserve(GFP_KERNEL)?.make(Parts {
         header: InHeader::default(),
         connection: 0,
@@ -97,7 +100,7 @@ fn request(fate: &Arc<Fate>) -> Result<Pending> {
         input: InArgs::new(),
         output: OutArgs::default(),
         data: Data::default(),
-        completion: Some(completion),
+        completion,
     });
     if let Some(request) = pending.request() {
         request.assign_unique(Unique::new(2));
@@ -283,6 +286,26 @@ mod tests {
         drop(queue.pop_front());
         assert!(queue.is_empty());
         assert_eq!(fate.errno(), ENOTCONN.to_errno());
+        Ok(())
+    }
+
+    /// A request whose caller has left tells its heir; one that has ended takes none.
+    #[test]
+    fn left_to_an_heir() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request_with(None)?.start(&mut set).ok_or(EINVAL)?;
+        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let heir: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+        assert!(handle.bequeath(|| heir));
+        assert_eq!(fate.errno(), 1);
+        table.abort_all();
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+
+        let heir: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+        assert!(!handle.bequeath(|| heir));
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 //! The caller's side: sleeping until the request ends (`request_wait_answer()`).
 //!
 //! Three phases. Any signal ends the first: the server is told by an INTERRUPT, once it has the
-//! request. A fatal signal ends the second: a request that no server has read is taken back. What
-//! the server has is waited for, whatever comes, because C shows the same to the caller and the
-//! server alike.
+//! request. A fatal signal ends the second: a request that no server has read is taken back. One
+//! that the server has gets an heir and is left, if the operation allows that; else the third
+//! phase waits for its end, whatever comes.
 
 use super::{
     completion::Ended,
@@ -41,6 +41,9 @@ pub(crate) enum Patience {
     AbortsConnection,
 }
 
+/// The caller was killed and has gone; its heir ends what it began.
+pub(crate) struct Left;
+
 /// The right to wait for the end of one request and to take the reply.
 pub(crate) struct Waiter {
     request: Handle,
@@ -52,7 +55,17 @@ impl Waiter {
     }
 
     /// Sleeps until the request has ended, and takes it apart.
-    pub(crate) fn wait(self, channel: &impl Canceller, patience: Patience) -> Ended {
+    ///
+    /// `leave` is asked when the caller is killed and the server has the request: whether somebody
+    /// else is told of the end from now on ([`Request::bequeath`]).
+    ///
+    /// [`Request::bequeath`]: super::Request::bequeath
+    pub(crate) fn wait(
+        self,
+        channel: &impl Canceller,
+        patience: Patience,
+        leave: impl FnOnce(&Handle) -> bool,
+    ) -> Result<Ended, Left> {
         let request = &self.request;
         let finished = || request.is_finished();
 
@@ -74,6 +87,7 @@ impl Waiter {
                 };
                 match cancelled {
                     Some(pending) => pending.cancel(),
+                    None if leave(request) => return Err(Left),
                     None => request.ended.wait(finished),
                 }
             }
@@ -81,6 +95,6 @@ impl Waiter {
                 channel.forget_interrupt(request);
             }
         }
-        request.take_ended()
+        Ok(request.take_ended())
     }
 }

@@ -55,6 +55,9 @@ fn main() {
         }
     }
     mockd::set_slowness(slow);
+    if module == "rust" {
+        mockd::set_rust();
+    }
 
     let short = |t: &Test| {
         t.name

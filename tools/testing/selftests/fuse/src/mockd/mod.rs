@@ -24,6 +24,7 @@ pub use lock::*;
 pub use sys::*;
 pub use wire::*;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -32,6 +33,18 @@ static SLOWNESS: AtomicU64 = AtomicU64::new(1);
 /// Makes every timeout `factor` times as long, for slow kernels.
 pub fn set_slowness(factor: u64) {
     SLOWNESS.store(factor.max(1), Ordering::Relaxed);
+}
+
+static RUST: AtomicBool = AtomicBool::new(false);
+
+/// Says that the Rust module is loaded.
+pub fn set_rust() {
+    RUST.store(true, Ordering::Relaxed);
+}
+
+/// Whether the Rust module is loaded: for the laws that the C module is known to be too weak for, each of which says so.
+pub fn is_rust() -> bool {
+    RUST.load(Ordering::Relaxed)
 }
 
 /// Milliseconds, stretched for slow kernels.

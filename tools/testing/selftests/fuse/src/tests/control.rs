@@ -21,35 +21,35 @@ crate::tests![
 const SUPER_MAGIC: i64 = 0x65735543;
 
 /// fusectl, mounted for a test.
-struct Control(String);
+pub struct Control(String);
 
 impl Control {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = mount_point();
         mount("ctl", &dir, "fusectl", 0, "").expect("mount of fusectl");
         Control(dir)
     }
 
     /// The path of a file of this connection.
-    fn file(&self, fs: &Fs, name: &str) -> String {
+    pub fn file(&self, fs: &Fs, name: &str) -> String {
         format!("{}/{}/{name}", self.0, number(fs))
     }
 
-    fn get(&self, fs: &Fs, name: &str) -> Result<String> {
+    pub fn get(&self, fs: &Fs, name: &str) -> Result<String> {
         let fd = open(&self.file(fs, name), libc::O_RDONLY)?;
         let text = read(fd, 100);
         close(fd)?;
         text.map(|t| String::from_utf8(t).unwrap())
     }
 
-    fn set(&self, fs: &Fs, name: &str, text: &str) -> Result<usize> {
+    pub fn set(&self, fs: &Fs, name: &str, text: &str) -> Result<usize> {
         let fd = open(&self.file(fs, name), libc::O_WRONLY)?;
         let written = write(fd, text.as_bytes());
         close(fd)?;
         written
     }
 
-    fn has(&self, number: u32) -> bool {
+    pub fn has(&self, number: u32) -> bool {
         stat(&format!("{}/{number}", self.0)).is_ok()
     }
 }

@@ -2,6 +2,7 @@
 
 //! Killing callers: at once while the server has not read their request, and after its answer when it has.
 
+use super::control::Control;
 use crate::mockd::*;
 
 crate::tests![
@@ -11,6 +12,12 @@ crate::tests![
     among_other_pending_requests,
     after_the_request_is_read,
     after_an_interrupt,
+    who_only_asks_leaves,
+    what_a_killed_caller_opened_is_released,
+    what_a_killed_caller_used_stays_until_the_answer,
+    who_changes_something_waits,
+    requests_left_behind_are_counted,
+    requests_left_behind_end_with_the_connection,
     before_init_is_answered,
     handled_signal_before_init_is_answered,
     close_is_not_cut_short,
@@ -83,26 +90,176 @@ fn among_other_pending_requests() {
     }
 }
 
-/// A killed caller whose request the server has waits for the answer; what it says is all the same.
+/// Kills `c`, which only asks, while the server has its request. It dies at once; with the C module, which has no
+/// request without its caller, only after `answer`.
+fn kill_who_asks<T: Ship>(c: &mut Caller<T>, answer: impl FnOnce()) {
+    c.signal(libc::SIGKILL);
+    if is_rust() {
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+        answer();
+    } else {
+        c.until_uninterruptible();
+        c.stays_asleep();
+        answer();
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+    }
+}
+
+/// The server sees the same whether a killed caller waits or not: INTERRUPT, its answer is taken, whatever it is, and
+/// what it found is forgotten.
 fn after_the_request_is_read() {
     for answer in [Err(EINTR), Err(EIO), Ok(file(2))] {
         let fs = Fs::new();
         let mut c = fs.call(|m| m.stat("f").map(drop));
         let r = fs.expect_lookup(ROOT, "f");
         c.until_interruptible();
-        c.signal(libc::SIGKILL);
-        assert_eq!(fs.expect(INTERRUPT).arg::<InterruptIn>().unique, r.unique());
-        c.until_uninterruptible();
-        c.stays_asleep();
-        match answer {
-            Ok(node) => r.ok(node.entry()),
-            Err(e) => r.err(e),
+        kill_who_asks(&mut c, || {
+            assert_eq!(fs.expect(INTERRUPT).arg::<InterruptIn>().unique, r.unique());
+            match answer {
+                Ok(node) => r.ok(node.entry()),
+                Err(e) => r.err(e),
+            }
+        });
+        // In C the caller put the node into the cache before it died.
+        if answer.is_ok() && is_rust() {
+            assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
         }
-        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
     }
 }
 
-/// SIGKILL after INTERRUPT sends nothing more, and the caller still waits for the answer.
+/// A killed caller that only asks is gone at once, although the server has its request, and the mount goes on.
+fn who_only_asks_leaves() {
+    let fs = Fs::new();
+    type Ask = (u32, fn(&Side) -> Result<()>);
+    let asks: [Ask; 6] = [
+        (GETATTR, |m| m.stat("f").map(drop)),
+        (ACCESS, |m| m.access("f", libc::R_OK)),
+        (GETXATTR, |m| getxattr(&m.path("f"), "user.x").map(drop)),
+        (LISTXATTR, |m| listxattr(&m.path("f")).map(drop)),
+        (READLINK, |m| m.readlink("l").map(drop)),
+        (STATFS, |m| m.statfs("f").map(drop)),
+    ];
+    let c = fs.call(|m| m.lstat("f").and(m.lstat("l")).map(drop));
+    fs.lookup(ROOT, "f", file(2).attr_valid(0, 0));
+    fs.getattr(file(2).attr_valid(0, 0));
+    fs.lookup(ROOT, "l", symlink_node(3));
+    assert_eq!(c.wait(), Ok(()));
+    for (opcode, ask) in asks {
+        let mut c = fs.call(ask);
+        let r = fs.expect(opcode);
+        c.until_interruptible();
+        kill_who_asks(&mut c, || {
+            assert_eq!(fs.expect(INTERRUPT).arg::<InterruptIn>().unique, r.unique());
+            r.err(EINTR);
+        });
+        fs.quiet();
+    }
+}
+
+/// What the server opens for a caller that was killed meanwhile is released.
+fn what_a_killed_caller_opened_is_released() {
+    let fs = Fs::new();
+    let mut c = fs.call(|m| m.open("f").map(drop));
+    fs.lookup(ROOT, "f", file(2));
+    let r = fs.expect(OPEN).node(2);
+    c.until_interruptible();
+    kill_who_asks(&mut c, || {
+        let _ = fs.expect(INTERRUPT);
+        r.ok(OpenOut {
+            fh: 5,
+            ..Default::default()
+        });
+        if is_rust() {
+            fs.release(2, 5);
+        } else {
+            // The file was open when its owner died.
+            fs.flush_and_release(2, 5);
+        }
+    });
+
+    let mut c = fs.call(|m| m.opendir("d").map(drop));
+    fs.lookup(ROOT, "d", dir(3));
+    let r = fs.expect(OPENDIR).node(3);
+    c.until_interruptible();
+    kill_who_asks(&mut c, || {
+        let _ = fs.expect(INTERRUPT);
+        r.ok(OpenOut {
+            fh: 6,
+            ..Default::default()
+        });
+        fs.releasedir(3, 6);
+    });
+}
+
+/// The node that a killed caller asked about is not forgotten before the server has answered.
+fn what_a_killed_caller_used_stays_until_the_answer() {
+    let fs = Fs::new();
+    let mut c = fs.call(|m| m.stat("f").map(drop));
+    fs.lookup(ROOT, "f", file(2).attr_valid(0, 0).entry_valid(0, 0));
+    let r = fs.expect(GETATTR).node(2);
+    c.until_interruptible();
+    kill_who_asks(&mut c, || {
+        let _ = fs.expect(INTERRUPT);
+        drop_caches();
+        fs.quiet();
+        r.err(EINTR);
+    });
+    drop_caches();
+    assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
+}
+
+/// A killed caller that changes something waits for the answer: nobody else may change the directory meanwhile.
+fn who_changes_something_waits() {
+    let fs = Fs::new();
+    let mut c = fs.call(|m| mkdir(&m.path("d")));
+    fs.expect_lookup(ROOT, "d").ok(absent(0, 0));
+    let r = fs.expect(MKDIR);
+    c.until_interruptible();
+    c.signal(libc::SIGKILL);
+    let _ = fs.expect(INTERRUPT);
+    c.until_uninterruptible();
+    c.stays_asleep();
+    r.err(EINTR);
+    assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// A request counts as waiting until the server has answered, whether its caller lives or not.
+fn requests_left_behind_are_counted() {
+    let ctl = Control::new();
+    let fs = Fs::new();
+    let mut c = fs.call(|m| m.stat("f").map(drop));
+    let r = fs.expect_lookup(ROOT, "f");
+    c.until_interruptible();
+    kill_who_asks(&mut c, || {
+        let _ = fs.expect(INTERRUPT);
+        assert_eq!(ctl.get(&fs, "waiting"), Ok("1\n".into()));
+        r.err(ENOENT);
+    });
+    assert_eq!(ctl.get(&fs, "waiting"), Ok("0\n".into()));
+}
+
+/// The connection ends the requests of killed callers like all others: by abort, when its server dies, by unmount.
+fn requests_left_behind_end_with_the_connection() {
+    type End = fn(&mut Fs);
+    let ends: [End; 3] = [
+        |fs| {
+            let ctl = Control::new();
+            ctl.set(fs, "abort", "1").unwrap();
+            assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
+        },
+        Fs::die,
+        Fs::force_unmount,
+    ];
+    for end in ends {
+        let mut fs = Fs::new();
+        let mut c = fs.call(|m| m.stat("f").map(drop));
+        drop(fs.expect_lookup(ROOT, "f"));
+        c.until_interruptible();
+        kill_who_asks(&mut c, || end(&mut fs));
+    }
+}
+
+/// SIGKILL after INTERRUPT sends nothing more.
 fn after_an_interrupt() {
     let fs = Fs::new();
     let mut c = fs.call(|m| {
@@ -114,11 +271,10 @@ fn after_an_interrupt() {
     c.signal(libc::SIGUSR1);
     let _ = fs.expect(INTERRUPT);
     c.until_uninterruptible();
-    c.signal(libc::SIGKILL);
-    c.stays_asleep();
-    fs.quiet();
-    r.err(EINTR);
-    assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+    kill_who_asks(&mut c, || {
+        fs.quiet();
+        r.err(EINTR);
+    });
 }
 
 /// A caller that waits for INIT can be killed, and its request is never sent.
