@@ -57,8 +57,8 @@ use kernel::{
 pub(crate) trait Completion<O: Operation>: Send + 'static {
     /// Runs exactly once, without any spinlock, in the context of whoever ended the request: a
     /// server's thread, an aborter, or the caller itself if the request could not be sent. `data`
-    /// is what was lent to the request, and `written` how many bytes of it the reply filled.
-    fn complete(self, result: Result<O::Out>, data: OutData, written: usize);
+    /// is what the request owned, and `written` how many bytes of its output the reply filled.
+    fn complete(self, result: Result<O::Out>, data: Data, written: usize);
 }
 
 /// What a caller leaves behind that is killed while the server has its request.
@@ -193,14 +193,16 @@ impl Mount {
         )
     }
 
-    /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent.
-    pub(crate) fn call_background<O, C>(&self, op: O, data: OutData, done: C)
+    /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent, and
+    /// gets `data` back.
+    pub(crate) fn call_background<O, C>(&self, op: O, data: impl Into<Data>, done: C)
     where
         O: Operation + 'static,
         C: Completion<O>,
     {
         let conn = self.conn_arc();
         let channel = conn.channel();
+        let data = data.into();
         let forced = O::GATE != Gate::Normal;
 
         let caller = match conn.admit::<O>() {
@@ -239,7 +241,7 @@ impl Mount {
             opcode: O::OPCODE,
             input,
             output,
-            data: data.into(),
+            data,
             completion: Some(completion),
         }));
     }
@@ -394,7 +396,7 @@ impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Backgr
         } = KBox::into_inner(self);
         conn.channel().free_slot();
         let result = conn.decode::<O>(minor, &mut ended);
-        done.complete(result, ended.data.output, ended.written);
+        done.complete(result, ended.data, ended.written);
         // Last: an unmount waits for this, and what `done` held has to be gone by then.
         conn.channel().end_waiting();
     }

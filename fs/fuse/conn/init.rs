@@ -31,7 +31,10 @@ use crate::fuse::{
         Limits, //
     },
     op,
-    request::args::OutData,
+    request::args::{
+        Data,
+        OutData, //
+    },
     Fuse, //
 };
 use crate::vfs::{
@@ -98,7 +101,7 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool) -> Result {
     };
     if wait {
         let answer = mount.call_or_abort(offer);
-        done.complete(answer, OutData::None, 0);
+        done.complete(answer, Data::default(), 0);
     } else {
         mount.call_background(offer, OutData::None, done);
     }
@@ -115,7 +118,7 @@ struct InitDone {
 }
 
 impl Completion<op::Init> for InitDone {
-    fn complete(self, result: Result<InitOut>, _data: OutData, _written: usize) {
+    fn complete(self, result: Result<InitOut>, _data: Data, _written: usize) {
         let conn = self.mount.conn();
         match result.and_then(|out| accept(conn, &self.sb, &out)) {
             Ok(features) => {

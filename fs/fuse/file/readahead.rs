@@ -29,7 +29,10 @@ use crate::{
             handle::OpenHandle, //
         },
         op,
-        request::args::OutData,
+        request::args::{
+            Data,
+            OutData, //
+        },
         Fuse, //
     },
     vfs::mm::{
@@ -223,7 +226,7 @@ impl Reading {
 }
 
 impl Completion<op::Read> for Reading {
-    fn complete(self, result: Result, data: OutData, written: usize) {
-        self.end(result.map(|()| written), data);
+    fn complete(self, result: Result, data: Data, written: usize) {
+        self.end(result.map(|()| written), data.output);
     }
 }

@@ -32,7 +32,10 @@ use crate::{
         },
         inode,
         op,
-        request::args::OutData,
+        request::args::{
+            Data,
+            OutData, //
+        },
         Fuse, //
     },
     vfs::inode::INode,
@@ -199,9 +202,9 @@ struct Released {
 }
 
 impl Completion<op::Release> for Released {
-    fn complete(self, _result: Result, _data: OutData, _written: usize) {}
+    fn complete(self, _result: Result, _data: Data, _written: usize) {}
 }
 
 impl Completion<op::Releasedir> for Released {
-    fn complete(self, _result: Result, _data: OutData, _written: usize) {}
+    fn complete(self, _result: Result, _data: Data, _written: usize) {}
 }
