@@ -238,6 +238,19 @@ impl<'a, T: FileSystem> Opening<'a, T> {
         to_result(unsafe { bindings::generic_file_open(self.inode().as_ptr(), self.file) })
     }
 
+    /// Whether it is being opened for writing.
+    pub(crate) fn may_write(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        let mode = unsafe { read_once(&raw const (*self.file).f_mode) };
+        mode & bindings::FMODE_WRITE != 0
+    }
+
+    /// See [`File::update_time`].
+    pub(crate) fn update_time(&self) {
+        // SAFETY: Valid by the type invariant. The contents have changed whatever comes of it.
+        unsafe { bindings::file_update_time(self.file) };
+    }
+
     /// The file has a position, but cannot be seeked.
     pub(crate) fn set_nonseekable(&self) {
         // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
@@ -358,6 +371,11 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
             _call: PhantomData,
             _p: PhantomData,
         }
+    }
+
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+        self.iocb
     }
 
     /// The file.

@@ -21,6 +21,7 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/posix_acl.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
@@ -119,6 +120,47 @@ __vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *ma
 __vfs_helper bool vfs_helper_mapping_writably_mapped(const struct address_space *mapping)
 {
 	return mapping_writably_mapped((struct address_space *)mapping);
+}
+
+__vfs_helper void vfs_helper_folio_lock(struct folio *folio)
+{
+	folio_lock(folio);
+}
+
+__vfs_helper struct folio *vfs_helper_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+__vfs_helper void vfs_helper_mapping_set_error(struct address_space *mapping, int error)
+{
+	mapping_set_error(mapping, error);
+}
+
+__vfs_helper void
+vfs_helper_mapping_set_writeback_may_deadlock_on_reclaim(struct address_space *mapping)
+{
+	mapping_set_writeback_may_deadlock_on_reclaim(mapping);
+}
+
+__vfs_helper unsigned int vfs_helper_memalloc_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+__vfs_helper void vfs_helper_memalloc_nofs_restore(unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
+}
+
+__vfs_helper void vfs_helper_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
+__vfs_helper void vfs_helper_mark_inode_dirty_sync(struct inode *inode)
+{
+	mark_inode_dirty_sync(inode);
 }
 
 /* writing */

@@ -638,6 +638,41 @@ impl<T: FileSystem> INode<T> {
         to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
     }
 
+    /// Writes the dirty pages and the dirty attributes, and waits for that. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system's `writepages` and `write_inode`. What the writing itself met with
+    /// is in [`Self::check_writeback`] and the like.
+    pub(crate) fn write_now(&self) -> Result {
+        // SAFETY: There is a reference.
+        to_result(unsafe { bindings::write_inode_now(self.as_ptr(), 1) })
+    }
+
+    /// Whether writing pages back has failed since somebody last asked.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`, or `EIO` for everything else.
+    pub(crate) fn check_writeback(&self) -> Result {
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        to_result(unsafe { bindings::filemap_check_errors((*self.as_ptr()).i_mapping) })
+    }
+
+    /// Notes that something could not be written: the next `fsync` of each open file says so.
+    pub(crate) fn set_writeback_error(&self, error: Error) {
+        // SAFETY: As in `check_writeback`.
+        unsafe { bindings::mapping_set_error((*self.as_ptr()).i_mapping, error.to_errno()) };
+    }
+
+    /// Sets the time of the last change to now, and makes the attributes dirty. May sleep.
+    pub(crate) fn touch_ctime(&self) {
+        // SAFETY: There is a reference.
+        unsafe { bindings::inode_set_ctime_current(self.as_ptr()) };
+        // SAFETY: As above.
+        unsafe { bindings::mark_inode_dirty_sync(self.as_ptr()) };
+    }
+
     /// Removes it from the inode cache: a lookup will not find it any more.
     pub(crate) fn remove_hash(&self) {
         // SAFETY: There is a reference.
@@ -837,6 +872,16 @@ impl<T: FileSystem> NewInode<T> {
         let flags = self.flags() | flags;
         // SAFETY: As in `set_mode`.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags.into()) };
+    }
+
+    /// Whoever frees memory shall not wait until a page of it is written.
+    pub(crate) fn writeback_may_deadlock_on_reclaim(&self) {
+        // SAFETY: As in `set_mode`.
+        unsafe {
+            bindings::mapping_set_writeback_may_deadlock_on_reclaim(
+                &raw mut (*self.as_ptr()).i_data,
+            )
+        };
     }
 
     /// The VFS shall not cache its ACLs.

@@ -258,10 +258,14 @@ impl_flags!(
         Atime = bindings::ATTR_ATIME,
         /// The time of the last change of the contents changes.
         Mtime = bindings::ATTR_MTIME,
+        /// The time of the last change changes.
+        Ctime = bindings::ATTR_CTIME,
         /// The time of the last access is one that the caller chose.
         AtimeSet = bindings::ATTR_ATIME_SET,
         /// The time of the last change of the contents is one that the caller chose.
         MtimeSet = bindings::ATTR_MTIME_SET,
+        /// Both are, by somebody who may choose them.
+        TimesSet = bindings::ATTR_TIMES_SET,
         /// It is not asked whether the caller may change this.
         Force = bindings::ATTR_FORCE,
         /// The set-user-id bit has to go.
@@ -274,6 +278,19 @@ impl_flags!(
         Open = bindings::ATTR_OPEN,
     }
 );
+
+impl AttrChanges {
+    /// All of `changes`.
+    pub(crate) const fn all_of(changes: &[AttrChange]) -> Self {
+        let mut bits = 0;
+        let mut rest = changes;
+        while let [first, others @ ..] = rest {
+            bits |= *first as u32;
+            rest = others;
+        }
+        Self(bits)
+    }
+}
 
 /// A change of attributes (`struct iattr`).
 ///
@@ -336,6 +353,11 @@ impl<T: FileSystem> IAttr<T> {
     /// The new time of the last change of the contents.
     pub(crate) fn mtime(&self) -> Timespec {
         Timespec::from_c(self.0.ia_mtime)
+    }
+
+    /// The new time of the last change.
+    pub(crate) fn ctime(&self) -> Timespec {
+        Timespec::from_c(self.0.ia_ctime)
     }
 
     /// The open file that it comes through, if there is one.

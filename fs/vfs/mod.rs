@@ -135,6 +135,10 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// Makes what a new inode owns. May sleep.
     fn alloc_inode(sb: &SuperBlock<Self, Seen>) -> impl PinInit<Self::InodeData, Error>;
 
+    /// The attributes of an inode are dirty, and are to be written. Nobody need hold a reference to
+    /// the inode but this call. May sleep.
+    fn write_inode(inode: &INodeView<Self>) -> Result;
+
     /// An inode leaves the cache: it has no reference, its pages are gone, and its data will be
     /// dropped after an RCU grace period. May sleep.
     fn evict_inode(inode: &INodeView<Self>);

@@ -617,6 +617,7 @@ impl<T: FileSystem> SuperTable<T> {
         alloc_inode: Some(inode::alloc_inode::<T>),
         free_inode: Some(inode::free_inode::<T>),
         drop_inode: Some(bindings::inode_just_drop),
+        write_inode: Some(Self::write_inode),
         evict_inode: Some(Self::evict_inode),
         statfs: Some(Self::statfs),
         sync_fs: Some(Self::sync_fs),
@@ -730,6 +731,21 @@ impl<T: FileSystem> SuperTable<T> {
         // the mark was looked at.
         let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
         Some(&info.data)
+    }
+
+    /// # Safety
+    ///
+    /// Called by `write_inode` of the VFS with an inode of a super block of `T` that is marked as
+    /// being synced, so that it is not freed.
+    unsafe extern "C" fn write_inode(
+        inode: *mut bindings::inode,
+        _control: *mut bindings::writeback_control,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: It is an inode of `T` that stays valid for the call.
+            T::write_inode(unsafe { inode::INodeView::from_raw(inode) })?;
+            Ok(0)
+        })
     }
 
     /// # Safety

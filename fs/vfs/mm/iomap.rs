@@ -1,21 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! iomap: how the page cache is read in.
+//! iomap: how the page cache is read in, and how it is written to.
 //!
 //! iomap walks the folios, skips what is up to date, zeroes what is beyond the end of the file, and
 //! asks a [`Reader`] for the ranges in between, each as a [`FolioSegment`]. The file is one mapping
-//! (no blocks to look up), so the mapping side has no trait.
+//! (no blocks to look up), so the mapping side has no trait. A write fills folios and leaves them
+//! dirty ([`super::writeback`] takes them to the file); what it leaves of a block that it does not
+//! fill is read in first, by a [`RangeReader`].
 //!
 //! Calling context: [`super::mapping`]'s `read_folio` and `readahead`, in process context with the
 //! folios locked and the mapping's `invalidate_lock` held shared. May sleep; allocations must not
 //! recurse into the file system, which C sees to for readahead.
 
 use super::{
-    super::bindings,
+    super::{
+        bindings,
+        file::{
+            count,
+            Kiocb, //
+        },
+        inode::INodeLock,
+        FileSystem, //
+    },
     folio::{
         Folio,
         FolioSegment,
-        Locked, //
+        FolioSegments,
+        Locked,
+        Mapped, //
     },
 };
 use core::{
@@ -23,7 +35,12 @@ use core::{
     marker::PhantomData,
     ptr, //
 };
-use kernel::prelude::*;
+use kernel::{
+    error::from_result,
+    iov::IovIterSource,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// A readahead in progress: folios that the VFS would like to have read in.
 ///
@@ -131,6 +148,118 @@ pub(in crate::vfs) fn readahead<R: Reader>(control: &mut Control<'_>, reader: &m
     // SAFETY: The control block is valid and ours for this call, its folios are locked. Both
     // tables are static, `read_ctx` is the `R` that `Ops<R>` expects, borrowed for this call.
     unsafe { bindings::iomap_readahead(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
+}
+
+/// The file system's part of writing a part of a block that is not in the page cache.
+pub(crate) trait RangeReader {
+    /// Reads `len` bytes at `pos` of the file, and waits for them. They are within one folio, which
+    /// is locked. What is missing at the end is zero.
+    ///
+    /// # Errors
+    ///
+    /// That of the write.
+    fn read_range(&mut self, pos: i64, len: usize) -> Result<FolioSegments>;
+}
+
+impl<T: FileSystem> Kiocb<'_, T> {
+    /// Writes to the page cache, and moves the position. The file becomes longer if need be, and
+    /// its folios dirty. May sleep, also until there are fewer dirty pages.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, `ENOMEM`, those of `reader`; `EINTR` if the caller is being killed; `EINVAL` if
+    /// this is not a regular file.
+    pub(crate) fn write_page_cache<R: RangeReader>(
+        &mut self,
+        _lock: &INodeLock<'_, T>,
+        from: &mut IovIterSource<'_>,
+        reader: &mut R,
+    ) -> Result<usize> {
+        if !self.file().inode().is_reg() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The call is valid, `from` a valid source, the inode is locked, and the page cache
+        // of regular files is always served by iomap. Both tables are static; `private` is the `R`
+        // that `WriteOps<R>` expects, borrowed for this call.
+        count(unsafe {
+            bindings::iomap_file_buffered_write(
+                self.as_ptr(),
+                from.as_raw(),
+                &WHOLE_FILE,
+                &WriteOps::<R>::TABLE,
+                ptr::from_mut(reader).cast(),
+            )
+        })
+    }
+}
+
+/// The table for a writer whose reader is of type `R`.
+struct WriteOps<R>(PhantomData<R>);
+
+impl<R: RangeReader> WriteOps<R> {
+    const TABLE: bindings::iomap_write_ops = bindings::iomap_write_ops {
+        get_folio: None,
+        put_folio: None,
+        iomap_valid: None,
+        read_folio_range: Some(Self::read_folio_range),
+    };
+
+    /// # Safety
+    ///
+    /// Called by iomap below [`Kiocb::write_page_cache`], with an iterator that has its reader, and
+    /// the locked folio that `len` bytes at `pos` are in; they are not up to date.
+    unsafe extern "C" fn read_folio_range(
+        iter: *const bindings::iomap_iter,
+        folio: *mut bindings::folio,
+        pos: bindings::loff_t,
+        len: usize,
+    ) -> c_int {
+        // SAFETY: `private` is an `R` that is borrowed mutably for the duration of the write; iomap
+        // calls us one at a time.
+        let reader = unsafe { &mut *(*iter).private.cast::<R>() };
+        // SAFETY: iomap has a reference to the folio.
+        let folio = unsafe { Folio::from_raw(folio) };
+        from_result(|| {
+            let mut data = reader.read_range(pos, len)?;
+            let offset = pos as usize & folio.size().wrapping_sub(1);
+            if folio.size().saturating_sub(offset) < len {
+                return Err(EIO);
+            }
+            // SAFETY: The range is within the folio, which is locked, and not up to date, so that
+            // nobody else looks at it.
+            unsafe { fill(folio, offset, len, &mut data) };
+            Ok(0)
+        })
+    }
+}
+
+/// Copies `data` into `len` bytes at `offset` of `folio`, and zeroes what it leaves.
+///
+/// # Safety
+///
+/// The range must be within the folio, and nobody else may use it.
+unsafe fn fill(folio: &Folio, offset: usize, len: usize, data: &mut FolioSegments) {
+    let mut done = 0usize;
+    while done < len {
+        let at = offset + done;
+        let room = (len - done).min(PAGE_SIZE - at % PAGE_SIZE);
+        let copied = data.with_bytes(done, |bytes| {
+            let bytes = bytes.get(..room).unwrap_or(bytes);
+            let page = Mapped::new(folio, at);
+            // SAFETY: `room` stays within the range and within one page of it, all of which is
+            // mapped; the caller promises that nobody else uses it.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), page.addr, bytes.len()) };
+            bytes.len()
+        });
+        done += copied.filter(|copied| *copied != 0).unwrap_or_else(|| {
+            let page = Mapped::new(folio, at);
+            // SAFETY: As above.
+            unsafe { ptr::write_bytes(page.addr, 0, room) };
+            room
+        });
+    }
+    // SAFETY: The folio is alive.
+    unsafe { bindings::flush_dcache_folio(folio.as_ptr()) };
 }
 
 /// The mapping side: every range of a file is mapped, as one piece.

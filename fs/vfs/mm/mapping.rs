@@ -23,6 +23,7 @@ use super::{
         inode::{
             AddressSpaceOps,
             INode,
+            INodeView,
             TargetOps, //
         },
         FileSystem, //
@@ -35,6 +36,10 @@ use super::{
     iomap::{
         self,
         Control, //
+    },
+    writeback::{
+        without_fs_recursion,
+        DirtyPages, //
     },
 };
 use core::{
@@ -75,6 +80,12 @@ pub(crate) trait Operations<T: FileSystem> {
     /// by what is returned, and takes the source there, too. The inode is locked, and the range is
     /// not cached.
     fn direct_write(iocb: &Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// Writes dirty pages. Ends in [`DirtyPages::write`]; pages that it does not get stay dirty.
+    ///
+    /// Memory is allocated without recursion into file systems, which the caller has seen to. The
+    /// current task may be anybody, and hold any lock that is taken outside of a folio's.
+    fn writepages(pages: DirtyPages<'_, T>) -> Result;
 }
 
 /// A readahead on an open file of `T`.
@@ -185,6 +196,16 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
         } else {
             None
         },
+        writepages: if U::HAS_WRITEPAGES {
+            Some(Self::writepages)
+        } else {
+            None
+        },
+        launder_folio: if U::HAS_WRITEPAGES {
+            Some(Self::launder_folio)
+        } else {
+            None
+        },
         dirty_folio: Some(bindings::iomap_dirty_folio),
         release_folio: Some(bindings::iomap_release_folio),
         invalidate_folio: Some(bindings::iomap_invalidate_folio),
@@ -231,6 +252,44 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
             // SAFETY: The caller has a reference to the open file.
             file: unsafe { File::from_raw(file) },
         });
+    }
+
+    /// # Safety
+    ///
+    /// Called by `do_writepages()` with the mapping of an inode of `T` that is not freed meanwhile,
+    /// and with a control block of its own.
+    unsafe extern "C" fn writepages(
+        mapping: *mut bindings::address_space,
+        control: *mut bindings::writeback_control,
+    ) -> c_int {
+        // SAFETY: The inode is pinned by the caller: by a reference, or because it is marked as
+        // being synced, which its eviction waits for.
+        let inode = unsafe { INodeView::from_raw((*mapping).host) };
+        // SAFETY: The control block is ours for the call, and this is a table of iomap's.
+        let pages = unsafe { DirtyPages::controlled(inode, control) };
+        without_fs_recursion(|| from_result(|| U::writepages(pages).map(|()| 0)))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `invalidate_inode_pages2_range()` with a locked folio of an inode of `T` that its
+    /// caller has a reference to, and that is not under writeback.
+    unsafe extern "C" fn launder_folio(folio: *mut bindings::folio) -> c_int {
+        // SAFETY: A locked folio of the page cache keeps its mapping, whose inode is referenced.
+        let inode = unsafe {
+            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
+            INodeView::from_raw((*mapping).host)
+        };
+        // SAFETY: The folio is locked for the call, and this is a table of iomap's.
+        let pages = unsafe { DirtyPages::one(inode, folio) };
+        without_fs_recursion(|| {
+            from_result(|| {
+                U::writepages(pages)?;
+                // SAFETY: The page cache references its locked folios.
+                unsafe { bindings::folio_wait_writeback(folio) };
+                Ok(0)
+            })
+        })
     }
 
     /// # Safety

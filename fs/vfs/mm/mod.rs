@@ -9,6 +9,8 @@ mod folio_test;
 pub(crate) mod iomap;
 pub(crate) mod iov;
 pub(crate) mod mapping;
+pub(crate) mod vm;
+pub(crate) mod writeback;
 
 use super::bindings;
 use kernel::page::PAGE_SIZE;
