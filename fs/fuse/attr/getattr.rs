@@ -114,7 +114,7 @@ fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
     match sync {
         StatSync::Force => true,
         StatSync::Dont => false,
-        StatSync::AsStat => inode.data().attrs.is_stale(request),
+        StatSync::AsStat => attr_cache::is_stale(inode, request),
     }
 }
 
@@ -171,9 +171,15 @@ fn fill(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, attr: &CheckedAttr
     );
     stat.set_rdev(inode.rdev());
     stat.set_atime(attr.atime());
-    stat.set_mtime(attr.mtime());
-    stat.set_ctime(attr.ctime());
-    stat.set_size(attr.size());
+    if attr_cache::owns_times(inode) {
+        stat.set_mtime(inode.mtime());
+        stat.set_ctime(inode.ctime());
+        stat.set_size(inode.size());
+    } else {
+        stat.set_mtime(attr.mtime());
+        stat.set_ctime(attr.ctime());
+        stat.set_size(attr.size());
+    }
     stat.set_blocks(wire.blocks);
     let bits = attr.block_bits(inode.sb().blocksize_bits().into());
     stat.set_blksize(1u32.checked_shl(bits).unwrap_or(0));

@@ -17,7 +17,10 @@ use crate::{
         abi::node::AccessIn,
         conn::Connection,
         inode::{
-            attr_cache::mask,
+            attr_cache::{
+                is_stale,
+                mask, //
+            },
             check_good,
             mount, //
         },
@@ -90,7 +93,7 @@ pub(crate) fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Ac
     let by_mode = conn.default_permissions();
     let executes_file = wanted.contains(May::Exec) && view.is_reg();
     let mut refreshed = false;
-    if (by_mode || executes_file) && view.data().attrs.is_stale(mask::PERMISSION) {
+    if (by_mode || executes_file) && is_stale(view, mask::PERMISSION) {
         refresh(inode)?;
         refreshed = true;
     }

@@ -7,7 +7,11 @@
 //!
 //! While the size changes, other replies leave the size alone (`inode/attr_cache.rs`): the pages
 //! behind a new end go only after the server has agreed. The inode is locked exclusively by the
-//! VFS. Takes no lock of its own.
+//! VFS. Takes no lock of its own, but shuts the gate of the file's dirty pages around a change of the
+//! size (`inode/write_gate.rs`).
+//!
+//! If writes stay in the page cache, the times of a file are the kernel's: they go with the change,
+//! and [`flush_times`] sends those that a write has left.
 
 use super::{
     getattr,
@@ -26,6 +30,7 @@ use crate::{
         inode::{
             attr_cache::{
                 self,
+                Changed,
                 CheckedAttr,
                 Sample, //
             },
@@ -39,7 +44,10 @@ use crate::{
         cred::Idmap,
         dentry::DEntry,
         file::FilesId,
-        inode::INode,
+        inode::{
+            INode,
+            INodeView, //
+        },
         inode_ops::{
             AttrChange,
             AttrChanges,
@@ -50,6 +58,16 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Changes that no write may come after which began before them.
+const BARRED_TO_WRITES: AttrChanges = AttrChanges::all_of(&[
+    AttrChange::Mode,
+    AttrChange::Uid,
+    AttrChange::Gid,
+    AttrChange::MtimeSet,
+    AttrChange::TimesSet,
+]);
+/// The first minor version whose SETATTR sets the time of the last change.
+const CTIME_MINOR: u32 = 23;
 /// The set-user-id bit of a mode.
 const SET_UID: u16 = 0o4000;
 /// The set-group-id bit of a mode.
@@ -139,8 +157,20 @@ fn change(
         handle = None;
     }
 
+    let owned = attr_cache::owns_times(inode);
+    if owned && changes.contains_any(BARRED_TO_WRITES) {
+        // Writes that come late could undo it.
+        inode.write_now()?;
+        inode.data().writes.wait();
+    }
     let _size = truncates.then(|| attr_cache::hold_size(inode));
-    let mut args = wire(idmap, conn, attr);
+    let gate = truncates.then(|| inode.data().writes.shut());
+    if owned && truncates && attr.size() != inode.size() {
+        attr.add(AttrChange::Mtime);
+        attr.add(AttrChange::Ctime);
+    }
+    let changes = attr.changes();
+    let mut args = wire(idmap, conn, attr, owned);
     if let Some(fh) = handle {
         args.valid |= SetattrFlag::Fh;
         args.fh = fh;
@@ -169,17 +199,61 @@ fn change(
             Ok(new)
         })
         .inspect_err(|_| inode.data().make_bad())?;
-    attr_cache::changed_by_setattr(
+    let resized = attr_cache::changed_by_setattr(
         inode,
+        Changed {
+            truncated: truncates,
+            mtime: changes.contains(AttrChange::Mtime).then(|| attr.mtime()),
+            ctime: changes.contains(AttrChange::Ctime).then(|| attr.ctime()),
+        },
         &new,
         Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
         sample,
     );
+    drop(gate);
+    if let Some(resized) = resized {
+        resized.drop_pages();
+    }
     Ok(())
 }
 
-/// The change as the server is told of it.
-fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>) -> SetattrIn {
+/// Sends the times of a file that the kernel has changed (`write_inode`). May sleep.
+///
+/// # Errors
+///
+/// What the server answers.
+pub(crate) fn flush_times(inode: &INodeView<Fuse>) -> Result {
+    let mount = mount(inode);
+    let mtime = inode.mtime();
+    let mut args = SetattrIn {
+        valid: SetattrFlag::Mtime.into(),
+        // The seconds of a time are signed.
+        mtime: mtime.sec() as u64,
+        mtimensec: mtime.nsec(),
+        ..SetattrIn::default()
+    };
+    if mount.conn().features().minor >= CTIME_MINOR {
+        let ctime = inode.ctime();
+        args.valid |= SetattrFlag::Ctime;
+        args.ctime = ctime.sec() as u64;
+        args.ctimensec = ctime.nsec();
+    }
+    let handle = inode.data().write_files.newest();
+    if let Some(handle) = &handle {
+        args.valid |= SetattrFlag::Fh;
+        args.fh = handle.fh();
+    }
+    // The attributes of the answer are those from before what is still in the page cache.
+    mount
+        .call(op::Setattr {
+            node: inode.data().node_id(),
+            args,
+        })
+        .map(|_| ())
+}
+
+/// The change as the server is told of it. `owned` says that the times are the kernel's.
+fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>, owned: bool) -> SetattrIn {
     let changes = attr.changes();
     let ns = conn.user_ns();
     let mut args = SetattrIn::default();
@@ -210,24 +284,31 @@ fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>) -> SetattrIn {
             args.valid |= SetattrFlag::AtimeNow;
         }
     }
-    if changes_mtime(changes) {
+    if changes_mtime(changes, owned) {
         let time = attr.mtime();
         args.valid |= SetattrFlag::Mtime;
         args.mtime = time.sec() as u64;
         args.mtimensec = time.nsec();
-        if !changes.contains(AttrChange::MtimeSet) {
+        if !changes.contains(AttrChange::MtimeSet) && !owned {
             args.valid |= SetattrFlag::MtimeNow;
         }
+    }
+    if changes.contains(AttrChange::Ctime) && owned {
+        let time = attr.ctime();
+        args.valid |= SetattrFlag::Ctime;
+        args.ctime = time.sec() as u64;
+        args.ctimensec = time.nsec();
     }
     args
 }
 
 /// Whether the server is told of a new time of modification.
-fn changes_mtime(changes: AttrChanges) -> bool {
+fn changes_mtime(changes: AttrChanges, owned: bool) -> bool {
     let by_size = changes.contains(AttrChange::Size)
         && changes.contains_any(AttrChange::Open | AttrChange::File);
     // The server sets the time when a file changes its size through a handle.
-    changes.contains(AttrChange::Mtime) && (changes.contains(AttrChange::MtimeSet) || !by_size)
+    changes.contains(AttrChange::Mtime)
+        && (owned || changes.contains(AttrChange::MtimeSet) || !by_size)
 }
 
 #[kunit_tests(ferrofuse_setattr)]
@@ -248,9 +329,16 @@ mod tests {
     #[test]
     fn truncation_by_handle_leaves_mtime_to_the_server() {
         let by_handle = AttrChange::Size | AttrChange::Mtime | AttrChange::File;
-        assert!(!changes_mtime(by_handle));
-        assert!(changes_mtime(by_handle | AttrChange::MtimeSet));
-        assert!(changes_mtime(AttrChange::Size | AttrChange::Mtime));
-        assert!(!changes_mtime(AttrChange::Size.into()));
+        assert!(!changes_mtime(by_handle, false));
+        assert!(changes_mtime(by_handle | AttrChange::MtimeSet, false));
+        assert!(changes_mtime(AttrChange::Size | AttrChange::Mtime, false));
+        assert!(!changes_mtime(AttrChange::Size.into(), false));
+    }
+
+    #[test]
+    fn the_kernel_sends_the_mtime_that_it_keeps() {
+        let by_handle = AttrChange::Size | AttrChange::Mtime | AttrChange::File;
+        assert!(changes_mtime(by_handle, true));
+        assert!(!changes_mtime(AttrChange::Size.into(), true));
     }
 }

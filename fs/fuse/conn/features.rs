@@ -34,6 +34,10 @@ pub(crate) struct Features {
     pub(crate) posix_locks: bool,
     /// The server keeps BSD locks; otherwise the kernel does by itself.
     pub(crate) flock_locks: bool,
+    /// Writes stay in the page cache; size and times of files are the kernel's.
+    pub(crate) writeback_cache: bool,
+    /// Files that go past the page cache can have shared mappings.
+    pub(crate) direct_io_allow_mmap: bool,
     /// LOOKUP and READDIR of one directory may run at the same time.
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
@@ -58,6 +62,8 @@ impl Features {
         cache_symlinks: false,
         posix_locks: false,
         flock_locks: false,
+        writeback_cache: false,
+        direct_io_allow_mmap: false,
         parallel_dirops: false,
         posix_acl: false,
         abort_error: false,

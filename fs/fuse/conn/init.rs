@@ -72,6 +72,7 @@ fn offered() -> InitFlags {
         | InitFlag::SpliceMove
         | InitFlag::SpliceRead
         | InitFlag::AutoInvalData
+        | InitFlag::WritebackCache
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops
         | InitFlag::AbortError
@@ -80,6 +81,7 @@ fn offered() -> InitFlags {
         | InitFlag::NoOpendirSupport
         | InitFlag::ExplicitInvalData
         | InitFlag::InitExt
+        | InitFlag::DirectIoAllowMmap
         | InitFlag::RequestTimeout
 }
 
@@ -199,6 +201,8 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
             0..=16 => InitFlag::PosixLocks,
             _ => InitFlag::FlockLocks,
         }),
+        writeback_cache: flags.contains(InitFlag::WritebackCache),
+        direct_io_allow_mmap: flags.contains(InitFlag::DirectIoAllowMmap),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl: false,
         abort_error: flags.contains(InitFlag::AbortError),

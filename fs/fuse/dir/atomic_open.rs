@@ -177,7 +177,7 @@ fn finish<'a>(
     handle.close(flags);
     let handle = Arc::new(handle, GFP_KERNEL)?;
     let file = call.finish(handle.clone())?;
-    open::set_position(&file, &handle);
+    open::begin(&file, &handle);
     let inode = handle.inode();
     if flags & flags::O_TRUNC != 0 && handle.mount().conn().features().atomic_o_trunc {
         // What the server had there it has truncated.

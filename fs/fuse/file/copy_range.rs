@@ -34,7 +34,9 @@ const LEGACY_MAX: usize = (u32::MAX as usize) & !(PAGE_SIZE - 1);
 /// What the server answers, or `EIO` if it claims to have copied more than it was asked to; those of
 /// reading and writing.
 pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
-    match by_server(&range) {
+    let copied = by_server(&range);
+    attr_cache::flush_times(range.to().inode());
+    match copied {
         Err(EOPNOTSUPP | EXDEV) => range.splice(),
         result => result,
     }

@@ -48,7 +48,10 @@ pub(super) fn fallocate(file: &File<Fuse>, mode: FallocateMode, offset: i64, len
         return Err(EOPNOTSUPP);
     }
     let lock = handle.inode().lock();
-    locked(file, &handle, &lock, mode, offset, len)
+    let result = locked(file, &handle, &lock, mode, offset, len);
+    drop(lock);
+    attr_cache::flush_times(handle.inode());
+    result
 }
 
 fn locked(
@@ -67,6 +70,7 @@ fn locked(
     if zeroes {
         // Not only the range: what is dirty behind it may be what makes the file so long.
         inode.write_and_wait_range(offset, i64::MAX)?;
+        inode.data().writes.wait();
     }
     if may_grow && end > inode.size() {
         inode.check_new_size(end)?;
@@ -91,7 +95,10 @@ fn locked(
         if end > old_size {
             inode.truncate_pagecache_range(old_size, end - 1);
         }
-        attr_cache::written(inode, Some(end));
+        if attr_cache::written(inode, Some(end)) {
+            // The file is longer whatever comes of this.
+            let _ = file.update_time(lock);
+        }
     }
     if zeroes {
         inode.truncate_pagecache_range(offset, end - 1);

@@ -23,10 +23,13 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::file::{
-        File,
-        FilesId,
-        SyncRange, //
+    vfs::{
+        file::{
+            File,
+            FilesId,
+            SyncRange, //
+        },
+        inode_ops::Statx,
     },
 };
 use kernel::prelude::*;
@@ -36,15 +39,19 @@ use kernel::prelude::*;
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; what the server answers, unless it does not know FLUSH.
+/// `EIO` for a bad inode; what writing back has failed with; what the server answers, unless it does
+/// not know FLUSH.
 pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     let handle = file.data();
     let inode = handle.inode();
     check_good(inode)?;
-    if handle.wants(FopenFlag::Noflush) {
+    let mount = handle.mount();
+    let writeback = mount.conn().features().writeback_cache;
+    if handle.wants(FopenFlag::Noflush) && !writeback {
         return Ok(());
     }
-    let mount = handle.mount();
+    inode.write_now()?;
+    inode.check_writeback()?;
     mount.call(op::Flush {
         node: inode.data().node_id(),
         args: FlushIn {
@@ -52,7 +59,12 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
             lock_owner: mount.conn().lock_owner_key().scramble(owner),
             ..FlushIn::default()
         },
-    })
+    })?;
+    if writeback {
+        // The server has room for what was written only now.
+        inode.data().attrs.invalidate(Statx::Blocks.into());
+    }
+    Ok(())
 }
 
 /// Makes a regular file durable. Sleeps.
@@ -68,6 +80,7 @@ pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
 
     let _lock = inode.lock();
     file.write_and_wait(range)?;
+    inode.data().writes.wait();
     file.check_writeback()?;
     inode.sync_metadata()?;
     handle.mount().call(op::Fsync {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `mmap(2)`, for mappings that are not stored to.
+//! `mmap(2)`.
 //!
-//! The VFS comes in through [`mmap`], faults go to the page cache. Shared mappings of a file that
-//! is open for writing come with writing.
+//! The VFS comes in through [`mmap`], faults go to the page cache. What is stored to a shared mapping
+//! is written through the file that was mapped, or another one that may write.
 //!
-//! Locks: the address space is locked for writing. No server is asked anything here: it could be
-//! waiting for that lock.
+//! Locks: the address space is locked for writing. No server is asked anything here, as it could be
+//! waiting for that lock, but to write the dirty pages of a file that is used past the page cache.
 
 use crate::{
     fuse::{
@@ -27,17 +27,25 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `EINVAL` for a shared mapping of a file that is open for writing; `ENODEV` for a shared mapping
-/// of a file that the server wants read past the page cache.
+/// `ENODEV` for a shared mapping of a file that the server wants read past the page cache, unless
+/// it has agreed to that in INIT.
 pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
     let handle = file.data();
     if handle.wants(FopenFlag::DirectIo) {
-        if vma.flags() & flags::MAYSHARE != 0 {
+        let shared = vma.flags() & flags::MAYSHARE != 0;
+        if shared && !handle.mount().conn().features().direct_io_allow_mmap {
             // Without agreement with the server nothing keeps such a mapping coherent.
             return Err(ENODEV);
         }
-        // Pages that are busy stay: a private mapping may show any state of the file.
+        // Pages that are busy stay: their users see what they saw when they began.
         let _ = handle.inode().invalidate_pages();
+        if !shared {
+            return file.generic_readonly_mmap(vma);
+        }
     }
-    file.generic_readonly_mmap(vma)
+    let stored_to = flags::SHARED | flags::MAYWRITE;
+    if vma.flags() & stored_to == stored_to {
+        handle.inode().data().write_files.add(&handle.into());
+    }
+    file.mmap_page_cache(vma)
 }

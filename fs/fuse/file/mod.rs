@@ -7,8 +7,8 @@
 //! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
 //! `dir/readdir.rs`.
 //!
-//! What is written goes to the server at once; no page of the cache is ever dirty, and no mapping
-//! can be stored to.
+//! What is written goes to the server at once, or stays in the page cache as dirty pages, if that
+//! was agreed on in INIT; what is stored to a mapping always stays there for a while.
 
 mod copy_range;
 mod direct;
@@ -21,6 +21,7 @@ pub(crate) mod open;
 mod read;
 mod readahead;
 mod write;
+mod writeback;
 
 use super::{
     inode::handle::OpenHandle,
@@ -59,6 +60,7 @@ use crate::vfs::{
             self,
             Readahead, //
         },
+        writeback::DirtyPages,
     },
 };
 use kernel::{
@@ -90,8 +92,8 @@ impl file_ops::Regular<Fuse> for Regular {
         open::open(file)
     }
 
-    fn release(_inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
-        handle.close(flags);
+    fn release(inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
+        open::release(inode, flags, handle);
     }
 
     fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
@@ -164,5 +166,9 @@ impl mapping::Operations<Fuse> for Cache {
 
     fn direct_write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
         direct::direct_write(iocb, from)
+    }
+
+    fn writepages(pages: DirtyPages<'_, Fuse>) -> Result {
+        writeback::writepages(pages)
     }
 }

@@ -54,19 +54,49 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     check_good(inode)?;
     file.check_large_file()?;
 
+    let conn = mount(inode).conn();
+    let truncates = server_truncates(conn, file.flags());
+    // Dirty pages from before must not make the file longer again.
+    let lock = (truncates && conn.features().writeback_cache).then(|| inode.lock());
+    let gate = lock.as_ref().map(|_| inode.data().writes.shut());
+
     let handle = send(file, Kind::File)?;
     if let Err(error) = check_agreed(&handle) {
         handle.release_now(file.flags());
         return Err(error);
     }
-    set_position(file, &handle);
-    if server_truncates(mount(inode).conn(), file.flags()) {
+    let handle = Arc::new(handle, GFP_KERNEL)?;
+    begin(file, &handle);
+    if truncates {
         attr_cache::truncated_by_open(inode);
+        file.update_time();
+    }
+    drop(gate);
+    if truncates {
         inode.truncate_pagecache(0);
     } else {
         forget_cached(&handle);
     }
-    Ok(Arc::new(handle, GFP_KERNEL)?)
+    Ok(handle)
+}
+
+/// The newly opened regular file can be used from now on.
+pub(crate) fn begin(file: &Opening<'_, Fuse>, handle: &Arc<OpenHandle>) {
+    set_position(file, handle);
+    if file.may_write() && handle.mount().conn().features().writeback_cache {
+        handle.inode().data().write_files.add(handle);
+    }
+}
+
+/// The last reference to a regular file is gone; it had `flags` (`O_*`). Sleeps.
+pub(super) fn release(inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
+    if handle.mount().conn().features().writeback_cache {
+        // What was written since `flush`. There may be no other file to write it through; that it
+        // failed is told to those who have the inode open.
+        let _ = inode.write_now();
+    }
+    inode.data().write_files.remove(&handle);
+    handle.close(flags);
 }
 
 /// The VFS opens a directory. May sleep.
@@ -101,7 +131,7 @@ pub(crate) fn check_agreed(handle: &OpenHandle) -> Result {
 }
 
 /// Whether the newly opened regular file has a position, and whether that can be moved.
-pub(crate) fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
+fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
     if handle.wants(FopenFlag::Stream) {
         file.set_stream();
     } else if handle.wants(FopenFlag::Nonseekable) {

@@ -134,6 +134,35 @@ pub(super) fn askable(pos: i64, len: usize) -> usize {
     }
 }
 
+/// Reads `len` bytes at `pos` that are about to be written in part, and waits for them.
+///
+/// # Errors
+///
+/// `ENOMEM`, what the server answers.
+pub(super) fn read_range(
+    handle: &OpenHandle,
+    pos: i64,
+    len: usize,
+    flags: u32,
+) -> Result<FolioSegments> {
+    let asked = askable(pos, len);
+    let memory = FolioSegments::alloc(len)?;
+    let sample = Sample::of_attributes(handle.mount().conn());
+    let (result, data) = handle.mount().call_out(
+        op::Read {
+            node: handle.inode().data().node_id(),
+            args: read_args(handle, pos, asked.min(memory.len()), flags),
+        },
+        OutData::Folios(memory),
+    );
+    let read = result?;
+    let OutData::Folios(mut memory) = data else {
+        return Err(EIO);
+    };
+    take_read(handle, &mut memory, pos, asked, read, sample);
+    Ok(memory)
+}
+
 /// A READ for the page cache is over: what its length says about the end of the file.
 ///
 /// `asked` bytes at `pos` were asked for after `sample`. Zeroes what the server left out, which the

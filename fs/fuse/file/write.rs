@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! WRITE: what is written goes to the server before `write(2)` returns.
+//! `write(2)`: what is written goes to the server at once, or stays in the page cache.
 //!
 //! The VFS comes in through [`write_iter`]. A cached file is written through: the folios of the
-//! page cache are filled, the server is sent them, and only then the next ones are filled. `direct`
-//! goes past the cache.
+//! page cache are filled, the server is sent them, and only then the next ones are filled. With
+//! write-back agreed on in INIT they are only filled, and `writeback` sends them later. `direct` goes
+//! past the cache.
 //!
 //! Locks: the inode's, for the whole of a write. A folio that is written in part and was never
-//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`).
+//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest of
+//! it is read in.
 
-use super::direct;
+use super::{
+    direct,
+    read::read_range, //
+};
 use crate::{
     fuse::{
         abi::file::{
             FopenFlag,
             WriteIn, //
         },
+        attr::getattr::update_attributes,
         inode::{
             attr_cache,
             check_good,
@@ -32,9 +38,14 @@ use crate::{
             Kiocb, //
         },
         inode::INodeLock,
-        mm::cached::{
-            begin_write,
-            CachedRanges, //
+        inode_ops::Statx,
+        mm::{
+            cached::{
+                begin_write,
+                CachedRanges, //
+            },
+            folio::FolioSegments,
+            iomap::RangeReader,
         },
     },
 };
@@ -64,6 +75,11 @@ pub(super) fn write_iter(
         return direct::write_iter(iocb, from);
     }
 
+    if handle.mount().conn().features().writeback_cache {
+        // The times are the kernel's and the size is only asked for once, but the id bits that a
+        // write takes away are the server's.
+        update_attributes(handle.inode(), Some(handle.fh()), Statx::Size | Statx::Mode)?;
+    }
     let written = {
         let lock = handle.inode().lock();
         cached(&handle, &lock, iocb, from)?
@@ -89,7 +105,15 @@ fn cached(
     iocb.modified(lock)?;
 
     if !iocb.is_direct() {
-        return through_cache(handle, iocb, from);
+        return if handle.mount().conn().features().writeback_cache {
+            let mut reader = PartReader {
+                handle,
+                flags: iocb.file().flags(),
+            };
+            iocb.write_page_cache(lock, from, &mut reader)
+        } else {
+            through_cache(handle, iocb, from)
+        };
     }
     let direct = iocb.generic_direct_write(lock, from)?;
     if from.is_empty() {
@@ -97,6 +121,19 @@ fn cached(
     }
     let rest = through_cache(handle, iocb, from);
     iocb.direct_write_fallback(from, direct, rest)
+}
+
+/// Reads in what a write leaves of a page.
+struct PartReader<'a> {
+    handle: &'a OpenHandle,
+    /// `O_*` of the writer's file.
+    flags: u32,
+}
+
+impl RangeReader for PartReader<'_> {
+    fn read_range(&mut self, pos: i64, len: usize) -> Result<FolioSegments> {
+        read_range(self.handle, pos, len, self.flags)
+    }
 }
 
 /// What WRITE sends.

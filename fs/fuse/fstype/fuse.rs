@@ -14,6 +14,7 @@ use crate::{
         abi::node::SyncfsIn,
         attr::{
             permission::is_caller_allowed,
+            setattr::flush_times,
             xattr::Xattrs, //
         },
         channel::Channel,
@@ -347,6 +348,10 @@ impl FileSystem for Fuse {
 
     fn alloc_inode(_sb: &SuperBlock<Self, Seen>) -> impl PinInit<Inode, Error> {
         Inode::new()
+    }
+
+    fn write_inode(inode: &INodeView<Self>) -> Result {
+        flush_times(inode)
     }
 
     fn evict_inode(inode: &INodeView<Self>) {

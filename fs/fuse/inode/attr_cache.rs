@@ -12,7 +12,12 @@
 //! ran, in which case what the evicted inode knew to be stale is lost and nothing may be trusted.
 //!
 //! Takes the lock of one [`AttrCache`], inside which nothing sleeps; the page cache is truncated
-//! and invalidated after it is released. It sends no request: `attr/getattr.rs` does.
+//! and invalidated after it is released. It sends no request but by way of the VFS, which writes
+//! times that the kernel has set: `attr` does.
+//!
+//! If writes stay in the page cache, the server does not know the size of a file, nor when it was
+//! changed: then these are the kernel's ([`owns_times`]), and no reply changes them but that of a
+//! SETATTR that was to.
 
 use crate::{
     fuse::{
@@ -67,6 +72,14 @@ pub(crate) mod mask {
     /// What access checks look at.
     pub(crate) const PERMISSION: StatxMask =
         StatxMask::from_bits(Statx::Mode as u32 | Statx::Uid as u32 | Statx::Gid as u32);
+
+    /// What the kernel keeps by itself if writes stay in the page cache.
+    pub(crate) const OWNED: StatxMask =
+        StatxMask::from_bits(Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Size as u32);
+
+    /// What the server changes when data is written that does not make the file longer.
+    pub(crate) const DATA_WRITTEN: StatxMask =
+        StatxMask::from_bits(Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Blocks as u32);
 
     /// What a change of the data changes.
     pub(crate) const DATA_CHANGED: StatxMask = StatxMask::from_bits(
@@ -212,9 +225,10 @@ impl AttrCache {
         })
     }
 
-    /// Whether one of `wanted` has to be fetched before it is used.
-    pub(crate) fn is_stale(&self, wanted: StatxMask) -> bool {
-        self.stale.load(Relaxed) & wanted.bits() != 0 || self.valid_until.load().has_passed()
+    /// Whether one of `wanted`, of which the kernel keeps those in `owned`, has to be fetched.
+    fn is_stale(&self, wanted: StatxMask, owned: StatxMask) -> bool {
+        self.stale.load(Relaxed) & wanted.bits() & !owned.bits() != 0
+            || self.valid_until.load().has_passed()
     }
 
     /// Marks `attrs` stale, so that the next user of one fetches it.
@@ -245,6 +259,21 @@ impl AttrCache {
     }
 }
 
+/// Whether size, modification time and change time of `inode` are the kernel's, and what the server
+/// says of them may be old: its writes stay in the page cache for a while.
+pub(crate) fn owns_times(inode: &INodeView<Fuse>) -> bool {
+    inode.is_reg() && inode.sb().data().conn().features().writeback_cache
+}
+
+/// Whether one of `wanted` has to be fetched before it is used.
+pub(crate) fn is_stale(inode: &INodeView<Fuse>, wanted: StatxMask) -> bool {
+    let owned = match owns_times(inode) {
+        true => mask::OWNED,
+        false => StatxMask::default(),
+    };
+    inode.data().attrs.is_stale(wanted, owned)
+}
+
 /// Marks the access time of `inode` stale after the server has seen a read of it.
 pub(crate) fn invalidate_atime(inode: &INodeView<Fuse>) {
     // Nobody updates the access time of a read-only file system.
@@ -271,6 +300,7 @@ pub(crate) fn update(
     let mount = inode.sb().data();
     let conn = mount.conn();
     let cache = &inode.data().attrs;
+    let owned = owns_times(inode);
     let old_size;
     let old_mtime;
     {
@@ -291,10 +321,12 @@ pub(crate) fn update(
         *version = next_version(conn);
         cache.valid_until.store(valid_until);
         store(inode, attr);
-        inode.set_size(attr.size());
+        if !owned {
+            inode.set_size(attr.size());
+        }
     }
 
-    if inode.is_reg() {
+    if inode.is_reg() && !owned {
         refresh_pages(inode, attr, old_size, old_mtime);
     }
 }
@@ -315,19 +347,58 @@ pub(crate) fn hold_size(inode: &INode<Fuse>) -> SizeHeld<'_> {
     SizeHeld(cache)
 }
 
-/// Takes over the attributes that a SETATTR has made, also while the size is held. May sleep.
+/// What a SETATTR was to change of what the kernel keeps by itself, see [`mask::OWNED`].
+pub(crate) struct Changed {
+    /// The size.
+    pub(crate) truncated: bool,
+    /// The modification time.
+    pub(crate) mtime: Option<Timespec>,
+    /// The change time.
+    pub(crate) ctime: Option<Timespec>,
+}
+
+/// A file has another size than before; its pages do not know yet.
+#[must_use]
+pub(crate) struct Resized<'a> {
+    inode: &'a INode<Fuse>,
+    old_size: i64,
+    new_size: i64,
+}
+
+impl Resized<'_> {
+    /// Drops the pages that show what is not there any more. The gate of the inode is open, since
+    /// dirty pages are written first. Sleeps.
+    pub(crate) fn drop_pages(self) {
+        let Self {
+            inode,
+            old_size,
+            new_size,
+        } = self;
+        if new_size > old_size {
+            // The end of the file may be within a page: behind it there has to be nothing.
+            inode.truncate_pagecache_range(old_size, new_size.saturating_sub(1));
+        }
+        inode.truncate_pagecache(new_size);
+        // Pages that cannot be dropped are busy; their users see what they saw when they began.
+        let _ = inode.invalidate_pages();
+    }
+}
+
+/// Takes over the attributes that a SETATTR has made, also while the size is held.
 ///
 /// If the node has changed since `sample`, they are shown to whoever waits for the change, but are
 /// not used again.
-pub(crate) fn changed_by_setattr(
-    inode: &INode<Fuse>,
+pub(crate) fn changed_by_setattr<'a>(
+    inode: &'a INode<Fuse>,
+    changed: Changed,
     attr: &CheckedAttr,
     valid_until: Deadline,
     sample: Sample,
-) {
+) -> Option<Resized<'a>> {
     let conn = inode.sb().data().conn();
     let cache = &inode.data().attrs;
-    let (old_size, new_size);
+    let owned = owns_times(inode);
+    let old_size;
     {
         let mut version = cache.version.lock();
         let overtaken = *version > sample.version;
@@ -338,20 +409,27 @@ pub(crate) fn changed_by_setattr(
         } else {
             valid_until
         });
+        if owned {
+            if let Some(time) = changed.mtime {
+                inode.set_mtime(time);
+            }
+            if let Some(time) = changed.ctime {
+                inode.set_ctime(time);
+            }
+        }
         store(inode, attr);
-        (old_size, new_size) = (inode.size(), attr.size());
-        inode.set_size(new_size);
+        old_size = inode.size();
+        if !owned || changed.truncated {
+            inode.set_size(attr.size());
+        }
     }
 
-    if inode.is_reg() && new_size != old_size {
-        if new_size > old_size {
-            // The end of the file may be within a page: behind it there has to be nothing.
-            inode.truncate_pagecache_range(old_size, new_size.saturating_sub(1));
-        }
-        inode.truncate_pagecache(new_size);
-        // Pages that cannot be dropped are busy; their users see what they saw when they began.
-        let _ = inode.invalidate_pages();
-    }
+    let resized = inode.is_reg() && attr.size() != old_size && (!owned || changed.truncated);
+    resized.then(|| Resized {
+        inode,
+        old_size,
+        new_size: attr.size(),
+    })
 }
 
 /// A name of `inode` was removed.
@@ -370,9 +448,23 @@ pub(crate) fn unlinked(inode: &INode<Fuse>) {
     ctime_changed(inode);
 }
 
-/// The server has changed the time of the last change of `inode`.
+/// The server has changed the time of the last change of `inode`. If that time is the kernel's, it
+/// is set here, and sent. May sleep.
 pub(crate) fn ctime_changed(inode: &INode<Fuse>) {
     inode.data().attrs.invalidate(Statx::Ctime.into());
+    if owns_times(inode) {
+        inode.touch_ctime();
+        flush_times(inode);
+    }
+}
+
+/// Sends the times that the kernel has changed, if there are any. May sleep.
+///
+/// An error is one of writeback: the next `fsync` says so.
+pub(crate) fn flush_times(inode: &INode<Fuse>) {
+    if let Err(error) = inode.sync_metadata() {
+        inode.set_writeback_error(error);
+    }
 }
 
 /// The server says that the attributes have changed: replies that are under way are too old.
@@ -391,6 +483,10 @@ pub(crate) fn dir_changed(dir: &INode<Fuse>) {
 ///
 /// A read that ends early has found the end of the file.
 pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
+    if owns_times(inode) {
+        // What is behind it has not been written yet.
+        return;
+    }
     let mount = inode.sb().data();
     let cache = &inode.data().attrs;
     let mut version = cache.version.lock();
@@ -446,8 +542,10 @@ fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
     inode.set_gid(Kgid::new(conn.user_ns(), wire.gid));
     inode.set_blocks(wire.blocks);
     inode.set_atime(attr.atime());
-    inode.set_mtime(attr.mtime());
-    inode.set_ctime(attr.ctime());
+    if !owns_times(inode) {
+        inode.set_mtime(attr.mtime());
+        inode.set_ctime(attr.ctime());
+    }
     // The VFS checks the sticky bit before it asks us to remove a name. It may do so only if it
     // is the one to check permissions.
     inode.set_permissions(if conn.default_permissions() {
@@ -552,20 +650,27 @@ mod tests {
         let cache = KBox::pin_init(AttrCache::new(), GFP_KERNEL)?;
         let size = mask::SIZE;
         let mode = StatxMask::from(Statx::Mode);
+        let none = StatxMask::default();
 
         // Nothing is known at first, whatever the time.
         cache.valid_until.store(Deadline::after(1000, 0));
-        assert!(cache.is_stale(size));
+        assert!(cache.is_stale(size, none));
 
         cache.change_stale(|_| 0);
-        assert!(!cache.is_stale(size));
+        assert!(!cache.is_stale(size, none));
+
+        // What the kernel keeps by itself does not get stale, but gets too old.
+        cache.invalidate(size);
+        assert!(cache.is_stale(size, none));
+        assert!(!cache.is_stale(size, mask::OWNED));
+        cache.change_stale(|_| 0);
 
         cache.invalidate(mode);
-        assert!(cache.is_stale(mode));
-        assert!(!cache.is_stale(size));
+        assert!(cache.is_stale(mode, none));
+        assert!(!cache.is_stale(size, none));
 
         cache.valid_until.store(Deadline::PAST);
-        assert!(cache.is_stale(size));
+        assert!(cache.is_stale(size, none));
         Ok(())
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct OpenHandle {
     /// Whether the server has given a BSD lock to this handle. Never cleared: giving up one that is
     /// gone already does no harm.
     flocked: Atomic<bool>,
+    /// Its place in `inode/write_files.rs`, which guards it; 0 if it is not there.
+    write_key: Atomic<u64>,
 }
 
 impl OpenHandle {
@@ -107,6 +109,7 @@ impl OpenHandle {
             release_flags: Atomic::new(0),
             flock_owner: Atomic::new(0),
             flocked: Atomic::new(false),
+            write_key: Atomic::new(0),
         }
     }
 
@@ -128,6 +131,16 @@ impl OpenHandle {
     /// Whether the server wants it used in this way.
     pub(crate) fn wants(&self, flag: FopenFlag) -> bool {
         self.open_flags.contains(flag)
+    }
+
+    /// Its place among the inode's write files, whose lock is held.
+    pub(super) fn write_key(&self) -> Option<u64> {
+        Some(self.write_key.load(Relaxed)).filter(|key| *key != 0)
+    }
+
+    /// Sets [`Self::write_key`]. The lock of the inode's write files is held.
+    pub(super) fn set_write_key(&self, key: Option<u64>) {
+        self.write_key.store(key.unwrap_or(0), Relaxed);
     }
 
     /// The file is closed, with `flags` (`O_*`): what the server is told in the end.

@@ -10,13 +10,15 @@
 //! generation, and the file type, tell the two apart. The inode of a node that the server has
 //! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
 //!
-//! Locks: the locks of [`LookupCount`] and [`AttrCache`] are leaves. `dirops` serialises the
+//! Locks: those of [`LookupCount`], [`AttrCache`], [`WriteGate`] and [`WriteFiles`] are leaves. `dirops` serialises the
 //! directory operations for servers that cannot run them in parallel, and is taken outside every
 //! other lock of this file system.
 
 pub(crate) mod attr_cache;
 pub(crate) mod handle;
 pub(crate) mod lookup_count;
+pub(crate) mod write_files;
+pub(crate) mod write_gate;
 
 use self::{
     attr_cache::{
@@ -28,6 +30,8 @@ use self::{
         Debt,
         LookupCount, //
     },
+    write_files::WriteFiles,
+    write_gate::WriteGate, //
 };
 use crate::{
     fuse::{
@@ -103,6 +107,12 @@ pub(crate) struct Inode {
     /// The attributes.
     #[pin]
     pub(crate) attrs: AttrCache,
+    /// Where the dirty pages of a file go to the server.
+    #[pin]
+    pub(crate) writes: WriteGate,
+    /// The open files that they are written through.
+    #[pin]
+    pub(crate) write_files: WriteFiles,
     #[pin]
     dirops: Mutex<()>,
 }
@@ -119,6 +129,8 @@ impl Inode {
             bad: Atomic::new(false),
             lookups <- LookupCount::new(),
             attrs <- AttrCache::new(),
+            writes <- WriteGate::new(),
+            write_files <- WriteFiles::new(),
             dirops <- new_mutex!(()),
         })
     }
@@ -249,8 +261,17 @@ pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<ARef<INode<F
 /// Gives a new inode what it keeps for its whole life.
 fn initialise(inode: &NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
-    // Only the server knows when its files were accessed and changed.
-    inode.add_flags(INodeFlag::NoAtime | INodeFlag::NoCmtime);
+    // Only the server knows when its files were accessed, and when they were changed, unless
+    // writes stay in the page cache.
+    let writeback = inode.sb().data().conn().features().writeback_cache;
+    if writeback && attr.file_type() == FileType::Regular {
+        inode.add_flags(INodeFlag::NoAtime.into());
+    } else {
+        inode.add_flags(INodeFlag::NoAtime | INodeFlag::NoCmtime);
+    }
+    if writeback {
+        inode.writeback_may_deadlock_on_reclaim();
+    }
     inode.set_generation(vfs_generation(generation));
     inode.set_size(attr.size());
     inode.set_mtime(attr.mtime());

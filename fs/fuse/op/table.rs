@@ -272,6 +272,40 @@ operations! {
         Expected, Normal, Caller, Pass;
 }
 
+/// WRITE of what the page cache has: on nobody's behalf, and nobody can take it back.
+pub(crate) struct Writeback(pub(crate) Write);
+
+impl Operation for Writeback {
+    const OPCODE: Opcode = Write::OPCODE;
+    const REPLY: Reply = Write::REPLY;
+    const GATE: Gate = Gate::Force;
+    const CREDS: Creds = Creds::Nobody;
+    const ENOSYS: Enosys = Write::ENOSYS;
+    const IN_DATA: InData = Write::IN_DATA;
+
+    type Out = <Write as Operation>::Out;
+
+    fn node(&self) -> NodeId {
+        self.0.node()
+    }
+
+    fn encode(&self, minor: u32, args: &mut InArgs) -> Result {
+        self.0.encode(minor, args)
+    }
+
+    fn out_spec(&self, minor: u32) -> OutSpec {
+        self.0.out_spec(minor)
+    }
+
+    fn decode(minor: u32, out: &mut OutArgs) -> Result<Self::Out> {
+        Write::decode(minor, out)
+    }
+
+    fn lacking() -> Result<Self::Out> {
+        Write::lacking()
+    }
+}
+
 impl Opcode {
     /// Its number, as the header of a request has it.
     #[inline]

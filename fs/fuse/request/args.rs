@@ -24,7 +24,8 @@ use crate::fuse::{
 use crate::vfs::mm::{
     cached::CachedRanges,
     folio::FolioSegments,
-    iov::SharedBytes, //
+    iov::SharedBytes,
+    writeback::DirtyRanges, //
 };
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
@@ -42,6 +43,8 @@ pub(crate) enum InData {
     Cached(CachedRanges),
     /// Memory of its own.
     Folios(FolioSegments),
+    /// Dirty parts of the page cache, whose writeback ends with the request.
+    Dirty(DirtyRanges),
 }
 
 impl InData {
@@ -51,6 +54,7 @@ impl InData {
             Self::None => 0,
             Self::Cached(ranges) => ranges.len(),
             Self::Folios(segments) => segments.len(),
+            Self::Dirty(ranges) => ranges.len(),
         }
     }
 
@@ -61,6 +65,7 @@ impl InData {
             Self::None => None,
             Self::Cached(ranges) => ranges.with_bytes(at, f),
             Self::Folios(segments) => segments.with_bytes(at, |bytes| f(bytes.into())),
+            Self::Dirty(ranges) => ranges.with_bytes(at, f),
         }
     }
 }

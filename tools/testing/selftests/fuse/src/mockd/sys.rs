@@ -467,6 +467,73 @@ pub fn mmap_read(fd: RawFd, len: usize) -> Result<Vec<u8>> {
     Ok(copy)
 }
 
+pub fn ftruncate(fd: RawFd, len: i64) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::ftruncate(fd, len) }.into()).map(drop)
+}
+
+pub fn fchmod(fd: RawFd, mode: u32) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::fchmod(fd, mode) }.into()).map(drop)
+}
+
+/// A mapping of a file that is stored to and read by volatile accesses, byte by byte.
+pub struct Map {
+    start: *mut u8,
+    len: usize,
+}
+
+impl Map {
+    /// Maps the first `len` bytes of `fd` with these `PROT_` and `MAP_` flags.
+    pub fn new(fd: RawFd, len: usize, prot: c_int, flags: c_int) -> Result<Self> {
+        // SAFETY: a new mapping where the kernel likes.
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd, 0) };
+        if p == libc::MAP_FAILED {
+            return Err(errno());
+        }
+        Ok(Map {
+            start: p.cast(),
+            len,
+        })
+    }
+
+    /// Maps it shared, for loads and stores.
+    pub fn shared(fd: RawFd, len: usize) -> Result<Self> {
+        Self::new(
+            fd,
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+        )
+    }
+
+    pub fn store(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.len);
+        for (i, b) in bytes.iter().enumerate() {
+            // SAFETY: within the mapping.
+            unsafe { self.start.add(at + i).write_volatile(*b) };
+        }
+    }
+
+    pub fn load(&self, at: usize, len: usize) -> Vec<u8> {
+        assert!(at + len <= self.len);
+        (at..at + len)
+            // SAFETY: within the mapping.
+            .map(|i| unsafe { self.start.add(i).read_volatile() })
+            .collect()
+    }
+
+    pub fn sync(&self) -> Result<()> {
+        // SAFETY: the whole of the mapping.
+        check(unsafe { libc::msync(self.start.cast(), self.len, libc::MS_SYNC) }.into()).map(drop)
+    }
+
+    pub fn unmap(self) {
+        // SAFETY: the mapping, which nothing refers to any more.
+        unsafe { libc::munmap(self.start.cast(), self.len) };
+    }
+}
+
 /// execve(2) of a path; comes back only if it fails.
 pub fn exec(path: &str) -> Errno {
     let p = c(path);

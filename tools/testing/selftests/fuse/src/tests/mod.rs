@@ -20,6 +20,7 @@ pub mod kill;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
+pub mod mmap;
 pub mod mount;
 pub mod names;
 pub mod notify;
@@ -33,6 +34,7 @@ pub mod splice;
 pub mod statfs;
 pub mod trace;
 pub mod write;
+pub mod writeback;
 
 /// Every table, in reading order.
 pub const ALL: &[&[crate::harness::Test]] = &[
@@ -50,6 +52,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     write::TESTS,
     locks::TESTS,
     copy_range::TESTS,
+    mmap::TESTS,
+    writeback::TESTS,
     readdir::TESTS,
     names::TESTS,
     create::TESTS,

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared mappings: what is stored to them becomes WRITE.
+
+use crate::mockd::*;
+
+crate::tests![
+    msync_writes,
+    read_sees_stores,
+    mapping_sees_writes,
+    unmapping_writes,
+    outlives_the_descriptor,
+    end_of_the_file,
+    store_waits_for_writeback,
+    server_dies_with_dirty_pages,
+    private_stores_stay_private,
+    read_only_file,
+    direct_is_refused,
+    direct_is_allowed_by_agreement,
+];
+
+/// The next request, which is a WRITE of dirty pages: offset and data, and the request.
+#[track_caller]
+fn next_write(fs: &Fs) -> (u64, Vec<u8>, Request) {
+    let r = fs.expect(WRITE).node(2);
+    let a = WriteIn::from_bytes(&r.body);
+    let data = r.body[size_of::<WriteIn>()..].to_vec();
+    assert_eq!(data.len(), a.size as usize);
+    assert_eq!(
+        (a.fh, a.write_flags, a.lock_owner, a.flags),
+        (5, WRITE_CACHE, 0, 0),
+        "handle, flags, lock owner and open flags of WRITE"
+    );
+    (a.offset, data, r)
+}
+
+fn wrote(r: Request, size: usize) {
+    r.ok(WriteOut {
+        size: size as u32,
+        padding: 0,
+    });
+}
+
+/// A WRITE comes for exactly this, and is answered.
+#[track_caller]
+fn serve_write(fs: &Fs, offset: u64, data: &[u8]) {
+    let (at, came, r) = next_write(fs);
+    assert_eq!((at, came.len()), (offset, data.len()));
+    assert!(came == data, "data of WRITE");
+    wrote(r, data.len());
+}
+
+/// Opens "f" for reading and writing, runs `with`, and closes.
+fn with_open<T: Ship>(fs: &Fs, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
+    fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let t = with(m, f);
+        close(f).unwrap();
+        t
+    })
+}
+
+/// "f" has `size` bytes, and is opened.
+fn opened(fs: &Fs, size: u64, fopen: u32) {
+    fs.lookup(ROOT, "f", file(2).size(size));
+    fs.open(2, 5, fopen);
+}
+
+/// A page of sevens, with these bytes at 10.
+fn page(bytes: &[u8]) -> Vec<u8> {
+    let mut page = vec![7; 4096];
+    page[10..10 + bytes.len()].copy_from_slice(bytes);
+    page
+}
+
+/// msync(2) writes the page that was stored to, with FUSE_WRITE_CACHE; then comes FSYNC.
+fn msync_writes() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"stored");
+        let synced = map.sync();
+        map.unmap();
+        synced
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    let (at, data, r) = next_write(&fs);
+    assert_eq!(at, 0);
+    assert!(data == page(b"stored"));
+    wrote(r, 4096);
+    fs.expect(FSYNC).node(2).reply(&[]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(()));
+}
+
+/// read(2) sees what was stored, before anything is written.
+fn read_sees_stores() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"stored");
+        let seen = pread(f, 6, 10);
+        map.unmap();
+        seen
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    serve_write(&fs, 0, &page(b"stored"));
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(b"stored".to_vec()));
+}
+
+/// A mapping sees what write(2) wrote.
+fn mapping_sees_writes() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.load(0, 1);
+        lseek(f, 10, libc::SEEK_SET).unwrap();
+        write(f, b"written").unwrap();
+        let seen = map.load(10, 7);
+        map.unmap();
+        seen
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    let mut r = fs.dev().next();
+    if r.head.opcode == GETXATTR {
+        r.err(ENOSYS);
+        r = fs.expect(WRITE);
+    }
+    assert_eq!(WriteIn::from_bytes(&r.body).write_flags, 0);
+    wrote(r, 7);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), b"written".to_vec());
+}
+
+/// munmap(2) writes what is dirty, and waits for it.
+fn unmapping_writes() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |m, f| {
+        let map = Map::shared(f, 8192).unwrap();
+        map.store(10, b"a");
+        map.store(4106, b"b");
+        map.unmap();
+        m.pause();
+    });
+    opened(&fs, 8192, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    fs.expect_read(5, 4096, 4096).reply(&[7; 4096]);
+    let (at, data, r) = next_write(&fs);
+    assert_eq!((at, data.len()), (0, 8192));
+    assert!(data == [page(b"a"), page(b"b")].concat());
+    c.stays_asleep();
+    wrote(r, 8192);
+    c.paused();
+    fs.quiet();
+    c.go();
+    fs.flush_and_release(2, 5);
+    c.wait();
+}
+
+/// What is stored after the descriptor was closed is written through the same handle, which is released last.
+fn outlives_the_descriptor() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let map = Map::shared(f, 4096).unwrap();
+        close(f).unwrap();
+        map.store(10, b"late");
+        map.unmap();
+    });
+    opened(&fs, 4096, 0);
+    fs.flush(2, 5);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    serve_write(&fs, 0, &page(b"late"));
+    fs.release(2, 5);
+    c.wait();
+}
+
+/// What is stored behind the end of the file, in its last page, is not written.
+fn end_of_the_file() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"in");
+        map.store(100, b"out");
+        map.unmap();
+    });
+    opened(&fs, 100, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 100]);
+    serve_write(&fs, 0, &page(b"in")[..100]);
+    fs.flush_and_release(2, 5);
+    c.wait();
+}
+
+/// A store to a page that is being written waits until the server has it.
+fn store_waits_for_writeback() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |m, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"1");
+        m.pause();
+        map.store(10, b"2");
+        m.pause();
+        map.unmap();
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    c.paused();
+    let syncer = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let synced = fsync(f);
+        close(f).unwrap();
+        synced
+    });
+    fs.open(2, 6, FOPEN_KEEP_CACHE);
+    let (_, data, r) = next_write(&fs);
+    assert!(data == page(b"1"));
+    c.go();
+    c.stays_asleep();
+    wrote(r, 4096);
+    c.paused();
+    // The second store may be written by the other's close, or by the unmapping.
+    c.go();
+    let mut fsyncs = 0;
+    let mut writes = 0;
+    for _ in 0..6 {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            FSYNC => {
+                fsyncs += 1;
+                r.reply(&[]);
+            }
+            FLUSH | RELEASE => r.reply(&[]),
+            WRITE => {
+                writes += 1;
+                assert!(r.body[size_of::<WriteIn>()..] == page(b"2"));
+                wrote(r, 4096);
+            }
+            _ => panic!("unexpected request: {r:?}"),
+        }
+    }
+    assert_eq!((fsyncs, writes), (1, 1));
+    assert_eq!(syncer.wait(), Ok(()));
+    c.wait();
+}
+
+/// When the server dies, nobody waits for its dirty pages, and msync(2) tells of it.
+fn server_dies_with_dirty_pages() {
+    let mut fs = Fs::new();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"lost");
+        let synced = map.sync();
+        map.unmap();
+        let _ = close(f);
+        synced
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    let (_, _, r) = next_write(&fs);
+    // It keeps the device open.
+    drop(r);
+    fs.die();
+    assert!(c.wait().is_err());
+}
+
+/// What is stored to a private mapping is never written.
+fn private_stores_stay_private() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::new(
+            f,
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE,
+        )
+        .unwrap();
+        map.store(10, b"mine");
+        let seen = (map.load(10, 4), pread(f, 4, 10));
+        map.unmap();
+        seen
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (b"mine".to_vec(), Ok(vec![7; 4])));
+}
+
+/// A file that is open for reading can be mapped shared, but not for stores.
+fn read_only_file() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        let refused = Map::shared(f, 4096).err();
+        let map = Map::new(f, 4096, libc::PROT_READ, libc::MAP_SHARED).unwrap();
+        let seen = map.load(0, 3);
+        map.unmap();
+        close(f).unwrap();
+        (refused, seen)
+    });
+    opened(&fs, 4096, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Some(EACCES), vec![7; 3]));
+}
+
+/// Without agreement, a file that is used past the page cache cannot be mapped shared.
+fn direct_is_refused() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| Map::shared(f, 4096).err());
+    opened(&fs, 4096, FOPEN_DIRECT_IO);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Some(ENODEV));
+}
+
+/// With FUSE_DIRECT_IO_ALLOW_MMAP it can, and what is stored is written.
+fn direct_is_allowed_by_agreement() {
+    let fs = Setup::new().flags(init::DIRECT_IO_ALLOW_MMAP).start();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"stored");
+        map.unmap();
+    });
+    opened(&fs, 4096, FOPEN_DIRECT_IO);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    serve_write(&fs, 0, &page(b"stored"));
+    fs.flush_and_release(2, 5);
+    c.wait();
+}
