@@ -30,6 +30,10 @@ use super::{
         FileOps,
         INode, //
     },
+    ioctl::{
+        self,
+        Ioctl, //
+    },
     lock::{
         LockCommand,
         LockRequest,
@@ -109,6 +113,10 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `flock(2)`: the whole file, for an open file. No lock is held.
     fn flock(request: &mut LockRequest<'_, T>) -> Result;
+
+    /// `ioctl(2)` with a number that the VFS does not know. No lock is held. What is returned is
+    /// what the system call returns, also if it is negative.
+    fn ioctl(file: &File<T>, call: Ioctl) -> Result<i32>;
 }
 
 /// Directories.
@@ -126,6 +134,9 @@ pub(crate) trait Dir<T: FileSystem> {
 
     /// See [`Regular::fsync`].
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
+
+    /// See [`Regular::ioctl`].
+    fn ioctl(file: &File<T>, call: Ioctl) -> Result<i32>;
 }
 
 impl<T: FileSystem> FileOps<T> {
@@ -245,6 +256,17 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
             None
         },
         setlease: Some(Self::setlease),
+        unlocked_ioctl: if U::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: if U::HAS_IOCTL {
+            Some(Self::compat_ioctl)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -331,6 +353,27 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: This is a `release` trampoline.
         unsafe { release::<T>(inode, file, U::release) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::ioctl`].
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::ioctl(U::ioctl, file, cmd, arg) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::compat_ioctl`].
+    #[cfg(CONFIG_COMPAT)]
+    unsafe extern "C" fn compat_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::compat_ioctl(U::ioctl, file, cmd, arg) }
     }
 
     /// # Safety
@@ -492,6 +535,17 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         },
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),
+        unlocked_ioctl: if U::HAS_IOCTL {
+            Some(Self::ioctl)
+        } else {
+            None
+        },
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: if U::HAS_IOCTL {
+            Some(Self::compat_ioctl)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -509,6 +563,27 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: This is a `release` trampoline.
         unsafe { release::<T>(inode, file, U::release) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::ioctl`].
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::ioctl(U::ioctl, file, cmd, arg) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::compat_ioctl`].
+    #[cfg(CONFIG_COMPAT)]
+    unsafe extern "C" fn compat_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::compat_ioctl(U::ioctl, file, cmd, arg) }
     }
 
     /// # Safety

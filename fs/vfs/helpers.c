@@ -21,6 +21,7 @@
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
 #include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -178,6 +179,17 @@ __vfs_helper ssize_t vfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t c
 __vfs_helper void vfs_helper_task_io_account_write(size_t bytes)
 {
 	task_io_account_write(bytes);
+}
+
+/* ioctls */
+
+__vfs_helper bool vfs_helper_is_x32_syscall(void)
+{
+#ifdef CONFIG_X86_X32_ABI
+	return in_x32_syscall();
+#else
+	return false;
+#endif
 }
 
 /* directories */
@@ -402,6 +414,28 @@ __vfs_helper void vfs_helper_inode_dont_cache_acls(struct inode *inode)
 #ifdef CONFIG_FS_POSIX_ACL
 	inode->i_acl = inode->i_default_acl = ACL_DONT_CACHE;
 #endif
+}
+
+__vfs_helper struct posix_acl *vfs_helper_posix_acl_dup(struct posix_acl *acl)
+{
+	return posix_acl_dup(acl);
+}
+
+__vfs_helper void vfs_helper_posix_acl_release(struct posix_acl *acl)
+{
+	posix_acl_release(acl);
+}
+
+__vfs_helper void *vfs_helper_posix_acl_to_xattr_gfp(struct user_namespace *ns,
+						     const struct posix_acl *acl, size_t *size)
+{
+	return posix_acl_to_xattr(ns, acl, size, GFP_KERNEL);
+}
+
+__vfs_helper bool vfs_helper_inode_in_group_or_capable(struct mnt_idmap *idmap,
+						       struct inode *inode)
+{
+	return in_group_or_capable(idmap, inode, i_gid_into_vfsgid(idmap, inode));
 }
 
 __vfs_helper dev_t vfs_helper_new_decode_dev(u32 dev)

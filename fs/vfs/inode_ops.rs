@@ -11,6 +11,10 @@
 //! C header: `include/linux/fs.h`; the contracts are in `Documentation/filesystems/{vfs,locking}`.
 
 use super::{
+    acl::{
+        self,
+        Acl, //
+    },
     atomic_open::{
         self,
         AtomicOpen, //
@@ -35,6 +39,11 @@ use super::{
         INode,
         INodeView,
         Timespec, //
+    },
+    ioctl::{
+        self,
+        FileAttr,
+        Form, //
     },
     sb::SuperBlock,
     xattr,
@@ -519,6 +528,34 @@ pub(crate) trait Dir<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// The ACL that the VFS checks an access against. Without this method there is none. No locks;
+    /// may sleep in ref walk.
+    fn get_inode_acl(_inode: Walk<'_, INode<T>>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The ACL that somebody asks for by name. Without this method it is that of
+    /// `get_inode_acl`. No locks; may sleep.
+    fn get_acl(_inode: &INode<T>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the ACL, or removes it. The inode is locked exclusively; may sleep.
+    fn set_acl(_idmap: &Idmap, _inode: &INode<T>, _acl: Option<&Acl>, _kind: acl::Kind) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The attributes of `FS_IOC_GETFLAGS` or `FS_IOC_FSGETXATTR`. The inode may be locked; may
+    /// sleep.
+    fn fileattr_get(_inode: &INode<T>, _form: Form) -> Result<FileAttr> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Changes them; the caller may. The inode is locked exclusively; may sleep.
+    fn fileattr_set(_idmap: &Idmap, _inode: &INode<T>, _attr: FileAttr) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Makes a regular file. Parent locked exclusively; may sleep.
     fn create(_idmap: &Idmap, _dir: &INode<T>, _dentry: Vacant<'_, T>, _mode: u16) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -612,6 +649,31 @@ pub(crate) trait Common<T: FileSystem> {
 
     /// As [`Dir::listxattr`].
     fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::get_inode_acl`].
+    fn get_inode_acl(_inode: Walk<'_, INode<T>>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::get_acl`].
+    fn get_acl(_inode: &INode<T>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::set_acl`].
+    fn set_acl(_idmap: &Idmap, _inode: &INode<T>, _acl: Option<&Acl>, _kind: acl::Kind) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::fileattr_get`].
+    fn fileattr_get(_inode: &INode<T>, _form: Form) -> Result<FileAttr> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// As [`Dir::fileattr_set`].
+    fn fileattr_set(_idmap: &Idmap, _inode: &INode<T>, _attr: FileAttr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -760,7 +822,31 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         } else {
             None
         },
-        get_inode_acl: Some(get_no_acl),
+        get_inode_acl: if U::HAS_GET_INODE_ACL {
+            Some(Self::get_inode_acl)
+        } else {
+            Some(get_no_acl)
+        },
+        get_acl: if U::HAS_GET_ACL {
+            Some(Self::get_acl)
+        } else {
+            None
+        },
+        set_acl: if U::HAS_SET_ACL {
+            Some(Self::set_acl)
+        } else {
+            None
+        },
+        fileattr_get: if U::HAS_FILEATTR_GET {
+            Some(Self::fileattr_get)
+        } else {
+            None
+        },
+        fileattr_set: if U::HAS_FILEATTR_SET {
+            Some(Self::fileattr_set)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -829,6 +915,66 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     ) -> isize {
         // SAFETY: The caller promises it.
         unsafe { listxattr(U::listxattr, dentry, list, size) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::get_inode_acl`].
+    unsafe extern "C" fn get_inode_acl(
+        inode: *mut bindings::inode,
+        kind: c_int,
+        rcu: bindings::bool_,
+    ) -> *mut kernel::bindings::posix_acl {
+        // SAFETY: The caller promises it.
+        unsafe { acl::get_inode_acl(U::get_inode_acl, inode, kind, rcu) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::get_acl`].
+    unsafe extern "C" fn get_acl(
+        _idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        kind: c_int,
+    ) -> *mut kernel::bindings::posix_acl {
+        // SAFETY: The caller promises it.
+        unsafe { acl::get_acl(U::get_acl, dentry, kind) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::set_acl`].
+    unsafe extern "C" fn set_acl(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        list: *mut kernel::bindings::posix_acl,
+        kind: c_int,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { acl::set_acl(U::set_acl, idmap, dentry, list, kind) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::fileattr_get`].
+    unsafe extern "C" fn fileattr_get(
+        dentry: *mut bindings::dentry,
+        fa: *mut kernel::bindings::file_kattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::fileattr_get(U::fileattr_get, dentry, fa) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::fileattr_set`].
+    unsafe extern "C" fn fileattr_set(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        fa: *mut kernel::bindings::file_kattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::fileattr_set(U::fileattr_set, idmap, dentry, fa) }
     }
 
     /// # Safety
@@ -1021,7 +1167,31 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
         } else {
             None
         },
-        get_inode_acl: Some(get_no_acl),
+        get_inode_acl: if U::HAS_GET_INODE_ACL {
+            Some(Self::get_inode_acl)
+        } else {
+            Some(get_no_acl)
+        },
+        get_acl: if U::HAS_GET_ACL {
+            Some(Self::get_acl)
+        } else {
+            None
+        },
+        set_acl: if U::HAS_SET_ACL {
+            Some(Self::set_acl)
+        } else {
+            None
+        },
+        fileattr_get: if U::HAS_FILEATTR_GET {
+            Some(Self::fileattr_get)
+        } else {
+            None
+        },
+        fileattr_set: if U::HAS_FILEATTR_SET {
+            Some(Self::fileattr_set)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 
@@ -1073,6 +1243,66 @@ impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
     ) -> isize {
         // SAFETY: The caller promises it.
         unsafe { listxattr(U::listxattr, dentry, list, size) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::get_inode_acl`].
+    unsafe extern "C" fn get_inode_acl(
+        inode: *mut bindings::inode,
+        kind: c_int,
+        rcu: bindings::bool_,
+    ) -> *mut kernel::bindings::posix_acl {
+        // SAFETY: The caller promises it.
+        unsafe { acl::get_inode_acl(U::get_inode_acl, inode, kind, rcu) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::get_acl`].
+    unsafe extern "C" fn get_acl(
+        _idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        kind: c_int,
+    ) -> *mut kernel::bindings::posix_acl {
+        // SAFETY: The caller promises it.
+        unsafe { acl::get_acl(U::get_acl, dentry, kind) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`acl::set_acl`].
+    unsafe extern "C" fn set_acl(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        list: *mut kernel::bindings::posix_acl,
+        kind: c_int,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { acl::set_acl(U::set_acl, idmap, dentry, list, kind) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::fileattr_get`].
+    unsafe extern "C" fn fileattr_get(
+        dentry: *mut bindings::dentry,
+        fa: *mut kernel::bindings::file_kattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::fileattr_get(U::fileattr_get, dentry, fa) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`ioctl::fileattr_set`].
+    unsafe extern "C" fn fileattr_set(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        fa: *mut kernel::bindings::file_kattr,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        unsafe { ioctl::fileattr_set(U::fileattr_set, idmap, dentry, fa) }
     }
 }
 
@@ -1352,8 +1582,8 @@ unsafe fn removing<T: FileSystem>(
     })
 }
 
-/// There are no ACLs. It is in every table, because the VFS calls it without looking if ACLs are
-/// on for the super block and are not cached for the inode.
+/// There are no ACLs. It is in every table that has no other, because the VFS calls it without
+/// looking if ACLs are on for the super block and are not cached for the inode.
 ///
 /// # Safety
 ///

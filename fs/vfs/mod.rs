@@ -26,6 +26,7 @@ use kernel::{
 
 mod bindings;
 
+pub(crate) mod acl;
 pub(crate) mod atomic_open;
 pub(crate) mod control_fs;
 pub(crate) mod cred;
@@ -38,6 +39,7 @@ pub(crate) mod fs_type;
 pub(crate) mod inode;
 pub(crate) mod inode_ops;
 pub(crate) mod io;
+pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod mm;
 pub(crate) mod params;

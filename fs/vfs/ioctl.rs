@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ioctl(2)`, and the file attributes that have become operations of their own.
+//!
+//! Owns what an ioctl is called with ([`Ioctl`]), and [`FileAttr`], the flags and extended
+//! attributes of `FS_IOC_{GET,SET}FLAGS` and `FS_IOC_FS{GET,SET}XATTR`, which the VFS checks
+//! before it passes them on. The argument of an ioctl is a number here; `kernel::uaccess` reads
+//! and writes what it may point to.
+//!
+//! Locks: none of its own.
+//!
+//! C headers: `include/linux/fs.h`, `include/linux/fileattr.h`.
+
+use super::{
+    bindings,
+    cred::Idmap,
+    dentry::DEntry,
+    file::File,
+    inode::INode,
+    FileSystem, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// By which system call interface an ioctl came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abi {
+    /// That of the kernel.
+    Native,
+    /// That of a 32-bit kernel.
+    Compat,
+    /// 32-bit pointers, and 64-bit registers.
+    X32,
+}
+
+/// What `ioctl(2)` was called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Ioctl {
+    /// Its number.
+    pub(crate) cmd: u32,
+    /// A number, or an address of the caller's.
+    pub(crate) arg: usize,
+    /// By which interface.
+    pub(crate) abi: Abi,
+}
+
+impl Ioctl {
+    fn native(cmd: c_uint, arg: c_ulong) -> Self {
+        Self {
+            cmd,
+            arg,
+            abi: Abi::Native,
+        }
+    }
+
+    fn compat(cmd: c_uint, arg: c_ulong) -> Self {
+        Self {
+            cmd,
+            arg,
+            // SAFETY: May be called in any system call.
+            abi: if unsafe { bindings::is_x32_syscall() } {
+                Abi::X32
+            } else {
+                Abi::Compat
+            },
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by `vfs_ioctl` with an open file of `T`.
+pub(super) unsafe fn ioctl<T: FileSystem>(
+    method: impl FnOnce(&File<T>, Ioctl) -> Result<i32>,
+    file: *mut bindings::file,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
+    // SAFETY: The caller has a reference to the open file.
+    let file = unsafe { File::from_raw(file) };
+    result(method(file, Ioctl::native(cmd, arg)))
+}
+
+/// # Safety
+///
+/// Called by `ioctl(2)` of a 32-bit interface with an open file of `T`.
+pub(super) unsafe fn compat_ioctl<T: FileSystem>(
+    method: impl FnOnce(&File<T>, Ioctl) -> Result<i32>,
+    file: *mut bindings::file,
+    cmd: c_uint,
+    arg: c_ulong,
+) -> c_long {
+    // SAFETY: The caller has a reference to the open file.
+    let file = unsafe { File::from_raw(file) };
+    result(method(file, Ioctl::compat(cmd, arg)))
+}
+
+fn result(result: Result<i32>) -> c_long {
+    match result {
+        Ok(value) => value as c_long,
+        Err(error) => error.to_errno() as c_long,
+    }
+}
+
+/// The attributes of a file beyond those of `stat(2)` (`struct file_kattr`), in one of two forms.
+#[derive(Clone, Copy)]
+pub(crate) enum FileAttr {
+    /// The word of `FS_IOC_GETFLAGS`.
+    Flags(u32),
+    /// The structure of `FS_IOC_FSGETXATTR`.
+    Extended(ExtendedAttr),
+}
+
+/// What `struct fsxattr` has.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ExtendedAttr {
+    /// Flags.
+    pub(crate) xflags: u32,
+    /// Preferred size of an extent, in bytes.
+    pub(crate) extsize: u32,
+    /// Number of extents; it is not set.
+    pub(crate) nextents: u32,
+    /// Project, for quotas.
+    pub(crate) projid: u32,
+    /// Preferred size of an extent that is copied on write, in bytes.
+    pub(crate) cowextsize: u32,
+}
+
+/// Which of the forms of [`FileAttr`] is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// [`FileAttr::Flags`].
+    Flags,
+    /// [`FileAttr::Extended`].
+    Extended,
+}
+
+/// # Safety
+///
+/// Called by `vfs_fileattr_get` with a positive dentry of `T` that the caller has a reference to,
+/// and with a `fa` that nobody else uses.
+pub(super) unsafe fn fileattr_get<T: FileSystem>(
+    method: impl FnOnce(&INode<T>, Form) -> Result<FileAttr>,
+    dentry: *mut bindings::dentry,
+    fa: *mut kernel::bindings::file_kattr,
+) -> c_int {
+    let fa: *mut bindings::file_kattr = fa.cast();
+    // SAFETY: The caller holds a reference.
+    let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
+    from_result(|| {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: `fa` is valid, and ours for the call.
+        let form = unsafe { form(fa) };
+        match method(inode, form)? {
+            FileAttr::Flags(flags) => {
+                // SAFETY: As above.
+                unsafe { bindings::fileattr_fill_flags(fa, flags) };
+            }
+            FileAttr::Extended(attr) => {
+                // SAFETY: As above.
+                unsafe { bindings::fileattr_fill_xflags(fa, attr.xflags) };
+                // SAFETY: As above.
+                unsafe {
+                    (*fa).fsx_extsize = attr.extsize;
+                    (*fa).fsx_nextents = attr.nextents;
+                    (*fa).fsx_projid = attr.projid;
+                    (*fa).fsx_cowextsize = attr.cowextsize;
+                }
+            }
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// Called by `vfs_fileattr_set` with a positive dentry of `T` that the caller has a reference to and
+/// whose inode is locked exclusively, and with a valid `fa` that does not change.
+pub(super) unsafe fn fileattr_set<T: FileSystem>(
+    method: impl FnOnce(&Idmap, &INode<T>, FileAttr) -> Result,
+    idmap: *mut bindings::mnt_idmap,
+    dentry: *mut bindings::dentry,
+    fa: *mut kernel::bindings::file_kattr,
+) -> c_int {
+    let fa: *mut bindings::file_kattr = fa.cast();
+    // SAFETY: The mount keeps its map for the call.
+    let idmap = unsafe { Idmap::from_ptr(idmap) };
+    // SAFETY: The caller holds a reference.
+    let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
+    from_result(|| {
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: `fa` is valid for the call.
+        let attr = unsafe {
+            match form(fa) {
+                Form::Flags => FileAttr::Flags((*fa).flags),
+                Form::Extended => FileAttr::Extended(ExtendedAttr {
+                    xflags: (*fa).fsx_xflags,
+                    extsize: (*fa).fsx_extsize,
+                    nextents: (*fa).fsx_nextents,
+                    projid: (*fa).fsx_projid,
+                    cowextsize: (*fa).fsx_cowextsize,
+                }),
+            }
+        };
+        method(idmap, inode, attr)?;
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
+/// `fa` must be valid.
+unsafe fn form(fa: *const bindings::file_kattr) -> Form {
+    // SAFETY: Promised by the caller.
+    if unsafe { (*fa).flags_valid() } {
+        Form::Flags
+    } else {
+        Form::Extended
+    }
+}
