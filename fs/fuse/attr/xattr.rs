@@ -2,15 +2,17 @@
 
 //! Extended attributes: GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
-//! The VFS comes in through [`Xattrs`] and [`listxattr`]; every name goes to the server as it is,
-//! nothing is cached. The VFS holds the inode's lock around a change; no lock is taken here.
+//! The VFS comes in through [`Xattrs`] and [`listxattr`], for ACLs through `attr/acl.rs`; every name
+//! goes to the server as it is, nothing is cached. The VFS holds the inode's lock around a change; no lock is taken here.
 
 use super::permission::is_caller_allowed;
 use crate::{
     fuse::{
         abi::node::{
             CompatSetxattrIn,
-            GetxattrIn, //
+            GetxattrIn,
+            SetxattrFlags,
+            SetxattrIn, //
         },
         inode::{
             attr_cache::ctime_changed,
@@ -64,18 +66,7 @@ impl xattr::Handler<Fuse> for Xattrs {
     ///
     /// As of `get`.
     fn set(inode: &INode<Fuse>, name: &[u8], value: &[u8], flags: u32) -> Result {
-        check_good(inode)?;
-        mount(inode).call(op::Setxattr {
-            node: inode.data().node_id(),
-            args: op::SetxattrHead::Compat(CompatSetxattrIn {
-                size: value.len().try_into().map_err(|_| E2BIG)?,
-                flags,
-            }),
-            name,
-            value,
-        })?;
-        ctime_changed(inode);
-        Ok(())
+        self::set(inode, name, value, flags, SetxattrFlags::default())
     }
 
     /// Removes `name`.
@@ -92,6 +83,41 @@ impl xattr::Handler<Fuse> for Xattrs {
         ctime_changed(inode);
         Ok(())
     }
+}
+
+/// Sets `name` to `value`; `flags` are those of `setxattr(2)`, `more` are for servers that know
+/// them. May sleep.
+///
+/// # Errors
+///
+/// As of [`Xattrs::get`].
+pub(super) fn set(
+    inode: &INode<Fuse>,
+    name: &[u8],
+    value: &[u8],
+    flags: u32,
+    more: SetxattrFlags,
+) -> Result {
+    check_good(inode)?;
+    let mount = mount(inode);
+    let size = value.len().try_into().map_err(|_| E2BIG)?;
+    mount.call(op::Setxattr {
+        node: inode.data().node_id(),
+        args: if mount.conn().features().setxattr_ext {
+            op::SetxattrHead::Ext(SetxattrIn {
+                size,
+                flags,
+                setxattr_flags: more,
+                ..SetxattrIn::default()
+            })
+        } else {
+            op::SetxattrHead::Compat(CompatSetxattrIn { size, flags })
+        },
+        name,
+        value,
+    })?;
+    ctime_changed(inode);
+    Ok(())
 }
 
 /// The names of all attributes of `inode`, a NUL after each.

@@ -42,6 +42,8 @@ pub(crate) struct Features {
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
     pub(crate) posix_acl: bool,
+    /// SETXATTR has its long form.
+    pub(crate) setxattr_ext: bool,
     /// Reads of the device after an abort by fusectl say `ECONNABORTED`.
     pub(crate) abort_error: bool,
 }
@@ -66,6 +68,7 @@ impl Features {
         direct_io_allow_mmap: false,
         parallel_dirops: false,
         posix_acl: false,
+        setxattr_ext: false,
         abort_error: false,
     };
 }

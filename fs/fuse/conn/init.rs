@@ -75,11 +75,13 @@ fn offered() -> InitFlags {
         | InitFlag::WritebackCache
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops
+        | InitFlag::PosixAcl
         | InitFlag::AbortError
         | InitFlag::MaxPages
         | InitFlag::CacheSymlinks
         | InitFlag::NoOpendirSupport
         | InitFlag::ExplicitInvalData
+        | InitFlag::SetxattrExt
         | InitFlag::InitExt
         | InitFlag::DirectIoAllowMmap
         | InitFlag::RequestTimeout
@@ -204,7 +206,8 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         writeback_cache: flags.contains(InitFlag::WritebackCache),
         direct_io_allow_mmap: flags.contains(InitFlag::DirectIoAllowMmap),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
-        posix_acl: false,
+        posix_acl: flags.contains(InitFlag::PosixAcl),
+        setxattr_ext: flags.contains(InitFlag::SetxattrExt),
         abort_error: flags.contains(InitFlag::AbortError),
     })
 }

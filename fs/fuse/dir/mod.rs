@@ -21,6 +21,7 @@ pub(crate) mod revalidate;
 use self::revalidate::Entry;
 use crate::fuse::{
     attr::{
+        acl,
         getattr,
         permission,
         setattr,
@@ -29,6 +30,10 @@ use crate::fuse::{
     Fuse, //
 };
 use crate::vfs::{
+    acl::{
+        Acl,
+        Kind, //
+    },
     atomic_open::{
         AtomicOpen,
         Done, //
@@ -114,6 +119,18 @@ impl Dir<Fuse> for DirOps {
         xattr::listxattr(inode, room)
     }
 
+    fn get_inode_acl(inode: Walk<'_, INode<Fuse>>, kind: Kind) -> Result<Option<ARef<Acl>>> {
+        acl::get_inode_acl(inode, kind)
+    }
+
+    fn get_acl(inode: &INode<Fuse>, kind: Kind) -> Result<Option<ARef<Acl>>> {
+        acl::get_acl(inode, kind)
+    }
+
+    fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, list: Option<&Acl>, kind: Kind) -> Result {
+        acl::set_acl(idmap, inode, list, kind)
+    }
+
     fn create(_idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
         create::mknod(dir, entry, mode, Dev::default())
     }
@@ -192,6 +209,18 @@ impl Common<Fuse> for FileOps {
 
     fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
         xattr::listxattr(inode, room)
+    }
+
+    fn get_inode_acl(inode: Walk<'_, INode<Fuse>>, kind: Kind) -> Result<Option<ARef<Acl>>> {
+        acl::get_inode_acl(inode, kind)
+    }
+
+    fn get_acl(inode: &INode<Fuse>, kind: Kind) -> Result<Option<ARef<Acl>>> {
+        acl::get_acl(inode, kind)
+    }
+
+    fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, list: Option<&Acl>, kind: Kind) -> Result {
+        acl::set_acl(idmap, inode, list, kind)
     }
 }
 

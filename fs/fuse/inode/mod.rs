@@ -276,8 +276,11 @@ fn initialise(inode: &NewInode<Fuse>, generation: Generation, attr: &CheckedAttr
     inode.set_size(attr.size());
     inode.set_mtime(attr.mtime());
     inode.set_ctime(attr.ctime());
-    // The server checks its ACLs itself; nothing here may remember an answer for it.
-    inode.dont_cache_acls();
+    // The root is made before INIT, so that its ACLs are asked for each time.
+    if !inode.sb().data().conn().features().posix_acl {
+        // The server checks its ACLs itself; nothing here may remember an answer for it.
+        inode.dont_cache_acls();
+    }
     Ok(())
 }
 

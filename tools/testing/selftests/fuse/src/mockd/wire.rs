@@ -65,6 +65,8 @@ wire! {
     ForgetIn { nlookup: u64 }
     ForgetOne { nodeid: u64, nlookup: u64 }
     BatchForgetIn { count: u32, dummy: u32 }
+    GetxattrIn { size: u32, padding: u32 }
+    SetxattrIn { size: u32, flags: u32, setxattr_flags: u32, padding: u32 }
     AccessIn { mask: u32, padding: u32 }
     OpenIn { flags: u32, open_flags: u32 }
     OpenOut { fh: u64, open_flags: u32, backing_id: i32 }
@@ -179,6 +181,9 @@ pub const FOPEN_KEEP_CACHE: u32 = 1 << 1;
 pub const FOPEN_NONSEEKABLE: u32 = 1 << 2;
 pub const FOPEN_STREAM: u32 = 1 << 4;
 pub const FOPEN_NOFLUSH: u32 = 1 << 5;
+
+pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
+
 
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;

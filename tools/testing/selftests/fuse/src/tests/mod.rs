@@ -4,6 +4,7 @@
 
 pub mod abort;
 pub mod access;
+pub mod acl;
 pub mod bad_server;
 pub mod clone;
 pub mod control;
@@ -59,6 +60,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     create::TESTS,
     setattr::TESTS,
     permissions::TESTS,
+    acl::TESTS,
     interrupt::TESTS,
     kill::TESTS,
     death::TESTS,
