@@ -283,6 +283,24 @@ pub(crate) struct IoctlIn {
     pub(crate) out_size: u32,
 }
 
+/// What IOCTL carries for `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` (`struct fsxattr`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub(crate) struct FsXattr {
+    /// Flags.
+    pub(crate) xflags: u32,
+    /// Preferred size of an extent, in bytes.
+    pub(crate) extsize: u32,
+    /// Number of extents.
+    pub(crate) nextents: u32,
+    /// Project.
+    pub(crate) projid: u32,
+    /// Preferred size of an extent that is copied on write, in bytes.
+    pub(crate) cowextsize: u32,
+    /// Unused.
+    pub(crate) pad: [u8; 8],
+}
+
 /// A piece of the caller's memory that the server asks for (`fuse_ioctl_iovec`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

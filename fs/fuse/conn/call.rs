@@ -178,6 +178,33 @@ impl Mount {
         (result, back)
     }
 
+    /// Like [`Self::call`], for an operation that carries `input`, and whose reply goes into
+    /// `output`, too; hands that back in any case, and the number of bytes that the reply filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub(crate) fn call_in_out<O: Operation>(
+        &self,
+        op: O,
+        input: InData,
+        output: OutData,
+    ) -> (Result<(O::Out, usize)>, OutData) {
+        let mut back = OutData::None;
+        let data = Data { input, output };
+        let result = self.conn().call_with(
+            &op,
+            patience::<O>(),
+            data,
+            |result, ended| {
+                back = ended.data.output;
+                result.map(|out| (out, ended.written))
+            },
+            stay,
+        );
+        (result, back)
+    }
+
     /// Like [`Self::call`], but a caller that is killed ends the whole connection.
     ///
     /// # Errors

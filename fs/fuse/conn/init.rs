@@ -71,6 +71,7 @@ fn offered() -> InitFlags {
         | InitFlag::SpliceWrite
         | InitFlag::SpliceMove
         | InitFlag::SpliceRead
+        | InitFlag::HasIoctlDir
         | InitFlag::AutoInvalData
         | InitFlag::WritebackCache
         | InitFlag::NoOpenSupport

@@ -27,6 +27,7 @@ use crate::fuse::{
         setattr,
         xattr, //
     },
+    file::fileattr,
     Fuse, //
 };
 use crate::vfs::{
@@ -65,6 +66,10 @@ use crate::vfs::{
         StatSync,
         StatxMask,
         Symlink, //
+    },
+    ioctl::{
+        FileAttr,
+        Form, //
     },
     sb::{
         Seen,
@@ -129,6 +134,14 @@ impl Dir<Fuse> for DirOps {
 
     fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, list: Option<&Acl>, kind: Kind) -> Result {
         acl::set_acl(idmap, inode, list, kind)
+    }
+
+    fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
+        fileattr::fileattr_get(inode, form)
+    }
+
+    fn fileattr_set(_idmap: &Idmap, inode: &INode<Fuse>, attr: FileAttr) -> Result {
+        fileattr::fileattr_set(inode, attr)
     }
 
     fn create(_idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
@@ -221,6 +234,14 @@ impl Common<Fuse> for FileOps {
 
     fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, list: Option<&Acl>, kind: Kind) -> Result {
         acl::set_acl(idmap, inode, list, kind)
+    }
+
+    fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
+        fileattr::fileattr_get(inode, form)
+    }
+
+    fn fileattr_set(_idmap: &Idmap, inode: &INode<Fuse>, attr: FileAttr) -> Result {
+        fileattr::fileattr_set(inode, attr)
     }
 }
 

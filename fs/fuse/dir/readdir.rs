@@ -21,6 +21,7 @@ use crate::{
         },
         file::{
             fsync::fsync_dir,
+            ioctl::dir_ioctl,
             open::open_dir, //
         },
         inode::{
@@ -44,6 +45,7 @@ use crate::{
             FileOps,
             INode, //
         },
+        ioctl::Ioctl,
     },
 };
 use kernel::{
@@ -75,6 +77,10 @@ impl file_ops::Dir<Fuse> for Directory {
 
     fn iterate_shared(file: &File<Fuse>, ctx: &mut DirContext) -> Result {
         iterate_shared(file, ctx)
+    }
+
+    fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
+        dir_ioctl(file, call)
     }
 
     fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {

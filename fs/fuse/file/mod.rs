@@ -13,7 +13,9 @@
 mod copy_range;
 mod direct;
 mod fallocate;
+pub(crate) mod fileattr;
 pub(crate) mod fsync;
+pub(crate) mod ioctl;
 mod llseek;
 mod lock;
 mod mmap;
@@ -46,6 +48,7 @@ use crate::vfs::{
         FileOps,
         INode, //
     },
+    ioctl::Ioctl,
     lock::{
         LockCommand,
         LockRequest,
@@ -134,6 +137,10 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
         lock::flock(request)
+    }
+
+    fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
+        ioctl::ioctl(file, call)
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {

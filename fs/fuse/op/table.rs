@@ -38,6 +38,10 @@ pub(crate) type RemovemappingHead = Unsplit<RemovemappingIn>;
 /// Longest target of a symbolic link: a page with its NUL.
 const LINK_MAX: u32 = (PAGE_SIZE - 1) as u32;
 
+/// Least room for the data of an IOCTL, in bytes: a server that needs other data than it was sent
+/// answers with a list of it.
+const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
+
 // Columns, in this order; `-` is "none":
 //
 // - type, name and number of the operation (`<'a>` if it borrows names or bytes);
@@ -202,8 +206,8 @@ operations! {
     Destroy "DESTROY" = 38: -, -, -, -, -,
         Expected, Force, Nobody, Pass;
 
-    /// Does what only the server understands.
-    Ioctl "IOCTL" = 39: node, IoctlIn, -, Pages, IoctlOut Pages(|op| op.args.out_size),
+    /// Does what only the server understands. The answer may be what other data the server needs.
+    Ioctl "IOCTL" = 39: node, IoctlIn, -, Pages, IoctlOut Pages(|op| op.args.out_size.max(IOCTL_OUT_MIN)),
         Expected, Normal, Caller, Pass;
 
     /// Asks whether a file is ready; without it, it always is.

@@ -762,6 +762,18 @@ pub fn ioctl(fd: RawFd, cmd: u64) -> Result<()> {
     check(unsafe { libc::ioctl(fd, cmd, 0) }.into()).map(drop)
 }
 
+/// An ioctl(2) with a number as argument.
+pub fn ioctl_number(fd: RawFd, cmd: u32, arg: usize) -> Result<i32> {
+    // SAFETY: the tests pass numbers, or addresses that make the call fail.
+    check(unsafe { libc::ioctl(fd, cmd.into(), arg) }.into()).map(|n| n as i32)
+}
+
+/// An ioctl(2) on memory, which must be as long as `cmd` says.
+pub fn ioctl_on(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
+    assert!(memory.len() >= (cmd >> 16 & 0x3fff) as usize);
+    ioctl_number(fd, cmd, memory.as_mut_ptr() as usize)
+}
+
 /// Becomes another user for good: real, effective and saved ids, and no supplementary groups.
 pub fn become_user(uid: u32, gid: u32) {
     become_ids([uid; 3], [gid; 3]);

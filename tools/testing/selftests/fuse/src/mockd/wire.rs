@@ -84,6 +84,8 @@ wire! {
         valid: u32, padding: u32, fh: u64, size: u64, lock_owner: u64, atime: u64, mtime: u64, ctime: u64,
         atimensec: u32, mtimensec: u32, ctimensec: u32, mode: u32, unused4: u32, uid: u32, gid: u32, unused5: u32,
     }
+    IoctlIn { fh: u64, flags: u32, cmd: u32, arg: u64, in_size: u32, out_size: u32 }
+    IoctlOut { result: i32, flags: u32, in_iovs: u32, out_iovs: u32 }
     FsyncIn { fh: u64, fsync_flags: u32, padding: u32 }
     FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 }
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
@@ -184,6 +186,8 @@ pub const FOPEN_NOFLUSH: u32 = 1 << 5;
 
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 
+pub const IOCTL_RETRY: u32 = 1 << 2;
+pub const IOCTL_DIR: u32 = 1 << 4;
 
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;

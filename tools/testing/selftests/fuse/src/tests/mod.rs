@@ -17,6 +17,7 @@ pub mod forget;
 pub mod getattr;
 pub mod init;
 pub mod interrupt;
+pub mod ioctl;
 pub mod kill;
 pub mod limits;
 pub mod locks;
@@ -56,6 +57,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     mmap::TESTS,
     writeback::TESTS,
     readdir::TESTS,
+    ioctl::TESTS,
     names::TESTS,
     create::TESTS,
     setattr::TESTS,

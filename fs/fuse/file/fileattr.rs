@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attributes of `chattr(1)` and `lsattr(1)`, and of XFS's ioctls.
+//!
+//! The VFS takes these four ioctls for itself, checks them, and comes in through [`fileattr_get`]
+//! and [`fileattr_set`] with an inode; the server knows them as ioctls on an open file. So the file
+//! is opened for each (`OPEN`, IOCTL by `file/ioctl.rs`, `RELEASE`).
+//!
+//! The VFS holds the inode's lock around a change. No lock is taken here.
+
+use super::ioctl::{
+    self,
+    reads,
+    writes, //
+};
+use crate::{
+    fuse::{
+        abi::file::{
+            FsXattr,
+            IoctlFlag,
+            IoctlFlags,
+            IoctlIn,
+            OpenIn, //
+        },
+        attr::permission::is_caller_allowed,
+        inode::{
+            check_good,
+            handle::{
+                Kind,
+                OpenHandle, //
+            },
+            mount, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        inode::INode,
+        ioctl::{
+            ExtendedAttr,
+            FileAttr,
+            Form, //
+        },
+    },
+};
+use kernel::{
+    ioctl::{
+        _IOR,
+        _IOW, //
+    },
+    prelude::*,
+};
+use zerocopy::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
+
+/// `FS_IOC_GETFLAGS`; what it carries are 32 bits all the same.
+const GETFLAGS: u32 = _IOR::<usize>(b'f' as u32, 1);
+/// `FS_IOC_SETFLAGS`.
+const SETFLAGS: u32 = _IOW::<usize>(b'f' as u32, 2);
+/// `FS_IOC_FSGETXATTR`.
+const FSGETXATTR: u32 = _IOR::<FsXattr>(b'X' as u32, 31);
+/// `FS_IOC_FSSETXATTR`.
+const FSSETXATTR: u32 = _IOW::<FsXattr>(b'X' as u32, 32);
+
+/// The VFS asks for the attributes of `inode`. May sleep.
+///
+/// # Errors
+///
+/// `EACCES` for callers who may not use the mount, `EIO` for a bad inode or an answer of another
+/// length, `ENOTTY` for what is neither file nor directory, `ENOMEM`, else what the server answers.
+pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
+    let handle = open(inode)?;
+    match form {
+        Form::Flags => Ok(FileAttr::Flags(get(&handle, GETFLAGS)?)),
+        Form::Extended => {
+            let attr: FsXattr = get(&handle, FSGETXATTR)?;
+            Ok(FileAttr::Extended(ExtendedAttr {
+                xflags: attr.xflags,
+                extsize: attr.extsize,
+                nextents: attr.nextents,
+                projid: attr.projid,
+                cowextsize: attr.cowextsize,
+            }))
+        }
+    }
+}
+
+/// The VFS changes the attributes of `inode`. May sleep.
+///
+/// # Errors
+///
+/// As [`fileattr_get`].
+pub(crate) fn fileattr_set(inode: &INode<Fuse>, attr: FileAttr) -> Result {
+    let handle = open(inode)?;
+    match attr {
+        FileAttr::Flags(flags) => set(&handle, SETFLAGS, &flags),
+        FileAttr::Extended(attr) => {
+            let attr = FsXattr {
+                xflags: attr.xflags,
+                extsize: attr.extsize,
+                nextents: attr.nextents,
+                projid: attr.projid,
+                cowextsize: attr.cowextsize,
+                ..FsXattr::default()
+            };
+            set(&handle, FSSETXATTR, &attr)
+        }
+    }
+}
+
+/// Opens `inode` for one ioctl; dropping the handle releases it.
+fn open(inode: &INode<Fuse>) -> Result<OpenHandle> {
+    let mount = mount(inode);
+    if !is_caller_allowed(mount.conn()) {
+        return Err(EACCES);
+    }
+    check_good(inode)?;
+    let node = inode.data().node_id();
+    // O_RDONLY.
+    let args = OpenIn::default();
+    if inode.is_reg() {
+        let answer = mount.call(op::Open { node, args })?;
+        Ok(OpenHandle::new(inode, Kind::File, answer))
+    } else if inode.is_dir() {
+        let answer = mount.call(op::Opendir { node, args })?;
+        Ok(OpenHandle::new(inode, Kind::Directory, answer))
+    } else {
+        Err(ENOTTY)
+    }
+}
+
+fn get<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32) -> Result<T> {
+    let mut value = T::new_zeroed();
+    send(handle, cmd, value.as_mut_bytes())?;
+    Ok(value)
+}
+
+fn set<T: IntoBytes + Immutable>(handle: &OpenHandle, cmd: u32, value: &T) -> Result {
+    let mut bytes = KVec::new();
+    bytes.extend_from_slice(value.as_bytes(), GFP_KERNEL)?;
+    send(handle, cmd, &mut bytes)
+}
+
+/// Sends the ioctl with `data`, which it reads or writes as its number says.
+fn send(handle: &OpenHandle, cmd: u32, data: &mut [u8]) -> Result {
+    let args = IoctlIn {
+        cmd,
+        flags: if handle.inode().is_dir() {
+            IoctlFlag::Dir.into()
+        } else {
+            IoctlFlags::default()
+        },
+        ..IoctlIn::default()
+    };
+    let room = if writes(cmd) { data.len() } else { 0 };
+    let input: &[u8] = if reads(cmd) { data } else { &[] };
+    let mut answer = ioctl::send(handle, args, input, room)?;
+    if answer.out.result < 0 {
+        return Err(error_of(answer.out.result));
+    }
+    if answer.out.flags.contains(IoctlFlag::Retry) || answer.len() != room {
+        return Err(EIO);
+    }
+    let mut at = 0usize;
+    answer.copy(|piece| {
+        let end = at.saturating_add(piece.len());
+        data.get_mut(at..end).ok_or(EIO)?.copy_from_slice(piece);
+        at = end;
+        Ok(())
+    })
+}
+
+/// The error that a server's result is; `EIO` for a number that is none.
+fn error_of(result: i32) -> Error {
+    /// `MAX_ERRNO` of the kernel.
+    const MAX: i32 = 4095;
+
+    if (-MAX..0).contains(&result) {
+        Error::from_errno(result)
+    } else {
+        EIO
+    }
+}
+
+#[kunit_tests(ferrofuse_fileattr)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_linux_fs_h() {
+        assert_eq!(GETFLAGS, 0x8008_6601);
+        assert_eq!(SETFLAGS, 0x4008_6602);
+        assert_eq!(FSGETXATTR, 0x801c_581f);
+        assert_eq!(FSSETXATTR, 0x401c_5820);
+    }
+
+    #[test]
+    fn a_result_that_is_no_error_is_eio() {
+        assert!(error_of(-1) == EPERM);
+        assert!(error_of(-4096) == EIO);
+        assert!(error_of(i32::MIN) == EIO);
+    }
+}
