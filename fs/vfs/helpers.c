@@ -118,6 +118,29 @@ __vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *ma
 				   mapping_gfp_mask(mapping));
 }
 
+__vfs_helper struct folio *vfs_helper_filemap_get_folio(struct address_space *mapping,
+							pgoff_t index)
+{
+	return filemap_get_folio(mapping, index);
+}
+
+__vfs_helper struct folio *vfs_helper_filemap_grab_folio(struct address_space *mapping,
+							 pgoff_t index)
+{
+	return filemap_grab_folio(mapping, index);
+}
+
+__vfs_helper void vfs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,
+					     size_t len)
+{
+	memcpy_to_folio(folio, offset, from, len);
+}
+
+__vfs_helper void vfs_helper_folio_zero_segment(struct folio *folio, size_t start, size_t end)
+{
+	folio_zero_segment(folio, start, end);
+}
+
 __vfs_helper bool vfs_helper_mapping_writably_mapped(const struct address_space *mapping)
 {
 	return mapping_writably_mapped((struct address_space *)mapping);

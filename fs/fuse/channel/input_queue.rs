@@ -201,9 +201,12 @@ impl InputQueue {
             if !inner.connected {
                 return Err(request);
             }
-            let unique = inner.next_unique();
             if let Some(request) = request.request() {
-                request.assign_unique(unique);
+                request.assign_unique(if request.brings_unique() {
+                    request.unique()
+                } else {
+                    inner.next_unique()
+                });
             }
             inner.pending.push_back(request);
         }

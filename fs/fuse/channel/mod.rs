@@ -252,6 +252,24 @@ impl Channel {
         })
     }
 
+    /// Sends a request that nobody waits for and that needs no slot in the background. `make` is as
+    /// for [`Self::call`]. Its completion has to call [`Self::end_waiting`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the gate and of `make`.
+    pub(crate) fn post(&self, make: impl FnOnce() -> Result<Pending>) -> Result {
+        let waiting = Waiting::new(self);
+        self.pass_gate(false)?;
+        let request = make()?;
+        // From here on its completion counts it down.
+        core::mem::forget(waiting);
+        if let Err(refused) = self.transport.send_request(request, Wake::Normal) {
+            refused.refuse(Outcome::NotConnected);
+        }
+        Ok(())
+    }
+
     /// Waits until a background request may be made, and counts it; its completion has to call
     /// [`Self::free_slot`] and [`Self::end_waiting`], and who does not send it [`Self::leave_background`].
     ///

@@ -13,16 +13,19 @@ use super::{
 use crate::fuse::{
     abi::{
         header::InHeader,
-        NodeId, //
+        NodeId,
+        Unique, //
     },
     channel::forget::{
         Forget,
         ForgetTicket, //
     },
     op::{
+        self,
         Enosys,
         Gate,
         InArgs,
+        Opcode,
         Operation,
         OutArgs,
         Reply, //
@@ -273,6 +276,36 @@ impl Mount {
         }));
     }
 
+    /// Answers a notification: sends `data` under the id that the server gave it. Nobody waits for
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN`; `ECONNREFUSED` if INIT failed; `EINTR`; `EOVERFLOW` if the caller's ids cannot be
+    /// expressed; `ENOMEM`.
+    pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply, data: InData) -> Result {
+        let conn = self.conn_arc();
+        let caller = conn.admit::<op::NotifyReply>()?;
+        conn.channel().post(|| {
+            let vacant = Request::reserve(GFP_KERNEL)?;
+            let completion = KBox::new(Posted { conn: conn.clone() }, GFP_KERNEL)?;
+            let input = InArgs::encode(&op, conn.channel().limits().minor)?;
+            Ok(vacant.make(Parts {
+                header: InHeader {
+                    unique,
+                    ..conn.header(&op, caller, &input)
+                },
+                connection: conn.dev(),
+                expects_reply: false,
+                opcode: Opcode::NotifyReply,
+                input,
+                output: OutArgs::default(),
+                data: data.into(),
+                completion: Some(completion),
+            }))
+        })
+    }
+
     /// Sends FORGET: gives `nlookup` lookups of `node` back. Never blocks, never fails.
     pub(crate) fn forget(&self, ticket: ForgetTicket, node: NodeId, nlookup: u64) {
         self.conn()
@@ -404,6 +437,19 @@ impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
         heir.answered(decode(&conn, minor, &mut ended));
         // Last: an unmount waits for this, and what the heir held has to be gone by then.
         conn.channel().end_waiting();
+    }
+}
+
+/// The completion of a request that was posted.
+struct Posted {
+    conn: Arc<Connection>,
+}
+
+impl completion::Completion for Posted {
+    fn complete(self: KBox<Self>, ended: Ended) {
+        // What it carried goes first: an unmount waits for the count.
+        drop(ended);
+        self.conn.channel().end_waiting();
     }
 }
 

@@ -7,25 +7,38 @@
 
 mod inval;
 mod prune;
+mod retrieve;
+mod store;
 
 use crate::{
     fuse::{
-        abi::notify::NotifyCode,
+        abi::{
+            notify::NotifyCode,
+            NodeId, //
+        },
         channel::owner::{
             ChannelOwner,
             Payload, //
         },
         conn::mount::Mount,
+        inode,
         Fuse, //
     },
-    vfs::sb::{
-        SuperBlock,
-        SuperHandle, //
+    vfs::{
+        inode::INode,
+        sb::{
+            New,
+            SuperBlock,
+            SuperHandle, //
+        },
     },
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 use zerocopy::{
     FromBytes,
@@ -69,10 +82,40 @@ impl ChannelOwner for Notifications {
                 self.mount.conn().inc_epoch();
                 Ok(())
             }
-            Some(NotifyCode::Poll | NotifyCode::Store | NotifyCode::Retrieve) | None => Err(EINVAL),
+            Some(NotifyCode::Store) => self.store(payload),
+            Some(NotifyCode::Retrieve) => self.retrieve(payload),
+            Some(NotifyCode::Poll) | None => Err(EINVAL),
         }
     }
 }
+
+/// The inode of a regular file that is in the cache.
+///
+/// # Errors
+///
+/// `ENOENT` if it is not cached, `EINVAL` if it is another kind of node.
+fn cached_file(sb: &SuperBlock<Fuse>, node: NodeId) -> Result<ARef<INode<Fuse>>> {
+    let inode = inode::cached(sb, node).ok_or(ENOENT)?;
+    if !inode.is_reg() {
+        return Err(EINVAL);
+    }
+    Ok(inode)
+}
+
+/// Checks an offset that a server sent.
+///
+/// # Errors
+///
+/// `EINVAL` if no file has such a byte.
+fn offset_in_file(offset: u64) -> Result<u64> {
+    if offset >= MAX_SIZE {
+        return Err(EINVAL);
+    }
+    Ok(offset)
+}
+
+/// The largest size of a file in bytes.
+const MAX_SIZE: u64 = SuperBlock::<Fuse, New>::MAX_LFS_FILESIZE as u64;
 
 /// Takes a struct from the payload.
 ///

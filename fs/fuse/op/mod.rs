@@ -33,6 +33,7 @@ pub(crate) use codec::{
     OutArgs,
     OutSpec,
     SetxattrHead,
+    Unsplit,
     Xattr, //
 };
 pub(crate) use table::*;

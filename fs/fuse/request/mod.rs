@@ -94,12 +94,12 @@ pub(crate) type Handle = Arc<Entry<Request>>;
 /// - `body.outcome` changes once, from none.
 #[pin_data]
 pub(crate) struct Request {
-    /// The header as sent, but for `unique`, which the input queue gives out.
+    /// The header as sent, but for `unique`.
     header: InHeader,
     opcode: Opcode,
     /// When it was made.
     created: Jiffies,
-    /// 0 until queued.
+    /// 0 until queued, unless it brings its own. The input queue gives ids out.
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
     connection: u32,
@@ -117,7 +117,7 @@ pub(crate) struct Request {
 
 /// What a new request is made of.
 pub(crate) struct Parts {
-    /// The header; `len` and `unique` are filled in.
+    /// The header; `len` is filled in, and `unique` but for NOTIFY_REPLY.
     pub(crate) header: InHeader,
     /// Device number of the mount, for the tracepoints.
     pub(crate) connection: u32,
@@ -164,7 +164,7 @@ impl VacantRequest {
             header,
             opcode,
             created: Jiffies::now(),
-            unique: Atomic::new(0),
+            unique: Atomic::new(header.unique.get()),
             connection,
             expects_reply,
             phase: Atomic::new(Phase::Pending as i32),
@@ -204,6 +204,11 @@ impl Request {
         self.created.elapsed() > age
     }
 
+    /// Whether its id is the server's: it answers a notification.
+    pub(crate) fn brings_unique(&self) -> bool {
+        self.opcode == Opcode::NotifyReply
+    }
+
     /// Its id; 0 before it is queued.
     pub(crate) fn unique(&self) -> Unique {
         Unique::new(self.unique.load(Relaxed))
@@ -220,7 +225,7 @@ impl Request {
     }
 
     /// Gives the request its id and tells the tracepoint; the input queue calls this under its
-    /// lock, so that ids grow in queue order.
+    /// lock, so that ids grow in queue order. One that brings its own keeps that.
     pub(crate) fn assign_unique(&self, unique: Unique) {
         self.unique.store(unique.get(), Relaxed);
         trace::request_send(self.connection, &self.header());

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ranges of the page cache that were written, on their way to the file.
+//! Ranges of the page cache: written ones on their way to the file, and what is there already.
 //!
 //! A folio of the cache is taken with [`begin_write`], filled by [`Filling`], and kept as a
 //! [`CachedRange`] until whoever stores the file has its bytes. A folio of which every byte has the
 //! contents of the file is unlocked as soon as it is filled; one that was never read in and is
 //! written in part stays locked, because a read of the rest must not overtake the write.
+//!
+//! [`find`] takes what the cache has, and [`store`] puts there what the file has.
 //!
 //! Locks: folio locks, in the order of the file; the caller holds the inode's lock, so that nobody
 //! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
@@ -28,7 +30,10 @@ use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     iov::IovIterSource,
-    page::PAGE_SIZE,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::aref::ARef, //
 };
@@ -63,6 +68,83 @@ pub(crate) fn begin_write<T: FileSystem>(inode: &INode<T>, pos: i64) -> Result<F
         // SAFETY: As above.
         writably_mapped: unsafe { bindings::mapping_writably_mapped(mapping) },
     })
+}
+
+/// The index of the page that the byte at `pos` is in.
+fn index_of(pos: u64) -> usize {
+    // No file is so large that the page cache cannot number its pages.
+    (pos >> PAGE_SHIFT) as usize
+}
+
+/// What the cache has of `inode` from the byte at `pos` on: up to `max` bytes, all in one folio.
+///
+/// [`None`] if there is no folio, or if it does not have the contents of the file: then its bytes
+/// may be anything.
+pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Option<CachedRange> {
+    // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+    let mapping = unsafe { (*inode.as_ptr()).i_mapping };
+    // SAFETY: The mapping is that of a referenced inode.
+    let folio = unsafe { bindings::filemap_get_folio(mapping, index_of(pos)) };
+    let folio = NonNull::new(from_err_ptr(folio).ok()?.cast())?;
+    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
+    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+    if !folio.is_uptodate() {
+        return None;
+    }
+    let size = folio.size();
+    let offset = pos as usize & size.wrapping_sub(1);
+    let len = size.saturating_sub(offset).min(max);
+    // INVARIANT: Within the folio, which is referenced.
+    Some(CachedRange {
+        held: Held::Unlocked(folio),
+        offset,
+        len,
+        at_end: offset.saturating_add(len) == size,
+    })
+}
+
+/// Puts `bytes` into the cache of `inode`, which the file has at `pos`; `at_end` says that it ends
+/// behind them. All of them that go into the folio that `pos` is in: returns how many. May sleep.
+///
+/// The folio becomes readable if all of it is known then. What is behind the end of the file is
+/// zero.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EINVAL` if it is no regular file: only these are cached as they are stored.
+pub(crate) fn store<T: FileSystem>(
+    inode: &INode<T>,
+    pos: u64,
+    bytes: &[u8],
+    at_end: bool,
+) -> Result<usize> {
+    if !inode.is_reg() {
+        return Err(EINVAL);
+    }
+    // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+    let mapping = unsafe { (*inode.as_ptr()).i_mapping };
+    // SAFETY: The mapping is that of a referenced inode.
+    let folio = from_err_ptr(unsafe { bindings::filemap_grab_folio(mapping, index_of(pos)) })?;
+    let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
+    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
+    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+    // SAFETY: The folio comes locked, and is ours to unlock.
+    let folio = unsafe { Locked::from_locked(folio) };
+    let size = folio.size();
+    let offset = pos as usize & size.wrapping_sub(1);
+    let len = size.saturating_sub(offset).min(bytes.len());
+
+    // SAFETY: Both ranges hold `len` bytes. The folio is locked; others that touch its bytes do so
+    // as user space or C.
+    unsafe { bindings::memcpy_to_folio(folio.as_ptr(), offset, bytes.as_ptr().cast(), len) };
+    let all = len == size || (at_end && len == bytes.len());
+    if offset == 0 && all && !folio.is_uptodate() {
+        // SAFETY: The range is within the folio, which is locked and which nobody reads yet.
+        unsafe { bindings::folio_zero_segment(folio.as_ptr(), len, size) };
+        // SAFETY: The folio is locked, and every byte of it was set just now.
+        unsafe { bindings::iomap_folio_mark_uptodate(folio.as_ptr()) };
+    }
+    Ok(len)
 }
 
 impl Filling {
@@ -115,7 +197,7 @@ impl Filling {
     }
 }
 
-/// How a written folio is held until the file has its bytes.
+/// How a folio is held until somebody has its bytes.
 enum Held {
     /// Its contents are those of the file, and anybody may read them.
     Unlocked(ARef<Folio>),
@@ -132,12 +214,12 @@ impl Held {
     }
 }
 
-/// Bytes of the page cache that were written and have to get to the file.
+/// Bytes of the page cache for somebody who stores them, in the file or elsewhere.
 ///
 /// # Invariants
 ///
-/// `offset + len` is within the folio. That is referenced, and was locked when it was filled; its
-/// size does not change, since a folio that others may hold a reference to is not split.
+/// `offset + len` is within the folio. That is referenced; its size does not change, since a folio
+/// that others may hold a reference to is not split.
 pub(crate) struct CachedRange {
     held: Held,
     offset: usize,

@@ -80,6 +80,12 @@ impl Folio {
         // SAFETY: The folio is alive while it is borrowed.
         unsafe { bindings::folio_size(self.as_ptr()) }
     }
+
+    /// Whether all of it has the contents of the file. Who sees that sees the contents, too.
+    pub(crate) fn is_uptodate(&self) -> bool {
+        // SAFETY: The folio is alive while it is borrowed.
+        unsafe { bindings::folio_test_uptodate(self.as_ptr()) }
+    }
 }
 
 /// The lock of a folio, held. Dropping it unlocks the folio.
@@ -102,14 +108,6 @@ impl<F: Deref<Target = Folio>> Locked<F> {
     pub(in crate::vfs) unsafe fn from_locked(folio: F) -> Self {
         // INVARIANT: By the safety requirement.
         Self { folio }
-    }
-}
-
-impl<F: Deref<Target = Folio>> Locked<F> {
-    /// Whether all of it has the contents of the file.
-    pub(crate) fn is_uptodate(&self) -> bool {
-        // SAFETY: The folio is alive.
-        unsafe { bindings::folio_test_uptodate(self.folio.as_ptr()) }
     }
 }
 

@@ -94,6 +94,11 @@ wire! {
         padding: u32, spare: [u32; 6],
     }
     InterruptIn { unique: u64 }
+    /// Followed by the data.
+    NotifyStoreOut { nodeid: u64, offset: u64, size: u32, padding: u32 }
+    NotifyRetrieveOut { notify_unique: u64, nodeid: u64, offset: u64, size: u32, padding: u32 }
+    /// Followed by the data.
+    NotifyRetrieveIn { dummy1: u64, offset: u64, size: u32, dummy2: u32, dummy3: u64, dummy4: u64 }
     /// Followed by the name, then by zeros up to a multiple of 8 bytes.
     DirentHead { ino: u64, off: u64, namelen: u32, kind: u32 }
 }

@@ -31,9 +31,11 @@ pub mod permissions;
 pub mod read;
 pub mod readdir;
 pub mod readlink;
+pub mod retrieve;
 pub mod setattr;
 pub mod splice;
 pub mod statfs;
+pub mod store;
 pub mod trace;
 pub mod write;
 pub mod writeback;
@@ -75,4 +77,6 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     clone::TESTS,
     splice::TESTS,
     notify::TESTS,
+    store::TESTS,
+    retrieve::TESTS,
 ];

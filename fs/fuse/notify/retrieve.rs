@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RETRIEVE: the server wants what the page cache has of a file (`fuse_notify_retrieve()`).
+//!
+//! The answer is a request, NOTIFY_REPLY, under the id that the server gave. It owns references to
+//! the folios that it carries, and is sent by `conn/call.rs`.
+//!
+//! Locks: the super block's handle.
+
+use super::{
+    cached_file,
+    offset_in_file,
+    take_all,
+    Notifications, //
+};
+use crate::{
+    fuse::{
+        abi::notify::{
+            NotifyRetrieveIn,
+            NotifyRetrieveOut, //
+        },
+        channel::owner::Payload,
+        op::{
+            self,
+            Unsplit, //
+        },
+        request::args::InData,
+        Fuse, //
+    },
+    vfs::{
+        inode::INode,
+        mm::cached::{
+            self,
+            CachedRanges, //
+        },
+    },
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+impl Notifications {
+    /// The server wants what is cached of a file from some place on.
+    pub(super) fn retrieve(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyRetrieveOut = take_all(payload)?;
+        let offset = offset_in_file(out.offset)?;
+
+        self.with_super(|sb| {
+            let inode = cached_file(sb, out.nodeid)?;
+            let ranges = self.cached_ranges(&inode, offset, out.size as usize)?;
+            let answer = op::NotifyReply {
+                node: out.nodeid,
+                args: Unsplit(NotifyRetrieveIn {
+                    offset,
+                    // No more than was asked for.
+                    size: ranges.len() as u32,
+                    ..NotifyRetrieveIn::default()
+                }),
+            };
+            self.mount
+                .post_reply(out.notify_unique, answer, InData::Cached(ranges))
+        })
+    }
+
+    /// What is cached without a gap from `pos` on: up to `size` bytes of the file, and as much as
+    /// one request may carry.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn cached_ranges(&self, inode: &INode<Fuse>, pos: u64, size: usize) -> Result<CachedRanges> {
+        let features = self.mount.conn().features();
+        let behind = (inode.size().max(0) as u64).saturating_sub(pos);
+        let max_bytes = size
+            .min(features.max_write as usize)
+            .min(usize::try_from(behind).unwrap_or(usize::MAX));
+        // The offset in the first page counts: what is asked for may touch one page more than it
+        // has pages of bytes.
+        let max_folios = (pos as usize % PAGE_SIZE)
+            .saturating_add(max_bytes)
+            .div_ceil(PAGE_SIZE)
+            .min(features.max_pages as usize);
+
+        let mut ranges = CachedRanges::with_capacity(max_folios)?;
+        while ranges.ranges() < max_folios {
+            let left = max_bytes.saturating_sub(ranges.len());
+            if left == 0 {
+                break;
+            }
+            let Some(range) = cached::find(inode, pos + ranges.len() as u64, left) else {
+                break;
+            };
+            if ranges.push(range).is_err() {
+                break;
+            }
+        }
+        Ok(ranges)
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! STORE: the server puts data of a file into the page cache, unasked (`fuse_notify_store()`).
+//!
+//! On the walk: called by the device with the rest of the message, puts folios into the cache by
+//! `vfs/mm/cached.rs`.
+//!
+//! Locks: the super block's handle, then one folio at a time. The data is taken from the server
+//! before the folio is locked: its buffer may be a mapping of this very file.
+
+use super::{
+    cached_file,
+    offset_in_file,
+    take,
+    Notifications,
+    MAX_SIZE, //
+};
+use crate::{
+    fuse::{
+        abi::notify::NotifyStoreOut,
+        channel::owner::Payload,
+        inode::attr_cache, //
+    },
+    vfs::mm::cached,
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+impl Notifications {
+    /// Here is what a file has at some place.
+    ///
+    /// The file becomes as long as that, if it was shorter. A folio that is stored in part and was
+    /// never read in stays unread, unless the file ends in it.
+    pub(super) fn store(&self, payload: &mut dyn Payload) -> Result {
+        let out: NotifyStoreOut = take(payload)?;
+        if payload.len() != out.size as usize {
+            return Err(EINVAL);
+        }
+        let mut pos = offset_in_file(out.offset)?;
+        let mut left = u64::from(out.size).min(MAX_SIZE - pos);
+        let end = pos + left;
+
+        self.with_super(|sb| {
+            let inode = cached_file(sb, out.nodeid)?;
+            // Both fit: no offset of a file is larger than its largest size.
+            let file_end = inode.size().max(0) as u64;
+            if end > file_end {
+                attr_cache::written(&inode, (left != 0).then_some(end as i64));
+            }
+            let mut page = KVVec::zeroed(PAGE_SIZE, GFP_KERNEL)?;
+            while left != 0 {
+                let in_page = PAGE_SIZE - pos as usize % PAGE_SIZE;
+                let bytes = page
+                    .get_mut(..in_page.min(left as usize))
+                    .unwrap_or_default();
+                payload.take(bytes)?;
+
+                let mut bytes = &*bytes;
+                while !bytes.is_empty() {
+                    let at_end = end >= file_end && bytes.len() as u64 == left;
+                    let stored = cached::store(&inode, pos, bytes, at_end)?;
+                    bytes = bytes.get(stored..).unwrap_or_default();
+                    pos += stored as u64;
+                    left -= stored as u64;
+                }
+            }
+            Ok(())
+        })
+    }
+}
