@@ -39,6 +39,10 @@ use super::{
         LockRequest,
         Locking, //
     },
+    poll::{
+        PollEvents,
+        Polling, //
+    },
     FileSystem, //
 };
 use core::{
@@ -117,6 +121,10 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `ioctl(2)` with a number that the VFS does not know. No lock is held. What is returned is
     /// what the system call returns, also if it is negative.
     fn ioctl(file: &File<T>, call: Ioctl) -> Result<i32>;
+
+    /// `poll(2)` and its kin: what holds now. Who is going to wait for more is registered with
+    /// [`Polling::register`] first. No lock is held.
+    fn poll(polling: &Polling<'_, T>) -> PollEvents;
 }
 
 /// Directories.
@@ -267,6 +275,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         } else {
             None
         },
+        poll: if U::HAS_POLL { Some(Self::poll) } else { None },
         ..pin_init::zeroed()
     };
 
@@ -413,6 +422,19 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: `write_iter` is called with a source, which is ours for the call.
         let from = unsafe { IovIterSource::from_raw(from) };
         count_of(U::write_iter(&mut iocb, from))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_poll()` with an open file and a table that is valid for the call, or none.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: The caller has a reference to the open file.
+        let file = unsafe { File::from_raw(file) };
+        // SAFETY: The table is null or valid, and this is a call on the file.
+        U::poll(&unsafe { Polling::new(file, table) }).into_raw()
     }
 
     /// # Safety

@@ -187,6 +187,28 @@ __vfs_helper void vfs_helper_mark_inode_dirty_sync(struct inode *inode)
 	mark_inode_dirty_sync(inode);
 }
 
+/* poll */
+
+__vfs_helper __poll_t vfs_helper_poll_requested_events(const struct poll_table_struct *table)
+{
+	return poll_requested_events(table);
+}
+
+__vfs_helper u16 vfs_helper_mangle_poll(__poll_t events)
+{
+	return mangle_poll(events);
+}
+
+__vfs_helper __poll_t vfs_helper_demangle_poll(u16 events)
+{
+	return demangle_poll(events);
+}
+
+__vfs_helper bool vfs_helper_waitqueue_active(struct wait_queue_head *queue)
+{
+	return waitqueue_active(queue);
+}
+
 /* writing */
 
 __vfs_helper bool vfs_helper_iocb_is_dsync(const struct kiocb *iocb)

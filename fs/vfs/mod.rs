@@ -43,6 +43,7 @@ pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod mm;
 pub(crate) mod params;
+pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod sb;
 pub(crate) mod sync;

@@ -13,6 +13,7 @@ pub(crate) mod input_queue;
 #[cfg(CONFIG_KUNIT = "y")]
 mod input_queue_test;
 pub(crate) mod owner;
+pub(crate) mod polled;
 pub(crate) mod processing;
 pub(crate) mod timeout;
 pub(crate) mod transport;
@@ -23,6 +24,7 @@ use self::{
         Forget,
         ForgetTicket, //
     },
+    polled::PolledFiles,
     transport::{
         Transport,
         Wake, //
@@ -96,6 +98,8 @@ pub(crate) struct Channel {
     gate: WaitQueue,
     #[pin]
     background: SpinLock<Background>,
+    #[pin]
+    polled: PolledFiles,
 }
 
 /// One count of [`Channel::waiting`]; dropping it counts down.
@@ -134,7 +138,13 @@ impl Channel {
             waiting: Atomic::new(0),
             gate <- new_wait_queue!("FuseChannel::gate"),
             background <- new_spinlock!(Background::new(), "FuseChannel::background"),
+            polled <- PolledFiles::new(),
         })
+    }
+
+    /// The files that somebody polls.
+    pub(crate) fn polled(&self) -> &PolledFiles {
+        &self.polled
     }
 
     /// What INIT settled; the defaults before.
@@ -360,6 +370,7 @@ impl Channel {
         };
         refused.refuse_all(Outcome::Aborted);
         self.transport.abort(with_error);
+        self.polled.wake_all();
         self.gate.wake_up_all();
     }
 

@@ -20,6 +20,7 @@ mod llseek;
 mod lock;
 mod mmap;
 pub(crate) mod open;
+mod poll;
 mod read;
 mod readahead;
 mod write;
@@ -64,6 +65,10 @@ use crate::vfs::{
             Readahead, //
         },
         writeback::DirtyPages,
+    },
+    poll::{
+        PollEvents,
+        Polling, //
     },
 };
 use kernel::{
@@ -141,6 +146,10 @@ impl file_ops::Regular<Fuse> for Regular {
 
     fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
         ioctl::ioctl(file, call)
+    }
+
+    fn poll(polling: &Polling<'_, Fuse>) -> PollEvents {
+        poll::poll(polling)
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {

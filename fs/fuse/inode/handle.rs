@@ -26,6 +26,10 @@ use crate::{
             FileHandle,
             LockOwner, //
         },
+        channel::polled::{
+            Pollers,
+            PollersSlot, //
+        },
         conn::{
             call::Completion,
             mount::Mount, //
@@ -38,7 +42,11 @@ use crate::{
         },
         Fuse, //
     },
-    vfs::inode::INode,
+    vfs::{
+        inode::INode,
+        poll::Pollable,
+        sync::wait::WaitQueue, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -81,6 +89,7 @@ pub(crate) struct OpenHandle {
     flocked: Atomic<bool>,
     /// Its place in `inode/write_files.rs`, which guards it; 0 if it is not there.
     write_key: Atomic<u64>,
+    pollers: PollersSlot,
 }
 
 impl OpenHandle {
@@ -110,6 +119,7 @@ impl OpenHandle {
             flock_owner: Atomic::new(0),
             flocked: Atomic::new(false),
             write_key: Atomic::new(0),
+            pollers: PollersSlot::new(),
         }
     }
 
@@ -141,6 +151,15 @@ impl OpenHandle {
     /// Sets [`Self::write_key`]. The lock of the inode's write files is held.
     pub(super) fn set_write_key(&self, key: Option<u64>) {
         self.write_key.store(key.unwrap_or(0), Relaxed);
+    }
+
+    /// Who polls the file. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn pollers(&self) -> Result<&Pollers> {
+        self.mount.conn().channel().polled().enter(&self.pollers)
     }
 
     /// The file is closed, with `flags` (`O_*`): what the server is told in the end.
@@ -186,8 +205,15 @@ impl OpenHandle {
     }
 }
 
+impl Pollable for OpenHandle {
+    fn pollers(&self) -> Result<&WaitQueue> {
+        OpenHandle::pollers(self).map(Pollers::queue)
+    }
+}
+
 impl Drop for OpenHandle {
     fn drop(&mut self) {
+        self.mount.conn().channel().polled().remove(&self.pollers);
         if !self.owed {
             return;
         }

@@ -13,7 +13,10 @@ mod store;
 use crate::{
     fuse::{
         abi::{
-            notify::NotifyCode,
+            notify::{
+                NotifyCode,
+                NotifyPollWakeupOut, //
+            },
             NodeId, //
         },
         channel::owner::{
@@ -84,7 +87,12 @@ impl ChannelOwner for Notifications {
             }
             Some(NotifyCode::Store) => self.store(payload),
             Some(NotifyCode::Retrieve) => self.retrieve(payload),
-            Some(NotifyCode::Poll) | None => Err(EINVAL),
+            Some(NotifyCode::Poll) => {
+                let out: NotifyPollWakeupOut = take_all(payload)?;
+                self.mount.conn().channel().polled().wake(out.kh);
+                Ok(())
+            }
+            None => Err(EINVAL),
         }
     }
 }

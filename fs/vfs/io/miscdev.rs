@@ -9,6 +9,7 @@
 use super::{
     super::{
         bindings,
+        poll::PollEvents,
         sync::wait::PollQueue, //
     },
     pipe::{
@@ -146,27 +147,6 @@ pub(crate) trait Device: Sized + 'static {
         _file: &File,
     ) {
         build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// Events of a polled file (`EPOLL*` of `uapi/linux/eventpoll.h`).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PollEvents(u32);
-
-impl PollEvents {
-    /// `EPOLLIN | EPOLLRDNORM`: a read will not block.
-    pub(crate) const READABLE: Self = Self(0x0001 | 0x0040);
-    /// `EPOLLOUT | EPOLLWRNORM`: a write will not block.
-    pub(crate) const WRITABLE: Self = Self(0x0004 | 0x0100);
-    /// `EPOLLERR`: the file will only return errors.
-    pub(crate) const ERROR: Self = Self(0x0008);
-}
-
-impl core::ops::BitOr for PollEvents {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
     }
 }
 
@@ -415,7 +395,7 @@ impl<T: Device> FileOps<T> {
         let polled = PollTable { file, table };
         // SAFETY: The caller holds the file open.
         let (device, file) = unsafe { Self::parts(file) };
-        T::poll(device, file, &polled).0
+        T::poll(device, file, &polled).into_raw()
     }
 
     /// # Safety

@@ -41,7 +41,6 @@ use crate::vfs::{
         miscdev::{
             self,
             FileOps,
-            PollEvents,
             PollTable, //
         },
         pipe::{
@@ -53,6 +52,7 @@ use crate::vfs::{
         UserDest,
         UserSource, //
     },
+    poll::PollEvents,
     sync::wait::{
         new_wait_queue,
         WaitQueue, //

@@ -89,6 +89,10 @@ wire! {
     FsyncIn { fh: u64, fsync_flags: u32, padding: u32 }
     FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 }
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
+    PollIn { fh: u64, kh: u64, flags: u32, events: u32 }
+    PollOut { revents: u32, padding: u32 }
+    BmapIn { block: u64, blocksize: u32, padding: u32 }
+    BmapOut { block: u64 }
     StatfsOut {
         blocks: u64, bfree: u64, bavail: u64, files: u64, ffree: u64, bsize: u32, namelen: u32, frsize: u32,
         padding: u32, spare: [u32; 6],
@@ -193,6 +197,8 @@ pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 
 pub const IOCTL_RETRY: u32 = 1 << 2;
 pub const IOCTL_DIR: u32 = 1 << 4;
+
+pub const POLL_SCHEDULE_NOTIFY: u32 = 1 << 0;
 
 pub const GETATTR_FH: u32 = 1 << 0;
 pub const READ_LOCKOWNER: u32 = 1 << 1;

@@ -28,6 +28,7 @@ pub mod names;
 pub mod notify;
 pub mod open;
 pub mod permissions;
+pub mod poll;
 pub mod read;
 pub mod readdir;
 pub mod readlink;
@@ -79,4 +80,5 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     notify::TESTS,
     store::TESTS,
     retrieve::TESTS,
+    poll::TESTS,
 ];

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `poll(2)` and its kin on open files: events, and where the caller waits for them.
+//!
+//! On the walk: `file_ops` makes a [`Polling`] of a `poll` call, and the file system registers the
+//! caller on the queue of the file.
+//!
+//! C headers: `include/linux/poll.h`, `include/uapi/linux/eventpoll.h`.
+
+use super::{
+    bindings,
+    file::File,
+    sync::wait::WaitQueue,
+    FileSystem, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Events of a polled file (`EPOLL*`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PollEvents(u32);
+
+impl PollEvents {
+    /// `EPOLLIN | EPOLLRDNORM`: a read will not block.
+    pub(crate) const READABLE: Self = Self(0x0001 | 0x0040);
+    /// `EPOLLOUT | EPOLLWRNORM`: a write will not block.
+    pub(crate) const WRITABLE: Self = Self(0x0004 | 0x0100);
+    /// `EPOLLERR`: the file will only return errors.
+    pub(crate) const ERROR: Self = Self(0x0008);
+    /// What holds for a file that cannot tell (`DEFAULT_POLLMASK`).
+    pub(crate) const ALWAYS: Self = Self(Self::READABLE.0 | Self::WRITABLE.0);
+
+    /// As the kernel has them.
+    pub(in crate::vfs) fn into_raw(self) -> bindings::__poll_t {
+        self.0
+    }
+
+    /// Those of `POLL*` numbers, as `poll(2)` has them; what it does not know is left out.
+    pub(crate) fn from_user(events: u32) -> Self {
+        // SAFETY: Calculates. There are no events in the upper half.
+        Self(unsafe { bindings::demangle_poll(events as u16) })
+    }
+
+    /// As `POLL*` numbers.
+    pub(crate) fn to_user(self) -> u32 {
+        // SAFETY: Calculates.
+        u32::from(unsafe { bindings::mangle_poll(self.0) })
+    }
+}
+
+impl core::ops::BitOr for PollEvents {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The data of a file that can be waited for.
+pub(crate) trait Pollable {
+    /// Where its pollers wait. May sleep.
+    ///
+    /// The queue lives as long as the data: this is why it is borrowed from it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn pollers(&self) -> Result<&WaitQueue>;
+}
+
+/// A `poll` call in progress.
+///
+/// # Invariants
+///
+/// `table` is null or valid for `'a`, and the call is on `file`.
+pub(crate) struct Polling<'a, T: FileSystem> {
+    file: &'a File<T>,
+    table: *mut bindings::poll_table_struct,
+}
+
+impl<'a, T: FileSystem> Polling<'a, T> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    pub(in crate::vfs) unsafe fn new(
+        file: &'a File<T>,
+        table: *mut bindings::poll_table_struct,
+    ) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self { file, table }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        self.file
+    }
+
+    /// What the caller wants to know.
+    pub(crate) fn wanted(&self) -> PollEvents {
+        // SAFETY: The table is null or valid by the type invariant.
+        PollEvents(unsafe { bindings::poll_requested_events(self.table) })
+    }
+}
+
+impl<T: FileSystem<FileData = Arc<D>>, D: Pollable + 'static> Polling<'_, T> {
+    /// Makes a wake-up of the file's pollers reach the caller, if it is going to wait. Returns
+    /// whether anybody is.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn register(&self) -> Result<bool> {
+        let data = self.file.data();
+        let queue = data.pollers()?.as_ptr();
+        // SAFETY: File and table are valid by the type invariant. The queue is borrowed from the
+        // data of the file, which the file keeps until it is released, and a poller has let go by
+        // then: it holds a reference to the file, or (epoll) is told by `__fput()`.
+        unsafe { bindings::poll_wait(self.file.as_ptr(), queue, self.table) };
+        // SAFETY: The queue is valid, as just said.
+        Ok(unsafe { bindings::waitqueue_active(queue) })
+    }
+}
