@@ -81,3 +81,11 @@ MODULE_PARM_DESC(max_user_congthresh,
 module_param_named(allow_sys_admin_access, fuse_param_allow_sys_admin_access, bool, 0644);
 MODULE_PARM_DESC(allow_sys_admin_access,
 		 "Let users with CAP_SYS_ADMIN in the initial user namespace into every mount");
+
+/*
+ * Nothing reads it before the module can do io_uring, and INIT does not offer that. It is there so
+ * that what sets it at boot or by modprobe.d goes on.
+ */
+static bool enable_uring;
+module_param(enable_uring, bool, 0644);
+MODULE_PARM_DESC(enable_uring, "Let servers take requests by io_uring");

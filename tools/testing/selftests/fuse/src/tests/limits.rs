@@ -8,6 +8,7 @@ crate::tests![
     user_limits,
     user_limits_at_init,
     administrators_of_the_system,
+    io_uring_switch,
     sysctl_bounds,
     max_pages_limit,
     silent_server_loses_its_connection,
@@ -123,6 +124,16 @@ fn administrators_of_the_system() {
         m.stat("f").map(drop)
     });
     assert_eq!(user, Err(EACCES));
+}
+
+/// The parameter `enable_uring` is a truth value that may be changed.
+fn io_uring_switch() {
+    let uring = Setting::parameter("enable_uring");
+    for (text, shown) in [("1", "Y"), ("N", "N"), ("y", "Y"), ("0", "N")] {
+        assert_eq!(uring.set(text), Ok(()), "{text}");
+        assert_eq!(uring.get(), shown);
+    }
+    assert_eq!(uring.set("2"), Err(EINVAL));
 }
 
 /// Sysctls keep to what fits INIT's reply; there is at least one page.
