@@ -10,6 +10,7 @@
 //! What is written goes to the server at once, or stays in the page cache as dirty pages, if that
 //! was agreed on in INIT; what is stored to a mapping always stays there for a while.
 
+mod bmap;
 mod copy_range;
 mod direct;
 mod fallocate;
@@ -186,5 +187,9 @@ impl mapping::Operations<Fuse> for Cache {
 
     fn writepages(pages: DirtyPages<'_, Fuse>) -> Result {
         writeback::writepages(pages)
+    }
+
+    fn bmap(inode: &INode<Fuse>, block: u64) -> u64 {
+        bmap::bmap(inode, block)
     }
 }

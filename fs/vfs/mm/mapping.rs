@@ -86,6 +86,10 @@ pub(crate) trait Operations<T: FileSystem> {
     /// Memory is allocated without recursion into file systems, which the caller has seen to. The
     /// current task may be anybody, and hold any lock that is taken outside of a folio's.
     fn writepages(pages: DirtyPages<'_, T>) -> Result;
+
+    /// Where block `block` of the file is on the block device; 0 if nowhere. Blocks are those of
+    /// the super block. No lock is held; may sleep.
+    fn bmap(inode: &INode<T>, block: u64) -> u64;
 }
 
 /// A readahead on an open file of `T`.
@@ -206,6 +210,7 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
         } else {
             None
         },
+        bmap: if U::HAS_BMAP { Some(Self::bmap) } else { None },
         dirty_folio: Some(bindings::iomap_dirty_folio),
         release_folio: Some(bindings::iomap_release_folio),
         invalidate_folio: Some(bindings::iomap_invalidate_folio),
@@ -290,6 +295,17 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
                 Ok(0)
             })
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `bmap()` with the mapping of a referenced inode of `T`.
+    unsafe extern "C" fn bmap(
+        mapping: *mut bindings::address_space,
+        block: bindings::sector_t,
+    ) -> bindings::sector_t {
+        // SAFETY: The caller has a reference to the inode that the mapping is of.
+        U::bmap(unsafe { INode::from_raw((*mapping).host) }, block)
     }
 
     /// # Safety

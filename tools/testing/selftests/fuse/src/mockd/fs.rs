@@ -39,6 +39,8 @@ pub struct Setup {
     pub group: u32,
     pub flags: u64,
     pub init: InitOut,
+    /// The block device to mount, if it is to be one. The unmount then waits for the server, so the test has to do it.
+    pub block_device: Option<String>,
 }
 
 impl Setup {
@@ -55,12 +57,19 @@ impl Setup {
                 max_write: 65536,
                 ..Default::default()
             },
+            block_device: None,
         }
     }
 
     /// Adds a mount option.
     pub fn option(mut self, o: &str) -> Self {
         self.options = format!("{},{o}", self.options);
+        self
+    }
+
+    /// Mounts this block device.
+    pub fn on_block_device(mut self, path: &str) -> Self {
+        self.block_device = Some(path.to_string());
         self
     }
 
@@ -109,10 +118,14 @@ impl Setup {
     pub fn mount(self) -> Fs {
         let dev = Device::open();
         let dir = mount_point();
+        let (source, kind) = match &self.block_device {
+            Some(path) => (path.as_str(), "fuseblk"),
+            None => ("mock", "fuse"),
+        };
         sys::mount(
-            "mock",
+            source,
             &dir,
-            "fuse",
+            kind,
             libc::MS_NOSUID | libc::MS_NODEV,
             &self.data(dev.fd()),
         )

@@ -774,6 +774,42 @@ pub fn ioctl_on(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
     ioctl_number(fd, cmd, memory.as_mut_ptr() as usize)
 }
 
+/// An ioctl(2) that takes a number and puts another one in its place.
+pub fn ioctl_int(fd: RawFd, cmd: u64, value: i32) -> Result<i32> {
+    let mut value = value;
+    // SAFETY: the command reads and writes one number.
+    check(unsafe { libc::ioctl(fd, cmd, &raw mut value) }.into())?;
+    Ok(value)
+}
+
+/// A block device over the file at `path`, until the descriptor is closed and nothing has it mounted.
+pub fn loop_device(path: &str) -> Result<(String, OwnedFd)> {
+    const LOOP_CTL_GET_FREE: u64 = 0x4c82;
+    const LOOP_CONFIGURE: u64 = 0x4c0a;
+    const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    let control = own(open("/dev/loop-control", libc::O_RDWR)?.into());
+    let file = own(open(path, libc::O_RDWR)?.into());
+    // Another test may take the free one first.
+    loop {
+        // SAFETY: the command takes no pointer.
+        let nr = check(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE, 0) }.into())?;
+        let name = format!("/dev/loop{nr}");
+        let device = own(open(&name, libc::O_RDWR)?.into());
+        // `struct loop_config`: the descriptor, and far behind it, in `struct loop_info64`, the flags.
+        let mut config = [0u32; 76];
+        config[0] = file.as_raw_fd() as u32;
+        config[2 + 13] = LO_FLAGS_AUTOCLEAR;
+        // SAFETY: the command reads a `struct loop_config`, which is this long.
+        match check(
+            unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, config.as_ptr()) }.into(),
+        ) {
+            Ok(_) => return Ok((name, device)),
+            Err(EBUSY) => (),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// Becomes another user for good: real, effective and saved ids, and no supplementary groups.
 pub fn become_user(uid: u32, gid: u32) {
     become_ids([uid; 3], [gid; 3]);

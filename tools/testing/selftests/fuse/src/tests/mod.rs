@@ -6,6 +6,7 @@ pub mod abort;
 pub mod access;
 pub mod acl;
 pub mod bad_server;
+pub mod bmap;
 pub mod clone;
 pub mod control;
 pub mod copy_range;
@@ -81,4 +82,5 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     store::TESTS,
     retrieve::TESTS,
     poll::TESTS,
+    bmap::TESTS,
 ];
