@@ -118,6 +118,70 @@ __vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *ma
 				   mapping_gfp_mask(mapping));
 }
 
+__vfs_helper struct folio *vfs_helper_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+__vfs_helper unsigned long vfs_helper_folio_flags_of(const struct folio *folio)
+{
+	return READ_ONCE(folio->flags.f);
+}
+
+/* The flags of a new folio, less those that it may have when it comes from a pipe. */
+__vfs_helper unsigned long vfs_helper_folio_flags_unfit(void)
+{
+	return PAGE_FLAGS_CHECK_AT_PREP &
+	       ~(1UL << PG_locked | 1UL << PG_referenced | 1UL << PG_lru | 1UL << PG_active |
+		 1UL << PG_workingset | 1UL << PG_reclaim | 1UL << PG_waiters | LRU_GEN_MASK |
+		 LRU_REFS_MASK);
+}
+
+__vfs_helper bool vfs_helper_folio_is_in_mapping(const struct folio *folio)
+{
+	return READ_ONCE(folio->mapping);
+}
+
+__vfs_helper bool vfs_helper_folio_mapped(struct folio *folio)
+{
+	return folio_mapped(folio);
+}
+
+__vfs_helper bool vfs_helper_folio_has_private(struct folio *folio)
+{
+	return folio_has_private(folio);
+}
+
+__vfs_helper bool vfs_helper_folio_test_dirty(struct folio *folio)
+{
+	return folio_test_dirty(folio);
+}
+
+__vfs_helper bool vfs_helper_folio_test_writeback(struct folio *folio)
+{
+	return folio_test_writeback(folio);
+}
+
+__vfs_helper bool vfs_helper_folio_test_mlocked(struct folio *folio)
+{
+	return folio_test_mlocked(folio);
+}
+
+__vfs_helper void vfs_helper_folio_clear_uptodate(struct folio *folio)
+{
+	folio_clear_uptodate(folio);
+}
+
+__vfs_helper void vfs_helper_folio_clear_mappedtodisk(struct folio *folio)
+{
+	folio_clear_mappedtodisk(folio);
+}
+
+__vfs_helper struct page *vfs_helper_folio_page_at(struct folio *folio, size_t offset)
+{
+	return folio_page(folio, offset >> PAGE_SHIFT);
+}
+
 __vfs_helper struct folio *vfs_helper_filemap_get_folio(struct address_space *mapping,
 							pgoff_t index)
 {
@@ -149,11 +213,6 @@ __vfs_helper bool vfs_helper_mapping_writably_mapped(const struct address_space 
 __vfs_helper void vfs_helper_folio_lock(struct folio *folio)
 {
 	folio_lock(folio);
-}
-
-__vfs_helper struct folio *vfs_helper_page_folio(struct page *page)
-{
-	return page_folio(page);
 }
 
 __vfs_helper void vfs_helper_mapping_set_error(struct address_space *mapping, int error)
@@ -577,6 +636,12 @@ __vfs_helper void vfs_helper_pipe_buf_release(struct pipe_inode_info *pipe,
 __vfs_helper int vfs_helper_pipe_buf_confirm(struct pipe_inode_info *pipe, struct pipe_buffer *buf)
 {
 	return pipe_buf_confirm(pipe, buf);
+}
+
+__vfs_helper bool vfs_helper_pipe_buf_try_steal(struct pipe_inode_info *pipe,
+						struct pipe_buffer *buf)
+{
+	return pipe_buf_try_steal(pipe, buf);
 }
 
 __vfs_helper void vfs_helper_memcpy_from_page(char *to, struct page *page, size_t offset,

@@ -23,11 +23,18 @@ use crate::fuse::{
 };
 use crate::vfs::mm::{
     cached::CachedRanges,
-    folio::FolioSegments,
+    folio::{
+        FolioSegments,
+        FreePage,
+        UsedPage, //
+    },
     iov::SharedBytes,
     writeback::DirtyRanges, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 use zerocopy::IntoBytes;
 
 /// Bytes that one loan copies at most, so that the lock is not held for long.
@@ -276,6 +283,47 @@ impl Body {
         self.written += taken;
         progress.done += taken;
         Ok(copied + taken)
+    }
+
+    /// Where in the data `progress` is, if everything before the data is done and `len` bytes of
+    /// the reply are still to come into it.
+    fn place_in_data(&mut self, progress: &Progress, len: usize) -> Option<usize> {
+        let [fixed, var] = self.output.parts_mut();
+        let before = fixed.len().saturating_add(var.len());
+        let left = self.output.data_len().saturating_sub(self.written);
+        (progress.done == before.saturating_add(self.written) && left >= len)
+            .then_some(self.written)
+    }
+
+    /// Whether the next bytes may be given as a page of their own.
+    pub(super) fn takes_page(&mut self, progress: &Progress) -> Result<bool> {
+        self.lendable()?;
+        let Some(at) = self.place_in_data(progress, PAGE_SIZE) else {
+            return Ok(false);
+        };
+        Ok(match &mut self.data.output {
+            OutData::Folios(segments) => segments.is_replaceable(at),
+            OutData::None => false,
+        })
+    }
+
+    /// Takes the next bytes as a page of their own. The page comes back if it cannot be taken.
+    pub(super) fn receive_page(
+        &mut self,
+        progress: &mut Progress,
+        page: FreePage,
+    ) -> Result<UsedPage, (Error, FreePage)> {
+        if let Err(error) = self.lendable() {
+            return Err((error, page));
+        }
+        let place = self.place_in_data(progress, PAGE_SIZE);
+        let (Some(at), OutData::Folios(segments)) = (place, &mut self.data.output) else {
+            return Err((EIO, page));
+        };
+        let used = segments.take_page(at, page).map_err(|page| (EIO, page))?;
+        self.written += PAGE_SIZE;
+        progress.done += PAGE_SIZE;
+        Ok(used)
     }
 
     /// Zeroes what a short reply left of the data.

@@ -52,7 +52,10 @@ use crate::fuse::{
     trace,
 };
 use crate::vfs::{
-    mm::iov::SharedBytes,
+    mm::{
+        folio::FreePage,
+        iov::SharedBytes, //
+    },
     sync::{
         deadline::Jiffies,
         queue::{
@@ -351,6 +354,30 @@ impl Request {
         source: impl FnMut(&mut [u8]) -> usize,
     ) -> Result<usize> {
         self.body.lock().receive(progress, source)
+    }
+
+    /// Whether a server that gives pages away may give the next bytes as one: they are for a page
+    /// of the page cache that nobody has looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended.
+    pub(crate) fn takes_page(&self, progress: &Progress) -> Result<bool> {
+        self.body.lock().takes_page(progress)
+    }
+
+    /// One loan for the way back, of a whole page: puts it where the reply's next bytes belong.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended; `EIO` if the page has no place.
+    pub(crate) fn lend_page(&self, progress: &mut Progress, page: FreePage) -> Result {
+        // Bound, so that the lock is dropped before what came back is.
+        let used = self.body.lock().receive_page(progress, page);
+        used.map(drop).map_err(|(error, page)| {
+            drop(page);
+            error
+        })
     }
 
     /// Zeroes the part of the data that the reply left out.

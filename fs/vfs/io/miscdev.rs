@@ -370,16 +370,17 @@ impl<T: Device> FileOps<T> {
         file: *mut bindings::file,
         _pos: *mut bindings::loff_t,
         len: usize,
-        _flags: ffi::c_uint,
+        flags: ffi::c_uint,
     ) -> isize {
         // SAFETY: The caller holds the file open.
         let (device, open) = unsafe { Self::parts(file) };
+        let moves = flags & bindings::SPLICE_F_MOVE != 0;
         from_result(|| {
             T::check_write(device)?;
             // SAFETY: As above.
             let (device, _) = unsafe { Self::parts(file) };
             // SAFETY: The caller holds a reference to the pipe and has not locked it.
-            let mut from = unsafe { PipeSource::new(pipe.cast(), len) }?;
+            let mut from = unsafe { PipeSource::new(pipe.cast(), len, moves) }?;
             Ok(T::splice_write(device, open, &mut from)? as isize)
         })
     }

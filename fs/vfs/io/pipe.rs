@@ -2,17 +2,24 @@
 
 //! Messages by `splice(2)`: pages put into a pipe, and pages taken out of one.
 //!
-//! Both ends copy; a message never shares pages with the page cache. What is put into a pipe has
-//! the kernel's own buffer operations, because it may outlive this module.
+//! Bytes of the page cache are not copied into a pipe: it refers to their folio. Who reads the pipe
+//! later sees what is there then. What is put into a pipe has the kernel's own buffer operations,
+//! because it may outlive this module.
 //!
 //! C header: `include/linux/pipe_fs_i.h`.
 
 use super::super::{
     bindings,
-    mm::iov::{
-        Dest,
-        SharedBytes,
-        Source, //
+    mm::{
+        folio::{
+            Folio,
+            FreePage, //
+        },
+        iov::{
+            Dest,
+            SharedBytes,
+            Source, //
+        },
     },
 };
 use core::{
@@ -26,14 +33,16 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
+    sync::aref::ARef,
     types::NotThreadSafe, //
 };
 
 /// One page of a message that is on its way into a pipe.
-struct Piece {
-    page: Page,
-    /// Bytes that are in it.
-    len: usize,
+enum Piece {
+    /// A page of our own, and how many bytes are in it, from its start.
+    Own(Page, usize),
+    /// Bytes of a folio that others may change: where, and how many. All are in one page.
+    Shared(ARef<Folio>, usize, usize),
 }
 
 /// A pipe that a reader wants one message in.
@@ -43,7 +52,10 @@ struct Piece {
 /// `pipe` is valid and locked by the current task for `'a`.
 pub(crate) struct PipeDest<'a> {
     pipe: *mut bindings::pipe_inode_info,
+    /// As many as the pipe may have buffers have room here.
     pieces: KVVec<Piece>,
+    /// The page for the next piece of our own.
+    spare: Option<Page>,
     /// Bytes that the reader asked for and that are not there yet.
     room: usize,
     _pipe: PhantomData<&'a ()>,
@@ -61,6 +73,7 @@ impl PipeDest<'_> {
         Ok(Self {
             pipe,
             pieces: KVVec::with_capacity(max, GFP_KERNEL)?,
+            spare: None,
             room,
             _pipe: PhantomData,
             _locked: NotThreadSafe,
@@ -80,19 +93,27 @@ impl PipeDest<'_> {
         }
         let mut total = 0;
         for piece in core::mem::take(&mut self.pieces) {
-            let page = ManuallyDrop::new(piece.page);
+            let (page, offset, len) = match piece {
+                Piece::Own(page, len) => (ManuallyDrop::new(page).as_ptr(), 0, len),
+                Piece::Shared(folio, offset, len) => {
+                    let folio = ARef::into_raw(folio).as_ptr().cast();
+                    // SAFETY: The folio is alive, and the offset within it.
+                    let page = unsafe { bindings::folio_page_at(folio, offset) };
+                    (page, offset % PAGE_SIZE, len)
+                }
+            };
             let mut buffer = bindings::pipe_buffer {
-                page: page.as_ptr(),
-                offset: 0,
-                len: piece.len as u32,
+                page,
+                offset: offset as u32,
+                len: len as u32,
                 ops: &raw const bindings::nosteal_pipe_buf_ops,
                 ..Default::default()
             };
             // SAFETY: The pipe is valid and locked; the buffer's reference to its page is that of
-            // `page`, which the call takes over in any case.
+            // the piece, which the call takes over in any case.
             let added = unsafe { bindings::add_to_pipe(self.pipe, &mut buffer) };
             match to_result(added as i32) {
-                Ok(()) => total += piece.len,
+                Ok(()) => total += len,
                 Err(error) if total == 0 => return Err(error),
                 Err(_) => break,
             }
@@ -108,32 +129,51 @@ impl Dest for PipeDest<'_> {
 
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let room = self.room;
-        let Some(piece) = self.pieces.last_mut() else {
+        if let Some((folio, offset)) = bytes.folio() {
+            let len = bytes.len().min(room);
+            let piece = Piece::Shared(folio.into(), offset, len);
+            return match self.pieces.push_within_capacity(piece) {
+                Ok(()) => {
+                    self.room -= len;
+                    len
+                }
+                // The folio is not ours alone, so this is not its last reference.
+                Err(_full) => 0,
+            };
+        }
+        if !matches!(self.pieces.last(), Some(Piece::Own(_, len)) if *len < PAGE_SIZE) {
+            let Some(page) = self.spare.take() else {
+                return 0;
+            };
+            if let Err(full) = self.pieces.push_within_capacity(Piece::Own(page, 0)) {
+                // Kept, because nothing is freed here.
+                if let Piece::Own(page, _) = full.0 {
+                    self.spare = Some(page);
+                }
+                return 0;
+            }
+        }
+        let Some(Piece::Own(page, filled)) = self.pieces.last_mut() else {
             return 0;
         };
-        let len = bytes.len().min(PAGE_SIZE - piece.len).min(room);
+        let len = bytes.len().min(PAGE_SIZE - *filled).min(room);
         // SAFETY: `bytes` holds `len` bytes, and so much is left of the page, which is not in the
         // pipe yet, so that nobody else accesses it. What others may do to `bytes` meanwhile
         // changes only what is copied.
-        unsafe {
-            bindings::memcpy_to_page(piece.page.as_ptr(), piece.len, bytes.as_ptr().cast(), len)
-        };
-        piece.len += len;
+        unsafe { bindings::memcpy_to_page(page.as_ptr(), *filled, bytes.as_ptr().cast(), len) };
+        *filled += len;
         self.room -= len;
         len
     }
 
     fn fault_in(&mut self, _len: usize) -> Result {
-        // SAFETY: The pipe is valid and locked by the type invariant.
-        let max = unsafe { (*self.pipe).max_usage } as usize;
-        if self.pieces.len() >= max || self.room == 0 {
+        if self.pieces.len() >= self.pieces.capacity() || self.room == 0 {
             return Err(EIO);
         }
-        let piece = Piece {
-            page: Page::alloc_page(GFP_KERNEL)?,
-            len: 0,
-        };
-        Ok(self.pieces.push(piece, GFP_KERNEL)?)
+        if self.spare.is_none() {
+            self.spare = Some(Page::alloc_page(GFP_KERNEL)?);
+        }
+        Ok(())
     }
 }
 
@@ -142,13 +182,15 @@ impl Dest for PipeDest<'_> {
 /// # Invariants
 ///
 /// `pipe` is valid for `'a`, and not locked by the current task. Each element of `buffers` is a
-/// buffer of it, and owns a reference to its page.
+/// buffer of it, and owns a reference to its page, or has no operations any more.
 pub(crate) struct PipeSource<'a> {
     pipe: *mut bindings::pipe_inode_info,
     buffers: KVVec<bindings::pipe_buffer>,
     /// The buffer to copy from next, and whether its content is confirmed.
     at: usize,
     confirmed: bool,
+    /// Whether the writer gives pages away (`SPLICE_F_MOVE`).
+    moves: bool,
     left: usize,
     _pipe: PhantomData<&'a ()>,
 }
@@ -163,13 +205,18 @@ impl PipeSource<'_> {
     /// # Safety
     ///
     /// `pipe` is valid while the value lives, and not locked by the current task.
-    pub(super) unsafe fn new(pipe: *mut bindings::pipe_inode_info, len: usize) -> Result<Self> {
+    pub(super) unsafe fn new(
+        pipe: *mut bindings::pipe_inode_info,
+        len: usize,
+        moves: bool,
+    ) -> Result<Self> {
         // INVARIANT: As the caller promises; there are no buffers yet.
         let mut source = Self {
             pipe,
             buffers: KVVec::new(),
             at: 0,
             confirmed: false,
+            moves,
             left: len,
             _pipe: PhantomData,
         };
@@ -269,6 +316,43 @@ impl Source for PipeSource<'_> {
         self.confirmed = true;
         Ok(())
     }
+
+    fn has_page(&self) -> bool {
+        let next = self.buffers.get(self.at);
+        self.moves && next.is_some_and(|next| (next.offset, next.len as usize) == (0, PAGE_SIZE))
+    }
+
+    fn take_page(&mut self) -> Result<Option<FreePage>> {
+        if !self.has_page() {
+            return Ok(None);
+        }
+        self.fault_in(PAGE_SIZE)?;
+        let Some(buffer) = self.buffers.get_mut(self.at) else {
+            return Ok(None);
+        };
+        // SAFETY: The buffer is valid by the type invariant, and its content is confirmed.
+        if !unsafe { bindings::pipe_buf_try_steal(self.pipe, buffer) } {
+            return Ok(None);
+        }
+        // SAFETY: The buffer has a reference to its page.
+        let folio = unsafe { Folio::from_raw(bindings::page_folio(buffer.page)) };
+        let on_lru = buffer.flags & bindings::PIPE_BUF_FLAG_LRU != 0;
+        // SAFETY: Who gives a page away has locked it, owns it alone, has taken it out of its
+        // mapping, and says whether it is on a list. Nobody looks at the buffer's bytes while it
+        // is locked.
+        let Some(page) = (unsafe { FreePage::from_locked(folio.into(), on_lru) }) else {
+            return Ok(None);
+        };
+        // The reference of the buffer goes first, while there is another: a pipe keeps a page of
+        // its own for later when it is the last to use it.
+        // SAFETY: The buffer owns a reference by the type invariant; this is its last use, because
+        // it has no operations then.
+        unsafe { bindings::pipe_buf_release(self.pipe, buffer) };
+        self.at += 1;
+        self.confirmed = false;
+        self.left = self.left.saturating_sub(PAGE_SIZE);
+        Ok(Some(page))
+    }
 }
 
 impl Drop for PipeSource<'_> {
@@ -276,6 +360,9 @@ impl Drop for PipeSource<'_> {
         // SAFETY: The pipe is valid and not locked by the type invariant.
         unsafe { bindings::pipe_lock(self.pipe) };
         for buffer in self.buffers.iter_mut() {
+            if buffer.ops.is_null() {
+                continue;
+            }
             // SAFETY: The buffer owns a reference by the type invariant; this is its last use.
             unsafe { bindings::pipe_buf_release(self.pipe, buffer) };
         }

@@ -251,7 +251,9 @@ impl CachedRange {
         let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
         let mapped = Mapped::new(self.held.folio(), offset);
         // SAFETY: Within one page of the range, all of which is mapped until after `f`.
-        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
+        let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
+        // SAFETY: It is this page of this folio.
+        let result = f(unsafe { bytes.in_folio(self.held.folio(), offset) });
         drop(mapped);
         Some(result)
     }

@@ -112,6 +112,13 @@ impl<F: Deref<Target = Folio>> Locked<F> {
 }
 
 impl Locked<ARef<Folio>> {
+    /// Hands the lock on to whoever has the reference now.
+    fn into_locked_ref(self) -> ARef<Folio> {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The reference is valid, and nobody uses or drops the one in `this`.
+        unsafe { core::ptr::read(&this.folio) }
+    }
+
     /// Unlocks the folio and keeps the reference.
     pub(crate) fn unlock(self) -> ARef<Folio> {
         self.folio.clone()
@@ -172,12 +179,72 @@ impl Drop for Mapped {
     }
 }
 
+/// A page of memory that belongs to nothing else, for the page cache.
+///
+/// # Invariants
+///
+/// The folio is one page, locked by this value, in no mapping, mapped nowhere, not up to date, and
+/// has no flags that a folio of the page cache must not begin with. Nobody else uses it. `on_lru`
+/// says whether it is on a list of the least recently used.
+pub(crate) struct FreePage {
+    folio: Locked<ARef<Folio>>,
+    on_lru: bool,
+}
+
+impl FreePage {
+    /// Takes over a locked folio that its owner gave up. [`None`], and an unlocked folio, if it is
+    /// not one page or is not fit for the page cache.
+    ///
+    /// # Safety
+    ///
+    /// The folio is in no mapping, locked, and the caller hands over the duty to unlock it. Nobody
+    /// else uses its bytes while it is locked. `on_lru` says whether it is on a list.
+    pub(in crate::vfs) unsafe fn from_locked(folio: ARef<Folio>, on_lru: bool) -> Option<Self> {
+        // SAFETY: As the caller promises.
+        let folio = unsafe { Locked::from_locked(folio) };
+        let raw = folio.as_ptr();
+        // SAFETY: The folio is alive and locked.
+        unsafe { bindings::folio_clear_uptodate(raw) };
+        // SAFETY: As above.
+        unsafe { bindings::folio_clear_mappedtodisk(raw) };
+        // SAFETY: As above.
+        let fit = !unsafe {
+            bindings::folio_mapped(raw)
+                || bindings::folio_is_in_mapping(raw)
+                || bindings::folio_flags_of(raw) & bindings::folio_flags_unfit() != 0
+        };
+        // INVARIANT: All of it was looked at, or is what the caller promises.
+        (fit && folio.size() == PAGE_SIZE).then_some(Self { folio, on_lru })
+    }
+}
+
+/// What is left of a [`FreePage`] that was used, and of the folio that it was used for.
+#[must_use = "drop it where a folio may be freed"]
+pub(crate) enum UsedPage {
+    /// Its bytes were copied.
+    Copied(
+        /// The page.
+        #[allow(dead_code)]
+        FreePage,
+    ),
+    /// It is in the page cache.
+    Replaced(
+        /// The folio that was there before.
+        #[allow(dead_code)]
+        ARef<Folio>,
+    ),
+}
+
 /// What a segment's holder owes.
 enum Duty {
     /// The folio is private memory: nothing but its reference.
     Memory,
     /// The range is counted as pending in a page-cache read: it must be finished, once.
-    Read,
+    Read {
+        /// Whether the reader looks for the folio anew when the read has ended, so that another
+        /// one may be there by then.
+        ahead: bool,
+    },
 }
 
 /// The exclusive right to a byte range of a folio.
@@ -190,7 +257,8 @@ enum Duty {
 ///
 /// - `offset + len` is within the folio, which cannot be split or freed meanwhile.
 /// - Nobody else reads or writes the bytes of the range while this value lives.
-/// - With [`Duty::Read`], `iomap_finish_folio_read()` is owed for exactly this range.
+/// - With [`Duty::Read`], `iomap_finish_folio_read()` is owed for exactly this range, and the folio
+///   is in the page cache and locked until all reads of it have ended.
 pub(crate) struct FolioSegment {
     folio: ARef<Folio>,
     offset: u32,
@@ -225,14 +293,20 @@ impl FolioSegment {
     /// - `offset + len` is within `folio`, which is locked until the read of it has ended.
     /// - The range is not up to date, and the duty to call `iomap_finish_folio_read()` for it is
     ///   handed over.
-    pub(in crate::vfs) unsafe fn pending_read(folio: &Folio, offset: u32, len: u32) -> Self {
+    /// - If it is read `ahead`, nobody uses `folio` without a reference after the read has ended.
+    pub(in crate::vfs) unsafe fn pending_read(
+        folio: &Folio,
+        offset: u32,
+        len: u32,
+        ahead: bool,
+    ) -> Self {
         // INVARIANT: By the safety requirements; nobody reads a range that is not up to date, and
         // the folio lock keeps other writers out.
         Self {
             folio: folio.into(),
             offset,
             len,
-            duty: Duty::Read,
+            duty: Duty::Read { ahead },
         }
     }
 
@@ -243,7 +317,7 @@ impl FolioSegment {
     pub(in crate::vfs) fn refuse(mut self, folio: *mut bindings::folio, offset: u32) -> bool {
         let same = self.folio.as_ptr() == folio
             && self.offset == offset
-            && matches!(self.duty, Duty::Read);
+            && matches!(self.duty, Duty::Read { .. });
         if same {
             self.duty = Duty::Memory;
         }
@@ -303,6 +377,70 @@ impl FolioSegment {
         Some(result)
     }
 
+    /// Whether the range is a whole page of a readahead, that another page may take the place of.
+    pub(crate) fn is_replaceable(&self) -> bool {
+        let folio = self.folio.as_ptr();
+        matches!(self.duty, Duty::Read { ahead: true })
+            && (self.offset, self.len()) == (0, PAGE_SIZE)
+            && self.folio.size() == PAGE_SIZE
+            // SAFETY: The folio is alive. It is locked by the type invariant, so that none of this
+            // becomes true later. None of it is expected of a folio that is being read in, but for
+            // private data: that is where iomap counts the pieces of a folio.
+            && !unsafe {
+                bindings::folio_has_private(folio)
+                    || bindings::folio_mapped(folio)
+                    || bindings::folio_test_dirty(folio)
+                    || bindings::folio_test_writeback(folio)
+                    || bindings::folio_test_mlocked(folio)
+            }
+    }
+
+    /// Fills the range with a whole page: puts it into the page cache instead of the folio if that
+    /// is possible, and copies it otherwise. Never sleeps. What is given back is to be dropped
+    /// where that is allowed.
+    ///
+    /// What does not fit into the range is left out.
+    pub(crate) fn take_page(&mut self, page: FreePage) -> UsedPage {
+        if !self.is_replaceable() {
+            let from = Mapped::new(&page.folio, 0);
+            // SAFETY: The page is mapped, and nobody else writes to it.
+            let from_bytes = unsafe { core::slice::from_raw_parts(from.addr, PAGE_SIZE) };
+            let mut done = 0;
+            while let Some(copied) = self.with_bytes_mut(done, |to| {
+                let left = from_bytes.get(done..).unwrap_or_default();
+                let len = to.len().min(left.len());
+                if let (Some(to), Some(left)) = (to.get_mut(..len), left.get(..len)) {
+                    to.copy_from_slice(left);
+                }
+                len
+            }) {
+                if copied == 0 {
+                    break;
+                }
+                done += copied;
+            }
+            drop(from);
+            return UsedPage::Copied(page);
+        }
+        let FreePage { folio, on_lru } = page;
+        // The new folio stays locked, as the one in whose place it comes.
+        let folio = folio.into_locked_ref();
+        // SAFETY: Both are locked: ours by the type invariant, which also says that it is in the
+        // page cache; the new one by that of `FreePage`, which also says that it is fit to be there.
+        unsafe { bindings::replace_page_cache_folio(self.folio.as_ptr(), folio.as_ptr()) };
+        if !on_lru {
+            // SAFETY: The folio is referenced, in the page cache, and not on the list.
+            unsafe { bindings::folio_add_lru(folio.as_ptr()) };
+        }
+        // INVARIANT: The new folio has the place of the old one: it is locked, not up to date, and
+        // it is the one that the end of the read is owed for.
+        let old = core::mem::replace(&mut self.folio, folio);
+        // SAFETY: The old folio was locked, and nobody else is going to unlock it: its reads are
+        // now those of the new one.
+        unsafe { bindings::folio_unlock(old.as_ptr()) };
+        UsedPage::Replaced(old)
+    }
+
     /// Zeroes the range from `at` on.
     pub(crate) fn zero_from(&mut self, mut at: usize) {
         while let Some(done) = self.with_bytes_mut(at, |bytes| {
@@ -325,7 +463,7 @@ impl FolioSegment {
     }
 
     fn end(&mut self, result: Result) {
-        if !matches!(self.duty, Duty::Read) {
+        if !matches!(self.duty, Duty::Read { .. }) {
             return;
         }
         self.duty = Duty::Memory;
@@ -517,6 +655,28 @@ impl FolioSegments {
             }
         }
         done
+    }
+
+    /// Whether a whole page may take the place of the folio whose first byte is `at`; see
+    /// [`FolioSegment::is_replaceable`].
+    pub(crate) fn is_replaceable(&mut self, at: usize) -> bool {
+        let found = self.locate(at).filter(|(_, start)| *start == at);
+        found
+            .and_then(|(index, _)| self.list.get(index))
+            .is_some_and(FolioSegment::is_replaceable)
+    }
+
+    /// Fills the segment whose first byte is `at` with a page; see [`FolioSegment::take_page`].
+    ///
+    /// # Errors
+    ///
+    /// The page comes back if no segment begins there.
+    pub(crate) fn take_page(&mut self, at: usize, page: FreePage) -> Result<UsedPage, FreePage> {
+        let found = self.locate(at).filter(|(_, start)| *start == at);
+        match found.and_then(|(index, _)| self.list.get_mut(index)) {
+            Some(segment) if segment.len() == PAGE_SIZE => Ok(segment.take_page(page)),
+            _ => Err(page),
+        }
     }
 
     /// Zeroes everything from `at` on: the tail of a short reply.

@@ -39,7 +39,8 @@ use kernel::{
     error::from_result,
     iov::IovIterSource,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 /// A readahead in progress: folios that the VFS would like to have read in.
@@ -121,32 +122,49 @@ pub(crate) trait Reader {
     ) -> Result<(), (Error, FolioSegment)>;
 }
 
+/// What our side of a call of iomap knows.
+struct Reading<'a, R> {
+    reader: &'a mut R,
+    /// The folio of a readahead that iomap is at. iomap has no reference to it, and it may be
+    /// replaced in the page cache before iomap has seen the last of it.
+    current: Option<ARef<Folio>>,
+}
+
 /// Reads one folio in. The folio is unlocked when its read has ended, which may be later.
 ///
 /// Errors are seen by those who wait for the folio: it is then not up to date.
 pub(crate) fn read_folio<R: Reader>(folio: Locked<&Folio>, reader: &mut R) {
+    let mut reading = Reading {
+        reader,
+        current: None,
+    };
     let mut ctx = bindings::iomap_read_folio_ctx {
         ops: &Ops::<R>::READ,
         cur_folio: folio.into_locked().as_ptr(),
-        read_ctx: ptr::from_mut(reader).cast(),
+        read_ctx: ptr::from_mut(&mut reading).cast(),
         ..Default::default()
     };
     // SAFETY: The folio is in the page cache and locked, and `iomap_read_folio()` takes over its
-    // unlock. Both tables are static, `read_ctx` is the `R` that `Ops<R>` expects, borrowed for
-    // this call.
+    // unlock. Both tables are static, `read_ctx` is the `Reading<R>` that `Ops<R>` expects, borrowed
+    // for this call.
     unsafe { bindings::iomap_read_folio(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
 }
 
 /// Reads the folios of a readahead in, as far as `reader` takes them.
 pub(in crate::vfs) fn readahead<R: Reader>(control: &mut Control<'_>, reader: &mut R) {
+    let mut reading = Reading {
+        reader,
+        current: None,
+    };
     let mut ctx = bindings::iomap_read_folio_ctx {
         ops: &Ops::<R>::READ,
         rac: control.as_ptr(),
-        read_ctx: ptr::from_mut(reader).cast(),
+        read_ctx: ptr::from_mut(&mut reading).cast(),
         ..Default::default()
     };
     // SAFETY: The control block is valid and ours for this call, its folios are locked. Both
-    // tables are static, `read_ctx` is the `R` that `Ops<R>` expects, borrowed for this call.
+    // tables are static, `read_ctx` is the `Reading<R>` that `Ops<R>` expects, borrowed for this
+    // call.
     unsafe { bindings::iomap_readahead(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
 }
 
@@ -315,9 +333,9 @@ impl<R: Reader> Ops<R> {
         ctx: *mut bindings::iomap_read_folio_ctx,
         len: usize,
     ) -> c_int {
-        // SAFETY: The context is that of the functions above, so `read_ctx` is an `R` that is
-        // borrowed mutably for their duration; iomap calls us one at a time.
-        let reader = unsafe { &mut *(*ctx).read_ctx.cast::<R>() };
+        // SAFETY: The context is that of the functions above, so `read_ctx` is a `Reading<R>` that
+        // is borrowed mutably for their duration; iomap calls us one at a time.
+        let reading = unsafe { &mut *(*ctx).read_ctx.cast::<Reading<'_, R>>() };
         // SAFETY: The context is valid.
         let raw = unsafe { (*ctx).cur_folio };
         // SAFETY: The context is valid, and its `rac` is null or that of this readahead.
@@ -328,10 +346,16 @@ impl<R: Reader> Ops<R> {
         let folio = unsafe { Folio::from_raw(raw) };
         // A folio's size is a power of two, less than 4 GiB.
         let offset = (pos as usize & folio.size().wrapping_sub(1)) as u32;
+        if ahead.is_some() {
+            // iomap is done with the folio of the call before.
+            reading.current = Some(folio.into());
+        }
         // SAFETY: The range is within the locked folio and not up to date, and if we return 0,
-        // iomap counts it as pending.
-        let segment = unsafe { FolioSegment::pending_read(folio, offset, len as u32) };
-        match reader.read_folio_range(segment, pos, ahead) {
+        // iomap counts it as pending. A folio that is read ahead is looked up by who wants it, and
+        // iomap itself, which looks at its current one once more, has our reference.
+        let segment =
+            unsafe { FolioSegment::pending_read(folio, offset, len as u32, ahead.is_some()) };
+        match reading.reader.read_folio_range(segment, pos, ahead) {
             Ok(()) => 0,
             Err((error, segment)) => {
                 if segment.refuse(raw, offset) {

@@ -7,7 +7,13 @@
 //! done with page faults disabled and may be short; the caller then ends its loan, faults the
 //! buffer in, and goes on.
 
-use super::super::bindings;
+use super::{
+    super::bindings,
+    folio::{
+        Folio,
+        FreePage, //
+    },
+};
 use kernel::{
     iov::{
         IovIterDest,
@@ -50,12 +56,14 @@ impl Drop for NoFault {
 ///
 /// # Invariants
 ///
-/// `len` bytes at `start` are valid for reads during `'a`.
+/// `len` bytes at `start` are valid for reads during `'a`. If there is a folio, they are at that
+/// offset of it, in one page.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedBytes<'a> {
     start: *const u8,
     len: usize,
-    _bytes: core::marker::PhantomData<&'a [u8]>,
+    /// The folio that they are in, and where, if it may be referred to instead.
+    folio: Option<(&'a Folio, usize)>,
 }
 
 impl<'a> SharedBytes<'a> {
@@ -67,8 +75,27 @@ impl<'a> SharedBytes<'a> {
         Self {
             start,
             len,
-            _bytes: core::marker::PhantomData,
+            folio: None,
         }
+    }
+
+    /// The same bytes, which are at `offset` of `folio`: who gets them may refer to them there,
+    /// and see what others change later.
+    ///
+    /// # Safety
+    ///
+    /// All of them are in one page of the folio, at `offset`.
+    pub(super) unsafe fn in_folio(self, folio: &'a Folio, offset: usize) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            folio: Some((folio, offset)),
+            ..self
+        }
+    }
+
+    /// The folio that they are in, and where, if it may be referred to.
+    pub(in crate::vfs) fn folio(self) -> Option<(&'a Folio, usize)> {
+        self.folio
     }
 
     /// The first of them, for C to copy from.
@@ -98,7 +125,7 @@ impl<'a> SharedBytes<'a> {
             // SAFETY: Within the bytes, or at their end.
             start: unsafe { self.start.add(at) },
             len,
-            ..self
+            folio: self.folio.map(|(folio, offset)| (folio, offset + at)),
         })
     }
 }
@@ -140,6 +167,21 @@ pub(crate) trait Source {
     ///
     /// `EFAULT`, or whatever keeps even the first byte from being given.
     fn fault_in(&mut self, len: usize) -> Result;
+
+    /// Whether the next bytes may be a page that can be taken as it is.
+    fn has_page(&self) -> bool {
+        false
+    }
+
+    /// Takes the next bytes as the page that they are, if they are one and it can be had: it and
+    /// its bytes are gone from here then. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fault_in`].
+    fn take_page(&mut self) -> Result<Option<FreePage>> {
+        Ok(None)
+    }
 }
 
 /// A reader's buffer in user memory.

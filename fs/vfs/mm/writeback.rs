@@ -267,9 +267,12 @@ impl DirtyRange {
         let offset = self.offset as usize + at;
         let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
-        let mapped = Mapped::new(unsafe { Folio::from_raw(self.folio.as_ptr()) }, offset);
+        let folio = unsafe { Folio::from_raw(self.folio.as_ptr()) };
+        let mapped = Mapped::new(folio, offset);
         // SAFETY: Within one page of the range, all of which is mapped until after `f`.
-        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
+        let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
+        // SAFETY: It is this page of this folio.
+        let result = f(unsafe { bytes.in_folio(folio, offset) });
         drop(mapped);
         Some(result)
     }

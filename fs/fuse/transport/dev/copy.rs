@@ -5,6 +5,8 @@
 //! A loan copies what is present of the buffer. When it comes short, the loan is over, the buffer
 //! is faulted in (which may sleep, for ever if the buffer is a file of this very mount), and the
 //! next loan goes on, unless the request has ended meanwhile.
+//!
+//! A server that splices may give pages away: those become part of the page cache as they are.
 
 use crate::fuse::request::{
     args::Progress,
@@ -47,6 +49,13 @@ pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
     request.expect_output(payload)?;
     let mut progress = Progress::default();
     loop {
+        // A page that is given away is taken outside of the loans: that sleeps.
+        while from.has_page() && request.takes_page(&progress)? {
+            match from.take_page()? {
+                Some(page) => request.lend_page(&mut progress, page)?,
+                None => break,
+            }
+        }
         request.lend_output(&mut progress, |bytes| from.copy_nofault(bytes))?;
         let left = payload.saturating_sub(progress.done());
         if left == 0 {
