@@ -183,18 +183,56 @@ impl<T: FileSystem> DEntry<T> {
         unsafe { bindings::d_invalidate(self.as_ptr()) };
     }
 
-    /// The child with this name, if it is in the dentry cache.
-    pub(crate) fn find_child(&self, name: &[u8]) -> Option<ARef<Self>> {
+    /// `name` as that of a child. It is valid for as long as `name` is.
+    fn child_name(&self, name: &[u8]) -> Option<bindings::qstr> {
         let len = u32::try_from(name.len()).ok()?;
         // SAFETY: `name` has `len` bytes; the dentry only salts the hash.
         let hash =
             unsafe { bindings::full_name_hash(self.as_ptr().cast(), name.as_ptr().cast(), len) };
-        let mut name = bindings::qstr {
+        let mut child = bindings::qstr {
             name: name.as_ptr(),
             ..Default::default()
         };
-        name.__bindgen_anon_1.__bindgen_anon_1 =
+        child.__bindgen_anon_1.__bindgen_anon_1 =
             bindings::qstr__bindgen_ty_1__bindgen_ty_1 { hash, len };
+        Some(child)
+    }
+
+    /// The child with this name: the one that is in the dentry cache, or a new one that is in
+    /// lookup by the caller. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is no name, `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// It must be a directory whose `i_rwsem` is held, at least shared, for `'a`.
+    pub(super) unsafe fn alloc_parallel<'a>(&'a self, name: &[u8]) -> Result<Child<'a, T>> {
+        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+            return Err(EINVAL);
+        }
+        let name = self.child_name(name).ok_or(EINVAL)?;
+        // SAFETY: There is a reference, the name is valid for the call and one that a child can
+        // have, and the caller promises the lock.
+        let child = from_err_ptr(unsafe { bindings::d_alloc_parallel(self.as_ptr(), &name) })?;
+        let child = NonNull::new(child.cast()).ok_or(ENOMEM)?;
+        // SAFETY: The reference to the child is the caller's.
+        let child: ARef<Self> = unsafe { ARef::from_raw(child) };
+        Ok(if child.in_lookup() {
+            // INVARIANT: Whoever finds it in lookup waits for its end, so it is ours.
+            Child::InLookup(InLookup {
+                dentry: child,
+                _parent: PhantomData,
+            })
+        } else {
+            Child::Cached(child)
+        })
+    }
+
+    /// The child with this name, if it is in the dentry cache.
+    pub(crate) fn find_child(&self, name: &[u8]) -> Option<ARef<Self>> {
+        let name = self.child_name(name)?;
         // SAFETY: There is a reference, and the name is valid for the call.
         let child = NonNull::new(unsafe { bindings::d_lookup(self.as_ptr(), &name) })?;
         // SAFETY: The reference to the child is the caller's.
@@ -330,6 +368,51 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
         // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry
         // of the same super block.
         Ok(NonNull::new(alias).map(|alias| unsafe { ARef::from_raw(alias.cast()) }))
+    }
+}
+
+/// A child that [`SharedDir::child`](super::dir_context::SharedDir::child) found or made.
+pub(crate) enum Child<'a, T: FileSystem> {
+    /// It was in the cache. Whatever it says was said to somebody else.
+    Cached(ARef<DEntry<T>>),
+    /// It is new, and others who look for the name wait for what is made of it.
+    InLookup(InLookup<'a, T>),
+}
+
+/// A new dentry in lookup. Dropping it ends the lookup without result: the name stays unknown.
+///
+/// # Invariants
+///
+/// The dentry is in lookup, it has no inode, and its parent is locked, at least shared, for `'a`:
+/// it keeps its name and parent, and nobody else splices it.
+pub(crate) struct InLookup<'a, T: FileSystem> {
+    dentry: ARef<DEntry<T>>,
+    _parent: PhantomData<&'a DEntry<T>>,
+}
+
+impl<T: FileSystem> InLookup<'_, T> {
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &DEntry<T> {
+        &self.dentry
+    }
+
+    /// Gives it `inode` and puts it into the cache; returns the dentry that now has the name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Unhashed::splice_alias`].
+    pub(crate) fn splice_alias(self, inode: ARef<INode<T>>) -> Result<ARef<DEntry<T>>> {
+        // INVARIANT: A dentry in lookup is not hashed; the rest is the invariant of this type, of
+        // which nothing is left but the end of the lookup.
+        let alias = Unhashed(&self.dentry).splice_alias(Some(inode))?;
+        Ok(alias.unwrap_or_else(|| self.dentry.clone()))
+    }
+}
+
+impl<T: FileSystem> Drop for InLookup<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: There is a reference, and if it is still in lookup, the lookup is ours.
+        unsafe { bindings::d_lookup_done(self.dentry.as_ptr()) };
     }
 }
 

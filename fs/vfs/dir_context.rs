@@ -3,11 +3,66 @@
 //! The reader of a directory: where it stands, and handing it entries.
 //!
 //! Calling context: `iterate_shared`, with the directory's `i_rwsem` held shared and the file's
-//! position lock held. Emitting may fault on the reader's buffer.
+//! position lock held. Emitting may fault on the reader's buffer. [`SharedDir`] is the directory
+//! while that lasts: its entries can be put into the dentry cache without looking them up.
 
-use super::bindings;
-use core::marker::PhantomData;
-use kernel::types::Opaque;
+use super::{
+    bindings,
+    dentry::{
+        Child,
+        DEntry, //
+    },
+    file::File,
+    FileSystem, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// The open directory of one call of `iterate_shared`.
+///
+/// # Invariants
+///
+/// `i_rwsem` of the directory is held, at least shared, for `'a`, and the directory is not dead.
+pub(crate) struct SharedDir<'a, T: FileSystem>(&'a File<T>);
+
+impl<'a, T: FileSystem> SharedDir<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `file` for `'a`.
+    pub(in crate::vfs) unsafe fn new(file: &'a File<T>) -> Self {
+        Self(file)
+    }
+
+    /// The dentry that the directory was opened by.
+    pub(crate) fn dentry(&self) -> &DEntry<T> {
+        self.0.dentry()
+    }
+
+    /// The child with this name: the one that is in the dentry cache, or a new one that only the
+    /// caller looks up. Waits for others who look it up. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is no name, `ENOMEM`.
+    pub(crate) fn child(&self, name: &[u8]) -> Result<Child<'_, T>> {
+        // SAFETY: The lock is held by the type invariant, and as long as what is returned lives.
+        unsafe { self.0.dentry().alloc_parallel(name) }
+    }
+}
+
+impl<T: FileSystem> Deref for SharedDir<'_, T> {
+    type Target = File<T>;
+
+    fn deref(&self) -> &File<T> {
+        self.0
+    }
+}
 
 /// One call of `iterate_shared`.
 ///

@@ -13,6 +13,7 @@
 
 use super::{
     bindings,
+    dentry::DEntry,
     inode::{
         INode,
         INodeLock, //
@@ -77,6 +78,13 @@ impl<T: FileSystem> File<T> {
     pub(crate) fn inode(&self) -> &INode<T> {
         // SAFETY: `f_inode` is constant, and the file holds a reference to its inode.
         unsafe { INode::from_raw((*self.as_ptr()).f_inode) }
+    }
+
+    /// The dentry that it was opened by.
+    pub(super) fn dentry(&self) -> &DEntry<T> {
+        // SAFETY: The path is constant while the file is open, and the file holds a reference to
+        // its dentry, which is one of the inode.
+        unsafe { DEntry::from_raw((*self.as_ptr()).__bindgen_anon_1.f_path.dentry) }
     }
 
     /// What `open` returned.

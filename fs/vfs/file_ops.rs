@@ -12,7 +12,10 @@
 
 use super::{
     bindings,
-    dir_context::DirContext,
+    dir_context::{
+        DirContext,
+        SharedDir, //
+    },
     file::{
         count_of,
         CopyRange,
@@ -138,7 +141,7 @@ pub(crate) trait Dir<T: FileSystem> {
 
     /// `getdents(2)`: hands entries over from the context's position on, and moves that on behind
     /// each. The inode is locked shared, and `f_pos_lock` is held.
-    fn iterate_shared(file: &File<T>, ctx: &mut DirContext) -> Result;
+    fn iterate_shared(dir: &SharedDir<'_, T>, ctx: &mut DirContext) -> Result;
 
     /// See [`Regular::fsync`].
     fn fsync(file: &File<T>, range: SyncRange) -> Result;
@@ -610,16 +613,19 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
 
     /// # Safety
     ///
-    /// Called by `iterate_dir()` with an open directory and a context of the caller's.
+    /// Called by `iterate_dir()` with an open directory that is not dead, whose `i_rwsem` is held
+    /// shared, and with a context of the caller's.
     unsafe extern "C" fn iterate_shared(
         file: *mut bindings::file,
         ctx: *mut bindings::dir_context,
     ) -> c_int {
         // SAFETY: The caller has a reference to the open file.
         let file = unsafe { File::from_raw(file) };
+        // SAFETY: The caller holds its lock for the call.
+        let dir = unsafe { SharedDir::new(file) };
         // SAFETY: The context is valid and ours for the call.
         let ctx = unsafe { DirContext::from_raw(ctx) };
-        from_result(|| U::iterate_shared(file, ctx).map(|()| 0))
+        from_result(|| U::iterate_shared(&dir, ctx).map(|()| 0))
     }
 
     /// # Safety

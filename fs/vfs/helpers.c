@@ -569,6 +569,11 @@ __vfs_helper struct dentry *vfs_helper_dget(struct dentry *dentry)
 	return dget(dentry);
 }
 
+__vfs_helper void vfs_helper_d_lookup_done(struct dentry *dentry)
+{
+	d_lookup_done(dentry);
+}
+
 __vfs_helper void vfs_helper_d_set_op_delete(struct dentry *dentry, bool on)
 {
 	spin_lock(&dentry->d_lock);

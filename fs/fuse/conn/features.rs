@@ -38,6 +38,10 @@ pub(crate) struct Features {
     pub(crate) writeback_cache: bool,
     /// Files that go past the page cache can have shared mappings.
     pub(crate) direct_io_allow_mmap: bool,
+    /// The server has READDIRPLUS.
+    pub(crate) readdirplus: bool,
+    /// READDIRPLUS is sent only where it seems worth it.
+    pub(crate) readdirplus_auto: bool,
     /// LOOKUP and READDIR of one directory may run at the same time.
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
@@ -66,6 +70,8 @@ impl Features {
         flock_locks: false,
         writeback_cache: false,
         direct_io_allow_mmap: false,
+        readdirplus: false,
+        readdirplus_auto: false,
         parallel_dirops: false,
         posix_acl: false,
         setxattr_ext: false,

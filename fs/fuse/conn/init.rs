@@ -74,6 +74,8 @@ fn offered() -> InitFlags {
         | InitFlag::HasIoctlDir
         | InitFlag::AutoInvalData
         | InitFlag::WritebackCache
+        | InitFlag::DoReaddirplus
+        | InitFlag::ReaddirplusAuto
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops
         | InitFlag::PosixAcl
@@ -206,6 +208,9 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         }),
         writeback_cache: flags.contains(InitFlag::WritebackCache),
         direct_io_allow_mmap: flags.contains(InitFlag::DirectIoAllowMmap),
+        readdirplus: flags.contains(InitFlag::DoReaddirplus),
+        readdirplus_auto: flags.contains(InitFlag::DoReaddirplus)
+            && flags.contains(InitFlag::ReaddirplusAuto),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl: flags.contains(InitFlag::PosixAcl),
         setxattr_ext: flags.contains(InitFlag::SetxattrExt),

@@ -92,6 +92,9 @@ pub(crate) fn lookup(
         }
     }
 
+    if found.inode.is_some() {
+        dir.data().advise_readdirplus();
+    }
     let dentry = entry.dentry();
     // Before it is hashed: who waits for this lookup looks at the entry as soon as it is.
     super::revalidate::set_epoch(dentry, epoch);

@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 pub(crate) mod readdir;
 #[cfg(CONFIG_KUNIT = "y")]
 mod readdir_test;
+mod readdirplus;
 pub(crate) mod readlink;
 mod remove;
 mod rename;

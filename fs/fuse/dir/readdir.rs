@@ -10,8 +10,9 @@
 //! Locks: the VFS holds the inode's lock shared; servers that cannot run requests on one directory
 //! at the same time get them one by one ([`inode::lock_dirops`]).
 //!
-//! Records are not cached, and READDIRPLUS is not sent.
+//! Records are not cached. What READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
 
+use super::readdirplus;
 use crate::{
     fuse::{
         abi::{
@@ -26,7 +27,10 @@ use crate::{
         },
         inode::{
             self,
-            attr_cache,
+            attr_cache::{
+                self,
+                Sample, //
+            },
             check_good,
             handle::OpenHandle, //
         },
@@ -34,7 +38,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dir_context::DirContext,
+        dir_context::{
+            DirContext,
+            SharedDir, //
+        },
         file::{
             File,
             Opening,
@@ -75,8 +82,8 @@ impl file_ops::Dir<Fuse> for Directory {
         handle.close(flags);
     }
 
-    fn iterate_shared(file: &File<Fuse>, ctx: &mut DirContext) -> Result {
-        iterate_shared(file, ctx)
+    fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
+        iterate_shared(dir, ctx)
     }
 
     fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
@@ -93,38 +100,52 @@ impl file_ops::Dir<Fuse> for Directory {
 /// # Errors
 ///
 /// `EIO` for a bad inode and for a record that cannot be a name; `ENOMEM`; what the server answers.
-fn iterate_shared(file: &File<Fuse>, ctx: &mut DirContext) -> Result {
-    let handle = file.data();
+fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
+    let handle = dir.data();
     let inode = handle.inode();
     check_good(inode)?;
 
+    let conn = handle.mount().conn();
+    let plus = readdirplus::is_useful(inode, ctx.pos());
+    // Sampled before the server is asked: what it says may be older than what changes meanwhile.
+    let (epoch, sample) = (conn.epoch(), Sample::of_entry(conn));
     let result = {
         let _lock = inode::lock_dirops(inode);
-        ask(&handle, ctx, file.flags())
+        ask(&handle, ctx, dir.flags(), plus)
     };
-    let result = result.and_then(|records| emit_all(&records, ctx));
+    let result = result.and_then(|records| {
+        if plus {
+            emit_and_link(&records, dir, ctx, epoch, sample)
+        } else {
+            emit_all(&records, ctx)
+        }
+    });
     attr_cache::invalidate_atime(inode);
     result
 }
 
-/// The records from the reader's position on, as many as the reader seems to have room for.
-fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32) -> Result<KVVec<u8>> {
+/// The records from the reader's position on, as many as the reader seems to have room for; with
+/// `plus`, those of READDIRPLUS.
+fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<KVVec<u8>> {
     let mount = handle.mount();
     let max_pages = mount.conn().features().max_pages.max(1) as usize;
     let max = max_pages.saturating_mul(PAGE_SIZE);
     let size = ctx.count().clamp(PAGE_SIZE, max);
 
-    mount.call(op::Readdir {
-        node: handle.inode().data().node_id(),
-        args: ReadIn {
-            fh: handle.fh(),
-            // To the VFS a position is a signed number, to the server a bit pattern.
-            offset: ctx.pos() as u64,
-            size: u32::try_from(size).unwrap_or(u32::MAX),
-            flags,
-            ..ReadIn::default()
-        },
-    })
+    let node = handle.inode().data().node_id();
+    let args = ReadIn {
+        fh: handle.fh(),
+        // To the VFS a position is a signed number, to the server a bit pattern.
+        offset: ctx.pos() as u64,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        flags,
+        ..ReadIn::default()
+    };
+    if plus {
+        mount.call(op::Readdirplus { node, args })
+    } else {
+        mount.call(op::Readdir { node, args })
+    }
 }
 
 /// Hands records over until the reader is full.
@@ -135,12 +156,42 @@ fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32) -> Result<KVVec<u8>> {
 fn emit_all(records: &[u8], ctx: &mut DirContext) -> Result {
     for record in Records(records) {
         let Record { entry, name } = record?;
-        if !ctx.emit(name, entry.ino, entry.kind) {
+        if !emit(&entry, name, ctx) {
             break;
         }
-        ctx.set_pos(entry.off as i64);
     }
     Ok(())
+}
+
+/// Hands records of READDIRPLUS over until the reader is full, and takes over what all of them say.
+///
+/// # Errors
+///
+/// Those of [`readdirplus::Records`]; what came before has been handed, and taken, over.
+fn emit_and_link(
+    records: &[u8],
+    dir: &SharedDir<'_, Fuse>,
+    ctx: &mut DirContext,
+    epoch: u32,
+    sample: Sample,
+) -> Result {
+    let mut full = false;
+    for record in readdirplus::Records(records) {
+        let readdirplus::Record { entry, name } = record?;
+        full = full || !emit(&entry.dirent, name, ctx);
+        // The server has counted a lookup of those that the reader had no room for, too.
+        readdirplus::link(dir, name, &entry.entry_out, epoch, sample);
+    }
+    Ok(())
+}
+
+/// Hands one record over; `false` if the reader is full, and will ask for it again.
+fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
+    let taken = ctx.emit(name, entry.ino, entry.kind);
+    if taken {
+        ctx.set_pos(entry.off as i64);
+    }
+    taken
 }
 
 /// One record.
@@ -167,16 +218,29 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let (entry, after) = Dirent::read_from_prefix(self.0).ok()?;
         let namelen = entry.namelen as usize;
-        if namelen == 0 || namelen > NAME_MAX {
-            return Some(Err(EIO));
-        }
         let end = rec_align(size_of::<Dirent>().checked_add(namelen)?)?;
-        let rest = self.0.get(end..)?;
-        let name = after.get(..namelen)?;
-        if name.contains(&b'/') {
-            return Some(Err(EIO));
-        }
-        self.0 = rest;
+        let name = match check_name(after, namelen, self.0.len() >= end)? {
+            Ok(name) => name,
+            Err(error) => return Some(Err(error)),
+        };
+        self.0 = self.0.get(end..)?;
         Some(Ok(Record { entry, name }))
     }
+}
+
+/// The name of `namelen` bytes that `after` begins with; `None` if the record is not `complete`.
+///
+/// # Errors
+///
+/// `EIO` for a name that is empty, too long or a path.
+pub(super) fn check_name(after: &[u8], namelen: usize, complete: bool) -> Option<Result<&[u8]>> {
+    if namelen == 0 || namelen > NAME_MAX {
+        return Some(Err(EIO));
+    }
+    let name = after.get(..namelen).filter(|_| complete)?;
+    Some(if name.contains(&b'/') {
+        Err(EIO)
+    } else {
+        Ok(name)
+    })
 }

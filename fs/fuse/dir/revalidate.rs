@@ -128,6 +128,14 @@ pub(crate) fn d_revalidate(
     let insists =
         flags.contains_any(LookupFlag::Excl | LookupFlag::Reval | LookupFlag::RenameTarget);
     if !insists && !view.data().valid_until.load().has_passed() {
+        if let Some(inode) = inode.filter(|inode| inode.data().is_prefetched()) {
+            // Reading the directory has saved this lookup, so the next reading shall, too. The
+            // directory is safe to touch in ref walk only.
+            let dir = dir.may_block()?;
+            if inode.data().take_prefetched() {
+                dir.data().advise_readdirplus();
+            }
+        }
         return Ok(true);
     }
     if inode.is_none() {

@@ -101,6 +101,10 @@ pub(crate) struct Inode {
     node: NodeId,
     /// Whether the server has given the node's identity to something else. Never cleared.
     bad: Atomic<bool>,
+    /// A name in this directory was looked up since it was last read.
+    readdirplus_advised: Atomic<bool>,
+    /// What is known of it came by READDIRPLUS, and nobody has used it yet.
+    prefetched: Atomic<bool>,
     /// The lookups owed to the server.
     #[pin]
     pub(crate) lookups: LookupCount,
@@ -127,6 +131,8 @@ impl Inode {
         try_pin_init!(Self {
             node: NodeId::NONE,
             bad: Atomic::new(false),
+            readdirplus_advised: Atomic::new(false),
+            prefetched: Atomic::new(false),
             lookups <- LookupCount::new(),
             attrs <- AttrCache::new(),
             writes <- WriteGate::new(),
@@ -143,6 +149,31 @@ impl Inode {
     /// Whether the node is no longer what it was; see the module's documentation.
     pub(crate) fn is_bad(&self) -> bool {
         self.bad.load(Relaxed)
+    }
+
+    /// READDIRPLUS would have been of use in this directory.
+    pub(crate) fn advise_readdirplus(&self) {
+        self.readdirplus_advised.store(true, Relaxed);
+    }
+
+    /// Whether READDIRPLUS would have been of use since this was last asked.
+    pub(crate) fn take_readdirplus_advice(&self) -> bool {
+        self.readdirplus_advised.load(Relaxed) && self.readdirplus_advised.xchg(false, Relaxed)
+    }
+
+    /// What is known of the inode came by READDIRPLUS.
+    pub(crate) fn set_prefetched(&self) {
+        self.prefetched.store(true, Relaxed);
+    }
+
+    /// Whether what is known of the inode came by READDIRPLUS, and nobody has used it yet.
+    pub(crate) fn is_prefetched(&self) -> bool {
+        self.prefetched.load(Relaxed)
+    }
+
+    /// The same, and now it is used.
+    pub(crate) fn take_prefetched(&self) -> bool {
+        self.is_prefetched() && self.prefetched.xchg(false, Relaxed)
     }
 
     /// Makes every later operation on this inode fail.

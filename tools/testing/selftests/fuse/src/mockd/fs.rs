@@ -255,6 +255,19 @@ impl Fs {
         r
     }
 
+    /// READDIRPLUS comes with handle `fh` and offset `offset`.
+    #[track_caller]
+    pub fn expect_readdirplus(&self, fh: u64, offset: u64) -> Request {
+        let r = self.expect(READDIRPLUS);
+        let a: ReadIn = r.arg();
+        assert_eq!(
+            (a.fh, a.offset),
+            (fh, offset),
+            "handle and offset of READDIRPLUS"
+        );
+        r
+    }
+
     /// FLUSH of `fh` comes and is answered.
     #[track_caller]
     pub fn flush(&self, node: u64, fh: u64) {

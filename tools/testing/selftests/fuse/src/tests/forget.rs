@@ -49,7 +49,7 @@ pub fn forget_a_directory_of(fs: &Fs, n: u64) -> Vec<Request> {
 }
 
 /// Makes the cached name `name` of the root vanish, and returns what is given back for it.
-fn vanish(fs: &Fs, name: &str) -> Vec<(u64, u64)> {
+pub fn vanish(fs: &Fs, name: &str) -> Vec<(u64, u64)> {
     let c = fs.call(|m| m.stat(name));
     fs.expect_lookup(ROOT, name).err(ENOENT);
     let mut nodes = Vec::new();

@@ -32,6 +32,7 @@ pub mod permissions;
 pub mod poll;
 pub mod read;
 pub mod readdir;
+pub mod readdirplus;
 pub mod readlink;
 pub mod retrieve;
 pub mod setattr;
@@ -62,6 +63,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     writeback::TESTS,
     readdir::TESTS,
     ioctl::TESTS,
+    readdirplus::TESTS,
     names::TESTS,
     create::TESTS,
     setattr::TESTS,

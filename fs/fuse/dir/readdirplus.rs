@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! READDIRPLUS: the names in a directory together with the nodes they stand for.
+//!
+//! Each record is a READDIR record and a LOOKUP reply. `dir/readdir.rs` hands the former to the
+//! reader; here the latter goes into the dentry cache, so that a reader who looks at what it has
+//! listed asks no more. Every node that is named is a lookup that the server has counted, also if
+//! the reader had no room for the name: it is credited to an inode, or paid back at once.
+//!
+//! A server may leave the choice to the kernel (`FUSE_READDIRPLUS_AUTO`): READDIRPLUS is sent for
+//! the start of a directory, and from there on while names that it brought, or names of that
+//! directory in general, are being looked up.
+//!
+//! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
+
+use super::{
+    lookup::entry_valid_until,
+    readdir::check_name,
+    revalidate::{
+        set_epoch,
+        set_valid_until, //
+    },
+};
+use crate::{
+    fuse::{
+        abi::{
+            attr::EntryOut,
+            header::rec_align,
+            node::Direntplus,
+            NodeId, //
+        },
+        inode::{
+            self,
+            attr_cache::{
+                self,
+                CheckedAttr,
+                Sample, //
+            },
+            iget,
+            lookup_count::{
+                new_ticket,
+                Debt, //
+            },
+            mount, //
+        },
+        Fuse, //
+    },
+    vfs::{
+        dentry::{
+            Child,
+            DEntry,
+            InLookup, //
+        },
+        dir_context::SharedDir,
+        inode::INode,
+        sync::{
+            deadline::Deadline,
+            retry, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// Whether the names in `dir` from `pos` on are asked for by READDIRPLUS.
+pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
+    let features = mount(dir).conn().features();
+    features.readdirplus
+        && (!features.readdirplus_auto || dir.data().take_readdirplus_advice() || pos == 0)
+}
+
+/// One record.
+pub(super) struct Record<'a> {
+    /// The record without its name.
+    pub(super) entry: Direntplus,
+    /// The name.
+    pub(super) name: &'a [u8],
+}
+
+/// The records in a buffer; it ends as that of [`Records`](super::readdir::Records) does.
+///
+/// # Errors
+///
+/// `EIO` for a name that is empty, too long or a path.
+pub(super) struct Records<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (entry, after) = Direntplus::read_from_prefix(self.0).ok()?;
+        let namelen = entry.dirent.namelen as usize;
+        let end = rec_align(size_of::<Direntplus>().checked_add(namelen)?)?;
+        let name = match check_name(after, namelen, self.0.len() >= end)? {
+            Ok(name) => name,
+            Err(error) => return Some(Err(error)),
+        };
+        self.0 = self.0.get(end..)?;
+        Some(Ok(Record { entry, name }))
+    }
+}
+
+/// Takes over what the server says that `name` in `dir` stands for. `epoch` and `sample` are from
+/// before it was asked. May sleep.
+///
+/// What cannot be used is given back; nobody is told, because the name was listed all the same.
+pub(super) fn link(
+    dir: &SharedDir<'_, Fuse>,
+    name: &[u8],
+    reply: &EntryOut,
+    epoch: u32,
+    sample: Sample,
+) {
+    // Without a node the server only wanted to list the name. It does not count lookups of these
+    // two names, and they have no dentries.
+    if reply.nodeid == NodeId::NONE || matches!(name, b"." | b"..") {
+        return;
+    }
+    let mount = mount(dir.inode());
+    let Ok(ticket) = retry(true, new_ticket) else {
+        return;
+    };
+    let debt = Debt::new(mount, reply.nodeid, ticket);
+    // What the reply says is wrong with it, or the lack of memory, is of no interest to a reader
+    // who wants names; the debt is paid in any case.
+    if let Ok(entry) = cache(dir, name, reply, debt, epoch, sample) {
+        if let Some(inode) = entry.inode() {
+            if mount.conn().features().readdirplus_auto {
+                inode.data().set_prefetched();
+            }
+        }
+        believe(&entry, reply, epoch);
+    }
+}
+
+/// What `reply` says of the name holds for `entry`.
+fn believe(entry: &DEntry<Fuse>, reply: &EntryOut, epoch: u32) {
+    set_epoch(entry, epoch);
+    set_valid_until(entry, entry_valid_until(reply));
+}
+
+/// The entry of `name`, which stands for the node of `reply` now.
+///
+/// # Errors
+///
+/// `EIO` for a reply that no server may give and for a bad inode, `ENOMEM`; those of
+/// [`InLookup::splice_alias`].
+fn cache(
+    dir: &SharedDir<'_, Fuse>,
+    name: &[u8],
+    reply: &EntryOut,
+    debt: Debt<'_>,
+    epoch: u32,
+    sample: Sample,
+) -> Result<ARef<DEntry<Fuse>>> {
+    if reply.nodeid == NodeId::ROOT {
+        return Err(EIO);
+    }
+    let attr = CheckedAttr::new(reply.attr)?;
+    loop {
+        let entry = match dir.child(name)? {
+            Child::InLookup(entry) => {
+                // Before it is hashed: who waits for the lookup looks at the entry at once.
+                believe(entry.dentry(), reply, epoch);
+                return look_up(dir, entry, reply, &attr, debt, sample);
+            }
+            Child::Cached(entry) => entry,
+        };
+        let inode = match entry.inode() {
+            Some(inode) if inode.data().node_id() == reply.nodeid => inode,
+            _ => {
+                entry.invalidate();
+                continue;
+            }
+        };
+        if inode::is_stale(inode, reply.generation, &attr) {
+            inode.data().make_bad();
+            entry.invalidate();
+            continue;
+        }
+        inode::check_good(inode)?;
+        debt.credit(&inode.data().lookups);
+        inode.forget_cached_acls();
+        attr_cache::update(inode, &attr, attr_valid_until(reply), sample);
+        return Ok(entry);
+    }
+}
+
+/// Ends the lookup of a name that was not in the dentry cache.
+fn look_up(
+    dir: &SharedDir<'_, Fuse>,
+    entry: InLookup<'_, Fuse>,
+    reply: &EntryOut,
+    attr: &CheckedAttr,
+    debt: Debt<'_>,
+    sample: Sample,
+) -> Result<ARef<DEntry<Fuse>>> {
+    let inode = iget(
+        dir.inode().sb(),
+        debt,
+        reply.nodeid,
+        reply.generation,
+        attr,
+        attr_valid_until(reply),
+        sample,
+    )?;
+    // If that fails the lookup stays credited to the inode, which pays it when it goes.
+    entry.splice_alias(inode)
+}
+
+/// Until when the attributes of a record may be used.
+fn attr_valid_until(reply: &EntryOut) -> Deadline {
+    Deadline::after(reply.attr_valid, reply.attr_valid_nsec)
+}
