@@ -112,6 +112,25 @@ __vfs_helper bool vfs_helper_folio_test_uptodate(struct folio *folio)
 	return folio_test_uptodate(folio);
 }
 
+__vfs_helper void vfs_helper_folio_mark_uptodate(struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+}
+
+__vfs_helper struct folio *vfs_helper_find_lock_folio(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = __filemap_get_folio(mapping, index, FGP_LOCK | FGP_ACCESSED, 0);
+
+	return IS_ERR(folio) ? NULL : folio;
+}
+
+__vfs_helper struct folio *vfs_helper_grab_folio(struct address_space *mapping, pgoff_t index)
+{
+	struct folio *folio = filemap_grab_folio(mapping, index);
+
+	return IS_ERR(folio) ? NULL : folio;
+}
+
 __vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *mapping, loff_t pos)
 {
 	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT, FGP_WRITEBEGIN,

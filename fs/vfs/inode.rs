@@ -415,6 +415,18 @@ impl<T: FileSystem> INodeView<T> {
         Dev(unsafe { read_once(&raw const (*self.as_ptr()).i_rdev) })
     }
 
+    /// Its change counter (`i_version`), which the next [`Self::inc_version`] changes.
+    pub(crate) fn query_version(&self) -> u64 {
+        // SAFETY: The inode is valid; the counter is atomic.
+        unsafe { bindings::inode_query_iversion(self.as_ptr()) }
+    }
+
+    /// Counts a change, if somebody has looked at the counter since the last.
+    pub(crate) fn inc_version(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::inode_maybe_inc_iversion(self.as_ptr(), false) };
+    }
+
     /// When it was last read.
     pub(crate) fn atime(&self) -> Timespec {
         // SAFETY: The inode is valid.

@@ -12,6 +12,7 @@ mod link;
 pub(crate) mod lookup;
 pub(crate) mod readdir;
 #[cfg(CONFIG_KUNIT = "y")]
+mod readdir_cache;
 mod readdir_test;
 mod readdirplus;
 pub(crate) mod readlink;

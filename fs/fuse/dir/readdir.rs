@@ -10,13 +10,20 @@
 //! Locks: the VFS holds the inode's lock shared; servers that cannot run requests on one directory
 //! at the same time get them one by one ([`inode::lock_dirops`]).
 //!
-//! Records are not cached. What READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
+//! If the server allows it, names come from the page cache instead (`dir/readdir_cache.rs`). What
+//! READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
 
-use super::readdirplus;
+use super::{
+    readdir_cache,
+    readdirplus, //
+};
 use crate::{
     fuse::{
         abi::{
-            file::ReadIn,
+            file::{
+                FopenFlag,
+                ReadIn, //
+            },
             header::rec_align,
             node::Dirent, //
         },
@@ -105,6 +112,10 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     let inode = handle.inode();
     check_good(inode)?;
 
+    let cache = handle.wants(FopenFlag::CacheDir).then_some(inode);
+    if cache.is_some() && readdir_cache::read(&handle, ctx)? {
+        return Ok(());
+    }
     let conn = handle.mount().conn();
     let plus = readdirplus::is_useful(inode, ctx.pos());
     // Sampled before the server is asked: what it says may be older than what changes meanwhile.
@@ -114,10 +125,13 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
         ask(&handle, ctx, dir.flags(), plus)
     };
     let result = result.and_then(|records| {
+        if let Some(cached) = cache.filter(|_| records.is_empty()) {
+            readdir_cache::end(cached, ctx.pos());
+        }
         if plus {
-            emit_and_link(&records, dir, ctx, epoch, sample)
+            emit_and_link(&records, dir, ctx, cache, epoch, sample)
         } else {
-            emit_all(&records, ctx)
+            emit_all(&records, ctx, cache)
         }
     });
     attr_cache::invalidate_atime(inode);
@@ -148,15 +162,15 @@ fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<
     }
 }
 
-/// Hands records over until the reader is full.
+/// Hands records over until the reader is full; they also go into the cache of `cache`.
 ///
 /// # Errors
 ///
 /// Those of [`Records`]; what came before has been handed over.
-fn emit_all(records: &[u8], ctx: &mut DirContext) -> Result {
+fn emit_all(records: &[u8], ctx: &mut DirContext, cache: Option<&INode<Fuse>>) -> Result {
     for record in Records(records) {
         let Record { entry, name } = record?;
-        if !emit(&entry, name, ctx) {
+        if !emit_and_cache(&entry, name, ctx, cache) {
             break;
         }
     }
@@ -172,21 +186,35 @@ fn emit_and_link(
     records: &[u8],
     dir: &SharedDir<'_, Fuse>,
     ctx: &mut DirContext,
+    cache: Option<&INode<Fuse>>,
     epoch: u32,
     sample: Sample,
 ) -> Result {
     let mut full = false;
     for record in readdirplus::Records(records) {
         let readdirplus::Record { entry, name } = record?;
-        full = full || !emit(&entry.dirent, name, ctx);
+        full = full || !emit_and_cache(&entry.dirent, name, ctx, cache);
         // The server has counted a lookup of those that the reader had no room for, too.
         readdirplus::link(dir, name, &entry.entry_out, epoch, sample);
     }
     Ok(())
 }
 
+/// [`emit`], also into the cache of `cache`.
+fn emit_and_cache(
+    entry: &Dirent,
+    name: &[u8],
+    ctx: &mut DirContext,
+    cache: Option<&INode<Fuse>>,
+) -> bool {
+    if let Some(dir) = cache {
+        readdir_cache::append(dir, ctx.pos(), entry, name);
+    }
+    emit(entry, name, ctx)
+}
+
 /// Hands one record over; `false` if the reader is full, and will ask for it again.
-fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
+pub(super) fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
     let taken = ctx.emit(name, entry.ino, entry.kind);
     if taken {
         ctx.set_pos(entry.off as i64);

@@ -564,6 +564,8 @@ fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
 }
 
 /// Drops the pages of a regular file that the new attributes show to be old.
+    // Names that are cached are no longer all of them.
+    dir.inc_version();
 fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mtime: Timespec) {
     let features = inode.sb().data().conn().features();
     let changed = if old_size != attr.size() {

@@ -34,7 +34,10 @@ use crate::{
             call::Completion,
             mount::Mount, //
         },
-        inode,
+        inode::{
+            self,
+            dir_cache::Place, //
+        },
         op,
         request::args::{
             Data,
@@ -90,6 +93,9 @@ pub(crate) struct OpenHandle {
     /// Its place in `inode/write_files.rs`, which guards it; 0 if it is not there.
     write_key: Atomic<u64>,
     pollers: PollersSlot,
+    /// Where the reader of a directory is in its cache: the parts of a [`Place`]. The VFS lets one
+    /// task at a time read an open directory.
+    place: (Atomic<i64>, Atomic<usize>, Atomic<u64>),
 }
 
 impl OpenHandle {
@@ -120,6 +126,7 @@ impl OpenHandle {
             flocked: Atomic::new(false),
             write_key: Atomic::new(0),
             pollers: PollersSlot::new(),
+            place: (Atomic::new(0), Atomic::new(0), Atomic::new(0)),
         }
     }
 
@@ -160,6 +167,24 @@ impl OpenHandle {
     /// `ENOMEM`.
     pub(crate) fn pollers(&self) -> Result<&Pollers> {
         self.mount.conn().channel().polled().enter(&self.pollers)
+    }
+
+    /// Where the reader is in the cache of the directory.
+    pub(crate) fn place(&self) -> Place {
+        let (pos, offset, version) = &self.place;
+        Place {
+            pos: pos.load(Relaxed),
+            offset: offset.load(Relaxed),
+            version: version.load(Relaxed),
+        }
+    }
+
+    /// Sets where the reader is in the cache of the directory.
+    pub(crate) fn set_place(&self, place: Place) {
+        let (pos, offset, version) = &self.place;
+        pos.store(place.pos, Relaxed);
+        offset.store(place.offset, Relaxed);
+        version.store(place.version, Relaxed);
     }
 
     /// The file is closed, with `flags` (`O_*`): what the server is told in the end.

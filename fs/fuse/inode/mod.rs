@@ -10,11 +10,13 @@
 //! generation, and the file type, tell the two apart. The inode of a node that the server has
 //! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
 //!
-//! Locks: those of [`LookupCount`], [`AttrCache`], [`WriteGate`] and [`WriteFiles`] are leaves. `dirops` serialises the
+//! Locks: those of [`LookupCount`], [`AttrCache`], [`DirCache`], [`WriteGate`] and [`WriteFiles`]
+//! are leaves. `dirops` serialises the
 //! directory operations for servers that cannot run them in parallel, and is taken outside every
 //! other lock of this file system.
 
 pub(crate) mod attr_cache;
+pub(crate) mod dir_cache;
 pub(crate) mod handle;
 pub(crate) mod lookup_count;
 pub(crate) mod write_files;
@@ -26,6 +28,7 @@ use self::{
         CheckedAttr,
         Sample, //
     },
+    dir_cache::DirCache,
     lookup_count::{
         Debt,
         LookupCount, //
@@ -117,6 +120,9 @@ pub(crate) struct Inode {
     /// The open files that they are written through.
     #[pin]
     pub(crate) write_files: WriteFiles,
+    /// If it is a directory, its names.
+    #[pin]
+    pub(crate) names: DirCache,
     #[pin]
     dirops: Mutex<()>,
 }
@@ -137,6 +143,7 @@ impl Inode {
             attrs <- AttrCache::new(),
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
+            names <- DirCache::new(),
             dirops <- new_mutex!(()),
         })
     }

@@ -51,8 +51,12 @@ pub(crate) struct Filling {
 ///
 /// # Errors
 ///
+/// `EINVAL` if it is no regular file: the pages of others have owners (see [`super::dir_page`]).
 /// `ENOMEM`.
 pub(crate) fn begin_write<T: FileSystem>(inode: &INode<T>, pos: i64) -> Result<Filling> {
+    if !inode.is_reg() {
+        return Err(EINVAL);
+    }
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.

@@ -152,8 +152,8 @@ impl<F: Deref<Target = Folio>> Drop for Locked<F> {
 /// # Invariants
 ///
 /// `addr` is a live mapping of this task that `kmap_local_folio()` made. Mappings of one task end
-/// in reverse order, since values of this type never leave the functions of this file and of
-/// [`super::cached`].
+/// in reverse order, since values of this type never leave the functions of this file, of
+/// [`super::cached`] and of [`super::dir_page`].
 pub(super) struct Mapped {
     pub(super) addr: *mut u8,
     _task: NotThreadSafe,

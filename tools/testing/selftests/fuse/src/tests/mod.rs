@@ -35,6 +35,7 @@ pub mod readdir;
 pub mod readdirplus;
 pub mod readlink;
 pub mod retrieve;
+pub mod readdir_cache;
 pub mod setattr;
 pub mod splice;
 pub mod statfs;
@@ -70,6 +71,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     permissions::TESTS,
     acl::TESTS,
     interrupt::TESTS,
+    readdir_cache::TESTS,
     kill::TESTS,
     death::TESTS,
     abort::TESTS,
