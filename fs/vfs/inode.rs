@@ -172,6 +172,12 @@ impl Timespec {
 pub(crate) struct Dev(u32);
 
 impl Dev {
+    /// The device with these numbers; what does not fit into 12 and 20 bits is cut off.
+    pub(crate) fn new(major: u32, minor: u32) -> Self {
+        let minor_bits = bindings::MINORBITS;
+        Self((major << minor_bits) | (minor & ((1 << minor_bits) - 1)))
+    }
+
     /// The device of the 32-bit number that user space and wire formats have.
     pub(crate) fn from_encoded(dev: u32) -> Self {
         // SAFETY: It takes a plain number.
@@ -409,12 +415,6 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { read_once(&raw const (*self.as_ptr()).i_generation) }
     }
 
-    /// The device that a device node stands for.
-    pub(crate) fn rdev(&self) -> Dev {
-        // SAFETY: The inode is valid.
-        Dev(unsafe { read_once(&raw const (*self.as_ptr()).i_rdev) })
-    }
-
     /// Its change counter (`i_version`), which the next [`Self::inc_version`] changes.
     pub(crate) fn query_version(&self) -> u64 {
         // SAFETY: The inode is valid; the counter is atomic.
@@ -425,6 +425,12 @@ impl<T: FileSystem> INodeView<T> {
     pub(crate) fn inc_version(&self) {
         // SAFETY: As above.
         unsafe { bindings::inode_maybe_inc_iversion(self.as_ptr(), false) };
+    }
+
+    /// The device that a device node stands for.
+    pub(crate) fn rdev(&self) -> Dev {
+        // SAFETY: The inode is valid.
+        Dev(unsafe { read_once(&raw const (*self.as_ptr()).i_rdev) })
     }
 
     /// When it was last read.

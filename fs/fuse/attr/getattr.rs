@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! GETATTR: `stat(2)`, and attributes for those inside the client who need them fresh.
+//! GETATTR and STATX: `stat(2)`, and attributes for those inside the client who need them fresh.
+//!
+//! STATX is only for what GETATTR does not have: the time of birth. A server that answers it with
+//! ENOSYS has none.
 //!
 //! The VFS comes in through [`getattr`]; `inode/attr_cache.rs` says whether the cached attributes
 //! will do, and takes the reply over. Takes no lock while the server is asked. It changes no
@@ -12,13 +15,16 @@ use crate::{
         abi::{
             attr::{
                 GetattrFlag,
-                GetattrIn, //
+                GetattrIn,
+                StatxIn, //
             },
             FileHandle, //
         },
+        conn::Connection,
         inode::{
             attr_cache::{
                 self,
+                Birth,
                 CheckedAttr,
                 Sample, //
             },
@@ -39,6 +45,7 @@ use crate::{
             generic_fillattr,
             KStat,
             StatSync,
+            Statx,
             StatxMask, //
         },
         sync::deadline::Deadline,
@@ -73,20 +80,34 @@ pub(crate) fn getattr(
         return Ok(());
     }
 
-    // Nothing beyond the basic attributes is known.
-    let request = request & StatxMask::BASIC;
-    if must_ask(inode, request, sync) {
+    loop {
+        let request = request & known(mount(inode).conn());
+        if !must_ask(inode, request, sync) {
+            fill_from_cache(stat, idmap, inode, request);
+            return Ok(());
+        }
         inode.forget_cached_acls();
-        let attr = fetch(inode, None)?;
-        fill(stat, idmap, inode, &attr);
-    } else {
-        let attrs = &inode.data().attrs;
-        generic_fillattr(idmap, request, inode, stat);
-        stat.set_mode(attrs.mode());
-        stat.set_ino(attrs.ino());
-        stat.set_blksize(attrs.block_size());
+        if !request.contains(Statx::Btime) {
+            let attr = fetch(inode, None)?;
+            fill(stat, idmap, inode, &attr);
+            return Ok(());
+        }
+        // A server that turns out to lack STATX has no time of birth: it need not be asked for.
+        if let Some((attr, mask)) = fetch_statx(inode)? {
+            fill(stat, idmap, inode, &attr);
+            stat.set_result_mask((mask & (StatxMask::BASIC | Statx::Btime)) | Statx::Type);
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// The attributes that the server may know.
+fn known(conn: &Connection) -> StatxMask {
+    if conn.unimplemented().contains(op::Opcode::Statx) {
+        StatxMask::BASIC
+    } else {
+        StatxMask::BASIC | Statx::Btime
+    }
 }
 
 /// Makes the attributes in `wanted` fresh. `handle` is an open file of the inode, if
@@ -157,6 +178,54 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
     Ok(attr)
 }
 
+/// Asks the server for all attributes that it knows, and takes its answer over if it has all that
+/// GETATTR gives; returns it, and which attributes are in it. [`None`] if the server has no STATX.
+/// May sleep.
+///
+/// # Errors
+///
+/// As [`fetch`].
+fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> {
+    let mount = mount(inode);
+    let sample = Sample::of_attributes(mount.conn());
+    let reply = mount.call(op::Statx {
+        node: inode.data().node_id(),
+        args: StatxIn {
+            sx_mask: (StatxMask::BASIC | Statx::Btime).bits(),
+            ..StatxIn::default()
+        },
+    })?;
+    let Some(reply) = reply else {
+        return Ok(None);
+    };
+    let mask = StatxMask::from_bits(reply.stat.mask);
+    let attr = CheckedAttr::from_statx(&reply.stat, inode.mode())
+        .and_then(|attr| {
+            if inode.wrong_type(attr.wire().mode) {
+                return Err(EIO);
+            }
+            Ok(attr)
+        })
+        .inspect_err(|_| inode.data().make_bad())?;
+    if mask & StatxMask::BASIC == StatxMask::BASIC {
+        let valid_until = Deadline::after(reply.attr_valid, reply.attr_valid_nsec);
+        attr_cache::update(inode, &attr, valid_until, sample);
+    }
+    Ok(Some((attr, mask)))
+}
+
+/// Fills `stat` with what is known of the inode.
+fn fill_from_cache(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, request: StatxMask) {
+    let attrs = &inode.data().attrs;
+    generic_fillattr(idmap, request, inode, stat);
+    stat.set_mode(attrs.mode());
+    stat.set_ino(attrs.ino());
+    stat.set_blksize(attrs.block_size());
+    if let Some(birth) = attrs.birth() {
+        stat.set_btime(birth);
+    }
+}
+
 /// Fills `stat` from a reply, which may be newer than the inode.
 fn fill(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, attr: &CheckedAttr) {
     let ns = mount(inode).conn().user_ns();
@@ -183,4 +252,7 @@ fn fill(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, attr: &CheckedAttr
     stat.set_blocks(wire.blocks);
     let bits = attr.block_bits(inode.sb().blocksize_bits().into());
     stat.set_blksize(1u32.checked_shl(bits).unwrap_or(0));
+    if let Birth::Known(time) = attr.birth() {
+        stat.set_btime(time);
+    }
 }

@@ -181,7 +181,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         _ => out.max_write.max(LEAST_MAX_WRITE),
     };
     sb.with(|sb| {
-        if (1..=MAX_TIME_GRAN).contains(&out.time_gran) {
+        if out.minor >= 6 && (1..=MAX_TIME_GRAN).contains(&out.time_gran) {
             sb.set_time_gran(out.time_gran);
         }
         sb.set_ra_pages(sb.ra_pages().min(readahead as usize / PAGE_SIZE));

@@ -21,7 +21,10 @@
 
 use crate::{
     fuse::{
-        abi::attr::Attr,
+        abi::{
+            self,
+            attr::Attr, //
+        },
         conn::Connection,
         Fuse, //
     },
@@ -31,6 +34,7 @@ use crate::{
             Kuid, //
         },
         inode::{
+            Dev,
             FileType,
             INode,
             INodeView,
@@ -51,9 +55,11 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         SpinLock, //
     },
@@ -94,11 +100,23 @@ pub(crate) mod mask {
 /// The sticky bit of a mode.
 const STICKY: u16 = 0o1000;
 
+/// What a reply says of the time of birth.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Birth {
+    /// It has no place for it.
+    Unasked,
+    /// The server does not know it.
+    Unknown,
+    /// This is it.
+    Known(Timespec),
+}
+
 /// Attributes of a reply, checked: the type exists and the size is one a file can have.
 pub(crate) struct CheckedAttr {
     wire: Attr,
     file_type: FileType,
     size: i64,
+    birth: Birth,
 }
 
 impl CheckedAttr {
@@ -112,7 +130,52 @@ impl CheckedAttr {
             file_type: FileType::of(wire.mode).ok_or(EIO)?,
             size: i64::try_from(wire.size).map_err(|_| EIO)?,
             wire,
+            birth: Birth::Unasked,
         })
+    }
+
+    /// Checks what a server sent for STATX. What it does not say of the type is taken from `mode`,
+    /// and a size that it does not say is 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn from_statx(statx: &abi::attr::Statx, mode: u16) -> Result<Self> {
+        let mask = StatxMask::from_bits(statx.mask);
+        let has = |what: Statx| mask.contains(what);
+        let file_type = if has(Statx::Type) { statx.mode } else { mode } & FileType::MASK;
+        let attr = Self::new(Attr {
+            ino: statx.ino,
+            size: if has(Statx::Size) { statx.size } else { 0 },
+            blocks: statx.blocks,
+            // The seconds of a time are signed.
+            atime: statx.atime.tv_sec as u64,
+            mtime: statx.mtime.tv_sec as u64,
+            ctime: statx.ctime.tv_sec as u64,
+            atimensec: statx.atime.tv_nsec,
+            mtimensec: statx.mtime.tv_nsec,
+            ctimensec: statx.ctime.tv_nsec,
+            mode: (file_type | (statx.mode & !FileType::MASK)).into(),
+            nlink: statx.nlink,
+            uid: statx.uid,
+            gid: statx.gid,
+            rdev: Dev::new(statx.rdev_major, statx.rdev_minor).encoded(),
+            blksize: statx.blksize,
+            ..Attr::default()
+        })?;
+        Ok(Self {
+            birth: if has(Statx::Btime) {
+                Birth::Known(Timespec::new(statx.btime.tv_sec, statx.btime.tv_nsec))
+            } else {
+                Birth::Unknown
+            },
+            ..attr
+        })
+    }
+
+    /// The time of birth.
+    pub(crate) fn birth(&self) -> Birth {
+        self.birth
     }
 
     /// What the server sent.
@@ -209,7 +272,12 @@ pub(crate) struct AttrCache {
     mode: Atomic<u32>,
     /// The preferred I/O size, as a power of two.
     block_bits: Atomic<u32>,
+    /// The time of birth: seconds, and nanoseconds with [`HAS_BIRTH`] if it is known.
+    birth: (Atomic<i64>, Atomic<u32>),
 }
+
+/// Marks nanoseconds as those of a time that is known.
+const HAS_BIRTH: u32 = 1 << 31;
 
 impl AttrCache {
     /// Knows nothing.
@@ -222,6 +290,7 @@ impl AttrCache {
             ino: Atomic::new(0),
             mode: Atomic::new(0),
             block_bits: Atomic::new(0),
+            birth: (Atomic::new(0), Atomic::new(0)),
         })
     }
 
@@ -251,6 +320,18 @@ impl AttrCache {
     /// The mode of the server.
     pub(crate) fn mode(&self) -> u16 {
         self.mode.load(Relaxed) as u16
+    }
+
+    /// The time of birth, if it is known. Files are born once.
+    pub(crate) fn birth(&self) -> Option<Timespec> {
+        let nsec = self.birth.1.load(Acquire);
+        (nsec & HAS_BIRTH != 0)
+            .then(|| Timespec::new(self.birth.0.load(Relaxed), nsec & !HAS_BIRTH))
+    }
+
+    fn set_birth(&self, birth: Timespec) {
+        self.birth.0.store(birth.sec(), Relaxed);
+        self.birth.1.store(birth.nsec() | HAS_BIRTH, Release);
     }
 
     /// The preferred I/O size in bytes.
@@ -477,6 +558,8 @@ pub(crate) fn changed_by_server(inode: &INode<Fuse>) {
 /// A name in the directory has come, gone or changed.
 pub(crate) fn dir_changed(dir: &INode<Fuse>) {
     dir.data().attrs.invalidate(mask::DIR_CHANGED);
+    // Names that are cached are no longer all of them.
+    dir.inc_version();
 }
 
 /// Shrinks a file of which the server has less than it said, unless it changed since `sample`.
@@ -556,6 +639,13 @@ fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
     // Another client may have set an id bit or a file capability.
     inode.clear_nosec();
 
+    if attr.birth() != Birth::Unasked {
+        cache.change_stale(|stale| stale & !(Statx::Btime as u32));
+    }
+    if let Birth::Known(time) = attr.birth() {
+        cache.set_birth(time);
+    }
+
     cache.ino.store(wire.ino, Relaxed);
     cache.mode.store(mode.into(), Relaxed);
     cache
@@ -564,8 +654,6 @@ fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
 }
 
 /// Drops the pages of a regular file that the new attributes show to be old.
-    // Names that are cached are no longer all of them.
-    dir.inc_version();
 fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mtime: Timespec) {
     let features = inode.sb().data().conn().features();
     let changed = if old_size != attr.size() {

@@ -43,6 +43,8 @@ pub mod store;
 pub mod trace;
 pub mod write;
 pub mod writeback;
+pub mod statx;
+pub mod tmpfile;
 
 /// Every table, in reading order.
 pub const ALL: &[&[crate::harness::Test]] = &[
@@ -54,6 +56,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     getattr::TESTS,
     readlink::TESTS,
     access::TESTS,
+    statx::TESTS,
     statfs::TESTS,
     open::TESTS,
     read::TESTS,

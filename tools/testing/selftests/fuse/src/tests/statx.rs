@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! STATX: the time of birth, and what else its replies say.
+
+use crate::mockd::*;
+
+crate::tests![
+    request,
+    only_for_the_time_of_birth,
+    remembered,
+    server_does_not_know_it,
+    reply_without_all_attributes,
+    nanoseconds_of_more_than_a_second,
+    hostile_replies,
+    forced_and_not,
+];
+
+const BASIC: u32 = libc::STATX_BASIC_STATS;
+const BTIME: u32 = libc::STATX_BTIME;
+
+/// The reply to STATX about `node`, with what `mask` says.
+fn reply(node: Node, mask: u32, birth: (i64, u32)) -> Vec<u8> {
+    let a = node.attr;
+    let time = |sec: u64, nsec: u32| {
+        let mut b = sec.to_ne_bytes().to_vec();
+        b.extend(nsec.to_ne_bytes());
+        b.extend([0; 4]);
+        b
+    };
+    let mut b = node.attr_valid.0.to_ne_bytes().to_vec();
+    b.extend(node.attr_valid.1.to_ne_bytes());
+    b.extend([0; 4 + 16]);
+    b.extend(mask.to_ne_bytes());
+    b.extend(a.blksize.to_ne_bytes());
+    b.extend([0; 8]);
+    for n in [a.nlink, a.uid, a.gid, a.mode] {
+        b.extend(n.to_ne_bytes());
+    }
+    for n in [a.ino, a.size, a.blocks, 0] {
+        b.extend(n.to_ne_bytes());
+    }
+    b.extend(time(a.atime, a.atimensec));
+    b.extend(time(birth.0 as u64, birth.1));
+    b.extend(time(a.ctime, a.ctimensec));
+    b.extend(time(a.mtime, a.mtimensec));
+    b.resize(32 + 256, 0);
+    b
+}
+
+/// statx(2) that asks for everything: size, and the time of birth if it is told.
+fn statx(m: &Side, name: &str, flags: i32) -> Result<(u64, Option<(i64, u32)>)> {
+    let p = std::ffi::CString::new(m.path(name)).unwrap();
+    // SAFETY: all zeros is a valid `statx`.
+    let mut s: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string, and a `statx` to fill.
+    match unsafe { libc::statx(libc::AT_FDCWD, p.as_ptr(), flags, BASIC | BTIME, &mut s) } {
+        0 => {
+            let birth = (s.stx_btime.tv_sec, s.stx_btime.tv_nsec);
+            Ok((s.stx_size, (s.stx_mask & BTIME != 0).then_some(birth)))
+        }
+        _ => Err(errno()),
+    }
+}
+
+/// STATX of node 2 comes.
+#[track_caller]
+fn expect(fs: &Fs) -> Request {
+    fs.expect(STATX).node(2)
+}
+
+/// STATX asks for all attributes, whatever the caller asks for, and leaves the way to the server.
+fn request() {
+    let fs = Fs::new();
+    let c = fs.call(|m| statx(m, "f", 0));
+    fs.lookup(ROOT, "f", file(2).size(1));
+    let r = expect(&fs);
+    let mut expected = [0; 24];
+    expected[20..].copy_from_slice(&(BASIC | BTIME).to_ne_bytes());
+    assert_eq!(r.body, expected);
+    r.reply(&reply(file(2).size(7), BASIC | BTIME, (-5, 6)));
+    assert_eq!(c.wait(), Ok((7, Some((-5, 6)))));
+}
+
+/// stat(2) asks by GETATTR.
+fn only_for_the_time_of_birth() {
+    let fs = Fs::new();
+    let c = fs.call(|m| m.stat("f").unwrap().size);
+    fs.lookup(ROOT, "f", file(2).attr_valid(0, 0));
+    fs.getattr(file(2).size(7));
+    assert_eq!(c.wait(), 7);
+}
+
+/// The time of birth is remembered for as long as the attributes are, and they come with it.
+fn remembered() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        statx(m, "f", 0).unwrap();
+        (m.stat("f").unwrap().size, statx(m, "f", 0))
+    });
+    fs.lookup(ROOT, "f", file(2).size(1));
+    expect(&fs).reply(&reply(file(2).size(7), BASIC | BTIME, (5, 6)));
+    assert_eq!(c.wait(), (7, Ok((7, Some((5, 6))))));
+}
+
+/// That the server does not know the time of birth is remembered, too.
+fn server_does_not_know_it() {
+    let fs = Fs::new();
+    let c = fs.call(|m| (statx(m, "f", 0), statx(m, "f", 0)));
+    fs.lookup(ROOT, "f", file(2));
+    expect(&fs).reply(&reply(file(2).size(7), BASIC, (5, 6)));
+    assert_eq!(c.wait(), (Ok((7, None)), Ok((7, None))));
+}
+
+/// A reply without all of what GETATTR gives is for its caller alone.
+fn reply_without_all_attributes() {
+    let fs = Fs::new();
+    let c = fs.call(|m| (statx(m, "f", 0), m.stat("f").unwrap().size));
+    fs.lookup(ROOT, "f", file(2).size(1));
+    expect(&fs).reply(&reply(
+        file(2).size(7),
+        (BASIC | BTIME) & !libc::STATX_UID,
+        (5, 6),
+    ));
+    assert_eq!(c.wait(), (Ok((7, Some((5, 6)))), 1));
+}
+
+/// A time has less than a second of nanoseconds.
+fn nanoseconds_of_more_than_a_second() {
+    let fs = Fs::new();
+    let c = fs.call(|m| (statx(m, "f", 0), statx(m, "f", 0)));
+    fs.lookup(ROOT, "f", file(2));
+    expect(&fs).reply(&reply(file(2), BASIC | BTIME, (5, u32::MAX)));
+    let expected = Ok((0, Some((5, 999_999_999))));
+    assert_eq!(c.wait(), (expected.clone(), expected));
+}
+
+/// A reply about another kind of file, or with a size that no file has, gives EIO, now and later.
+fn hostile_replies() {
+    for bad in [
+        dir(2),
+        file(2).with(|a| a.mode = 0o644),
+        file(2).size(1 << 63),
+    ] {
+        let fs = Fs::new();
+        let c = fs.call(|m| {
+            let f = m.open("f").unwrap();
+            let first = statx(m, "f", 0).map(drop);
+            let later = fstat(f).map(drop);
+            let _ = close(f);
+            (first, later)
+        });
+        fs.lookup(ROOT, "f", file(2));
+        fs.open(2, 5, 0);
+        expect(&fs).reply(&reply(bad, BASIC | BTIME, (0, 0)));
+        fs.release(2, 5);
+        assert_eq!(c.wait(), (Err(EIO), Err(EIO)));
+        while fs.dev().readable() {
+            assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
+        }
+    }
+}
+
+/// AT_STATX_FORCE_SYNC asks though all is known, AT_STATX_DONT_SYNC does not ask though the time of birth is not.
+fn forced_and_not() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        let not = statx(m, "f", libc::AT_STATX_DONT_SYNC);
+        statx(m, "f", 0).unwrap();
+        (not, statx(m, "f", libc::AT_STATX_FORCE_SYNC))
+    });
+    fs.lookup(ROOT, "f", file(2).size(1));
+    expect(&fs).reply(&reply(file(2).size(7), BASIC | BTIME, (5, 6)));
+    expect(&fs).reply(&reply(file(2).size(8), BASIC | BTIME, (5, 6)));
+    assert_eq!(c.wait(), (Ok((1, None)), Ok((8, Some((5, 6))))));
+}
