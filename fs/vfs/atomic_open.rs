@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Looking a name up, making it and opening it in one call.
+//! Making something and opening it in one call, with a name or without.
 //!
-//! The VFS comes in with a name, its dentry and an empty file; [`AtomicOpen`] is all three. Before
-//! it on the walk is `inode_ops`, behind it the file system, which hands out the parts of it in
-//! turn: the dentry to look up, the dentry to make something for, the file to open.
+//! With a name the VFS comes in with that, its dentry and an empty file; [`AtomicOpen`] is all
+//! three. Before it on the walk is `inode_ops`, behind it the file system, which takes the parts of
+//! it in turn: the dentry to look up, the dentry to make something for, the file to open. Without a
+//! name ([`TmpFile`]) there is nothing to look up.
 //!
-//! Locks: none of its own; the VFS holds the directory's.
+//! Locks: none of its own; the VFS holds the directory's, but not for a file without a name.
 //!
 //! C header: `include/linux/fs.h`.
 
 use super::{
     bindings,
+    cred::Idmap,
     dentry::{
         DEntry,
         Unhashed,
+        Unnamed,
         Vacant, //
     },
     file::Opening,
@@ -40,92 +43,22 @@ pub(crate) enum Done<'a, T: FileSystem> {
     Found(Option<ARef<DEntry<T>>>),
 }
 
-/// One call.
+/// A file that is to be opened on the inode that a dentry is given.
 ///
 /// # Invariants
 ///
-/// It is the call that runs: `file` is new, unopened, and the call's alone. `dentry` has no inode
-/// but the one that this call gives it; it is in nobody else's lookup. Its parent is locked, and
-/// that exclusively if `flags` contain `O_CREAT`. If `lookup` is there, nothing else that was
-/// handed out of here can splice the dentry.
-pub(crate) struct AtomicOpen<'a, T: FileSystem> {
+/// It is that of a running call: `file` is new, unopened, and the call's alone. `dentry` has no
+/// inode but the one that this call gives it.
+pub(crate) struct NewFile<'a, T: FileSystem> {
     dentry: &'a DEntry<T>,
-    lookup: Option<Unhashed<'a, T>>,
-    made: bool,
     file: *mut bindings::file,
-    flags: u32,
-    mode: u16,
     _call: PhantomData<&'a mut bindings::file>,
 }
 
-impl<'a, T: FileSystem> AtomicOpen<'a, T> {
-    /// Wraps the arguments of a call.
-    ///
-    /// # Safety
-    ///
-    /// The type invariant holds for `'a`.
-    pub(super) unsafe fn new(
-        dentry: &'a DEntry<T>,
-        file: *mut bindings::file,
-        flags: u32,
-        mode: u16,
-    ) -> Self {
-        let lookup = if dentry.in_lookup() {
-            // SAFETY: A dentry in lookup is not hashed, has no inode, and only its looker-up
-            // splices it; its parent is locked.
-            Some(unsafe { Unhashed::new(dentry) })
-        } else {
-            None
-        };
-        Self {
-            dentry,
-            lookup,
-            made: false,
-            file,
-            flags,
-            mode,
-            _call: PhantomData,
-        }
-    }
-
-    /// `O_*` of the open.
-    pub(crate) fn flags(&self) -> u32 {
-        self.flags
-    }
-
-    /// Kind of file and permissions of what is to be made.
-    pub(crate) fn mode(&self) -> u16 {
-        self.mode
-    }
-
+impl<'a, T: FileSystem> NewFile<'a, T> {
     /// The dentry.
     pub(crate) fn dentry(&self) -> &'a DEntry<T> {
         self.dentry
-    }
-
-    /// The dentry to be looked up; `None` if it is known that the name stands for nothing, or if
-    /// this was called before.
-    pub(crate) fn lookup(&mut self) -> Option<Unhashed<'a, T>> {
-        self.lookup.take()
-    }
-
-    /// The dentry to make something for; `None` if nothing is to be made, if the name has not been
-    /// looked up or stands for something, or if this was called before.
-    pub(crate) fn vacant(&mut self) -> Option<Vacant<'a, T>> {
-        let creates = self.flags & O_CREAT != 0;
-        if !creates || self.made || self.dentry.in_lookup() || self.dentry.inode().is_some() {
-            return None;
-        }
-        self.made = true;
-        // SAFETY: It has no inode, and the parent is locked exclusively by the type invariant. What
-        // `lookup` handed out has been spliced, since the dentry is not in lookup any more.
-        Some(unsafe { Vacant::new(self.dentry) })
-    }
-
-    /// Tells the VFS that the name did not stand for anything before.
-    pub(crate) fn set_created(&self) {
-        // SAFETY: The file is ours alone by the type invariant.
-        unsafe { (*self.file).f_mode |= bindings::FMODE_CREATED };
     }
 
     /// As [`Opening::check_large_file`], of the inode that the dentry has now.
@@ -168,6 +101,152 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
         }
         // SAFETY: It is open, on an inode of `T`, and nobody else has it until the call returns.
         Ok(unsafe { Opening::from_raw(self.file) })
+    }
+}
+
+/// One call for a name.
+///
+/// # Invariants
+///
+/// It is the call that runs: nobody else's lookup has the dentry. Its parent is locked, and that
+/// exclusively if `flags` contain `O_CREAT`. If `lookup` is there, nothing else that was handed out
+/// of here can splice the dentry.
+pub(crate) struct AtomicOpen<'a, T: FileSystem> {
+    new: NewFile<'a, T>,
+    lookup: Option<Unhashed<'a, T>>,
+    made: bool,
+    flags: u32,
+    mode: u16,
+}
+
+impl<'a, T: FileSystem> AtomicOpen<'a, T> {
+    /// Wraps the arguments of a call.
+    ///
+    /// # Safety
+    ///
+    /// The invariants of this type and of [`NewFile`] hold for `'a`.
+    pub(super) unsafe fn new(
+        dentry: &'a DEntry<T>,
+        file: *mut bindings::file,
+        flags: u32,
+        mode: u16,
+    ) -> Self {
+        let lookup = if dentry.in_lookup() {
+            // SAFETY: A dentry in lookup is not hashed, has no inode, and only its looker-up
+            // splices it; its parent is locked.
+            Some(unsafe { Unhashed::new(dentry) })
+        } else {
+            None
+        };
+        Self {
+            new: NewFile {
+                dentry,
+                file,
+                _call: PhantomData,
+            },
+            lookup,
+            made: false,
+            flags,
+            mode,
+        }
+    }
+
+    /// `O_*` of the open.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// Kind of file and permissions of what is to be made.
+    pub(crate) fn mode(&self) -> u16 {
+        self.mode
+    }
+
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.new.dentry
+    }
+
+    /// The dentry to be looked up; `None` if it is known that the name stands for nothing, or if
+    /// this was called before.
+    pub(crate) fn lookup(&mut self) -> Option<Unhashed<'a, T>> {
+        self.lookup.take()
+    }
+
+    /// The dentry to make something for; `None` if nothing is to be made, if the name has not been
+    /// looked up or stands for something, or if this was called before.
+    pub(crate) fn vacant(&mut self) -> Option<Vacant<'a, T>> {
+        let dentry = self.new.dentry;
+        let creates = self.flags & O_CREAT != 0;
+        if !creates || self.made || dentry.in_lookup() || dentry.inode().is_some() {
+            return None;
+        }
+        self.made = true;
+        // SAFETY: It has no inode, and the parent is locked exclusively by the type invariant. What
+        // `lookup` handed out has been spliced, since the dentry is not in lookup any more.
+        Some(unsafe { Vacant::new(dentry) })
+    }
+
+    /// Tells the VFS that the name did not stand for anything before.
+    pub(crate) fn set_created(&self) {
+        // SAFETY: The file is ours alone by the type invariant.
+        unsafe { (*self.new.file).f_mode |= bindings::FMODE_CREATED };
+    }
+
+    /// The id map of the mount that the name was reached through.
+    pub(crate) fn idmap(&self) -> &'a Idmap {
+        // SAFETY: The file is valid, and has its mount already, which keeps its map for the call.
+        unsafe { Idmap::from_ptr(bindings::file_mnt_idmap(self.new.file)) }
+    }
+
+    /// The file to be opened.
+    pub(crate) fn into_file(self) -> NewFile<'a, T> {
+        self.new
+    }
+}
+
+/// One call for a file without a name (`O_TMPFILE`).
+///
+/// # Invariants
+///
+/// The dentry is new, not hashed, and nobody else knows it.
+pub(crate) struct TmpFile<'a, T: FileSystem> {
+    new: NewFile<'a, T>,
+    mode: u16,
+}
+
+impl<'a, T: FileSystem> TmpFile<'a, T> {
+    /// Wraps the arguments of a call.
+    ///
+    /// # Safety
+    ///
+    /// The invariants of this type and of [`NewFile`] hold for `'a`, with the dentry of the file.
+    pub(super) unsafe fn new(file: *mut bindings::file, mode: u16) -> Self {
+        Self {
+            new: NewFile {
+                // SAFETY: The caller promises it, and that it does not change.
+                dentry: unsafe { DEntry::from_raw((*file).__bindgen_anon_1.f_path.dentry) },
+                file,
+                _call: PhantomData,
+            },
+            mode,
+        }
+    }
+
+    /// `O_*` of the open.
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: The file is valid, and ours alone.
+        unsafe { (*self.new.file).f_flags }
+    }
+
+    /// Kind of file and permissions of what is to be made.
+    pub(crate) fn mode(&self) -> u16 {
+        self.mode
+    }
+
+    /// The dentry that the file will have, and the file.
+    pub(crate) fn into_parts(self) -> (Unnamed<'a, T>, NewFile<'a, T>) {
+        // SAFETY: By the type invariant.
+        (unsafe { Unnamed::new(self.new.dentry) }, self.new)
     }
 }
 

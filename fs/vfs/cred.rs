@@ -214,6 +214,12 @@ pub(crate) fn current_fsgid() -> Kgid {
     Kgid::from_c(unsafe { (*current_cred()).fsgid })
 }
 
+/// Whether the caller is in `group`.
+pub(crate) fn in_group(group: Kgid) -> bool {
+    // SAFETY: May be called in any task.
+    unsafe { bindings::in_group_p(group.into_c()) != 0 }
+}
+
 /// The permissions that the caller takes from what it makes.
 pub(crate) fn current_umask() -> u16 {
     // SAFETY: The current task has its `fs` until it has exited.

@@ -36,6 +36,7 @@ use kernel::{
     error::{
         from_err_ptr,
         from_result,
+        to_result,
         VTABLE_DEFAULT_ERROR, //
     },
     impl_flags,
@@ -472,6 +473,16 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
         self.0
     }
 
+    /// The security context of a file of type `mode` that gets this name. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the security modules.
+    pub(crate) fn security_context(&self, mode: u16) -> Result<Option<SecurityContext>> {
+        // SAFETY: It keeps its name and parent, by the type invariant.
+        unsafe { SecurityContext::of_new(self.0, mode) }
+    }
+
     /// Takes it out of the cache, to be spliced.
     pub(crate) fn unhash(self) -> Unhashed<'a, T> {
         self.0.unhash();
@@ -486,17 +497,142 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
     ///
     /// `EXDEV` if the inode is of another super block, `EISDIR` if it is a directory.
     pub(crate) fn instantiate(self, inode: ARef<INode<T>>) -> Result {
-        if !core::ptr::eq(inode.sb(), self.0.sb()) {
-            return Err(EXDEV);
-        }
-        if inode.is_dir() {
-            return Err(EISDIR);
-        }
-        // SAFETY: The dentry has no inode and is ours, by the type invariant; the reference to the
-        // inode is taken over.
-        unsafe { bindings::d_instantiate(self.0.as_ptr(), ARef::into_raw(inode).as_ptr().cast()) };
-        Ok(())
+        // SAFETY: The dentry has no inode and is ours, by the type invariant.
+        unsafe { instantiate(self.0, inode) }
     }
+}
+
+/// The dentry of something that is being made without a name.
+///
+/// # Invariants
+///
+/// It has no inode, it is not hashed, and nobody else knows it for `'a`.
+pub(crate) struct Unnamed<'a, T: FileSystem>(&'a DEntry<T>);
+
+impl<'a, T: FileSystem> Unnamed<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
+    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+        Self(dentry)
+    }
+
+    /// What stands for the name that it does not have.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        let dentry = self.0.as_ptr();
+        // SAFETY: Nobody else knows it, by the type invariant.
+        unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
+    }
+
+    /// The dentry.
+    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
+        self.0
+    }
+
+    /// As [`Vacant::security_context`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(crate) fn security_context(&self, mode: u16) -> Result<Option<SecurityContext>> {
+        // SAFETY: Nobody else knows it, by the type invariant.
+        unsafe { SecurityContext::of_new(self.0, mode) }
+    }
+
+    /// As [`Vacant::instantiate`].
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub(crate) fn instantiate(self, inode: ARef<INode<T>>) -> Result {
+        // SAFETY: The dentry has no inode and is ours, by the type invariant.
+        unsafe { instantiate(self.0, inode) }
+    }
+}
+
+/// A security context that a new file has to have: an extended attribute.
+///
+/// # Invariants
+///
+/// `name` is the name of an attribute; `context` was filled by a security module, which is asked to
+/// free it when this is dropped.
+pub(crate) struct SecurityContext {
+    name: &'static CStr,
+    context: bindings::lsm_context,
+}
+
+impl SecurityContext {
+    /// That of a file of type `mode` that is about to be made for `dentry`; [`None`] if no security
+    /// module has contexts.
+    ///
+    /// # Safety
+    ///
+    /// The name and the parent of `dentry` must not change during the call.
+    unsafe fn of_new<T: FileSystem>(dentry: &DEntry<T>, mode: u16) -> Result<Option<Self>> {
+        let mut name = core::ptr::null();
+        let mut context = bindings::lsm_context::default();
+        let dentry = dentry.as_ptr();
+        // SAFETY: There is a reference, the caller promises that its name stays, and the rest is
+        // ours.
+        let result = to_result(unsafe {
+            bindings::security_dentry_init_security(
+                dentry,
+                mode.into(),
+                &raw const (*dentry).__bindgen_anon_1.d_name,
+                &mut name,
+                &mut context,
+            )
+        });
+        match result {
+            Err(error) if error == EOPNOTSUPP => return Ok(None),
+            result => result?,
+        }
+        if name.is_null() || context.context.is_null() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            // SAFETY: A security module's name of an attribute is a static string.
+            name: unsafe { CStr::from_char_ptr(name) },
+            context,
+        }))
+    }
+
+    /// The name of the attribute.
+    pub(crate) fn name(&self) -> &CStr {
+        self.name
+    }
+
+    /// Its value.
+    pub(crate) fn value(&self) -> &[u8] {
+        // SAFETY: The security module has filled so many bytes there.
+        unsafe {
+            core::slice::from_raw_parts(self.context.context.cast(), self.context.len as usize)
+        }
+    }
+}
+
+impl Drop for SecurityContext {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::security_release_secctx(&mut self.context) };
+    }
+}
+
+/// Gives `dentry` its `inode`.
+///
+/// # Safety
+///
+/// The dentry must have no inode, and nobody else may give it one.
+unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: ARef<INode<T>>) -> Result {
+    if !core::ptr::eq(inode.sb(), dentry.sb()) {
+        return Err(EXDEV);
+    }
+    if inode.is_dir() {
+        return Err(EISDIR);
+    }
+    // SAFETY: The caller promises it; the reference to the inode is taken over.
+    unsafe { bindings::d_instantiate(dentry.as_ptr(), ARef::into_raw(inode).as_ptr().cast()) };
+    Ok(())
 }
 
 /// The bytes of a name.

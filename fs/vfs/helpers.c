@@ -349,6 +349,11 @@ __vfs_helper unsigned long vfs_helper_totalram_pages(void)
 
 /* callers and ids */
 
+__vfs_helper struct mnt_idmap *vfs_helper_file_mnt_idmap(const struct file *file)
+{
+	return file_mnt_idmap(file);
+}
+
 __vfs_helper const struct cred *vfs_helper_current_cred(void)
 {
 	return current_cred();

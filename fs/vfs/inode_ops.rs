@@ -17,7 +17,8 @@ use super::{
     },
     atomic_open::{
         self,
-        AtomicOpen, //
+        AtomicOpen,
+        TmpFile, //
     },
     bindings,
     cred::{
@@ -33,7 +34,10 @@ use super::{
         Unhashed,
         Vacant, //
     },
-    file::File,
+    file::{
+        File,
+        Opening, //
+    },
     inode::{
         Dev,
         INode,
@@ -621,6 +625,15 @@ pub(crate) trait Dir<T: FileSystem> {
     ) -> Result<atomic_open::Done<'a, T>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// Makes and opens a file that has no name in `dir`. No locks; may sleep.
+    fn tmpfile<'a>(
+        _idmap: &Idmap,
+        _dir: &INode<T>,
+        _call: TmpFile<'a, T>,
+    ) -> Result<Opening<'a, T>> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What can be done with any file that is neither a directory nor a symbolic link.
@@ -844,6 +857,11 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         },
         fileattr_set: if U::HAS_FILEATTR_SET {
             Some(Self::fileattr_set)
+        } else {
+            None
+        },
+        tmpfile: if U::HAS_TMPFILE {
+            Some(Self::tmpfile)
         } else {
             None
         },
@@ -1140,6 +1158,25 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
             }
             Err(error) => error.to_errno(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_tmpfile` with a reference to a directory of `T`, and with a new file, for
+    /// which nothing has been opened, whose dentry it has just made in that directory.
+    unsafe extern "C" fn tmpfile(
+        idmap: *mut bindings::mnt_idmap,
+        dir: *mut bindings::inode,
+        file: *mut bindings::file,
+        mode: bindings::umode_t,
+    ) -> c_int {
+        // SAFETY: The mount keeps its map for the call.
+        let idmap = unsafe { Idmap::from_ptr(idmap) };
+        // SAFETY: The caller holds a reference.
+        let dir = unsafe { INode::from_raw(dir) };
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let call = unsafe { TmpFile::new(file, mode) };
+        from_result(|| U::tmpfile(idmap, dir, call).map(|_opened| 0))
     }
 }
 

@@ -48,6 +48,15 @@ pub(crate) struct Features {
     pub(crate) posix_acl: bool,
     /// SETXATTR has its long form.
     pub(crate) setxattr_ext: bool,
+    /// The server drops the id bits and capabilities of a file that is written, truncated, or given
+    /// to another owner.
+    pub(crate) handle_killpriv: bool,
+    /// The same, for writes and truncations when it is told to.
+    pub(crate) handle_killpriv_v2: bool,
+    /// What is made carries its security context.
+    pub(crate) security_context: bool,
+    /// What is made carries the group of its directory, if the caller is in that.
+    pub(crate) create_supp_group: bool,
     /// Reads of the device after an abort by fusectl say `ECONNABORTED`.
     pub(crate) abort_error: bool,
 }
@@ -75,6 +84,10 @@ impl Features {
         parallel_dirops: false,
         posix_acl: false,
         setxattr_ext: false,
+        handle_killpriv: false,
+        handle_killpriv_v2: false,
+        security_context: false,
+        create_supp_group: false,
         abort_error: false,
     };
 }

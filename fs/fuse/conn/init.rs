@@ -44,6 +44,7 @@ use crate::vfs::{
     },
     params,
     sb::{
+        SbFlag,
         SuperBlock,
         SuperHandle, //
     },
@@ -79,6 +80,10 @@ fn offered() -> InitFlags {
         | InitFlag::NoOpenSupport
         | InitFlag::ParallelDirops
         | InitFlag::PosixAcl
+        | InitFlag::HandleKillpriv
+        | InitFlag::HandleKillprivV2
+        | InitFlag::SecurityCtx
+        | InitFlag::CreateSuppGroup
         | InitFlag::AbortError
         | InitFlag::MaxPages
         | InitFlag::CacheSymlinks
@@ -184,6 +189,10 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         if out.minor >= 6 && (1..=MAX_TIME_GRAN).contains(&out.time_gran) {
             sb.set_time_gran(out.time_gran);
         }
+        if flags.contains(InitFlag::HandleKillprivV2) {
+            // Writes need not look for what they have to drop, once one has found nothing.
+            sb.add_flags(SbFlag::NoSec.into());
+        }
         sb.set_ra_pages(sb.ra_pages().min(readahead as usize / PAGE_SIZE));
         sb.set_io_pages(max_pages as usize);
     });
@@ -214,6 +223,10 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl: flags.contains(InitFlag::PosixAcl),
         setxattr_ext: flags.contains(InitFlag::SetxattrExt),
+        handle_killpriv: flags.contains(InitFlag::HandleKillpriv),
+        handle_killpriv_v2: flags.contains(InitFlag::HandleKillprivV2),
+        security_context: flags.contains(InitFlag::SecurityCtx),
+        create_supp_group: flags.contains(InitFlag::CreateSuppGroup),
         abort_error: flags.contains(InitFlag::AbortError),
     })
 }

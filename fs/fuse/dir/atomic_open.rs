@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CREATE: a new file, made and opened by one request.
+//! CREATE and TMPFILE: a new file, made and opened by one request.
 //!
 //! The VFS comes in through [`atomic_open`] with every name that it opens and does not know. A name
 //! that is found is left to it, as after a LOOKUP; one that is to be made is made here, and opened
-//! with it. A server that answers ENOSYS gets MKNOD instead, and OPEN from the VFS.
+//! with it. A server that answers ENOSYS gets MKNOD instead, and OPEN from the VFS. A file without
+//! a name comes in through [`tmpfile`], and has no other way.
 //!
 //! The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`), and its handle is
 //! one as that of an OPEN is (`inode/handle.rs`). The directory is locked by the VFS, exclusively
@@ -15,6 +16,7 @@ use super::{
         masked,
         mknod, //
     },
+    create_ext::extensions,
     lookup::{
         entry_valid_until,
         lookup, //
@@ -36,7 +38,11 @@ use crate::{
             },
             NodeId, //
         },
-        conn::mount::Mount,
+        channel::forget::ForgetTicket,
+        conn::{
+            mount::Mount,
+            Connection, //
+        },
         file::open,
         inode::{
             attr_cache::{
@@ -62,9 +68,13 @@ use crate::{
     vfs::{
         atomic_open::{
             AtomicOpen,
-            Done, //
+            Done,
+            NewFile,
+            TmpFile, //
         },
+        cred::Idmap,
         dentry::LookupFlags,
+        file::Opening,
         inode::{
             Dev,
             FileType,
@@ -76,14 +86,17 @@ use crate::{
 use kernel::{
     fs::file::flags,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 
 /// The VFS opens a name in `dir` that it does not know. May sleep.
 ///
 /// # Errors
 ///
-/// Those of [`lookup`], [`create`] and [`mknod`].
+/// Those of [`lookup`], [`make`] and [`mknod`]; what the server answers.
 pub(super) fn atomic_open<'a>(
     dir: &INode<Fuse>,
     mut call: AtomicOpen<'a, Fuse>,
@@ -102,32 +115,104 @@ pub(super) fn atomic_open<'a>(
 
     call.set_created();
     let mount = mount(dir);
-    let epoch = mount.conn().epoch();
-    let ticket = new_ticket()?;
+    let before = Before::new(mount.conn())?;
     let flags = call.flags() & !flags::O_NOCTTY;
-    let (mode, umask) = masked(mount.conn(), call.mode());
+    let idmap = call.idmap();
+    let ext = extensions(idmap, dir, || entry.security_context(call.mode()))?;
     let reply = mount
         .call(op::Create {
             dir: dir.data().node_id(),
-            args: CreateIn {
-                flags,
-                mode,
-                umask,
-                ..CreateIn::default()
-            },
+            args: args(mount.conn(), flags, call.mode()),
             name: entry.name(),
-            ext: &[],
+            ext: &ext,
         })
         .inspect_err(|error| {
             if *error == EEXIST {
                 invalidate(entry.dentry());
             }
         })?;
-    let Some((node, opened)) = reply else {
-        mknod(dir, entry, call.mode(), Dev::default())?;
+    let Some(reply) = reply else {
+        mknod(idmap, dir, entry, call.mode(), Dev::default())?;
         return Ok(Done::Found(None));
     };
+    let give = |inode| entry.instantiate(inode);
+    make(dir, before, reply, flags, give, call.into_file()).map(Done::Opened)
+}
 
+/// The VFS opens a new file in `dir` that gets no name. May sleep.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if the server has no such files, else as [`make`].
+pub(super) fn tmpfile<'a>(
+    idmap: &Idmap,
+    dir: &INode<Fuse>,
+    call: TmpFile<'a, Fuse>,
+) -> Result<Opening<'a, Fuse>> {
+    check_good(dir)?;
+    let mount = mount(dir);
+    let before = Before::new(mount.conn())?;
+    let flags = call.flags() & !flags::O_NOCTTY;
+    let mode = call.mode();
+    let (entry, file) = call.into_parts();
+    let ext = extensions(idmap, dir, || entry.security_context(mode))?;
+    let reply = mount.call(op::Tmpfile {
+        dir: dir.data().node_id(),
+        args: args(mount.conn(), flags, mode),
+        name: entry.name(),
+        ext: &ext,
+    })?;
+    make(
+        dir,
+        before,
+        reply,
+        flags,
+        |inode| entry.instantiate(inode),
+        file,
+    )
+}
+
+/// What has to be known before the server is asked.
+struct Before {
+    /// What it says may be older than a new epoch.
+    epoch: u32,
+    ticket: ForgetTicket,
+}
+
+impl Before {
+    fn new(conn: &Connection) -> Result<Self> {
+        Ok(Self {
+            epoch: conn.epoch(),
+            ticket: new_ticket()?,
+        })
+    }
+}
+
+fn args(conn: &Connection, flags: u32, mode: u16) -> CreateIn {
+    let (mode, umask) = masked(conn, mode);
+    let truncates = flags & flags::O_TRUNC != 0 && flags & flags::O_EXCL == 0;
+    CreateIn {
+        flags,
+        mode,
+        umask,
+        open_flags: open::kill_id_bits(conn, truncates),
+    }
+}
+
+/// Opens what the server has made: `give` gives its inode to the dentry of `file`.
+///
+/// # Errors
+///
+/// `EIO` for a reply that does not name a new regular file; `ENOMEM`; those of [`finish`].
+fn make<'a>(
+    dir: &INode<Fuse>,
+    before: Before,
+    (node, opened): (EntryOut, OpenOut),
+    flags: u32,
+    give: impl FnOnce(ARef<INode<Fuse>>) -> Result,
+    file: NewFile<'a, Fuse>,
+) -> Result<Opening<'a, Fuse>> {
+    let mount = mount(dir);
     let attr = CheckedAttr::new(node.attr)?;
     if node.nodeid == NodeId::NONE
         || node.nodeid == NodeId::ROOT
@@ -137,7 +222,7 @@ pub(super) fn atomic_open<'a>(
     }
     let inode = iget(
         dir.sb(),
-        Debt::new(mount, node.nodeid, ticket),
+        Debt::new(mount, node.nodeid, before.ticket),
         node.nodeid,
         node.generation,
         &attr,
@@ -147,12 +232,12 @@ pub(super) fn atomic_open<'a>(
     .inspect_err(|_| release(mount, &node, &opened, flags))?;
     let handle = OpenHandle::new(&inode, Kind::File, Some(opened));
 
-    let dentry = entry.dentry();
-    entry.instantiate(inode)?;
-    set_epoch(dentry, epoch);
+    let dentry = file.dentry();
+    give(inode)?;
+    set_epoch(dentry, before.epoch);
     set_valid_until(dentry, entry_valid_until(&node));
     attr_cache::dir_changed(dir);
-    finish(call, handle, flags)
+    finish(file, handle, flags)
 }
 
 /// Opens the file that was made.
@@ -162,11 +247,11 @@ pub(super) fn atomic_open<'a>(
 /// `EOVERFLOW` if the file is too large for the opener; `EIO` if the server wants it used in a way
 /// that was not agreed on; `ENOMEM`; those of the VFS.
 fn finish<'a>(
-    call: AtomicOpen<'a, Fuse>,
+    file: NewFile<'a, Fuse>,
     handle: OpenHandle,
     flags: u32,
-) -> Result<Done<'a, Fuse>> {
-    if let Err(error) = call
+) -> Result<Opening<'a, Fuse>> {
+    if let Err(error) = file
         .check_large_file()
         .and_then(|()| open::check_agreed(&handle))
     {
@@ -176,7 +261,7 @@ fn finish<'a>(
     // Until the file is open, and says otherwise when it is closed.
     handle.close(flags);
     let handle = Arc::new(handle, GFP_KERNEL)?;
-    let file = call.finish(handle.clone())?;
+    let file = file.finish(handle.clone())?;
     open::begin(&file, &handle);
     let inode = handle.inode();
     if flags & flags::O_TRUNC != 0 && handle.mount().conn().features().atomic_o_trunc {
@@ -185,7 +270,7 @@ fn finish<'a>(
     } else {
         open::forget_cached(&handle);
     }
-    Ok(Done::Opened(file))
+    Ok(file)
 }
 
 /// There is no inode for what was opened: closes it again.

@@ -9,6 +9,7 @@
 //! The directory is locked exclusively by the VFS. Takes no lock of its own.
 
 use super::{
+    create_ext::extensions,
     lookup::entry_valid_until,
     revalidate::{
         invalidate,
@@ -48,7 +49,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        cred::current_umask,
+        cred::{
+            current_umask,
+            Idmap, //
+        },
         dentry::{
             DEntry,
             Vacant, //
@@ -71,7 +75,14 @@ use kernel::{
 /// # Errors
 ///
 /// As [`new_entry`]; `EINVAL` if `mode` has no kind of file.
-pub(super) fn mknod(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16, device: Dev) -> Result {
+pub(super) fn mknod(
+    idmap: &Idmap,
+    dir: &INode<Fuse>,
+    entry: Vacant<'_, Fuse>,
+    mode: u16,
+    device: Dev,
+) -> Result {
+    let ext = extensions(idmap, dir, || entry.security_context(mode))?;
     let (mode, umask) = masked(mount(dir).conn(), mode);
     let op = op::Mknod {
         dir: dir.data().node_id(),
@@ -82,7 +93,7 @@ pub(super) fn mknod(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16, devic
             ..MknodIn::default()
         },
         name: entry.name(),
-        ext: &[],
+        ext: &ext,
     };
     // Only a directory can have another entry already.
     new_entry(dir, entry, FileType::of(mode).ok_or(EINVAL)?, op)?;
@@ -95,17 +106,21 @@ pub(super) fn mknod(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16, devic
 ///
 /// As [`new_entry`].
 pub(super) fn mkdir(
+    idmap: &Idmap,
     dir: &INode<Fuse>,
     entry: Vacant<'_, Fuse>,
     mode: u16,
 ) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    let ext = extensions(idmap, dir, || {
+        entry.security_context(FileType::Directory.bits())
+    })?;
     // Servers have never been given the kind of file here.
     let (mode, umask) = masked(mount(dir).conn(), mode & !FileType::Directory.bits());
     let op = op::Mkdir {
         dir: dir.data().node_id(),
         args: MkdirIn { mode, umask },
         name: entry.name(),
-        ext: &[],
+        ext: &ext,
     };
     new_entry(dir, entry, FileType::Directory, op)
 }
@@ -115,12 +130,20 @@ pub(super) fn mkdir(
 /// # Errors
 ///
 /// As [`new_entry`].
-pub(super) fn symlink(dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, target: &[u8]) -> Result {
+pub(super) fn symlink(
+    idmap: &Idmap,
+    dir: &INode<Fuse>,
+    entry: Vacant<'_, Fuse>,
+    target: &[u8],
+) -> Result {
+    let ext = extensions(idmap, dir, || {
+        entry.security_context(FileType::Symlink.bits())
+    })?;
     let op = op::Symlink {
         dir: dir.data().node_id(),
         name: entry.name(),
         target,
-        ext: &[],
+        ext: &ext,
     };
     new_entry(dir, entry, FileType::Symlink, op)?;
     Ok(())

@@ -8,11 +8,12 @@
 
 mod atomic_open;
 mod create;
+mod create_ext;
 mod link;
 pub(crate) mod lookup;
 pub(crate) mod readdir;
-#[cfg(CONFIG_KUNIT = "y")]
 mod readdir_cache;
+#[cfg(CONFIG_KUNIT = "y")]
 mod readdir_test;
 mod readdirplus;
 pub(crate) mod readlink;
@@ -39,7 +40,8 @@ use crate::vfs::{
     },
     atomic_open::{
         AtomicOpen,
-        Done, //
+        Done,
+        TmpFile, //
     },
     cred::Idmap,
     dentry::{
@@ -51,6 +53,7 @@ use crate::vfs::{
         Unhashed,
         Vacant, //
     },
+    file::Opening,
     inode::{
         Dev,
         INode,
@@ -146,36 +149,31 @@ impl Dir<Fuse> for DirOps {
         fileattr::fileattr_set(inode, attr)
     }
 
-    fn create(_idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
-        create::mknod(dir, entry, mode, Dev::default())
+    fn create(idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
+        create::mknod(idmap, dir, entry, mode, Dev::default())
     }
 
     fn mknod(
-        _idmap: &Idmap,
+        idmap: &Idmap,
         dir: &INode<Fuse>,
         entry: Vacant<'_, Fuse>,
         mode: u16,
         device: Dev,
     ) -> Result {
-        create::mknod(dir, entry, mode, device)
+        create::mknod(idmap, dir, entry, mode, device)
     }
 
     fn mkdir(
-        _idmap: &Idmap,
+        idmap: &Idmap,
         dir: &INode<Fuse>,
         entry: Vacant<'_, Fuse>,
         mode: u16,
     ) -> Result<Option<ARef<DEntry<Fuse>>>> {
-        create::mkdir(dir, entry, mode)
+        create::mkdir(idmap, dir, entry, mode)
     }
 
-    fn symlink(
-        _idmap: &Idmap,
-        dir: &INode<Fuse>,
-        entry: Vacant<'_, Fuse>,
-        target: &[u8],
-    ) -> Result {
-        create::symlink(dir, entry, target)
+    fn symlink(idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, target: &[u8]) -> Result {
+        create::symlink(idmap, dir, entry, target)
     }
 
     fn link(inode: &INode<Fuse>, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>) -> Result {
@@ -192,6 +190,14 @@ impl Dir<Fuse> for DirOps {
 
     fn rename(_idmap: &Idmap, names: Rename<'_, Fuse>) -> Result {
         rename::rename(names)
+    }
+
+    fn tmpfile<'a>(
+        idmap: &Idmap,
+        dir: &INode<Fuse>,
+        call: TmpFile<'a, Fuse>,
+    ) -> Result<Opening<'a, Fuse>> {
+        atomic_open::tmpfile(idmap, dir, call)
     }
 
     fn atomic_open<'a>(dir: &INode<Fuse>, call: AtomicOpen<'a, Fuse>) -> Result<Done<'a, Fuse>> {

@@ -150,7 +150,10 @@ impl Device {
 #[must_use = "check it, and answer it or leave it to be answered later"]
 pub struct Request {
     pub head: InHeader,
+    /// Structures, names and data.
     pub body: Vec<u8>,
+    /// What comes behind them.
+    pub ext: Vec<u8>,
     dev: Device,
 }
 
@@ -187,14 +190,26 @@ impl Request {
             u64::from(head.opcode == wire::INTERRUPT),
             "bit 0 of unique marks interrupts only"
         );
-        assert_eq!(
-            (head.total_extlen, head.padding),
-            (0, 0),
-            "no extensions, and zero padding"
+        assert_eq!(head.padding, 0, "zero padding");
+        let extensible = [
+            wire::CREATE,
+            wire::MKNOD,
+            wire::MKDIR,
+            wire::SYMLINK,
+            wire::TMPFILE,
+        ];
+        assert!(
+            head.total_extlen == 0 || extensible.contains(&head.opcode),
+            "only what makes something has extensions"
         );
+        let mut body = bytes[IN_HEADER..].to_vec();
+        let ext_len = usize::from(head.total_extlen) * 8;
+        assert!(ext_len <= body.len(), "extensions are part of the body");
+        let ext = body.split_off(body.len() - ext_len);
         Request {
             head,
-            body: bytes[IN_HEADER..].to_vec(),
+            body,
+            ext,
             dev,
         }
     }

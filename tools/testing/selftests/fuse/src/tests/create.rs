@@ -23,7 +23,7 @@ fn number(b: &[u8]) -> u32 {
 const WR: i32 = libc::O_WRONLY | libc::O_CREAT;
 
 /// The reply to CREATE: a node and a handle.
-fn created(node: Node, fh: u64) -> Vec<u8> {
+pub fn created(node: Node, fh: u64) -> Vec<u8> {
     let mut b = node.entry().bytes();
     b.extend(
         OpenOut {

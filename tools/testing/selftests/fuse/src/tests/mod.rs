@@ -11,6 +11,7 @@ pub mod clone;
 pub mod control;
 pub mod copy_range;
 pub mod create;
+pub mod create_ext;
 pub mod death;
 pub mod device;
 pub mod enosys;
@@ -55,8 +56,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     forget::TESTS,
     getattr::TESTS,
     readlink::TESTS,
-    access::TESTS,
     statx::TESTS,
+    access::TESTS,
     statfs::TESTS,
     open::TESTS,
     read::TESTS,
@@ -69,12 +70,14 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     ioctl::TESTS,
     readdirplus::TESTS,
     names::TESTS,
+    readdir_cache::TESTS,
     create::TESTS,
     setattr::TESTS,
+    tmpfile::TESTS,
+    create_ext::TESTS,
     permissions::TESTS,
     acl::TESTS,
     interrupt::TESTS,
-    readdir_cache::TESTS,
     kill::TESTS,
     death::TESTS,
     abort::TESTS,
