@@ -453,6 +453,16 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         Ok(left)
     }
 
+    /// Whether the file has id bits that a write of the caller takes away.
+    pub(crate) fn drops_id_bits(&self) -> bool {
+        // SAFETY: The call and its file are valid; the file keeps its mount and its inode.
+        unsafe {
+            let file = (*self.iocb).ki_filp;
+            bindings::setattr_should_drop_suidgid(bindings::file_mnt_idmap(file), (*file).f_inode)
+                != 0
+        }
+    }
+
     /// Takes privileges from the file that it must not keep when it is written, and updates its
     /// times if the VFS is to do that. May sleep.
     ///

@@ -41,7 +41,11 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        cred::Idmap,
+        cred::{
+            capable,
+            Capability,
+            Idmap, //
+        },
         dentry::DEntry,
         file::FilesId,
         inode::{
@@ -93,7 +97,11 @@ pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse
         .changes()
         .contains_any(AttrChange::KillSuid | AttrChange::KillSgid)
     {
-        kill_id_bits(inode, attr, handle)?;
+        let features = mount(inode).conn().features();
+        attr.remove(AttrChange::KillSuid | AttrChange::KillSgid | AttrChange::Mode);
+        if !features.handle_killpriv && !features.handle_killpriv_v2 {
+            kill_id_bits(inode, attr, handle)?;
+        }
     }
     if attr.changes() == AttrChanges::default() {
         return Ok(());
@@ -108,7 +116,6 @@ pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse
 
 /// Turns "drop the id bits" into a mode. The server has the mode that counts, so it is asked first.
 fn kill_id_bits(inode: &INode<Fuse>, attr: &mut IAttr<Fuse>, handle: Option<FileHandle>) -> Result {
-    attr.remove(AttrChange::KillSuid | AttrChange::KillSgid | AttrChange::Mode);
     getattr::fetch(inode, handle)?;
     let old = inode.mode();
     let new = without_id_bits(old);
@@ -178,6 +185,9 @@ fn change(
     if truncates {
         args.valid |= SetattrFlag::LockOwner;
         args.lock_owner = conn.lock_owner_key().scramble(FilesId::current());
+    }
+    if conn.features().handle_killpriv_v2 && drops_id_bits(inode, changes) {
+        args.valid |= SetattrFlag::KillSuidgid;
     }
     let sample = Sample::of_attributes(conn);
     let reply = mount
@@ -250,6 +260,13 @@ pub(crate) fn flush_times(inode: &INodeView<Fuse>) -> Result {
             args,
         })
         .map(|_| ())
+}
+
+/// Whether `changes` take the id bits from the file: those of owner do, and those of size if the
+/// caller may not keep them.
+fn drops_id_bits(inode: &INode<Fuse>, changes: AttrChanges) -> bool {
+    (!inode.is_dir() && changes.contains_any(AttrChange::Uid | AttrChange::Gid))
+        || (changes.contains(AttrChange::Size) && !capable(Capability::Fsetid))
 }
 
 /// The change as the server is told of it. `owned` says that the times are the kernel's.

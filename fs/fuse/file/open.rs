@@ -10,6 +10,8 @@ use crate::{
     fuse::{
         abi::file::{
             FopenFlag,
+            OpenFlag,
+            OpenFlags,
             OpenIn,
             OpenOut, //
         },
@@ -30,6 +32,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
+        cred::{
+            capable,
+            Capability, //
+        },
         file::Opening,
         inode::INode, //
     },
@@ -139,6 +145,16 @@ fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
     }
 }
 
+/// Whether a server that `truncates` a file when it opens it has to drop its id bits: if it does
+/// that at all, and unless the caller may keep them.
+pub(crate) fn kill_id_bits(conn: &Connection, truncates: bool) -> OpenFlags {
+    if truncates && conn.features().handle_killpriv_v2 && !capable(Capability::Fsetid) {
+        OpenFlag::KillSuidgid.into()
+    } else {
+        OpenFlags::default()
+    }
+}
+
 /// Whether OPEN with these flags truncates the file, so that the VFS need not ask for it.
 fn server_truncates(conn: &Connection, flags: u32) -> bool {
     flags & flags::O_TRUNC != 0 && conn.features().atomic_o_trunc
@@ -162,7 +178,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     }
     let args = OpenIn {
         flags,
-        ..OpenIn::default()
+        open_flags: kill_id_bits(mount.conn(), flags & flags::O_TRUNC != 0),
     };
     let heir = || Orphaned {
         inode: inode.into(),

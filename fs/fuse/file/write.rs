@@ -19,6 +19,7 @@ use crate::{
     fuse::{
         abi::file::{
             FopenFlag,
+            WriteFlag,
             WriteIn, //
         },
         attr::getattr::update_attributes,
@@ -32,6 +33,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
+        cred::{
+            capable,
+            Capability, //
+        },
         file::{
             account_write,
             fault_in_source,
@@ -75,14 +80,18 @@ pub(super) fn write_iter(
         return direct::write_iter(iocb, from);
     }
 
-    if handle.mount().conn().features().writeback_cache {
+    let features = handle.mount().conn().features();
+    let mut written_back = features.writeback_cache;
+    if written_back {
         // The times are the kernel's and the size is only asked for once, but the id bits that a
         // write takes away are the server's.
         update_attributes(handle.inode(), Some(handle.fh()), Statx::Size | Statx::Mode)?;
+        // If it drops them when it is told to, it has to be told, by a write that goes to it.
+        written_back = !(features.handle_killpriv_v2 && iocb.drops_id_bits());
     }
     let written = {
         let lock = handle.inode().lock();
-        cached(&handle, &lock, iocb, from)?
+        cached(&handle, &lock, iocb, from, written_back)?
     };
     if written == 0 {
         return Ok(0);
@@ -90,12 +99,14 @@ pub(super) fn write_iter(
     iocb.write_sync(written)
 }
 
-/// Writes to a file that may be cached, with its inode locked.
+/// Writes to a file that may be cached, with its inode locked; what is `written_back` stays in the
+/// page cache for now.
 fn cached(
     handle: &OpenHandle,
     lock: &INodeLock<'_, Fuse>,
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
+    written_back: bool,
 ) -> Result<usize> {
     let count = iocb.write_checks(lock, from)?;
     if count == 0 {
@@ -105,7 +116,7 @@ fn cached(
     iocb.modified(lock)?;
 
     if !iocb.is_direct() {
-        return if handle.mount().conn().features().writeback_cache {
+        return if written_back {
             let mut reader = PartReader {
                 handle,
                 flags: iocb.file().flags(),
@@ -233,10 +244,14 @@ fn write_some(
     ranges.wait_writeback();
 
     let sent = ranges.len();
+    let mut args = write_args(handle, iocb, pos, sent);
+    if handle.mount().conn().features().handle_killpriv_v2 && !capable(Capability::Fsetid) {
+        args.write_flags |= WriteFlag::KillSuidgid;
+    }
     let (result, _ranges) = handle.mount().call_in(
         op::Write {
             node: handle.inode().data().node_id(),
-            args: write_args(handle, iocb, pos, sent),
+            args,
         },
         InData::Cached(ranges),
     );

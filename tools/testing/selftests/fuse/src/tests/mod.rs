@@ -21,6 +21,7 @@ pub mod init;
 pub mod interrupt;
 pub mod ioctl;
 pub mod kill;
+pub mod killpriv;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
@@ -33,19 +34,19 @@ pub mod permissions;
 pub mod poll;
 pub mod read;
 pub mod readdir;
+pub mod readdir_cache;
 pub mod readdirplus;
 pub mod readlink;
 pub mod retrieve;
-pub mod readdir_cache;
 pub mod setattr;
 pub mod splice;
 pub mod statfs;
 pub mod store;
+pub mod statx;
+pub mod tmpfile;
 pub mod trace;
 pub mod write;
 pub mod writeback;
-pub mod statx;
-pub mod tmpfile;
 
 /// Every table, in reading order.
 pub const ALL: &[&[crate::harness::Test]] = &[
@@ -55,8 +56,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     lookup::TESTS,
     forget::TESTS,
     getattr::TESTS,
-    readlink::TESTS,
     statx::TESTS,
+    readlink::TESTS,
     access::TESTS,
     statfs::TESTS,
     open::TESTS,
@@ -69,12 +70,13 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     readdir::TESTS,
     ioctl::TESTS,
     readdirplus::TESTS,
-    names::TESTS,
     readdir_cache::TESTS,
+    names::TESTS,
     create::TESTS,
-    setattr::TESTS,
     tmpfile::TESTS,
     create_ext::TESTS,
+    setattr::TESTS,
+    killpriv::TESTS,
     permissions::TESTS,
     acl::TESTS,
     interrupt::TESTS,
