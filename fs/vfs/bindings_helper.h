@@ -62,6 +62,7 @@ static const unsigned int RUST_CONST_HELPER_LOOKUP_RENAME_TARGET = LOOKUP_RENAME
 static const unsigned int RUST_CONST_HELPER_BDI_CAP_STRICTLIMIT = BDI_CAP_STRICTLIMIT;
 static const unsigned int RUST_CONST_HELPER_VFS_PAGE_SHIFT = PAGE_SHIFT;
 static const unsigned int RUST_CONST_HELPER_IOCB_DIRECT = IOCB_DIRECT;
+static const unsigned int RUST_CONST_HELPER_IOCB_APPEND = (__force unsigned int)IOCB_APPEND;
 static const unsigned int RUST_CONST_HELPER_IOCB_SYNC = (__force unsigned int)IOCB_SYNC;
 static const unsigned int RUST_CONST_HELPER_FL_SLEEP = FL_SLEEP;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;

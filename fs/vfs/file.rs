@@ -13,10 +13,12 @@
 
 use super::{
     bindings,
+    deferred::Deferred,
     dentry::DEntry,
     inode::{
         INode,
-        INodeLock, //
+        INodeLock,
+        INodeSharedLock, //
     },
     read_once,
     FileSystem, //
@@ -35,7 +37,6 @@ use kernel::{
         IovIterSource, //
     },
     mm::virt::VmaNew,
-    page::PAGE_SIZE,
     prelude::*,
     types::{
         ForeignOwnable,
@@ -425,6 +426,27 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         self.raw_flags() & bindings::IOCB_DIRECT != 0
     }
 
+    /// Whether the caller waits for the call to end; if not, it may be [deferred](Self::defer).
+    pub(crate) fn caller_waits(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        unsafe { (*self.iocb).ki_complete.is_none() }
+    }
+
+    /// Whether what is written goes to the end of the file, wherever that is.
+    pub(crate) fn is_append(&self) -> bool {
+        self.raw_flags() & bindings::IOCB_APPEND != 0
+    }
+
+    /// Lets the call end later: for a function that then returns `EIOCBQUEUED`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the caller waits; `EBUSY` if that was done before; `ENOMEM`.
+    pub(crate) fn defer(&mut self) -> Result<Deferred> {
+        // SAFETY: By the type invariant; the trampolines serve their calls by `deferred::run()`.
+        unsafe { Deferred::new(self.iocb) }
+    }
+
     /// Whether what is written has to be durable when the call returns: its data at least.
     pub(crate) fn is_dsync(&self) -> bool {
         // SAFETY: Valid by the type invariant.
@@ -461,6 +483,20 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
             bindings::setattr_should_drop_suidgid(bindings::file_mnt_idmap(file), (*file).f_inode)
                 != 0
         }
+    }
+
+    /// As [`Self::write_checks`], for writers that run side by side: not for one that appends.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::write_checks`].
+    pub(crate) fn shared_write_checks(
+        &mut self,
+        _lock: &INodeSharedLock<'_, T>,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
+        count(unsafe { bindings::generic_write_checks(self.iocb, from.as_raw()) })
     }
 
     /// Takes privileges from the file that it must not keep when it is written, and updates its
@@ -587,58 +623,9 @@ pub(super) fn count_of(result: Result<usize>) -> isize {
     }
 }
 
-/// How many bytes of a destination lie in its next `max_pages` pages: where a transfer that names
-/// the pages of its caller would have to be split.
+/// Makes the next `len` bytes of a source present, as far as possible. May sleep and fault.
 ///
-/// What is not user memory counts as if each of its segments began with a page.
-pub(crate) fn bytes_in_pages(to: &mut IovIterDest<'_>, max_pages: usize) -> usize {
-    // SAFETY: A valid destination. The copy is a cursor over the same segments; it is gone before
-    // anybody else uses them.
-    segments_in_pages(unsafe { core::ptr::read(to.as_raw()) }, max_pages)
-}
-
-/// As [`bytes_in_pages`], of a source.
-pub(crate) fn source_bytes_in_pages(from: &mut IovIterSource<'_>, max_pages: usize) -> usize {
-    // SAFETY: As in `bytes_in_pages()`, for a source.
-    segments_in_pages(unsafe { core::ptr::read(from.as_raw()) }, max_pages)
-}
-
-fn segments_in_pages(mut cursor: bindings::iov_iter, max_pages: usize) -> usize {
-    let mut pages = max_pages;
-    let mut bytes = 0usize;
-
-    while pages != 0 {
-        // Leaves segments behind that are empty.
-        // SAFETY: The cursor is valid.
-        unsafe { bindings::iov_iter_advance(&mut cursor, 0) };
-        // SAFETY: As above.
-        let segment = unsafe { bindings::iov_iter_single_seg_count(&cursor) };
-        // SAFETY: As above.
-        let offset = unsafe { bindings::iov_iter_offset_in_page(&cursor) };
-        let room = pages.saturating_mul(PAGE_SIZE).saturating_sub(offset);
-        let taken = segment.min(room);
-        bytes = bytes.saturating_add(taken);
-        if taken == 0 || taken < segment {
-            break;
-        }
-        pages = pages.saturating_sub(offset.saturating_add(taken).div_ceil(PAGE_SIZE));
-        // SAFETY: As above; the segment is at least so long.
-        unsafe { bindings::iov_iter_advance(&mut cursor, taken) };
-    }
-    bytes
-}
-
-/// Makes the next `len` bytes of a destination present, as far as possible. May sleep and fault.
-///
-/// Returns how many of them are; 0 if not even the first byte can be written.
-pub(crate) fn fault_in(to: &mut IovIterDest<'_>, len: usize) -> usize {
-    let len = len.min(to.len());
-    // SAFETY: A valid destination.
-    let missing = unsafe { bindings::fault_in_iov_iter_writeable(to.as_raw(), len) };
-    len.saturating_sub(missing)
-}
-
-/// As [`fault_in`], of a source; 0 if not even the first byte can be read.
+/// Returns how many of them are; 0 if not even the first byte can be read.
 pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize {
     let len = len.min(from.len());
     // SAFETY: A valid source.

@@ -12,6 +12,7 @@
 
 use super::{
     bindings,
+    deferred,
     dir_context::{
         DirContext,
         SharedDir, //
@@ -402,14 +403,15 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     /// Called by the VFS with a request on an open file that is its own for the call, and with a
     /// destination.
     unsafe extern "C" fn read_iter(
-        iocb: *mut bindings::kiocb,
+        raw: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: The request is valid and ours for the call.
-        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
+        let mut iocb = unsafe { Kiocb::from_raw(raw) };
         // SAFETY: `read_iter` is called with a destination, which is ours for the call.
         let to = unsafe { IovIterDest::from_raw(to) };
-        count_of(U::read_iter(&mut iocb, to))
+        // SAFETY: As above.
+        unsafe { deferred::run(raw, || U::read_iter(&mut iocb, to)) }
     }
 
     /// # Safety
@@ -417,14 +419,15 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     /// Called by the VFS with a request on an open file that is its own for the call, and with a
     /// source.
     unsafe extern "C" fn write_iter(
-        iocb: *mut bindings::kiocb,
+        raw: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: The request is valid and ours for the call.
-        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
+        let mut iocb = unsafe { Kiocb::from_raw(raw) };
         // SAFETY: `write_iter` is called with a source, which is ours for the call.
         let from = unsafe { IovIterSource::from_raw(from) };
-        count_of(U::write_iter(&mut iocb, from))
+        // SAFETY: As above.
+        unsafe { deferred::run(raw, || U::write_iter(&mut iocb, from)) }
     }
 
     /// # Safety

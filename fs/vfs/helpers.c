@@ -65,9 +65,29 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
-__vfs_helper size_t vfs_helper_iov_iter_offset_in_page(const struct iov_iter *i)
+__vfs_helper bool vfs_helper_iov_iter_has_pages(const struct iov_iter *i)
 {
-	return user_backed_iter(i) ? offset_in_page(iter_iov_addr(i)) : 0;
+	return user_backed_iter(i) || iov_iter_is_bvec(i);
+}
+
+__vfs_helper bool vfs_helper_iov_iter_extract_will_pin(const struct iov_iter *i)
+{
+	return iov_iter_extract_will_pin(i);
+}
+
+__vfs_helper void vfs_helper_page_folio_get(struct page *page)
+{
+	folio_get(page_folio(page));
+}
+
+__vfs_helper void vfs_helper_page_folio_put(struct page *page)
+{
+	folio_put(page_folio(page));
+}
+
+__vfs_helper void vfs_helper_flush_dcache_page(struct page *page)
+{
+	flush_dcache_page(page);
 }
 
 /* folios */
@@ -584,6 +604,16 @@ __vfs_helper void vfs_helper_inode_lock(struct inode *inode)
 __vfs_helper void vfs_helper_inode_unlock(struct inode *inode)
 {
 	inode_unlock(inode);
+}
+
+__vfs_helper void vfs_helper_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
+__vfs_helper void vfs_helper_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
 }
 
 /* dentries */

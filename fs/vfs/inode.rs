@@ -636,6 +636,23 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
+    /// Takes the inode's lock for reading, together with others that do. Sleeps.
+    pub(crate) fn lock_shared(&self) -> INodeSharedLock<'_, T> {
+        // SAFETY: There is a reference.
+        unsafe { bindings::inode_lock_shared(self.as_ptr()) };
+        // INVARIANT: Taken just now.
+        INodeSharedLock {
+            inode: self,
+            _task: NotThreadSafe,
+        }
+    }
+
+    /// Whether the page cache has pages of it, just now.
+    pub(crate) fn has_cached_pages(&self) -> bool {
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        unsafe { read_once(&raw const (*(*self.as_ptr()).i_mapping).nrpages) != 0 }
+    }
+
     /// Whether the caller may make the file `size` bytes long.
     ///
     /// # Errors
@@ -719,6 +736,23 @@ impl<T: FileSystem> Drop for INodeLock<'_, T> {
     fn drop(&mut self) {
         // SAFETY: Held by this task by the type invariant.
         unsafe { bindings::inode_unlock(self.inode.as_ptr()) };
+    }
+}
+
+/// The lock of an inode, held for reading; dropping it releases it.
+///
+/// # Invariants
+///
+/// `i_rwsem` of `inode` is held shared by the current task, on behalf of this value.
+pub(crate) struct INodeSharedLock<'a, T: FileSystem> {
+    inode: &'a INode<T>,
+    _task: NotThreadSafe,
+}
+
+impl<T: FileSystem> Drop for INodeSharedLock<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: Held by this task by the type invariant.
+        unsafe { bindings::inode_unlock_shared(self.inode.as_ptr()) };
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) mod acl;
 pub(crate) mod atomic_open;
 pub(crate) mod control_fs;
 pub(crate) mod cred;
+pub(crate) mod deferred;
 pub(crate) mod dentry;
 pub(crate) mod dir_context;
 pub(crate) mod file;

@@ -50,7 +50,8 @@ use kernel::{
         aref::ARef,
         Arc, //
     },
-    types::Opaque, //
+    types::Opaque,
+    workqueue::Queue, //
 };
 
 /// State of a [`SuperBlock`] that `fill_super` is setting up.
@@ -439,6 +440,25 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
             // SAFETY: The super block keeps its own backing device until it is shut down.
             unsafe { write_once(&raw mut (*self.bdi()).ra_pages, pages) };
         }
+    }
+
+    /// Where direct writes end that must not end in the context of who did them; made when it is
+    /// first asked for. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, not after it was made.
+    pub(crate) fn dio_done_queue(&self) -> Result<&Queue> {
+        // SAFETY: The super block is valid.
+        let place = unsafe { &raw const (*self.as_ptr()).s_dio_done_wq };
+        // SAFETY: As above.
+        if unsafe { read_once(place) }.is_null() {
+            // SAFETY: The super block is live; two who do this at once end up with one.
+            to_result(unsafe { bindings::sb_init_dio_done_wq(self.as_ptr()) })?;
+        }
+        // SAFETY: Made above if not before; it goes when the super block is shut down, after the
+        // last reference to an inode.
+        Ok(unsafe { Queue::from_raw(read_once(place).cast_const()) })
     }
 
     /// Sets the largest I/O, in pages. Does nothing before [`SuperBlock::setup_bdi`].

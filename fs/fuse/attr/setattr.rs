@@ -21,6 +21,7 @@ use crate::{
     fuse::{
         abi::{
             attr::{
+                AttrOut,
                 SetattrFlag,
                 SetattrIn, //
             },
@@ -35,6 +36,7 @@ use crate::{
                 Sample, //
             },
             check_good,
+            handle::OpenHandle,
             mount, //
         },
         op,
@@ -201,6 +203,56 @@ fn change(
                 attr_cache::invalidate(inode);
             }
         })?;
+    let changed = Changed {
+        truncated: truncates,
+        mtime: changes.contains(AttrChange::Mtime).then(|| attr.mtime()),
+        ctime: changes.contains(AttrChange::Ctime).then(|| attr.ctime()),
+    };
+    take_over(inode, changed, &reply, sample, gate)
+}
+
+/// Makes the file of `handle`, whose inode is locked, as long on the server as it is known to be
+/// here: a write behind its end has failed, and nobody knows how far it came. Sleeps.
+///
+/// # Errors
+///
+/// What the server answers; `EIO` for a reply that describes another inode.
+pub(crate) fn truncate_to_size(handle: &OpenHandle) -> Result {
+    let inode = handle.inode();
+    let conn = handle.mount().conn();
+    let _size = attr_cache::hold_size(inode);
+    let gate = inode.data().writes.shut();
+    let mut args = SetattrIn {
+        // Sizes are not negative.
+        size: inode.size() as u64,
+        fh: handle.fh(),
+        lock_owner: conn.lock_owner_key().scramble(FilesId::current()),
+        ..SetattrIn::default()
+    };
+    args.valid |= SetattrFlag::Size;
+    args.valid |= SetattrFlag::Fh;
+    args.valid |= SetattrFlag::LockOwner;
+    let sample = Sample::of_attributes(conn);
+    let reply = handle.mount().call(op::Setattr {
+        node: inode.data().node_id(),
+        args,
+    })?;
+    let changed = Changed {
+        truncated: true,
+        mtime: None,
+        ctime: None,
+    };
+    take_over(inode, changed, &reply, sample, gate)
+}
+
+/// Takes over what SETATTR has made of the attributes. `gate` is what keeps writes back meanwhile.
+fn take_over(
+    inode: &INode<Fuse>,
+    changed: Changed,
+    reply: &AttrOut,
+    sample: Sample,
+    gate: impl Sized,
+) -> Result {
     let new = CheckedAttr::new(reply.attr)
         .and_then(|new| {
             if inode.wrong_type(new.wire().mode) {
@@ -211,11 +263,7 @@ fn change(
         .inspect_err(|_| inode.data().make_bad())?;
     let resized = attr_cache::changed_by_setattr(
         inode,
-        Changed {
-            truncated: truncates,
-            mtime: changes.contains(AttrChange::Mtime).then(|| attr.mtime()),
-            ctime: changes.contains(AttrChange::Ctime).then(|| attr.ctime()),
-        },
+        changed,
         &new,
         Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
         sample,

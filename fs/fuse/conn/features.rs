@@ -18,6 +18,8 @@ pub(crate) struct Features {
     pub(crate) long_names: bool,
     /// Readahead is sent in the background, and so are its requests answered in any order.
     pub(crate) async_read: bool,
+    /// The requests of one direct transfer are sent at once, and so answered in any order.
+    pub(crate) async_dio: bool,
     /// A WRITE may carry more than a page.
     pub(crate) big_writes: bool,
     /// OPEN truncates; no SETATTR before it.
@@ -69,6 +71,7 @@ impl Features {
         max_pages: DEFAULT_MAX_PAGES,
         long_names: false,
         async_read: false,
+        async_dio: false,
         big_writes: false,
         atomic_o_trunc: false,
         dont_mask: false,

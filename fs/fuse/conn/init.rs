@@ -74,6 +74,7 @@ fn offered() -> InitFlags {
         | InitFlag::SpliceRead
         | InitFlag::HasIoctlDir
         | InitFlag::AutoInvalData
+        | InitFlag::AsyncDio
         | InitFlag::WritebackCache
         | InitFlag::DoReaddirplus
         | InitFlag::ReaddirplusAuto
@@ -202,6 +203,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         max_pages,
         long_names: flags.contains(InitFlag::MaxPages) && max_pages > 1,
         async_read: flags.contains(InitFlag::AsyncRead),
+        async_dio: flags.contains(InitFlag::AsyncDio),
         big_writes: flags.contains(InitFlag::BigWrites),
         atomic_o_trunc: flags.contains(InitFlag::AtomicOTrunc),
         dont_mask: flags.contains(InitFlag::DontMask),

@@ -63,6 +63,7 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     {
         let _lock = source.lock();
         source.write_and_wait_range(range.from_pos, from_end.saturating_sub(1))?;
+        source.data().writes.wait();
     }
 
     let lock = target.lock();
@@ -70,6 +71,7 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     // What is stored to the pages through a mapping from here on, and lies beside what is copied in
     // the same page, is lost with the page.
     target.write_and_wait_range(range.to_pos, to_end.saturating_sub(1))?;
+    target.data().writes.wait();
     let _size = (to_end > target.size()).then(|| attr_cache::hold_size(target));
 
     let node = source.data().node_id();

@@ -2,16 +2,21 @@
 
 //! READ and WRITE past the page cache: files that the server wants used so, and `O_DIRECT`.
 //!
-//! The data goes through memory of the request and is copied to the reader, or from the writer: no
-//! page of theirs is lent to the server. One request is sent after the other, each as large as the
-//! limits of the mount allow, counted in pages of the caller. (C pins the caller's pages and saves
-//! the copy; what servers and callers see is the same, except that nobody can see a part of a read
-//! that failed.)
+//! A request takes pages of the caller's memory with it, so the data is copied once, between them
+//! and the server. Each is as large as the limits of the mount allow, counted in pages of the
+//! caller. One is sent after the other, or, if the server has agreed to that in INIT, all at once
+//! ([`transfer`](super::transfer)), and then a caller need not wait for them. Memory of the kernel
+//! that does not consist of pages is copied to the request instead.
 //!
-//! Locks: the inode's, for writes, whether or not the server would let them run in parallel.
+//! Locks: the inode's, for writes; shared with other writers if the server can take them side by
+//! side (`inode/io_mode.rs`).
 
 use super::{
     read::read_args,
+    transfer::{
+        Absent,
+        Transfer, //
+    },
     write::{
         advanced,
         write_args, //
@@ -28,9 +33,11 @@ use crate::{
             WriteFlags,
             WriteIn, //
         },
+        attr::setattr,
         inode::{
             attr_cache,
-            handle::OpenHandle, //
+            handle::OpenHandle,
+            io_mode::ParallelWrite, //
         },
         op,
         request::args::{
@@ -46,15 +53,22 @@ use crate::{
         },
         file::{
             account_write,
-            bytes_in_pages,
-            fault_in,
-            fault_in_source,
-            source_bytes_in_pages,
             FilesId,
             Kiocb,
             Taking, //
         },
-        mm::folio::FolioSegments,
+        inode::{
+            INode,
+            INodeLock,
+            INodeSharedLock, //
+        },
+        mm::{
+            caller::{
+                CallerBuffer,
+                CallerPages, //
+            },
+            folio::FolioSegments,
+        },
     },
 };
 use kernel::{
@@ -63,234 +77,277 @@ use kernel::{
         IovIterSource, //
     },
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::ArcBorrow, //
 };
 
 /// Reads a file whose server asked for it, and moves the position. May sleep.
 ///
 /// # Errors
 ///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers.
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers;
+/// `EIOCBQUEUED` if the caller is told later.
 pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    let read = read(iocb, to)?;
-    let pos = i64::try_from(read)
-        .ok()
-        .and_then(|read| iocb.pos().checked_add(read));
-    if let Some(pos) = pos {
-        iocb.set_pos(pos);
-    }
+    let read = if iocb.caller_waits() {
+        read(iocb, to)?
+    } else {
+        direct_read(iocb, to)?
+    };
+    iocb.set_pos(advanced(iocb.pos(), read)?);
     Ok(read)
 }
 
-/// Reads a file whose reader asked for it by `O_DIRECT`; the caller moves the position. May sleep.
+/// Reads a file whose reader asked for it by `O_DIRECT`, or does not wait; the caller moves the
+/// position. May sleep.
 ///
 /// # Errors
 ///
 /// As [`read_iter`].
-pub(super) fn direct_read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    if iocb.pos() >= iocb.file().inode().size() {
+pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let handle = iocb.file().data();
+    if iocb.pos() >= handle.inode().size() {
         return Ok(0);
     }
-    read(iocb, to)
-}
-
-fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    let file = iocb.file();
-    let handle = file.data();
-    let result = read_all(&handle, iocb.pos(), file.flags(), to);
+    if !handle.mount().conn().features().async_dio {
+        return read(iocb, to);
+    }
+    write_back(&handle, iocb.pos(), to.len())?;
+    let result = match CallerBuffer::of_dest(to) {
+        Some(buffer) => read_at_once(iocb, buffer),
+        None => read_memory(&Reading::new(iocb), to),
+    };
     attr_cache::invalidate_atime(handle.inode());
     result
 }
 
-/// Reads until the reader has what it wants, or the server has no more.
-fn read_all(
-    handle: &OpenHandle,
-    start: i64,
-    flags: u32,
-    to: &mut IovIterDest<'_>,
-) -> Result<usize> {
-    let conn = handle.mount().conn();
-    let max_pages = conn.features().max_pages as usize;
-    let max_read = conn.options().max_read as usize;
-    let owner = conn.lock_owner_key().scramble(FilesId::current());
+/// Reads, one request after the other.
+fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let reading = Reading::new(iocb);
+    let handle = reading.handle;
+    write_back(&handle, reading.start, to.len())?;
+    let result = match CallerBuffer::of_dest(to) {
+        Some(mut buffer) => each(
+            &handle,
+            &mut buffer,
+            Reading::max(&handle),
+            |done, pages| {
+                let op = reading.op(done, pages.len())?;
+                handle.mount().call_out(op, OutData::Caller(pages)).0
+            },
+        ),
+        None => read_memory(&reading, to),
+    };
+    attr_cache::invalidate_atime(handle.inode());
+    result
+}
 
+/// Writes what is dirty of a range back, if the server wants the file used past the cache: with
+/// `O_DIRECT` the VFS does that.
+fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
+    if len != 0 && handle.wants(FopenFlag::DirectIo) {
+        let last = advanced(start, len)?.saturating_sub(1);
+        handle.inode().write_and_wait_range(start, last)?;
+    }
+    Ok(())
+}
+
+/// Takes the caller's next pages, `max_bytes` at most, and has them sent, until it has no more, or
+/// less was done than sent. `send` is told how many bytes are done before. Returns how many are done
+/// in the end.
+///
+/// # Errors
+///
+/// Those of the first round; later ones only end it.
+fn each(
+    handle: &OpenHandle,
+    buffer: &mut CallerBuffer<'_>,
+    max_bytes: usize,
+    mut send: impl FnMut(usize, CallerPages) -> Result<usize>,
+) -> Result<usize> {
+    let max_pages = handle.mount().conn().features().max_pages as usize;
     let mut done = 0usize;
-    while !to.is_empty() {
-        let pos = i64::try_from(done)
-            .ok()
-            .and_then(|done| start.checked_add(done));
-        let result = pos.ok_or(EINVAL).and_then(|pos| {
-            let max = bytes_in_pages(to, max_pages).min(max_read);
-            // What cannot be delivered is not asked for: the server may not have it twice.
-            let want = fault_in(to, max);
-            if want == 0 {
-                return Err(EFAULT);
-            }
-            let memory = FolioSegments::alloc(want)?;
-            let args = ReadIn {
-                read_flags: ReadFlags::from(ReadFlag::LockOwner),
-                lock_owner: owner,
-                ..read_args(handle, pos, memory.len(), flags)
-            };
-            read_one(handle, args, memory, to)
+    while buffer.left() != 0 {
+        let mut sent = 0usize;
+        let result = buffer.pages(max_bytes, max_pages).and_then(|pages| {
+            sent = pages.len();
+            send(done, pages)
         });
         match result {
-            Ok(Read::Full(read)) => done = done.saturating_add(read),
-            Ok(Read::Short(read)) => return Ok(done.saturating_add(read)),
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
+            Ok(moved) => {
+                done = done.saturating_add(moved);
+                if moved < sent {
+                    buffer.give_back(sent - moved);
+                    break;
+                }
+            }
+            Err(error) => {
+                buffer.give_back(sent);
+                if done == 0 {
+                    return Err(error);
+                }
+                break;
+            }
         }
     }
     Ok(done)
 }
 
-/// How much one request delivered.
-enum Read {
-    /// All it asked for.
-    Full(usize),
-    /// Less: it was the last one.
-    Short(usize),
+/// What the READs of one call have in common.
+struct Reading<'a> {
+    handle: ArcBorrow<'a, OpenHandle>,
+    start: i64,
+    /// `O_*` of the file.
+    flags: u32,
 }
 
-/// Sends one READ and copies its answer to the reader.
-fn read_one(
-    handle: &OpenHandle,
-    args: ReadIn,
-    memory: FolioSegments,
-    to: &mut IovIterDest<'_>,
-) -> Result<Read> {
-    let asked = memory.len();
-    let (result, data) = handle.mount().call_out(
-        op::Read {
-            node: handle.inode().data().node_id(),
-            args,
-        },
-        OutData::Folios(memory),
-    );
-    let read = result?;
-    let OutData::Folios(mut memory) = data else {
-        return Err(EIO);
-    };
-
-    let mut copied = 0usize;
-    while copied < read {
-        let Some((given, taken)) = memory.with_bytes(copied, |bytes| {
-            let bytes = bytes.get(..read - copied).unwrap_or(bytes);
-            (bytes.len(), to.copy_to_iter(bytes))
-        }) else {
-            break;
-        };
-        copied = copied.saturating_add(taken);
-        if taken < given {
-            // The reader's memory went away meanwhile.
-            return if copied == 0 {
-                Err(EFAULT)
-            } else {
-                Ok(Read::Short(copied))
-            };
+impl<'a> Reading<'a> {
+    fn new(iocb: &Kiocb<'a, Fuse>) -> Self {
+        let file = iocb.file();
+        Self {
+            handle: file.data(),
+            start: iocb.pos(),
+            flags: file.flags(),
         }
     }
-    Ok(if copied < asked {
-        Read::Short(copied)
-    } else {
-        Read::Full(copied)
-    })
-}
 
-/// Writes a file whose server asked for it, and moves the position. Sleeps.
-///
-/// # Errors
-///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers; `EBUSY`
-/// if a page of the range is cached and cannot be dropped.
-pub(super) fn write_iter(
-    iocb: &mut Kiocb<'_, Fuse>,
-    from: &mut IovIterSource<'_>,
-) -> Result<usize> {
-    let handle = iocb.file().data();
-    let inode = handle.inode();
-    let lock = inode.lock();
-
-    let count = iocb.write_checks(&lock, from)?;
-    if count == 0 {
-        return Ok(0);
+    /// Most bytes of one READ.
+    fn max(handle: &OpenHandle) -> usize {
+        handle.mount().conn().options().max_read as usize
     }
-    account_write(count);
-    let start = iocb.pos();
-    let result = write_all(&handle, iocb, from);
-    let end = match result {
-        Ok(written) => Some(advanced(start, written)?),
-        Err(_) => None,
-    };
-    attr_cache::written(inode, end.filter(|end| *end != start));
-    if let Some(end) = end.filter(|end| *end != start) {
-        iocb.set_pos(end);
-        // A read may have brought pages of before into the cache meanwhile. Those that are busy
-        // stay: their users see what they saw when they began.
-        let _ = inode.invalidate_range(page_of(start), page_of(end - 1));
+
+    /// The READ of `len` bytes, `done` bytes from the start.
+    fn op(&self, done: usize, len: usize) -> Result<op::Read> {
+        let pos = advanced(self.start, done)?;
+        Ok(op::Read {
+            node: self.handle.inode().data().node_id(),
+            args: ReadIn {
+                read_flags: ReadFlags::from(ReadFlag::LockOwner),
+                lock_owner: self
+                    .handle
+                    .mount()
+                    .conn()
+                    .lock_owner_key()
+                    .scramble(FilesId::current()),
+                ..read_args(&self.handle, pos, len, self.flags)
+            },
+        })
     }
-    result
 }
 
-/// Writes a file whose writer asked for it by `O_DIRECT`; the caller moves the position. The inode
-/// is locked. Sleeps.
-///
-/// # Errors
-///
-/// As [`write_iter`].
-pub(super) fn direct_write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
-    let handle = iocb.file().data();
-    let result = write_all(&handle, iocb, from);
-    let end = match result {
-        Ok(written) if written != 0 => Some(advanced(iocb.pos(), written)?),
-        _ => None,
-    };
-    attr_cache::written(handle.inode(), end);
-    result
+/// What the WRITEs of one call have in common.
+struct Writing<'a, 'b> {
+    handle: ArcBorrow<'a, OpenHandle>,
+    iocb: &'b Kiocb<'a, Fuse>,
+    start: i64,
 }
 
-/// The page that the byte at `pos`, which is not negative, is in.
-fn page_of(pos: i64) -> u64 {
-    pos as u64 / PAGE_SIZE as u64
-}
-
-/// Writes until the writer has no more, or the server takes no more.
-fn write_all(
-    handle: &OpenHandle,
-    iocb: &Kiocb<'_, Fuse>,
-    from: &mut IovIterSource<'_>,
-) -> Result<usize> {
-    let inode = handle.inode();
-    let start = iocb.pos();
-    if handle.wants(FopenFlag::DirectIo) && !from.is_empty() {
-        let last = advanced(start, from.len())?.saturating_sub(1);
-        inode.write_and_wait_range(start, last)?;
-        inode.invalidate_range(page_of(start), page_of(last))?;
+impl<'a, 'b> Writing<'a, 'b> {
+    fn new(iocb: &'b Kiocb<'a, Fuse>) -> Self {
+        Self {
+            handle: iocb.file().data(),
+            iocb,
+            start: iocb.pos(),
+        }
     }
-    let owner = handle
-        .mount()
-        .conn()
-        .lock_owner_key()
-        .scramble(FilesId::current());
 
-    let mut done = 0usize;
-    while !from.is_empty() {
-        let result = advanced(start, done).and_then(|pos| {
-            let mut write_flags = WriteFlags::from(WriteFlag::LockOwner);
-            // Nobody here looks at the mode of a file that goes past the cache: the server does.
-            if !capable(Capability::Fsetid) {
-                write_flags |= WriteFlag::KillSuidgid;
-            }
-            write_one(handle, from, |size| WriteIn {
+    /// Most bytes of one WRITE.
+    fn max(handle: &OpenHandle) -> usize {
+        handle.mount().conn().features().max_write as usize
+    }
+
+    /// The WRITE of `len` bytes, `done` bytes from the start.
+    fn op(&self, done: usize, len: usize) -> Result<op::Write> {
+        let mut write_flags = WriteFlags::from(WriteFlag::LockOwner);
+        // Nobody here looks at the mode of a file that goes past the cache: the server does.
+        if !capable(Capability::Fsetid) {
+            write_flags |= WriteFlag::KillSuidgid;
+        }
+        let pos = advanced(self.start, done)?;
+        Ok(op::Write {
+            node: self.handle.inode().data().node_id(),
+            args: WriteIn {
                 write_flags,
-                lock_owner: owner,
-                ..write_args(handle, iocb, pos, size)
-            })
-        });
+                lock_owner: self
+                    .handle
+                    .mount()
+                    .conn()
+                    .lock_owner_key()
+                    .scramble(FilesId::current()),
+                ..write_args(&self.handle, self.iocb, pos, len)
+            },
+        })
+    }
+}
+
+/// The server's word on how much it has written of `sent` bytes.
+///
+/// # Errors
+///
+/// `EIO` if that is more.
+fn written_of(sent: usize, reply: Result<crate::fuse::abi::file::WriteOut>) -> Result<usize> {
+    let done = reply?.size as usize;
+    if done > sent {
+        return Err(EIO);
+    }
+    Ok(done)
+}
+
+/// Reads with all requests at once.
+fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Result<usize> {
+    let (start, file) = (iocb.pos(), iocb.file());
+    let handle = file.data();
+    let (inode, mount) = (handle.inode(), handle.mount());
+
+    // Behind the end there is probably nothing to ask for.
+    let step = (mount.conn().features().max_pages as usize).saturating_mul(PAGE_SIZE);
+    let known = usize::try_from(inode.size().saturating_sub(start)).unwrap_or(usize::MAX);
+    buffer.limit(known.checked_next_multiple_of(step).unwrap_or(usize::MAX));
+
+    let absent = match iocb.caller_waits() {
+        true => None,
+        false => Some(Absent {
+            deferred: iocb.defer()?,
+            handle: handle.into(),
+        }),
+    };
+    let waits = absent.is_none();
+    let transfer = Transfer::new(false, start, absent)?;
+    let reading = Reading::new(iocb);
+    let sent = each(
+        &handle,
+        &mut buffer,
+        Reading::max(&handle),
+        |done, pages| {
+            let len = pages.len();
+            let op = reading.op(done, len)?;
+            mount.call_background(op, OutData::Caller(pages), transfer.part(done, len));
+            Ok(len)
+        },
+    );
+    transfer.all_sent(sent.err());
+    if waits {
+        transfer.wait()
+    } else {
+        Err(EIOCBQUEUED)
+    }
+}
+
+/// Reads into memory of the kernel that does not consist of pages.
+fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let handle = reading.handle;
+    let features = handle.mount().conn().features();
+    let max = (features.max_pages as usize)
+        .saturating_mul(PAGE_SIZE)
+        .min(Reading::max(&handle));
+    let mut done = 0usize;
+    while !to.is_empty() {
+        let result = FolioSegments::alloc(to.len().min(max))
+            .and_then(|memory| Ok((reading.op(done, memory.len())?, memory)))
+            .and_then(|(op, memory)| read_copied(&handle, op, memory, to));
         match result {
-            Ok(written) => {
-                done = done.saturating_add(written.done);
-                if written.done < written.sent {
+            Ok((asked, read)) => {
+                done = done.saturating_add(read);
+                if read < asked {
                     break;
                 }
             }
@@ -301,44 +358,277 @@ fn write_all(
     Ok(done)
 }
 
-/// How much one request wrote.
-struct Written {
-    sent: usize,
-    done: usize,
+/// Sends one READ and copies its answer to the reader; how much was asked for, and was read.
+fn read_copied(
+    handle: &OpenHandle,
+    op: op::Read,
+    memory: FolioSegments,
+    to: &mut IovIterDest<'_>,
+) -> Result<(usize, usize)> {
+    let asked = memory.len();
+    let (result, data) = handle.mount().call_out(op, OutData::Folios(memory));
+    let read = result?;
+    let OutData::Folios(mut memory) = data else {
+        return Err(EIO);
+    };
+    let mut copied = 0usize;
+    while copied < read {
+        let Some((given, taken)) = memory.with_bytes(copied, |bytes| {
+            let bytes = bytes.get(..read - copied).unwrap_or(bytes);
+            (bytes.len(), to.copy_to_iter(bytes))
+        }) else {
+            break;
+        };
+        copied = copied.saturating_add(taken);
+        if taken < given {
+            return Err(EFAULT);
+        }
+    }
+    Ok((asked, copied))
 }
 
-/// Sends one WRITE with what the writer has next; takes from the writer what the server took.
-fn write_one(
-    handle: &OpenHandle,
-    from: &mut IovIterSource<'_>,
-    args: impl FnOnce(usize) -> WriteIn,
-) -> Result<Written> {
-    let features = handle.mount().conn().features();
-    let max =
-        source_bytes_in_pages(from, features.max_pages as usize).min(features.max_write as usize);
-    let want = fault_in_source(from, max);
-    if want == 0 {
-        return Err(EFAULT);
+/// The lock of an inode that is written directly.
+enum WriteLock<'a> {
+    /// By one writer alone.
+    Alone(INodeLock<'a, Fuse>),
+    /// By one of several. The fields go in this order: who waits for the last of them does not
+    /// hold the lock.
+    Beside(ParallelWrite<'a>, INodeSharedLock<'a, Fuse>),
+}
+
+impl<'a> WriteLock<'a> {
+    /// Takes the lock in the way that the server can live with. Sleeps.
+    fn take(handle: &'a OpenHandle, iocb: &Kiocb<'_, Fuse>, from: &IovIterSource<'_>) -> Self {
+        let inode = handle.inode();
+        let io_mode = &inode.data().io_mode;
+        let alone = !handle.writes_in_parallel()
+            // Whoever appends has to know the end.
+            || iocb.is_append()
+            || io_mode.is_caching()
+            || grows(inode, iocb.pos(), from.len());
+        if !alone {
+            let lock = inode.lock_shared();
+            // What was looked at without the lock may have changed.
+            if !grows(inode, iocb.pos(), from.len()) {
+                if let Some(write) = io_mode.enter_parallel() {
+                    return Self::Beside(write, lock);
+                }
+            }
+        }
+        Self::Alone(inode.lock())
     }
-    let mut memory = FolioSegments::alloc(want)?;
+}
+
+/// Whether a write would make the file longer.
+fn grows(inode: &INode<Fuse>, pos: i64, len: usize) -> bool {
+    advanced(pos, len).map_or(true, |end| end > inode.size())
+}
+
+/// Writes a file whose server asked for it, and moves the position. Sleeps.
+///
+/// # Errors
+///
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers; `EBUSY`
+/// if a page of the range is cached and cannot be dropped; `EIOCBQUEUED` if the caller is told
+/// later.
+pub(super) fn write_iter(
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let handle = iocb.file().data();
+    let inode = handle.inode();
+    let lock = WriteLock::take(&handle, iocb, from);
+
+    let count = match &lock {
+        WriteLock::Alone(lock) => iocb.write_checks(lock, from)?,
+        WriteLock::Beside(_, lock) => iocb.shared_write_checks(lock, from)?,
+    };
+    if count == 0 {
+        return Ok(0);
+    }
+    account_write(count);
+    let start = iocb.pos();
+    let written = if iocb.caller_waits() {
+        let result = write(iocb, from);
+        let end = result.and_then(|written| advanced(start, written));
+        attr_cache::written(inode, end.ok().filter(|end| *end != start));
+        result?
+    } else {
+        direct_write(iocb, from)?
+    };
+    let end = advanced(start, written)?;
+    if end != start {
+        iocb.set_pos(end);
+        // A read may have brought pages of before into the cache meanwhile. Those that are busy
+        // stay: their users see what they saw when they began.
+        let _ = inode.invalidate_range(page_of(start), page_of(end - 1));
+    }
+    Ok(written)
+}
+
+/// Writes a file whose writer asked for it by `O_DIRECT`, or does not wait; the caller moves the
+/// position. The inode is locked. Sleeps.
+///
+/// # Errors
+///
+/// As [`write_iter`].
+pub(super) fn direct_write(
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let handle = iocb.file().data();
+    let inode = handle.inode();
+    let start = iocb.pos();
+    let grows = grows(inode, start, from.len());
+
+    let result = if handle.mount().conn().features().async_dio {
+        prepare_write(&handle, start, from.len()).and_then(|()| {
+            match CallerBuffer::of_source(from) {
+                Some(buffer) => write_at_once(iocb, buffer, grows),
+                None => write_memory(&Writing::new(iocb), from),
+            }
+        })
+    } else {
+        write(iocb, from)
+    };
+    if result == Err(EIOCBQUEUED) {
+        return result;
+    }
+    let end = match result {
+        Ok(written) if written != 0 => Some(advanced(start, written)?),
+        _ => None,
+    };
+    attr_cache::written(inode, end);
+    if result.is_err() && grows {
+        // Some of it may have been written, behind the end of what the caller knows.
+        let _ = setattr::truncate_to_size(&handle);
+    }
+    result
+}
+
+/// The page that the byte at `pos`, which is not negative, is in.
+pub(super) fn page_of(pos: i64) -> u64 {
+    pos as u64 / PAGE_SIZE as u64
+}
+
+/// Writes back and drops what is cached of a range of a file that the server wants used past the
+/// cache: with `O_DIRECT` the VFS does that.
+fn prepare_write(handle: &OpenHandle, start: i64, len: usize) -> Result {
+    if len != 0 && handle.wants(FopenFlag::DirectIo) {
+        write_back(handle, start, len)?;
+        let last = advanced(start, len)?.saturating_sub(1);
+        handle
+            .inode()
+            .invalidate_range(page_of(start), page_of(last))?;
+    }
+    Ok(())
+}
+
+/// Writes, one request after the other.
+fn write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    let writing = Writing::new(iocb);
+    let handle = writing.handle;
+    prepare_write(&handle, writing.start, from.len())?;
+    match CallerBuffer::of_source(from) {
+        Some(mut buffer) => each(
+            &handle,
+            &mut buffer,
+            Writing::max(&handle),
+            |done, pages| {
+                let sent = pages.len();
+                let op = writing.op(done, sent)?;
+                let (reply, _pages) = handle.mount().call_in(op, InData::Caller(pages));
+                written_of(sent, reply)
+            },
+        ),
+        None => write_memory(&writing, from),
+    }
+}
+
+/// Writes with all requests at once. A caller waits if it wants to, and if the file `grows`.
+fn write_at_once(
+    iocb: &mut Kiocb<'_, Fuse>,
+    mut buffer: CallerBuffer<'_>,
+    grows: bool,
+) -> Result<usize> {
+    let (start, file) = (iocb.pos(), iocb.file());
+    let handle = file.data();
+    let (inode, mount) = (handle.inode(), handle.mount());
+
+    let absent = if grows || iocb.caller_waits() {
+        None
+    } else {
+        // Here, because there is no way to fail at the end.
+        inode.sb().dio_done_queue()?;
+        Some(Absent {
+            deferred: iocb.defer()?,
+            handle: handle.into(),
+        })
+    };
+    let waits = absent.is_none();
+    let transfer = Transfer::new(true, start, absent)?;
+    let writing = Writing::new(iocb);
+    let sent = each(
+        &handle,
+        &mut buffer,
+        Writing::max(&handle),
+        |done, pages| {
+            let len = pages.len();
+            let op = writing.op(done, len)?;
+            mount.call_background(op, InData::Caller(pages), transfer.part(done, len));
+            Ok(len)
+        },
+    );
+    transfer.all_sent(sent.err());
+    if waits {
+        transfer.wait()
+    } else {
+        attr_cache::data_changed(inode);
+        Err(EIOCBQUEUED)
+    }
+}
+
+/// Writes from memory of the kernel that does not consist of pages.
+fn write_memory(writing: &Writing<'_, '_>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    let handle = writing.handle;
+    let features = handle.mount().conn().features();
+    let max = (features.max_pages as usize)
+        .saturating_mul(PAGE_SIZE)
+        .min(Writing::max(&handle));
+    let mut done = 0usize;
+    while !from.is_empty() {
+        match write_copied(writing, done, max, from) {
+            Ok((sent, written)) => {
+                done = done.saturating_add(written);
+                if written < sent {
+                    break;
+                }
+            }
+            Err(error) if done == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
+}
+
+/// Sends one WRITE with what the writer has next, and takes from the writer what the server took;
+/// how much was sent, and was written.
+fn write_copied(
+    writing: &Writing<'_, '_>,
+    done: usize,
+    max: usize,
+    from: &mut IovIterSource<'_>,
+) -> Result<(usize, usize)> {
+    let mut memory = FolioSegments::alloc(from.len().min(max))?;
     let mut taking = Taking::new(from);
     let sent = memory.fill(0, memory.len(), |room| taking.copy(room));
     if sent == 0 {
         return Err(EFAULT);
     }
     memory.truncate(sent);
-
-    let (result, _memory) = handle.mount().call_in(
-        op::Write {
-            node: handle.inode().data().node_id(),
-            args: args(sent),
-        },
-        InData::Folios(memory),
-    );
-    let done = result?.size as usize;
-    if done > sent {
-        return Err(EIO);
-    }
-    taking.keep(done);
-    Ok(Written { sent, done })
+    let op = writing.op(done, sent)?;
+    let (reply, _memory) = writing.handle.mount().call_in(op, InData::Folios(memory));
+    let written = written_of(sent, reply)?;
+    taking.keep(written);
+    Ok((sent, written))
 }

@@ -6,7 +6,8 @@
 //! is written through the file that was mapped, or another one that may write.
 //!
 //! Locks: the address space is locked for writing. No server is asked anything here, as it could be
-//! waiting for that lock, but to write the dirty pages of a file that is used past the page cache.
+//! waiting for that lock, but to write the dirty pages of a file that is used past the page cache;
+//! and its direct writes that run side by side are waited for.
 
 use crate::{
     fuse::{
@@ -42,6 +43,7 @@ pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
         if !shared {
             return file.generic_readonly_mmap(vma);
         }
+        handle.use_cache();
     }
     let stored_to = flags::SHARED | flags::MAYWRITE;
     if vma.flags() & stored_to == stored_to {

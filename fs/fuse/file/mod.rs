@@ -24,6 +24,7 @@ pub(crate) mod open;
 mod poll;
 mod read;
 mod readahead;
+mod transfer;
 mod write;
 mod writeback;
 
@@ -177,11 +178,11 @@ impl mapping::Operations<Fuse> for Cache {
         readahead::readahead(ahead);
     }
 
-    fn direct_read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
         direct::direct_read(iocb, to)
     }
 
-    fn direct_write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    fn direct_write(iocb: &mut Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
         direct::direct_write(iocb, from)
     }
 

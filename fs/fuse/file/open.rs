@@ -123,7 +123,8 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(Arc::new(handle, GFP_KERNEL)?)
 }
 
-/// Checks that the server wants a regular file used only in ways that were agreed on in INIT.
+/// Checks that the server wants a regular file used only in ways that were agreed on in INIT, and
+/// settles how its inode is used. Waits for direct writes of the inode if it will be cached.
 ///
 /// # Errors
 ///
@@ -132,6 +133,10 @@ pub(crate) fn check_agreed(handle: &OpenHandle) -> Result {
     if handle.wants(FopenFlag::Passthrough) {
         // Nobody has agreed on it; there is no file to pass through to.
         return Err(EIO);
+    }
+    if !handle.wants(FopenFlag::DirectIo) {
+        // Also if the opener wants to go past the cache: it can change its mind.
+        handle.use_cache();
     }
     Ok(())
 }

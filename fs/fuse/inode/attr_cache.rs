@@ -363,6 +363,11 @@ pub(crate) fn invalidate_atime(inode: &INodeView<Fuse>) {
     }
 }
 
+/// Marks what a change of the data changes stale, when the change is under way.
+pub(crate) fn data_changed(inode: &INodeView<Fuse>) {
+    inode.data().attrs.invalidate(mask::DATA_CHANGED);
+}
+
 /// Marks everything that is known of `inode` stale.
 pub(crate) fn invalidate(inode: &INodeView<Fuse>) {
     inode.data().attrs.invalidate(StatxMask::BASIC);

@@ -36,7 +36,8 @@ use crate::{
         },
         inode::{
             self,
-            dir_cache::Place, //
+            dir_cache::Place,
+            io_mode::CachedUse, //
         },
         op,
         request::args::{
@@ -96,6 +97,8 @@ pub(crate) struct OpenHandle {
     /// Where the reader of a directory is in its cache: the parts of a [`Place`]. The VFS lets one
     /// task at a time read an open directory.
     place: (Atomic<i64>, Atomic<usize>, Atomic<u64>),
+    /// Whether it is a cached user of the inode.
+    cached_use: CachedUse,
 }
 
 impl OpenHandle {
@@ -127,6 +130,7 @@ impl OpenHandle {
             write_key: Atomic::new(0),
             pollers: PollersSlot::new(),
             place: (Atomic::new(0), Atomic::new(0), Atomic::new(0)),
+            cached_use: CachedUse::new(),
         }
     }
 
@@ -187,6 +191,17 @@ impl OpenHandle {
         version.store(place.version, Relaxed);
     }
 
+    /// Whether the server can take direct writes side by side.
+    pub(crate) fn writes_in_parallel(&self) -> bool {
+        self.wants(FopenFlag::DirectIo) && self.wants(FopenFlag::ParallelDirectWrites)
+    }
+
+    /// The file is going to use the page cache, until the handle goes. Waits for writes of the
+    /// inode that run in parallel.
+    pub(crate) fn use_cache(&self) {
+        self.inode.data().io_mode.enter_cached(&self.cached_use);
+    }
+
     /// The file is closed, with `flags` (`O_*`): what the server is told in the end.
     pub(crate) fn close(&self, flags: u32) {
         self.release_flags.store(flags, Relaxed);
@@ -239,6 +254,7 @@ impl Pollable for OpenHandle {
 impl Drop for OpenHandle {
     fn drop(&mut self) {
         self.mount.conn().channel().polled().remove(&self.pollers);
+        self.inode.data().io_mode.leave_cached(&self.cached_use);
         if !self.owed {
             return;
         }

@@ -18,6 +18,7 @@
 pub(crate) mod attr_cache;
 pub(crate) mod dir_cache;
 pub(crate) mod handle;
+pub(crate) mod io_mode;
 pub(crate) mod lookup_count;
 pub(crate) mod write_files;
 pub(crate) mod write_gate;
@@ -29,6 +30,7 @@ use self::{
         Sample, //
     },
     dir_cache::DirCache,
+    io_mode::IoMode,
     lookup_count::{
         Debt,
         LookupCount, //
@@ -123,6 +125,9 @@ pub(crate) struct Inode {
     /// If it is a directory, its names.
     #[pin]
     pub(crate) names: DirCache,
+    /// How its bytes are used.
+    #[pin]
+    pub(crate) io_mode: IoMode,
     #[pin]
     dirops: Mutex<()>,
 }
@@ -144,6 +149,7 @@ impl Inode {
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
             names <- DirCache::new(),
+            io_mode <- IoMode::new(),
             dirops <- new_mutex!(()),
         })
     }

@@ -23,12 +23,16 @@ use crate::fuse::{
 };
 use crate::vfs::mm::{
     cached::CachedRanges,
+    caller::CallerPages,
     folio::{
         FolioSegments,
         FreePage,
         UsedPage, //
     },
-    iov::SharedBytes,
+    iov::{
+        Room,
+        SharedBytes, //
+    },
     writeback::DirtyRanges, //
 };
 use kernel::{
@@ -52,6 +56,8 @@ pub(crate) enum InData {
     Folios(FolioSegments),
     /// Dirty parts of the page cache, whose writeback ends with the request.
     Dirty(DirtyRanges),
+    /// Pages of the caller's memory.
+    Caller(CallerPages),
 }
 
 impl InData {
@@ -62,6 +68,7 @@ impl InData {
             Self::Cached(ranges) => ranges.len(),
             Self::Folios(segments) => segments.len(),
             Self::Dirty(ranges) => ranges.len(),
+            Self::Caller(pages) => pages.len(),
         }
     }
 
@@ -73,6 +80,7 @@ impl InData {
             Self::Cached(ranges) => ranges.with_bytes(at, f),
             Self::Folios(segments) => segments.with_bytes(at, |bytes| f(bytes.into())),
             Self::Dirty(ranges) => ranges.with_bytes(at, f),
+            Self::Caller(pages) => pages.with_bytes(at, f),
         }
     }
 }
@@ -85,6 +93,8 @@ pub(crate) enum OutData {
     None,
     /// Parts of folios, in the order of the reply's bytes.
     Folios(FolioSegments),
+    /// Pages of the caller's memory. What a short reply leaves out stays as it was.
+    Caller(CallerPages),
 }
 
 impl OutData {
@@ -93,6 +103,7 @@ impl OutData {
         match self {
             Self::None => 0,
             Self::Folios(segments) => segments.len(),
+            Self::Caller(pages) => pages.len(),
         }
     }
 }
@@ -247,7 +258,7 @@ impl Body {
     pub(super) fn receive(
         &mut self,
         progress: &mut Progress,
-        mut source: impl FnMut(&mut [u8]) -> usize,
+        mut source: impl FnMut(Room<'_>) -> usize,
     ) -> Result<usize> {
         self.lendable()?;
         let mut start = 0usize;
@@ -267,19 +278,22 @@ impl Body {
             if piece.is_empty() {
                 continue;
             }
-            let taken = source(&mut *piece).min(piece.len());
+            let taken = source((&mut *piece).into()).min(piece.len());
             copied += taken;
             progress.done += taken;
             if taken < wanted {
                 return Ok(copied);
             }
         }
-        let OutData::Folios(segments) = &mut self.data.output else {
-            return Ok(copied);
-        };
         let want = (self.output.data_len().saturating_sub(self.written))
             .min(LOAN_MAX.saturating_sub(copied));
-        let taken = segments.fill(self.written, want, source);
+        let taken = match &mut self.data.output {
+            OutData::None => return Ok(copied),
+            OutData::Folios(segments) => {
+                segments.fill(self.written, want, |bytes| source(bytes.into()))
+            }
+            OutData::Caller(pages) => pages.fill(self.written, want, source),
+        };
         self.written += taken;
         progress.done += taken;
         Ok(copied + taken)
@@ -303,7 +317,7 @@ impl Body {
         };
         Ok(match &mut self.data.output {
             OutData::Folios(segments) => segments.is_replaceable(at),
-            OutData::None => false,
+            OutData::None | OutData::Caller(_) => false,
         })
     }
 

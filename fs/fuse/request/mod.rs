@@ -54,7 +54,10 @@ use crate::fuse::{
 use crate::vfs::{
     mm::{
         folio::FreePage,
-        iov::SharedBytes, //
+        iov::{
+            Room,
+            SharedBytes, //
+        },
     },
     sync::{
         deadline::Jiffies,
@@ -351,7 +354,7 @@ impl Request {
     pub(crate) fn lend_output(
         &self,
         progress: &mut Progress,
-        source: impl FnMut(&mut [u8]) -> usize,
+        source: impl FnMut(Room<'_>) -> usize,
     ) -> Result<usize> {
         self.body.lock().receive(progress, source)
     }

@@ -17,6 +17,7 @@ use super::super::{
         },
         iov::{
             Dest,
+            Room,
             SharedBytes,
             Source, //
         },
@@ -280,20 +281,20 @@ impl Source for PipeSource<'_> {
         self.left
     }
 
-    fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize {
+    fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
         let Some(buffer) = self.buffers.get_mut(self.at) else {
             return 0;
         };
         if !self.confirmed {
             return 0;
         }
-        let len = bytes.len().min(buffer.len as usize);
-        // SAFETY: The buffer owns a reference to its page, and its range lies within it; `bytes`
-        // has room for `len` bytes. What others may do to the page meanwhile changes only what is
+        let len = room.len().min(buffer.len as usize);
+        // SAFETY: The buffer owns a reference to its page, and its range lies within it; there
+        // is room for `len` bytes. What others may do to the page meanwhile changes only what is
         // copied.
         unsafe {
             bindings::memcpy_from_page(
-                bytes.as_mut_ptr().cast(),
+                room.as_mut_ptr().cast(),
                 buffer.page,
                 buffer.offset as usize,
                 len,

@@ -137,6 +137,58 @@ impl<'a> From<&'a [u8]> for SharedBytes<'a> {
     }
 }
 
+/// Bytes that are to be written, and that others may read or change meanwhile: those of a page of
+/// user memory. So they are never a slice; C fills them.
+///
+/// # Invariants
+///
+/// `len` bytes at `start` are valid for writes during `'a`.
+pub(crate) struct Room<'a> {
+    start: *mut u8,
+    len: usize,
+    _bytes: core::marker::PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> Room<'a> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    pub(super) unsafe fn new(start: *mut u8, len: usize) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            start,
+            len,
+            _bytes: core::marker::PhantomData,
+        }
+    }
+
+    /// The first of them, for C to fill.
+    pub(in crate::vfs) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.start
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The first of them, `len` at most.
+    pub(crate) fn first(self, len: usize) -> Self {
+        // INVARIANT: No more than there were.
+        Self {
+            len: self.len.min(len),
+            ..self
+        }
+    }
+}
+
+impl<'a> From<&'a mut [u8]> for Room<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        // SAFETY: A slice is valid for writes while it is borrowed.
+        unsafe { Self::new(bytes.as_mut_ptr(), bytes.len()) }
+    }
+}
+
 /// Where a message goes.
 pub(crate) trait Dest {
     /// Bytes of room left.
@@ -159,7 +211,7 @@ pub(crate) trait Source {
     fn len(&self) -> usize;
 
     /// Copies as much as is at hand; returns the bytes copied. Never sleeps.
-    fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize;
+    fn copy_nofault(&mut self, room: Room<'_>) -> usize;
 
     /// Makes the next `len` bytes be at hand, or at least the first of them. Sleeps.
     ///
@@ -252,9 +304,13 @@ impl Source for UserSource<'_, '_> {
         self.iter.len()
     }
 
-    fn copy_nofault(&mut self, bytes: &mut [u8]) -> usize {
+    fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
         let _no_fault = NoFault::new();
-        self.iter.copy_from_iter(bytes)
+        // SAFETY: The room is valid for writes by its type invariant, and the source is valid for
+        // the lifetime of `iter`.
+        unsafe {
+            bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), self.iter.as_raw())
+        }
     }
 
     fn fault_in(&mut self, len: usize) -> Result {

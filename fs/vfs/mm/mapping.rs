@@ -74,12 +74,12 @@ pub(crate) trait Operations<T: FileSystem> {
 
     /// `read(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
     /// by what is returned. The range has been written back.
-    fn direct_read(iocb: &Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
+    fn direct_read(iocb: &mut Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
     /// `write(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
     /// by what is returned, and takes the source there, too. The inode is locked, and the range is
     /// not cached.
-    fn direct_write(iocb: &Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
+    fn direct_write(iocb: &mut Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Writes dirty pages. Ends in [`DirtyPages::write`]; pages that it does not get stay dirty.
     ///
@@ -316,17 +316,18 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: The request is valid and ours for the call.
-        let iocb = unsafe { Kiocb::from_raw(iocb) };
+        // SAFETY: The request is valid and ours for the call; `read_iter` or `write_iter` of the same
+        // file serves it.
+        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
         // SAFETY: The iterator is valid.
         if unsafe { (*iter).data_source } == (bindings::ITER_DEST != 0) {
             // SAFETY: A destination, as was just looked at, and ours for the call.
             let to = unsafe { IovIterDest::from_raw(iter) };
-            count_of(U::direct_read(&iocb, to))
+            count_of(U::direct_read(&mut iocb, to))
         } else {
             // SAFETY: A source, since there is nothing else, and ours for the call.
             let from = unsafe { IovIterSource::from_raw(iter) };
-            count_of(U::direct_write(&iocb, from))
+            count_of(U::direct_write(&mut iocb, from))
         }
     }
 }

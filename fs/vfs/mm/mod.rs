@@ -3,6 +3,7 @@
 //! Memory: user buffers, folios, the page cache.
 
 pub(crate) mod cached;
+pub(crate) mod caller;
 pub(crate) mod dir_page;
 pub(crate) mod folio;
 #[cfg(CONFIG_KUNIT = "y")]

@@ -88,7 +88,7 @@ pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
 /// `EFAULT`.
 pub(super) fn take_bytes(mut bytes: &mut [u8], from: &mut impl Source) -> Result {
     loop {
-        let copied = from.copy_nofault(bytes);
+        let copied = from.copy_nofault((&mut *bytes).into());
         bytes = bytes.get_mut(copied..).unwrap_or(&mut []);
         if bytes.is_empty() {
             return Ok(());

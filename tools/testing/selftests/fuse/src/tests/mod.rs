@@ -14,6 +14,7 @@ pub mod create;
 pub mod create_ext;
 pub mod death;
 pub mod device;
+pub mod direct;
 pub mod enosys;
 pub mod forget;
 pub mod getattr;
@@ -67,6 +68,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     copy_range::TESTS,
     mmap::TESTS,
     writeback::TESTS,
+    direct::TESTS,
     readdir::TESTS,
     ioctl::TESTS,
     readdirplus::TESTS,

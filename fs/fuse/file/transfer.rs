@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct transfers in parts that the server has all at once.
+//!
+//! A [`Transfer`] counts the requests of one call (`struct fuse_io_priv`). Whoever waits for it
+//! gets the result of all; for a caller that does not, the end of the last part tells it, in the
+//! context of the server or of whoever aborts the connection.
+//!
+//! Locks: one spinlock, a leaf. When a write ends late, pages of before may be cached; those are
+//! dropped by a worker, because that may have to wait for the very server that ends it.
+
+use super::direct::page_of;
+use crate::{
+    fuse::{
+        conn::call::Completion,
+        inode::{
+            attr_cache,
+            handle::OpenHandle, //
+        },
+        op,
+        request::args::Data,
+    },
+    vfs::{
+        deferred::Deferred,
+        sync::wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
+    },
+};
+use kernel::{
+    impl_has_work, new_spinlock, new_work,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+    workqueue::{
+        Work,
+        WorkItem, //
+    },
+};
+
+/// A caller that does not wait.
+pub(super) struct Absent {
+    /// How it is told.
+    pub(super) deferred: Deferred,
+    /// Its file. Its own reference is gone once it is told, so this one goes before.
+    pub(super) handle: Arc<OpenHandle>,
+}
+
+/// How far a transfer is.
+struct State {
+    /// Parts that have not ended, and one for the caller until it has sent all of them.
+    parts: u32,
+    /// Bytes of all parts.
+    size: usize,
+    /// Where the first part that came short ended, in bytes from the start.
+    end: Option<usize>,
+    /// The first error.
+    error: Option<Error>,
+    absent: Option<Absent>,
+}
+
+/// One call, in parts.
+#[pin_data]
+pub(super) struct Transfer {
+    #[pin]
+    state: SpinLock<State>,
+    /// Where the caller waits for the last part.
+    #[pin]
+    ended: WaitQueue,
+    #[pin]
+    work: Work<Transfer>,
+    writes: bool,
+    /// Where in the file it begins, in bytes; not negative.
+    start: i64,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Transfer { self.work }
+}
+
+impl Transfer {
+    /// A transfer without parts. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; then the absent caller is not told anything else.
+    pub(super) fn new(writes: bool, start: i64, absent: Option<Absent>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_spinlock!(
+                    State {
+                        parts: 1,
+                        size: 0,
+                        end: None,
+                        error: None,
+                        absent,
+                    },
+                    "Transfer::state"
+                ),
+                ended <- new_wait_queue!("Transfer::ended"),
+                work <- new_work!("Transfer::work"),
+                writes,
+                start,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// A part of `len` bytes, `at` bytes from the start, that is about to be sent.
+    pub(super) fn part(self: &Arc<Self>, at: usize, len: usize) -> Part {
+        let mut state = self.state.lock();
+        state.parts = state.parts.saturating_add(1);
+        state.size = state.size.saturating_add(len);
+        Part {
+            transfer: self.clone(),
+            at,
+            len,
+        }
+    }
+
+    /// All parts are sent, or `error` has kept the rest from that. Returns how many bytes were.
+    pub(super) fn all_sent(self: &Arc<Self>, error: Option<Error>) -> usize {
+        let size = self.state.lock().size;
+        self.end_part(error, None);
+        size
+    }
+
+    /// Waits for the last part. For who is not absent.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a part; `EIO` if a part was not written to its end.
+    pub(super) fn wait(&self) -> Result<usize> {
+        self.ended.wait(|| self.state.lock().parts == 0);
+        self.result(&self.state.lock())
+    }
+
+    fn result(&self, state: &State) -> Result<usize> {
+        match (state.error, state.end) {
+            (Some(error), _) => Err(error),
+            // Parts behind it may have been written: nobody could tell which.
+            (None, Some(_)) if self.writes => Err(EIO),
+            (None, Some(end)) => Ok(end),
+            (None, None) => Ok(state.size),
+        }
+    }
+
+    /// A part has ended: with an error, or at `end` before all of it was done.
+    fn end_part(self: &Arc<Self>, error: Option<Error>, end: Option<usize>) {
+        let (result, absent) = {
+            let mut state = self.state.lock();
+            match error {
+                Some(_) if state.error.is_none() => state.error = error,
+                Some(_) => (),
+                None => {
+                    if end.is_some_and(|end| state.end.is_none_or(|old| end < old)) {
+                        state.end = end;
+                    }
+                }
+            }
+            state.parts = state.parts.saturating_sub(1);
+            if state.parts != 0 {
+                return;
+            }
+            (self.result(&state), state.absent.take())
+        };
+        match absent {
+            None => self.ended.wake_up_all(),
+            Some(absent) => self.tell(absent, result),
+        }
+    }
+
+    /// Tells a caller that does not wait.
+    fn tell(self: &Arc<Self>, absent: Absent, result: Result<usize>) {
+        let inode = absent.handle.inode();
+        if self.writes && result.is_ok() {
+            // The size is not changed by who does not wait; replies that are under way are.
+            attr_cache::written(inode, None);
+            if result != Ok(0) && inode.has_cached_pages() {
+                // The queue is there: it was made before the first part was sent.
+                let handle = absent.handle.clone();
+                if let Ok(queue) = handle.inode().sb().dio_done_queue() {
+                    self.state.lock().absent = Some(absent);
+                    let _ = queue.enqueue(self.clone());
+                    return;
+                }
+            }
+        }
+        let Absent { deferred, handle } = absent;
+        drop(handle);
+        deferred.complete(result);
+    }
+}
+
+impl WorkItem for Transfer {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let (result, absent) = {
+            let mut state = this.state.lock();
+            (this.result(&state), state.absent.take())
+        };
+        let Some(Absent { deferred, handle }) = absent else {
+            return;
+        };
+        if let Ok(len @ 1..) = result {
+            let last = i64::try_from(len - 1)
+                .ok()
+                .and_then(|len| this.start.checked_add(len))
+                .unwrap_or(i64::MAX);
+            // Pages that are busy stay: their users see what they saw when they began.
+            let _ = handle
+                .inode()
+                .invalidate_range(page_of(this.start), page_of(last));
+        }
+        drop(handle);
+        deferred.complete(result);
+    }
+}
+
+/// One request of a transfer.
+pub(super) struct Part {
+    transfer: Arc<Transfer>,
+    /// Bytes before it.
+    at: usize,
+    len: usize,
+}
+
+impl Part {
+    /// `done` bytes of it were transferred.
+    fn done(&self, done: usize) {
+        let end = (done < self.len).then(|| self.at.saturating_add(done));
+        self.transfer.end_part(None, end);
+    }
+}
+
+impl Completion<op::Read> for Part {
+    fn complete(self, result: Result, data: Data, written: usize) {
+        // Before the caller looks at its pages.
+        drop(data);
+        match result {
+            Ok(()) => self.done(written),
+            Err(error) => self.transfer.end_part(Some(error), None),
+        }
+    }
+}
+
+impl Completion<op::Write> for Part {
+    fn complete(
+        self,
+        result: Result<crate::fuse::abi::file::WriteOut>,
+        data: Data,
+        _written: usize,
+    ) {
+        drop(data);
+        match result {
+            Ok(reply) if reply.size as usize > self.len => {
+                self.transfer.end_part(Some(EIO), None);
+            }
+            Ok(reply) => self.done(reply.size as usize),
+            Err(error) => self.transfer.end_part(Some(error), None),
+        }
+    }
+}

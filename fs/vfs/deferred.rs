@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Read and write calls that end after the function that serves them has returned.
+//!
+//! [`Kiocb::defer`](super::file::Kiocb::defer) gives a [`Deferred`], the right and the duty to say
+//! what came of the call. If the function then returns `EIOCBQUEUED`, the caller is told by its
+//! own callback, as soon as both are there: the result, and the return to the trampoline. So the
+//! call is valid as long as any function of the file system sees it.
+//!
+//! Locks: none.
+
+use super::{
+    bindings,
+    file::count_of, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// How far a call is.
+#[repr(i32)]
+enum State {
+    /// The function that serves it runs.
+    Open = 0,
+    /// The function has returned `EIOCBQUEUED`, and there is no result yet.
+    Queued = 1,
+    /// There is a result, and the function still runs.
+    Done = 2,
+    /// The function has returned something else, which is the result.
+    Returned = 3,
+}
+
+/// What the two sides share.
+///
+/// # Invariants
+///
+/// `iocb` is valid until one side has told its caller the result: whoever comes second.
+pub(super) struct Call {
+    iocb: *mut bindings::kiocb,
+    state: Atomic<i32>,
+    /// What the caller gets; valid in [`State::Done`].
+    result: Atomic<i64>,
+}
+
+// SAFETY: The call may be completed by any task.
+unsafe impl Send for Call {}
+// SAFETY: Its state is atomic.
+unsafe impl Sync for Call {}
+
+impl Call {
+    /// Changes the state from [`State::Open`]; returns the other side's if that was first.
+    fn change(&self, to: State) -> Result<(), i32> {
+        self.state
+            .cmpxchg(State::Open as i32, to as i32, Full)
+            .map(|_| ())
+    }
+
+    /// # Safety
+    ///
+    /// The function has returned `EIOCBQUEUED`, and nobody else tells the caller.
+    unsafe fn tell(&self, result: i64) {
+        // SAFETY: Valid by the type invariant, since nobody has told the caller yet.
+        if let Some(complete) = unsafe { (*self.iocb).ki_complete } {
+            // SAFETY: As above; may be called in any context, once.
+            unsafe { complete(self.iocb, result as isize) };
+        }
+    }
+}
+
+/// The result of a call is owed. Dropped without one, the call fails with `EIO`.
+pub(crate) struct Deferred {
+    call: Option<Arc<Call>>,
+}
+
+impl Deferred {
+    /// Lets the call end later. The trampoline finds what the sides share in the call itself.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the caller waits; `EBUSY` if the call is deferred already; `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// `iocb` is a call that [`run`] serves now.
+    pub(super) unsafe fn new(iocb: *mut bindings::kiocb) -> Result<Self> {
+        // SAFETY: Valid by the safety requirement.
+        if unsafe { (*iocb).ki_complete.is_none() } {
+            return Err(EINVAL);
+        }
+        // SAFETY: As above.
+        if unsafe { !(*iocb).private.is_null() } {
+            return Err(EBUSY);
+        }
+        let call = Arc::new(
+            // INVARIANT: It is being served.
+            Call {
+                iocb,
+                state: Atomic::new(State::Open as i32),
+                result: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        // SAFETY: As above; the field is for who serves the call.
+        unsafe { (*iocb).private = Arc::into_raw(call.clone()).cast_mut().cast() };
+        Ok(Self { call: Some(call) })
+    }
+
+    /// The call has ended. The caller may be told here, and does with that what it wants; no lock
+    /// may be held.
+    pub(crate) fn complete(mut self, result: Result<usize>) {
+        self.end(result);
+    }
+
+    fn end(&mut self, result: Result<usize>) {
+        let Some(call) = self.call.take() else {
+            return;
+        };
+        let result = count_of(result) as i64;
+        call.result.store(result, Relaxed);
+        if let Err(state) = call.change(State::Done) {
+            if state == State::Queued as i32 {
+                // SAFETY: The function has returned so, and left the telling to us.
+                unsafe { call.tell(result) };
+            }
+        }
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        self.end(Err(EIO));
+    }
+}
+
+/// Runs the function that serves a call, and returns what C gets.
+///
+/// # Safety
+///
+/// `iocb` is valid, and is the caller's own until this returns or the call is completed.
+pub(super) unsafe fn run(
+    iocb: *mut bindings::kiocb,
+    serve: impl FnOnce() -> Result<usize>,
+) -> isize {
+    // SAFETY: Valid by the safety requirement. What the caller has in there is given back, unless
+    // the call is not ours any more by then.
+    let private = unsafe { core::mem::replace(&mut (*iocb).private, core::ptr::null_mut()) };
+    let result = serve();
+    // SAFETY: Still valid: nobody tells the caller before this function lets them.
+    let call = unsafe { core::mem::replace(&mut (*iocb).private, private) };
+    if call.is_null() {
+        return count_of(result);
+    }
+    // SAFETY: Only `Deferred::new()` has put something in there, a reference to its call.
+    let call: Arc<Call> = unsafe { Arc::from_raw(call.cast()) };
+    if result != Err(EIOCBQUEUED) {
+        // Who has a result already, or comes with one later, tells it to nobody.
+        let _ = call.change(State::Returned);
+        return count_of(result);
+    }
+    if call.change(State::Queued).is_err() {
+        // SAFETY: The function has returned so, and the other side was first and has told nobody.
+        unsafe { call.tell(call.result.load(Relaxed)) };
+    }
+    count_of(Err(EIOCBQUEUED))
+}

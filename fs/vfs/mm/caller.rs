@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of a caller's memory, for transfers that go right into it or come right out of it.
+//!
+//! [`CallerBuffer`] is the memory of one read or write call. It hands its next pages over as
+//! [`CallerPages`], which own them: user memory is pinned, so that it stays where it is whatever
+//! the process does, and pages of others are referenced. What a reader gets is marked dirty when
+//! they are dropped.
+//!
+//! The process may use its memory meanwhile. So the bytes are only lent as [`SharedBytes`] and
+//! [`Room`], which C copies.
+//!
+//! Locks: none; dropping pages that were read into takes folio locks.
+//!
+//! C headers: `include/linux/uio.h`.
+
+use super::{
+    super::bindings,
+    iov::{
+        Room,
+        SharedBytes, //
+    },
+};
+use core::marker::PhantomData;
+use kernel::{
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Bytes that lie in consecutive entries of the list of pages.
+struct Run {
+    /// The index of its first page.
+    first: usize,
+    /// Where it begins in that page.
+    offset: usize,
+    /// How many bytes there are.
+    len: usize,
+}
+
+/// How pages are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Pinned: user memory.
+    Pin,
+    /// By references to their folios.
+    Reference,
+}
+
+/// Pages of a caller's memory.
+///
+/// # Invariants
+///
+/// - `pages` are valid and kept as `hold` says, for this value alone to give back.
+/// - The bytes of each run lie in the pages from its `first` on.
+/// - If `writable`, they may be written.
+pub(crate) struct CallerPages {
+    pages: KVVec<*mut bindings::page>,
+    runs: KVVec<Run>,
+    /// Bytes of all.
+    len: usize,
+    hold: Hold,
+    writable: bool,
+    /// The run that was used last, and where it starts: most accesses go on from there.
+    cursor: (usize, usize),
+}
+
+// SAFETY: Pages are used through C functions only, by whichever task; pins and references can be
+// given back by any.
+unsafe impl Send for CallerPages {}
+
+impl CallerPages {
+    /// Bytes of all pages.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The page that byte `at` is in, where the byte is in it, and how many bytes follow in the
+    /// run and in the page.
+    fn locate(&mut self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
+        let (mut index, mut start) = self.cursor;
+        if at < start {
+            (index, start) = (0, 0);
+        }
+        loop {
+            let run = self.runs.get(index)?;
+            let end = start.saturating_add(run.len);
+            if at < end {
+                self.cursor = (index, start);
+                let pos = run.offset.saturating_add(at - start);
+                let page = *self.pages.get(run.first.saturating_add(pos / PAGE_SIZE))?;
+                let in_page = pos % PAGE_SIZE;
+                return Some((page, in_page, (end - at).min(PAGE_SIZE - in_page)));
+            }
+            (index, start) = (index + 1, end);
+        }
+    }
+
+    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
+    /// `f`. [`None`] if all pages end at or before `at`.
+    pub(crate) fn with_bytes<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        let (page, in_page, len) = self.locate(at)?;
+        // SAFETY: The page is valid by the type invariant.
+        let mapped = unsafe { bindings::kmap_local_page(page) };
+        // SAFETY: Within the page that is mapped.
+        let start = unsafe { mapped.cast::<u8>().add(in_page) };
+        // SAFETY: Within one page, which is mapped until after `f`.
+        let result = f(unsafe { SharedBytes::new(start, len) });
+        // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
+        unsafe { bindings::kunmap_local(mapped) };
+        Some(result)
+    }
+
+    /// As [`Self::with_bytes`], to write; [`None`] also for memory that must not be written.
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
+        if !self.writable {
+            return None;
+        }
+        let (page, in_page, len) = self.locate(at)?;
+        // SAFETY: The page is valid by the type invariant.
+        let mapped = unsafe { bindings::kmap_local_page(page) };
+        // SAFETY: Within the page that is mapped.
+        let start = unsafe { mapped.cast::<u8>().add(in_page) };
+        // SAFETY: Within one page, which is mapped until after `f`, and may be written by the type
+        // invariant.
+        let result = f(unsafe { Room::new(start, len) });
+        // SAFETY: The page is valid by the type invariant.
+        unsafe { bindings::flush_dcache_page(page) };
+        // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
+        unsafe { bindings::kunmap_local(mapped) };
+        Some(result)
+    }
+
+    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
+    /// it it used; less than given ends it. Returns the bytes filled. Never sleeps, and nor may
+    /// `source`.
+    pub(crate) fn fill(
+        &mut self,
+        at: usize,
+        want: usize,
+        mut source: impl FnMut(Room<'_>) -> usize,
+    ) -> usize {
+        let mut done = 0usize;
+        while done < want {
+            let Some((given, used)) = self.with_room(at.saturating_add(done), |room| {
+                let room = room.first(want - done);
+                let given = room.len();
+                (given, source(room).min(given))
+            }) else {
+                break;
+            };
+            done += used;
+            if used < given {
+                break;
+            }
+        }
+        done
+    }
+}
+
+impl Drop for CallerPages {
+    fn drop(&mut self) {
+        match self.hold {
+            // SAFETY: The pages are pinned by the type invariant, and this gives that back.
+            Hold::Pin => unsafe {
+                bindings::unpin_user_pages_dirty_lock(
+                    self.pages.as_mut_ptr(),
+                    self.pages.len(),
+                    self.writable,
+                )
+            },
+            Hold::Reference => {
+                for page in self.pages.iter() {
+                    // SAFETY: A reference of ours by the type invariant.
+                    unsafe { bindings::page_folio_put(*page) };
+                }
+            }
+        }
+    }
+}
+
+/// The memory of a read or write call.
+///
+/// # Invariants
+///
+/// - `iter` is valid for `'a`, and nobody else uses it; it is of user memory or of pages.
+/// - It has advanced by at least `taken` bytes since this value was made.
+pub(crate) struct CallerBuffer<'a> {
+    iter: *mut bindings::iov_iter,
+    /// Bytes that may still be taken.
+    left: usize,
+    taken: usize,
+    writable: bool,
+    _call: PhantomData<&'a mut bindings::iov_iter>,
+}
+
+impl<'a> CallerBuffer<'a> {
+    /// Where a read call wants its data. [`None`] if that is memory of the kernel that does not
+    /// consist of pages.
+    pub(crate) fn of_dest(to: &'a mut IovIterDest<'_>) -> Option<Self> {
+        let len = to.len();
+        // SAFETY: The iterator is valid, and borrowed for `'a`.
+        unsafe { Self::new(to.as_raw(), len, true) }
+    }
+
+    /// Where a write call has its data. [`None`] as for [`Self::of_dest`].
+    pub(crate) fn of_source(from: &'a mut IovIterSource<'_>) -> Option<Self> {
+        let len = from.len();
+        // SAFETY: As in `of_dest()`.
+        unsafe { Self::new(from.as_raw(), len, false) }
+    }
+
+    /// # Safety
+    ///
+    /// `iter` is valid for `'a` and nobody else uses it; it is a destination if `writable`.
+    unsafe fn new(iter: *mut bindings::iov_iter, left: usize, writable: bool) -> Option<Self> {
+        // SAFETY: Valid by the safety requirement.
+        if !unsafe { bindings::iov_iter_has_pages(iter) } {
+            return None;
+        }
+        // INVARIANT: Checked just now; not advanced at all.
+        Some(Self {
+            iter,
+            left,
+            taken: 0,
+            writable,
+            _call: PhantomData,
+        })
+    }
+
+    /// Bytes that may still be taken.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// No more than `len` bytes are to be taken from here on.
+    pub(crate) fn limit(&mut self, len: usize) {
+        self.left = self.left.min(len);
+    }
+
+    /// Takes the next pages, `max_bytes` and `max_pages` at most, and moves on behind them. Sleeps,
+    /// and faults them in.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if not even the first byte can be had, `ENOMEM`.
+    pub(crate) fn pages(&mut self, max_bytes: usize, max_pages: usize) -> Result<CallerPages> {
+        let max_bytes = max_bytes.min(self.left);
+        let max_pages = i32::try_from(max_pages).unwrap_or(i32::MAX);
+        // SAFETY: Valid by the type invariant.
+        let max_pages = unsafe { bindings::iov_iter_npages(self.iter, max_pages) };
+        let max_pages = usize::try_from(max_pages)?;
+
+        let mut list = KVVec::new();
+        list.extend_with(max_pages, core::ptr::null_mut(), GFP_KERNEL)?;
+        let mut runs = KVVec::with_capacity(1, GFP_KERNEL)?;
+        let mut pages = 0usize;
+        let mut len = 0usize;
+        let mut failure = EFAULT;
+        while len < max_bytes && pages < max_pages {
+            // Room for one more, before there is anything to lose.
+            if let Err(error) = runs.reserve(1, GFP_KERNEL) {
+                failure = error.into();
+                break;
+            }
+            let Some(room) = list.get_mut(pages..) else {
+                break;
+            };
+            let mut place = room.as_mut_ptr();
+            let mut offset = 0usize;
+            // SAFETY: The iterator is valid by the type invariant, and there is room for so many
+            // pages at `place`.
+            let taken = unsafe {
+                bindings::iov_iter_extract_pages(
+                    self.iter,
+                    &mut place,
+                    max_bytes - len,
+                    // As many as an `i32` can say.
+                    room.len() as u32,
+                    0,
+                    &mut offset,
+                )
+            };
+            let taken = match usize::try_from(taken) {
+                Ok(0) => break,
+                Ok(taken) => taken,
+                Err(_) => {
+                    failure = Error::from_errno(taken as i32);
+                    break;
+                }
+            };
+            let run = Run {
+                first: pages,
+                offset,
+                len: taken,
+            };
+            // There is room, as reserved above.
+            let _ = runs.push_within_capacity(run);
+            pages = pages.saturating_add(offset.saturating_add(taken).div_ceil(PAGE_SIZE));
+            len = len.saturating_add(taken);
+        }
+        list.truncate(pages);
+        // SAFETY: Valid by the type invariant.
+        let hold = if unsafe { bindings::iov_iter_extract_will_pin(self.iter) } {
+            Hold::Pin
+        } else {
+            for page in list.iter() {
+                // SAFETY: Their owner keeps them until the call has ended.
+                unsafe { bindings::page_folio_get(*page) };
+            }
+            Hold::Reference
+        };
+        // INVARIANT: So far has the iterator advanced just now.
+        self.taken = len;
+        self.left = self.left.saturating_sub(len);
+        // INVARIANT: Pinned, or referenced above. User memory that is a destination was pinned to
+        // be written, and other destinations are the caller's to write.
+        let pages = CallerPages {
+            pages: list,
+            runs,
+            len,
+            hold,
+            writable: self.writable,
+            cursor: (0, 0),
+        };
+        if len == 0 {
+            return Err(failure);
+        }
+        Ok(pages)
+    }
+
+    /// Goes back by `len` bytes, as far as the last pages reach: they were not used.
+    pub(crate) fn give_back(&mut self, len: usize) {
+        let len = len.min(self.taken);
+        // SAFETY: The iterator is valid and has advanced so far, by the type invariant.
+        unsafe { bindings::iov_iter_revert(self.iter, len) };
+        // INVARIANT: Went back by just that.
+        self.taken -= len;
+        self.left = self.left.saturating_add(len);
+    }
+}

@@ -1,0 +1,677 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct I/O: writers side by side, requests that are sent at once, callers that do not wait, and whose memory it is.
+
+use crate::mockd::*;
+
+crate::tests![
+    writers_take_turns,
+    writers_side_by_side,
+    side_by_side_needs_direct_io,
+    writers_beyond_the_end_take_turns,
+    writers_that_append_take_turns,
+    cached_file_makes_writers_take_turns,
+    cached_open_waits_for_writers,
+    writers_after_a_cached_file_was_closed,
+    failed_write_beyond_the_end_is_cut_back,
+    failed_write_within_the_file_is_not,
+    memory_that_cannot_be_written,
+    memory_that_cannot_be_read,
+    memory_is_as_it_was_behind_a_short_reply,
+    pieces_of_memory_share_a_request,
+    one_after_the_other_without_async_dio,
+    all_at_once_with_async_dio,
+    short_reply_to_one_of_many,
+    error_of_one_of_many,
+    short_write_of_one_of_many,
+    reader_does_not_wait,
+    writer_does_not_wait,
+    writer_that_grows_the_file_waits,
+    error_for_who_does_not_wait,
+    nobody_waits_and_the_server_dies,
+    read_nothing_beyond_the_end,
+    late_write_drops_what_was_read_meanwhile,
+    closed_before_it_ends,
+];
+
+const DIRECT: u32 = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+const PAGE: usize = 4096;
+const SIZE: u64 = 16 * PAGE as u64;
+
+fn pattern(offset: usize, len: usize) -> Vec<u8> {
+    (offset..offset + len)
+        .map(|i| (i / 7 + i / 4096) as u8)
+        .collect()
+}
+
+/// Opens "f" with these flags, runs `with` on the descriptor, and closes.
+fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
+    fs.call(|m| {
+        let f = sys::open(&m.path("f"), flags).unwrap();
+        let t = with(m, f);
+        close(f).unwrap();
+        t
+    })
+}
+
+/// The next request, which is no look at capabilities.
+#[track_caller]
+fn next(fs: &Fs) -> Request {
+    loop {
+        let r = fs.dev().next();
+        if r.head.opcode != GETXATTR {
+            return r;
+        }
+        r.err(ENOSYS);
+    }
+}
+
+/// WRITE comes for exactly these bytes of the pattern.
+#[track_caller]
+fn expect_write(fs: &Fs, offset: usize, size: usize) -> Request {
+    let r = next(fs);
+    assert_eq!(r.head.opcode, WRITE, "WRITE expected, {r:?} came");
+    let a = WriteIn::from_bytes(&r.body);
+    assert_eq!((a.offset, a.size as usize), (offset as u64, size));
+    assert!(r.body[size_of::<WriteIn>()..] == pattern(offset, size));
+    r
+}
+
+fn wrote(r: Request, size: usize) {
+    r.ok(WriteOut {
+        size: size as u32,
+        padding: 0,
+    });
+}
+
+/// READ comes for exactly these bytes.
+#[track_caller]
+fn expect_read(fs: &Fs, offset: usize, size: usize) -> Request {
+    let r = next(fs);
+    assert_eq!(r.head.opcode, READ, "READ expected, {r:?} came");
+    let a: ReadIn = r.arg();
+    assert_eq!((a.offset, a.size as usize), (offset as u64, size));
+    r
+}
+
+/// What a last close makes, of any handle.
+#[track_caller]
+fn closed(fs: &Fs) {
+    fs.expect(FLUSH).reply(&[]);
+    fs.expect(RELEASE).reply(&[]);
+}
+
+/// A process that has "f" open, and writes 100 bytes of the pattern at `at` when it is told to go.
+fn writer(fs: &Fs, flags: i32, at: usize, fopen: u32) -> Caller<Result<usize>> {
+    let c = with_open(fs, libc::O_RDWR | flags, |m, f| {
+        m.pause();
+        pwrite(f, &pattern(at, 100), at as i64)
+    });
+    let r = fs.dev().next();
+    let r = match r.head.opcode {
+        LOOKUP => {
+            r.ok(file(2).size(SIZE).entry());
+            fs.expect(OPEN)
+        }
+        _ => r,
+    };
+    assert_eq!(r.head.opcode, OPEN, "OPEN expected, {r:?} came");
+    r.ok(OpenOut {
+        fh: 5,
+        open_flags: fopen,
+        backing_id: 0,
+    });
+    c.paused();
+    c
+}
+
+/// Two writers, and nothing of the second before the first is answered.
+#[track_caller]
+fn take_turns(fs: &Fs, one: &Caller<Result<usize>>, two: &Caller<Result<usize>>, at: [usize; 2]) {
+    one.go();
+    let r = expect_write(fs, at[0], 100);
+    two.go();
+    two.stays_asleep();
+    fs.quiet();
+    wrote(r, 100);
+    // The first one closes, and the second one writes, in any order.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let r = next(fs);
+        seen.push(r.head.opcode);
+        match r.head.opcode {
+            WRITE => {
+                assert_eq!(WriteIn::from_bytes(&r.body).offset, at[1] as u64);
+                wrote(r, 100);
+            }
+            _ => r.reply(&[]),
+        }
+    }
+    seen.sort();
+    assert_eq!(seen, [WRITE, RELEASE, RELEASE, FLUSH, FLUSH]);
+    assert_eq!((one.wait(), two.wait()), (Ok(100), Ok(100)));
+}
+
+/// Two writers, and both WRITEs before the first is answered.
+#[track_caller]
+fn side_by_side(fs: &Fs, one: &Caller<Result<usize>>, two: &Caller<Result<usize>>) {
+    one.go();
+    let r = expect_write(fs, 0, 100);
+    two.go();
+    let s = expect_write(fs, 200, 100);
+    wrote(s, 100);
+    closed(fs);
+    assert_eq!(two.wait(), Ok(100));
+    wrote(r, 100);
+    closed(fs);
+    assert_eq!(one.wait(), Ok(100));
+}
+
+/// Direct writers of a file take turns.
+fn writers_take_turns() {
+    let fs = Fs::new();
+    let one = writer(&fs, 0, 0, FOPEN_DIRECT_IO);
+    let two = writer(&fs, 0, 200, FOPEN_DIRECT_IO);
+    take_turns(&fs, &one, &two, [0, 200]);
+}
+
+/// With FOPEN_PARALLEL_DIRECT_WRITES they do not.
+fn writers_side_by_side() {
+    let fs = Fs::new();
+    let one = writer(&fs, 0, 0, DIRECT);
+    let two = writer(&fs, 0, 200, DIRECT);
+    side_by_side(&fs, &one, &two);
+}
+
+/// FOPEN_PARALLEL_DIRECT_WRITES means nothing without FOPEN_DIRECT_IO, even for O_DIRECT.
+fn side_by_side_needs_direct_io() {
+    let fs = Fs::new();
+    let one = writer(&fs, libc::O_DIRECT, 0, FOPEN_PARALLEL_DIRECT_WRITES);
+    let two = writer(&fs, libc::O_DIRECT, 200, FOPEN_PARALLEL_DIRECT_WRITES);
+    take_turns(&fs, &one, &two, [0, 200]);
+}
+
+/// Writers that make the file longer take turns all the same.
+fn writers_beyond_the_end_take_turns() {
+    let fs = Fs::new();
+    let end = SIZE as usize;
+    let one = writer(&fs, 0, end - 99, DIRECT);
+    let two = writer(&fs, 0, end + 100, DIRECT);
+    take_turns(&fs, &one, &two, [end - 99, end + 100]);
+}
+
+/// So do writers that append.
+fn writers_that_append_take_turns() {
+    let fs = Fs::new();
+    let end = SIZE as usize;
+    let one = with_open(&fs, libc::O_WRONLY | libc::O_APPEND, |m, f| {
+        m.pause();
+        write(f, &pattern(end, 100))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, DIRECT);
+    one.paused();
+    let two = with_open(&fs, libc::O_WRONLY | libc::O_APPEND, |m, f| {
+        m.pause();
+        write(f, &pattern(end + 100, 100))
+    });
+    fs.open(2, 5, DIRECT);
+    two.paused();
+    take_turns(&fs, &one, &two, [end, end + 100]);
+}
+
+/// While somebody has the file open for cached use, writers take turns.
+fn cached_file_makes_writers_take_turns() {
+    let fs = Fs::new();
+    let reader = writer(&fs, 0, 400, 0);
+    let one = writer(&fs, 0, 0, DIRECT);
+    let two = writer(&fs, 0, 200, DIRECT);
+    take_turns(&fs, &one, &two, [0, 200]);
+    reader.go();
+    wrote(expect_write(&fs, 400, 100), 100);
+    closed(&fs);
+    assert_eq!(reader.wait(), Ok(100));
+}
+
+/// An open for cached use waits until no WRITEs are side by side, and keeps new ones from that.
+fn cached_open_waits_for_writers() {
+    let fs = Fs::new();
+    let one = writer(&fs, 0, 0, DIRECT);
+    let two = writer(&fs, 0, 200, DIRECT);
+    one.go();
+    let r = expect_write(&fs, 0, 100);
+    let reader = with_open(&fs, libc::O_RDONLY, |m, _| m.pause());
+    fs.open(2, 6, FOPEN_KEEP_CACHE);
+    reader.stays_asleep();
+    two.go();
+    two.stays_asleep();
+    fs.quiet();
+    wrote(r, 100);
+    reader.paused();
+    // The first one closes, and the second one writes.
+    let mut last = None;
+    for _ in 0..3 {
+        let r = next(&fs);
+        match r.head.opcode {
+            WRITE => last = Some(r),
+            _ => r.reply(&[]),
+        }
+    }
+    wrote(last.expect("the WRITE of the second"), 100);
+    closed(&fs);
+    reader.go();
+    closed(&fs);
+    reader.wait();
+    assert_eq!((one.wait(), two.wait()), (Ok(100), Ok(100)));
+}
+
+/// When the last file for cached use is closed, writers are side by side again.
+fn writers_after_a_cached_file_was_closed() {
+    let fs = Fs::new();
+    let one = writer(&fs, 0, 0, DIRECT);
+    let two = writer(&fs, 0, 200, DIRECT);
+    let reader = writer(&fs, 0, 400, 0);
+    reader.go();
+    wrote(expect_write(&fs, 400, 100), 100);
+    closed(&fs);
+    assert_eq!(reader.wait(), Ok(100));
+    // RELEASE was sent after the file had let go of the inode.
+    side_by_side(&fs, &one, &two);
+}
+
+/// Writes 8 KiB at `at` of an O_DIRECT file, of which the server refuses the second half.
+fn write_and_fail(fs: &Fs, at: usize) -> Caller<Result<usize>> {
+    let c = with_open(fs, libc::O_RDWR | libc::O_DIRECT, |_, f| {
+        pwrite(f, &pattern(at, 2 * PAGE), at as i64)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let r = expect_write(fs, at, PAGE);
+    let s = expect_write(fs, at + PAGE, PAGE);
+    s.err(ENOSPC);
+    wrote(r, PAGE);
+    c
+}
+
+fn async_dio() -> Setup {
+    Setup::new()
+        .option("max_read=4096")
+        .flags(init::ASYNC_DIO | init::BIG_WRITES)
+        .init(|out| out.max_write = 4096)
+}
+
+/// If a part of an O_DIRECT write beyond the end fails, the server is told to cut the file back to what it was.
+fn failed_write_beyond_the_end_is_cut_back() {
+    let fs = async_dio().start();
+    let c = write_and_fail(&fs, SIZE as usize);
+    let r = next(&fs).node(2);
+    assert_eq!(r.head.opcode, SETATTR, "SETATTR expected, {r:?} came");
+    let a: SetattrIn = r.arg();
+    // Size, handle and lock owner.
+    assert_eq!((a.valid, a.size, a.fh), (1 << 3 | 1 << 6 | 1 << 9, SIZE, 5));
+    r.ok(file(2).size(SIZE).attr_out());
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Err(ENOSPC));
+}
+
+/// Within the file there is nothing to cut.
+fn failed_write_within_the_file_is_not() {
+    let fs = async_dio().start();
+    let c = write_and_fail(&fs, 0);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Err(ENOSPC));
+}
+
+/// What cannot be written to is EFAULT before the server is asked; behind good memory it ends the read.
+fn memory_that_cannot_be_written() {
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_RDONLY, |_, f| {
+        let mut good = [0u8; 100];
+        let bad = (PAGE, 100);
+        let base = good.as_mut_ptr() as usize;
+        (readv(f, &[bad]), readv(f, &[(base, 100), bad]))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    expect_read(&fs, 0, 100).reply(&[1; 100]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Err(EFAULT), Ok(100)));
+}
+
+/// What cannot be read is EFAULT before the server is asked; behind good memory it ends the write.
+fn memory_that_cannot_be_read() {
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_WRONLY, |_, f| {
+        let good = pattern(0, 100);
+        let bad = (PAGE, 100);
+        let base = good.as_ptr() as usize;
+        (writev(f, &[bad]), writev(f, &[(base, 100), bad]))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    wrote(expect_write(&fs, 0, 100), 100);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Err(EFAULT), Ok(100)));
+}
+
+/// A short reply leaves the rest of the caller's memory alone.
+fn memory_is_as_it_was_behind_a_short_reply() {
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_RDONLY, |_, f| {
+        let mut room = [9u8; 10];
+        let n = readv(f, &[(room.as_mut_ptr() as usize, 10)]);
+        (n, room.to_vec())
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    expect_read(&fs, 0, 10).reply(&[1; 4]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(4), vec![1, 1, 1, 1, 9, 9, 9, 9, 9, 9]));
+}
+
+/// The pieces of one readv(2) or writev(2), wherever they are, go into one request.
+fn pieces_of_memory_share_a_request() {
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_RDWR, |_, f| {
+        let data = pattern(0, 9000);
+        let base = data.as_ptr() as usize;
+        let w = writev(
+            f,
+            &[
+                (base, 1),
+                (base + 1, 0),
+                (base + 1, 4999),
+                (base + 5000, 4000),
+            ],
+        );
+        let mut room = vec![0u8; 9000];
+        let base = room.as_mut_ptr() as usize;
+        lseek(f, 0, libc::SEEK_SET).unwrap();
+        let r = readv(f, &[(base, 4097), (base + 4097, 3), (base + 4100, 4900)]);
+        (w, r, room == data)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    wrote(expect_write(&fs, 0, 9000), 9000);
+    expect_read(&fs, 0, 9000).reply(&pattern(0, 9000));
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(9000), Ok(9000), true));
+}
+
+/// Reads three pages of an O_DIRECT file.
+fn read_three(fs: &Fs) -> Caller<Result<Vec<u8>>> {
+    let c = with_open(fs, libc::O_RDONLY | libc::O_DIRECT, |_, f| {
+        pread(f, 3 * PAGE, 0)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    c
+}
+
+/// Without ASYNC_DIO a request is sent when the one before it is answered.
+fn one_after_the_other_without_async_dio() {
+    let fs = Setup::new().option("max_read=4096").start();
+    let c = read_three(&fs);
+    for page in 0..3 {
+        let r = expect_read(&fs, page * PAGE, PAGE);
+        c.stays_asleep();
+        fs.quiet();
+        r.reply(&pattern(page * PAGE, PAGE));
+    }
+    fs.flush_and_release(2, 5);
+    assert!(c.wait() == Ok(pattern(0, 3 * PAGE)));
+}
+
+/// The three READs of [`read_three`].
+#[track_caller]
+fn three_reads(fs: &Fs) -> [Request; 3] {
+    [0, 1, 2].map(|page| expect_read(fs, page * PAGE, PAGE))
+}
+
+/// With ASYNC_DIO all requests of a transfer are sent at once, and answered in any order.
+fn all_at_once_with_async_dio() {
+    let fs = async_dio().start();
+    let c = read_three(&fs);
+    let [a, b, d] = three_reads(&fs);
+    d.reply(&pattern(2 * PAGE, PAGE));
+    a.reply(&pattern(0, PAGE));
+    c.stays_asleep();
+    b.reply(&pattern(PAGE, PAGE));
+    fs.flush_and_release(2, 5);
+    assert!(c.wait() == Ok(pattern(0, 3 * PAGE)));
+}
+
+/// The first part that comes short is where the read ends, whatever comes behind it.
+fn short_reply_to_one_of_many() {
+    let fs = async_dio().start();
+    let c = with_open(&fs, libc::O_RDONLY, |_, f| {
+        let mut aio = Aio::new();
+        aio.read(f, 3 * PAGE, 0).unwrap();
+        let (n, data) = aio.wait();
+        (n, data[..PAGE + 10] == pattern(0, PAGE + 10))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    let [a, b, d] = three_reads(&fs);
+    d.reply(&pattern(2 * PAGE, 7));
+    b.reply(&pattern(PAGE, 10));
+    a.reply(&pattern(0, PAGE));
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(PAGE + 10), true));
+}
+
+/// An error of one part is the error of all.
+fn error_of_one_of_many() {
+    let fs = async_dio().start();
+    let c = read_three(&fs);
+    let [a, b, d] = three_reads(&fs);
+    a.reply(&pattern(0, PAGE));
+    b.reply(&pattern(PAGE, PAGE));
+    d.err(ODD);
+    fs.flush_and_release(2, 5);
+    assert!(c.wait() == Err(ODD));
+}
+
+/// A part that is not written to its end is EIO.
+fn short_write_of_one_of_many() {
+    let fs = async_dio().start();
+    let c = with_open(&fs, libc::O_RDWR | libc::O_DIRECT, |_, f| {
+        pwrite(f, &pattern(0, 2 * PAGE), 0)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let a = expect_write(&fs, 0, PAGE);
+    let b = expect_write(&fs, PAGE, PAGE);
+    wrote(a, PAGE);
+    wrote(b, PAGE - 1);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Err(EIO));
+}
+
+/// Who reads by io_submit(2) goes on, and is told when the last part has been answered; FOPEN_DIRECT_IO or O_DIRECT.
+fn reader_does_not_wait() {
+    for (flags, fopen) in [(libc::O_DIRECT, 0), (0, FOPEN_DIRECT_IO)] {
+        let fs = async_dio().start();
+        let c = with_open(&fs, libc::O_RDONLY | flags, |m, f| {
+            let mut aio = Aio::new();
+            aio.read(f, 3 * PAGE, 0).unwrap();
+            m.pause();
+            let (n, data) = aio.wait();
+            (n, data == pattern(0, 3 * PAGE))
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, fopen);
+        let [a, b, d] = three_reads(&fs);
+        c.paused();
+        c.go();
+        a.reply(&pattern(0, PAGE));
+        d.reply(&pattern(2 * PAGE, PAGE));
+        c.stays_asleep();
+        b.reply(&pattern(PAGE, PAGE));
+        fs.flush_and_release(2, 5);
+        assert_eq!(c.wait(), (Ok(3 * PAGE), true));
+    }
+}
+
+/// Who writes by io_submit(2) within the file goes on, too.
+fn writer_does_not_wait() {
+    for (flags, fopen) in [(libc::O_DIRECT, 0), (0, FOPEN_DIRECT_IO)] {
+        let fs = async_dio().start();
+        let c = with_open(&fs, libc::O_RDWR | flags, |m, f| {
+            let mut aio = Aio::new();
+            aio.write(f, &pattern(0, 2 * PAGE), 0).unwrap();
+            m.pause();
+            aio.wait().0
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, fopen);
+        let a = expect_write(&fs, 0, PAGE);
+        let b = expect_write(&fs, PAGE, PAGE);
+        c.paused();
+        c.go();
+        c.stays_asleep();
+        wrote(b, PAGE);
+        wrote(a, PAGE);
+        fs.flush_and_release(2, 5);
+        assert_eq!(c.wait(), Ok(2 * PAGE));
+    }
+}
+
+/// A write that makes the file longer is waited for by io_submit(2).
+fn writer_that_grows_the_file_waits() {
+    let fs = async_dio().start();
+    let c = with_open(&fs, libc::O_RDWR | libc::O_DIRECT, |m, f| {
+        let mut aio = Aio::new();
+        aio.write(f, &pattern(SIZE as usize, PAGE), SIZE as i64)
+            .unwrap();
+        let size = statx_size(&m.path("f"), libc::AT_STATX_DONT_SYNC);
+        (aio.wait().0, size)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let r = expect_write(&fs, SIZE as usize, PAGE);
+    c.stays_asleep();
+    wrote(r, PAGE);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(PAGE), Ok(SIZE + PAGE as u64)));
+}
+
+/// An error is told to who does not wait.
+fn error_for_who_does_not_wait() {
+    let fs = async_dio().start();
+    let c = with_open(&fs, libc::O_RDWR | libc::O_DIRECT, |_, f| {
+        let mut aio = Aio::new();
+        aio.read(f, PAGE, 0).unwrap();
+        let read = aio.wait().0;
+        aio.write(f, &pattern(0, PAGE), 0).unwrap();
+        (read, aio.wait().0)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    expect_read(&fs, 0, PAGE).err(ODD);
+    expect_write(&fs, 0, PAGE).err(ENOSPC);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Err(ODD), Err(ENOSPC)));
+}
+
+/// A server that dies ends what nobody waits for.
+fn nobody_waits_and_the_server_dies() {
+    let mut fs = async_dio().start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR | libc::O_DIRECT).unwrap();
+        let mut aio = Aio::new();
+        aio.read(f, 2 * PAGE, 0).unwrap();
+        aio.write(f, &pattern(0, PAGE), 0).unwrap();
+        m.pause();
+        (aio.wait().0, aio.wait().0)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let sent = [
+        expect_read(&fs, 0, PAGE),
+        expect_read(&fs, PAGE, PAGE),
+        expect_write(&fs, 0, PAGE),
+    ];
+    c.paused();
+    // Each keeps the device open.
+    drop(sent);
+    fs.die();
+    c.go();
+    assert_eq!(c.wait(), (Err(ECONNABORTED), Err(ECONNABORTED)));
+}
+
+/// O_DIRECT reads nothing at and beyond the end, and not much more than there is before it.
+fn read_nothing_beyond_the_end() {
+    let fs = async_dio()
+        .flags(init::MAX_PAGES)
+        .init(|out| out.max_pages = 1)
+        .start();
+    let c = with_open(&fs, libc::O_RDONLY | libc::O_DIRECT, |_, f| {
+        (
+            pread(f, 100, 5000).map(|b| b.len()),
+            pread(f, 10 * PAGE, 0).map(|b| b.len()),
+        )
+    });
+    fs.lookup(ROOT, "f", file(2).size(5000));
+    fs.open(2, 5, 0);
+    let a = expect_read(&fs, 0, PAGE);
+    let b = expect_read(&fs, PAGE, PAGE);
+    a.reply(&pattern(0, PAGE));
+    b.reply(&pattern(PAGE, 5000 - PAGE));
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(0), Ok(5000)));
+}
+
+/// What is read into the cache while a write that nobody waits for runs is dropped when it ends.
+fn late_write_drops_what_was_read_meanwhile() {
+    let fs = async_dio().start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR | libc::O_DIRECT).unwrap();
+        let g = sys::open(&m.path("f"), libc::O_RDONLY).unwrap();
+        let mut aio = Aio::new();
+        aio.write(f, &pattern(0, PAGE), 0).unwrap();
+        let before = pread(g, 1, 0);
+        m.pause();
+        let n = aio.wait().0;
+        let after = pread(g, 1, 0);
+        close(g).unwrap();
+        close(f).unwrap();
+        (n, before, after)
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    fs.open(2, 6, 0);
+    let w = expect_write(&fs, 0, PAGE);
+    fs.expect_read(6, 0, PAGE as u32).reply(&[7; PAGE]);
+    c.paused();
+    wrote(w, PAGE);
+    c.go();
+    fs.expect_read(6, 0, PAGE as u32).reply(&[8; PAGE]);
+    fs.flush_and_release(2, 6);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(PAGE), Ok(vec![7]), Ok(vec![8])));
+}
+
+/// A file that is closed while nobody waits is released when its last request has ended.
+fn closed_before_it_ends() {
+    let fs = async_dio().start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDONLY | libc::O_DIRECT).unwrap();
+        let mut aio = Aio::new();
+        aio.read(f, PAGE, 0).unwrap();
+        close(f).unwrap();
+        m.pause();
+        let (n, data) = aio.wait();
+        (n, data == pattern(0, PAGE))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let r = expect_read(&fs, 0, PAGE);
+    fs.flush(2, 5);
+    c.paused();
+    fs.quiet();
+    r.reply(&pattern(0, PAGE));
+    fs.release(2, 5);
+    c.go();
+    assert_eq!(c.wait(), (Ok(PAGE), true));
+}
