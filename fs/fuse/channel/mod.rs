@@ -15,6 +15,7 @@ mod input_queue_test;
 pub(crate) mod owner;
 pub(crate) mod polled;
 pub(crate) mod processing;
+pub(crate) mod sync_writes;
 pub(crate) mod timeout;
 pub(crate) mod transport;
 
@@ -25,6 +26,7 @@ use self::{
         ForgetTicket, //
     },
     polled::PolledFiles,
+    sync_writes::SyncWrites,
     transport::{
         Transport,
         Wake, //
@@ -100,6 +102,9 @@ pub(crate) struct Channel {
     background: SpinLock<Background>,
     #[pin]
     polled: PolledFiles,
+    /// The writes of dirty pages, for SYNCFS.
+    #[pin]
+    pub(crate) sync_writes: SyncWrites,
 }
 
 /// One count of [`Channel::waiting`]; dropping it counts down.
@@ -139,6 +144,7 @@ impl Channel {
             gate <- new_wait_queue!("FuseChannel::gate"),
             background <- new_spinlock!(Background::new(), "FuseChannel::background"),
             polled <- PolledFiles::new(),
+            sync_writes <- SyncWrites::new(),
         })
     }
 

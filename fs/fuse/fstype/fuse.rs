@@ -364,6 +364,7 @@ impl FileSystem for Fuse {
             return Ok(());
         }
         let root = sb.root().and_then(|root| root.inode()).ok_or(EIO)?;
+        sb.data().conn().channel().sync_writes.wait();
         sb.data().call(op::Syncfs {
             node: root.data().node_id(),
             args: SyncfsIn::default(),

@@ -28,6 +28,7 @@ use crate::{
             WriteIn,
             WriteOut, //
         },
+        channel::sync_writes::Counted,
         conn::call::Completion,
         op,
         request::args::{
@@ -61,6 +62,8 @@ pub(crate) struct CacheWrite {
     /// Where in the file they begin, in bytes.
     pos: i64,
     ranges: DirtyRanges,
+    /// For SYNCFS, if the server gets that.
+    counted: Option<Counted>,
     /// The one that was queued before it.
     next: Option<KBox<CacheWrite>>,
 }
@@ -72,11 +75,14 @@ impl CacheWrite {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(handle: Arc<OpenHandle>, pos: i64) -> Result<KBox<Self>> {
+        let synced = handle.inode().sb().has_bdev();
+        let counted = synced.then(|| Counted::new(handle.mount().conn().channel()));
         Ok(KBox::new(
             Self {
                 handle,
                 pos,
                 ranges: DirtyRanges::new()?,
+                counted,
                 next: None,
             },
             GFP_KERNEL,
@@ -99,6 +105,7 @@ impl CacheWrite {
             handle,
             pos,
             mut ranges,
+            counted,
             ..
         } = KBox::into_inner(self);
         let inode = handle.inode();
@@ -126,6 +133,7 @@ impl CacheWrite {
         let done = Written {
             handle: handle.clone(),
             len,
+            _counted: counted,
         };
         // Memory that is freed meanwhile may have to wait for these very pages.
         without_fs_recursion(|| {
@@ -141,6 +149,7 @@ struct Written {
     handle: Arc<OpenHandle>,
     /// How many bytes it was asked to write.
     len: usize,
+    _counted: Option<Counted>,
 }
 
 impl Completion<op::Writeback> for Written {

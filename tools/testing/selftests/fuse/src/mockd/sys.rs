@@ -467,6 +467,11 @@ pub fn mmap_read(fd: RawFd, len: usize) -> Result<Vec<u8>> {
     Ok(copy)
 }
 
+pub fn syncfs(fd: RawFd) -> Result<()> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::syncfs(fd) }.into()).map(drop)
+}
+
 pub fn ftruncate(fd: RawFd, len: i64) -> Result<()> {
     // SAFETY: no memory involved.
     check(unsafe { libc::ftruncate(fd, len) }.into()).map(drop)

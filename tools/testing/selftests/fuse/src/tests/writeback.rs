@@ -35,6 +35,7 @@ crate::tests![
     server_dies_with_dirty_pages,
     abort_with_dirty_pages,
     killed_in_fsync,
+    syncfs_comes_after_writes,
 ];
 
 const MTIME: u32 = 1 << 5;
@@ -147,6 +148,18 @@ fn opened(fs: &Fs, size: u64) {
     fs.open(2, 5, 0);
 }
 
+/// The writer comes to its pause, and at most asks for the file's capabilities before.
+#[track_caller]
+fn paused<T: Ship>(fs: &Fs, c: &Caller<T>) {
+    while !fs.dev().readable() && c.running() {
+        sleep_ms(1);
+    }
+    if fs.dev().readable() {
+        fs.expect(GETXATTR).err(ENOSYS);
+    }
+    c.paused();
+}
+
 /// FLUSH and RELEASE come, and nothing before.
 #[track_caller]
 fn closed(fs: &Fs) {
@@ -163,14 +176,7 @@ fn request() {
         written
     });
     opened(&fs, 0);
-    // The file's capabilities, if the kernel looks for them.
-    while !fs.dev().readable() && c.running() {
-        sleep_ms(1);
-    }
-    if fs.dev().readable() {
-        fs.expect(GETXATTR).err(ENOSYS);
-    }
-    c.paused();
+    paused(&fs, &c);
     fs.quiet();
     c.go();
     let r = expect_write(&fs, 0, 4096);
@@ -407,13 +413,7 @@ fn write_handle_of_another_file() {
         m.pause();
     });
     opened(&fs, 0);
-    while !fs.dev().readable() && writer.running() {
-        sleep_ms(1);
-    }
-    if fs.dev().readable() {
-        fs.expect(GETXATTR).err(ENOSYS);
-    }
-    writer.paused();
+    paused(&fs, &writer);
     let reader = fs.call(|m| {
         let f = m.open("f").unwrap();
         let synced = fsync(f);
@@ -543,13 +543,7 @@ fn truncation_waits_for_writes() {
         truncated
     });
     opened(&fs, 0);
-    while !fs.dev().readable() && c.running() {
-        sleep_ms(1);
-    }
-    if fs.dev().readable() {
-        fs.expect(GETXATTR).err(ENOSYS);
-    }
-    c.paused();
+    paused(&fs, &c);
     // The pages are sent off by somebody who does not hold the inode's lock meanwhile.
     let starter = fs.call(|m| {
         let f = m.open("f").unwrap();
@@ -791,4 +785,35 @@ fn killed_in_fsync() {
         }
     }
     assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// SYNCFS, which file systems on block devices get, comes when the WRITEs that began before it are answered.
+fn syncfs_comes_after_writes() {
+    let image = format!("{PLACE}/image");
+    std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+    let (device, keep) = loop_device(&image).unwrap();
+    let mut fs = cached().on_block_device(&device).start();
+    drop(keep);
+    let c = with_open(&fs, libc::O_RDWR, |m, f| {
+        put(f, 0, 4096).unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        m.pause();
+        syncfs(f)
+    });
+    opened(&fs, 0);
+    let r = expect_write(&fs, 0, 4096);
+    c.paused();
+    c.go();
+    serve_times(&fs);
+    c.stays_asleep();
+    fs.quiet();
+    wrote(r, 4096);
+    fs.expect(SYNCFS).node(ROOT).reply(&[]);
+    closed(&fs);
+    assert_eq!(c.wait(), Ok(()));
+    let unmount = Caller::start(&fs.dir, |m| sys::umount(&m.path(""), 0));
+    fs.expect(DESTROY).reply(&[]);
+    assert_eq!(unmount.wait(), Ok(()));
+    fs.unmounted();
 }
