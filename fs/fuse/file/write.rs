@@ -117,6 +117,7 @@ fn cached(
 
     if !iocb.is_direct() {
         return if written_back {
+            zero_gap(handle, iocb.pos());
             let mut reader = PartReader {
                 handle,
                 flags: iocb.file().flags(),
@@ -184,6 +185,18 @@ pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
         .ok_or(EFBIG)
 }
 
+/// Zeroes what is cached between the end of the file and `start`, where a write begins.
+///
+/// That is not zero for sure: a mapping may have been stored to behind the end. It is about to
+/// become part of the file.
+fn zero_gap(handle: &OpenHandle, start: i64) {
+    let inode = handle.inode();
+    let end = inode.size();
+    if start > end {
+        inode.truncate_pagecache_range(end, start - 1);
+    }
+}
+
 /// Writes through the page cache, request by request, and moves the position. The inode is locked.
 fn through_cache(
     handle: &OpenHandle,
@@ -194,11 +207,7 @@ fn through_cache(
     let start = iocb.pos();
     let old_size = inode.size();
 
-    if start > old_size {
-        // What is cached behind the end is not zero for sure, and is about to become part of the
-        // file.
-        inode.truncate_pagecache_range(old_size, start - 1);
-    }
+    zero_gap(handle, start);
     let _size = match advanced(start, from.len()) {
         Ok(end) if end <= old_size => None,
         _ => Some(attr_cache::hold_size(inode)),

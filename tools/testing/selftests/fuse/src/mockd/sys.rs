@@ -528,6 +528,13 @@ impl Map {
             .collect()
     }
 
+    /// write(2) of a part of it.
+    pub fn write_to(&self, fd: RawFd, at: usize, len: usize) -> Result<usize> {
+        assert!(at + len <= self.len);
+        // SAFETY: within the mapping.
+        check(unsafe { libc::write(fd, self.start.add(at).cast(), len) } as i64).map(|n| n as usize)
+    }
+
     pub fn sync(&self) -> Result<()> {
         // SAFETY: the whole of the mapping.
         check(unsafe { libc::msync(self.start.cast(), self.len, libc::MS_SYNC) }.into()).map(drop)

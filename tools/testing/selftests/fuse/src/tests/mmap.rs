@@ -11,6 +11,8 @@ crate::tests![
     unmapping_writes,
     outlives_the_descriptor,
     end_of_the_file,
+    behind_the_end_is_zeroed_by_a_longer_file,
+    write_from_its_own_mapping,
     store_waits_for_writeback,
     server_dies_with_dirty_pages,
     private_stores_stay_private,
@@ -193,6 +195,69 @@ fn end_of_the_file() {
     serve_write(&fs, 0, &page(b"in")[..100]);
     fs.flush_and_release(2, 5);
     c.wait();
+}
+
+/// What was stored behind the end is gone when a write makes the file longer.
+fn behind_the_end_is_zeroed_by_a_longer_file() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(10, b"in");
+        map.store(200, b"out");
+        lseek(f, 300, libc::SEEK_SET).unwrap();
+        write(f, b"longer").unwrap();
+        let seen = map.load(200, 3);
+        map.unmap();
+        seen
+    });
+    opened(&fs, 100, 0);
+    fs.expect_read(5, 0, 4096).reply(&[7; 100]);
+    let mut r = fs.dev().next();
+    if r.head.opcode == GETXATTR {
+        r.err(ENOSYS);
+        r = fs.expect(WRITE);
+    }
+    // The page is known as a whole, but for what is written to it.
+    let a = WriteIn::from_bytes(&r.body);
+    assert_eq!((a.offset, a.size), (300, 6));
+    wrote(r, 6);
+    let mut now = page(b"in")[..306].to_vec();
+    now[100..300].fill(0);
+    now[300..].copy_from_slice(b"longer");
+    serve_write(&fs, 0, &now);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), vec![0; 3]);
+}
+
+/// A write whose source is a mapping of the very page that it writes to ends.
+fn write_from_its_own_mapping() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |_, f| {
+        let map = Map::new(f, 4096, libc::PROT_READ, libc::MAP_SHARED).unwrap();
+        lseek(f, 1000, libc::SEEK_SET).unwrap();
+        let written = map.write_to(f, 10, 100);
+        map.unmap();
+        written
+    });
+    opened(&fs, 4096, 0);
+    // The page is read because the source needs it, before or after the file's capabilities.
+    let mut reads = 0;
+    let r = loop {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            GETXATTR => r.err(ENOSYS),
+            READ => {
+                reads += 1;
+                r.reply(&page(b"source"));
+            }
+            _ => break r,
+        }
+    };
+    assert_eq!((reads, r.head.opcode), (1, WRITE), "{r:?} came");
+    assert!(r.body[size_of::<WriteIn>()..] == page(b"source")[10..110]);
+    wrote(r, 100);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(100));
 }
 
 /// A store to a page that is being written waits until the server has it.

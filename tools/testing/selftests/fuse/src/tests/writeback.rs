@@ -35,6 +35,8 @@ crate::tests![
     server_dies_with_dirty_pages,
     abort_with_dirty_pages,
     killed_in_fsync,
+    gap_is_zero,
+    write_from_its_own_mapping,
     syncfs_comes_after_writes,
 ];
 
@@ -785,6 +787,50 @@ fn killed_in_fsync() {
         }
     }
     assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// What was stored behind the end is gone when a write makes the file longer.
+fn gap_is_zero() {
+    skip_on_c("a write with a gap behind the end uncovers what was stored there");
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |_, f| {
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(200, b"out");
+        put(f, 300, 10).unwrap();
+        let seen = map.load(200, 3);
+        map.unmap();
+        seen
+    });
+    opened(&fs, 100);
+    expect(&fs, READ).reply(&[7; 100]);
+    let r = expect(&fs, WRITE);
+    let data = &r.body[size_of::<WriteIn>()..];
+    assert!(data[..100] == [7; 100] && data[100..300] == [0; 200]);
+    assert!(data[300..] == pattern(300, 10));
+    wrote(r, 310);
+    serve_times(&fs);
+    closed(&fs);
+    assert_eq!(c.wait(), vec![0; 3]);
+}
+
+/// A write whose source is a mapping of the very page that it writes to ends.
+fn write_from_its_own_mapping() {
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |_, f| {
+        let map = Map::new(f, 4096, libc::PROT_READ, libc::MAP_SHARED).unwrap();
+        lseek(f, 1000, libc::SEEK_SET).unwrap();
+        let written = map.write_to(f, 0, 100);
+        map.unmap();
+        written
+    });
+    opened(&fs, 4096);
+    expect(&fs, READ).reply(&[7; 4096]);
+    let r = expect(&fs, WRITE);
+    assert!(r.body[size_of::<WriteIn>()..] == [7; 4096]);
+    wrote(r, 4096);
+    serve_times(&fs);
+    closed(&fs);
+    assert_eq!(c.wait(), Ok(100));
 }
 
 /// SYNCFS, which file systems on block devices get, comes when the WRITEs that began before it are answered.
