@@ -48,11 +48,11 @@ impl Background {
         self.outstanding == self.max
     }
 
-    /// Hands over what may go; returns what a closed transport refused, to be ended without the
-    /// lock.
+    /// Hands over what may go, which after an abort is everything, whatever limit is set then;
+    /// returns what a closed transport refused, to be ended without the lock.
     pub(super) fn flush(&mut self, transport: &dyn Transport) -> PendingQueue {
         let mut refused = PendingQueue::default();
-        while self.active < self.max {
+        while self.active < self.max || !self.connected {
             let Some(request) = self.queue.pop_front() else {
                 break;
             };

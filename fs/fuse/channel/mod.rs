@@ -219,7 +219,9 @@ impl Channel {
     }
 
     fn is_shut(&self, for_background: bool) -> bool {
-        !self.is_initialized() || (for_background && self.blocked.load(Relaxed))
+        // A limit that is set after the abort holds nobody back.
+        !self.is_initialized()
+            || (for_background && self.blocked.load(Relaxed) && self.is_connected())
     }
 
     /// Waits until a request may be made.

@@ -420,6 +420,14 @@ impl<T: Ship> Caller<T> {
         self.death.expect("reaped")
     }
 
+    /// Whether the process has ended by now.
+    pub fn is_gone(&mut self) -> bool {
+        if self.death.is_none() && sys::poll(self.pidfd.as_raw_fd(), libc::POLLIN, 0) != 0 {
+            self.reap();
+        }
+        self.death.is_some()
+    }
+
     fn reap(&mut self) {
         let mut status = 0;
         // SAFETY: room for one status; the child is ours and not yet waited for.

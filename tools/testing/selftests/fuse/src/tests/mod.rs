@@ -5,6 +5,7 @@
 pub mod abort;
 pub mod access;
 pub mod acl;
+pub mod background;
 pub mod bad_server;
 pub mod bmap;
 pub mod clone;
@@ -87,6 +88,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     abort::TESTS,
     control::TESTS,
     limits::TESTS,
+    background::TESTS,
     bad_server::TESTS,
     enosys::TESTS,
     trace::TESTS,
