@@ -48,6 +48,13 @@ __vfs_helper u64 vfs_helper_get_jiffies_64(void)
 	return get_jiffies_64();
 }
 
+/* wait queues */
+
+__vfs_helper bool vfs_helper_wq_has_sleeper(struct wait_queue_head *head)
+{
+	return wq_has_sleeper(head);
+}
+
 /* user memory */
 
 __vfs_helper bool vfs_helper_user_backed_iter(const struct iov_iter *i)

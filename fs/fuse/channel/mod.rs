@@ -336,9 +336,9 @@ impl Channel {
             background.finish();
             background.flush(&*self.transport)
         };
-        // Those at the gate look at `blocked` again; one of them may go.
+        // Those at the gate look at `blocked` again; one of them may go. As a rule nobody is there.
         if !self.blocked.load(Relaxed) {
-            self.gate.wake_up();
+            self.gate.wake_up_if_waiting();
         }
         refused.refuse_all(Outcome::NotConnected);
     }

@@ -155,6 +155,17 @@ impl WaitQueue {
         self.wake(1);
     }
 
+    /// Like [`Self::wake_up`], without a lock if nobody waits.
+    ///
+    /// A full barrier comes first: what the caller has stored before is seen by a waiter that is
+    /// not seen here, because who waits puts itself on the queue before it looks.
+    pub(crate) fn wake_up_if_waiting(&self) {
+        // SAFETY: The head is initialised by the type invariant.
+        if unsafe { bindings::wq_has_sleeper(self.head.get()) } {
+            self.wake_up();
+        }
+    }
+
     /// Like [`Self::wake_up`], telling the scheduler that the waker is about to sleep.
     pub(crate) fn wake_up_sync(&self) {
         // SAFETY: The head is initialised by the type invariant.
