@@ -108,6 +108,11 @@ impl Device {
         }
     }
 
+    /// Reads the request that is there with a buffer of `len` bytes.
+    pub fn next_with(&self, len: usize) -> Request {
+        Request::parse(self.clone(), self.read(len).expect("a request"))
+    }
+
     /// Checks that there is no request to read.
     pub fn assert_quiet(&self) {
         if self.readable() {
@@ -143,6 +148,16 @@ impl Device {
         let n = self.write(&m)?;
         assert_eq!(n, m.len(), "the device takes replies whole");
         Ok(())
+    }
+}
+
+/// Serves with `answer` until `done`; a request that comes meanwhile is never left waiting.
+pub fn serve_until(dev: &Device, mut answer: impl FnMut(Request), mut done: impl FnMut() -> bool) {
+    while !done() {
+        // Looked for only when there is nothing to do, because that takes longer than most answers.
+        while let Some(r) = dev.next_within(1) {
+            answer(r);
+        }
     }
 }
 

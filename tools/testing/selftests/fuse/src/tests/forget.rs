@@ -15,6 +15,7 @@ crate::tests![
     not_for_another_node_found_again,
     none_at_unmount,
     on_cache_pressure,
+    storm,
 ];
 
 /// Finds node 10 as directory "d" `n` times and once each of its children 11, 12 and so on, then makes "d" vanish: the
@@ -207,4 +208,67 @@ fn on_cache_pressure() {
     }
     nodes.sort();
     assert_eq!(nodes, [(2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]);
+}
+
+/// However many nodes are dropped at once, each is given back once with all its lookups, in batches as large as the
+/// server's buffer.
+fn storm() {
+    const CALLERS: usize = 4;
+    const NODES: usize = 5000;
+    let fs = Setup::new()
+        .flags(init::PARALLEL_DIROPS)
+        .init(|i| i.max_write = 4096)
+        .start();
+    let mut callers: Vec<_> = (0..CALLERS)
+        .map(|first| {
+            fs.call(|m| {
+                for i in (first..NODES).step_by(CALLERS) {
+                    m.stat(&i.to_string()).unwrap();
+                    if i % 10 == 0 {
+                        m.stat(&i.to_string()).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let id = |i: usize| 10 + i as u64;
+    let mut owed = vec![0; NODES];
+    serve_until(
+        fs.dev(),
+        |r| {
+            let i: usize = r.name().parse().unwrap();
+            owed[i] += 1;
+            let valid = if i % 10 == 0 { 0 } else { 3600 };
+            r.ok(file(id(i)).entry_valid(valid, 0).entry());
+        },
+        || callers.iter_mut().all(Caller::is_gone),
+    );
+    let total: u64 = owed.iter().sum();
+    assert!(total >= NODES as u64 + NODES as u64 / 10);
+
+    // The smallest buffer that the device takes here, and what fits.
+    let room = 8192;
+    let batch = (room - IN_HEADER - size_of::<BatchForgetIn>()) / size_of::<ForgetOne>();
+    let mut returned = 0;
+    for _ in 0..20 {
+        std::fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+        let mut sizes = Vec::new();
+        while fs.dev().readable() {
+            let r = fs.dev().next_with(room);
+            let ones = forgotten(&r);
+            sizes.push(ones.len());
+            for (node, count) in ones {
+                let i = (node - id(0)) as usize;
+                assert_eq!(count, owed[i], "lookups of node {node}");
+                owed[i] = 0;
+                returned += count;
+            }
+        }
+        sizes.pop();
+        assert!(sizes.iter().all(|&n| n == batch), "{sizes:?}");
+        if returned == total {
+            return;
+        }
+    }
+    panic!("{returned} of {total} lookups are given back");
 }
