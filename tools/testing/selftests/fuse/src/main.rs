@@ -2,7 +2,7 @@
 
 //! The FUSE client's behaviour, checked by a mock server on the raw device.
 //!
-//! `fuse-selftests [--list] [--module c|rust] [--slow N] [FILTER...]` prints TAP. Needs root, /dev/fuse and a kernel
+//! `fuse-selftests [--list] [OPTION...] [FILTER...]` prints TAP. Needs root, /dev/fuse and a kernel
 //! with FUSE loaded. Every test passes on the C module of the same kernel: that is where the laws come from. The first
 //! line of a test's doc is the law that it holds; read in order, the files in `tests/` are the protocol.
 
@@ -15,10 +15,12 @@ use harness::Test;
 use std::path::Path;
 use std::time::Instant;
 
-const USAGE: &str = "usage: fuse-selftests [--list] [--module c|rust] [--slow N] [FILTER...]
+const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
   --list      print the names of the tests and end
   --module M  say which module is loaded (c); for rust, the tests in rust.todo are expected to fail
   --slow N    make every timeout N times as long (5 on a kernel with lockdep, else 1)
+  --seed N    throw the dice of the tests by chance as in the run that printed N
+  --stress N  seconds that the stress test takes (60 on a kernel with lockdep, else 10)
   FILTER      run the tests whose name contains one of these";
 
 fn usage() -> ! {
@@ -26,15 +28,24 @@ fn usage() -> ! {
     std::process::exit(2)
 }
 
+fn number(argument: Option<String>) -> u64 {
+    argument
+        .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| usage())
+}
+
 fn main() {
     let mut list = false;
     let mut module = String::from("c");
     // Lockdep comes with kernels that check everything, and take their time.
-    let mut slow = if Path::new("/proc/lockdep_stats").exists() {
-        5
+    let (mut slow, mut stress) = if Path::new("/proc/lockdep_stats").exists() {
+        (5, 60)
     } else {
-        1
+        (1, 10)
     };
+    let mut seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(1, |t| t.as_nanos() as u64 % 1_000_000_007);
     let mut filters = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -44,12 +55,9 @@ fn main() {
                 Some(m @ ("c" | "rust")) => module = m.to_string(),
                 _ => usage(),
             },
-            "--slow" => {
-                slow = args
-                    .next()
-                    .and_then(|s| s.parse().ok())
-                    .unwrap_or_else(|| usage())
-            }
+            "--slow" => slow = number(args.next()),
+            "--seed" => seed = number(args.next()),
+            "--stress" => stress = number(args.next()),
             _ if a.starts_with('-') => usage(),
             _ => filters.push(a),
         }
@@ -58,6 +66,8 @@ fn main() {
     if module == "rust" {
         mockd::set_rust();
     }
+    mockd::set_seed(seed);
+    mockd::set_stress(stress);
 
     let short = |t: &Test| {
         t.name
@@ -82,14 +92,14 @@ fn main() {
 
     println!("TAP version 13");
     println!("1..{}", chosen.len());
-    println!("# module {module}, timeouts times {slow}");
+    println!("# module {module}, timeouts times {slow}, seed {seed}");
     let todo = if module == "rust" { todo() } else { Vec::new() };
     mockd::set_module(&module);
     let start = Instant::now();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (i, t) in chosen.iter().enumerate() {
         let begun = Instant::now();
-        let outcome = harness::run(t, mockd::ms(30_000));
+        let outcome = harness::run(t, mockd::ms(30_000) + 1000 * stress as i64);
         let took = begun.elapsed().as_millis();
         let (n, name) = (i + 1, short(t));
         let expected_to_fail = todo.iter().find(|(listed, _)| *listed == name);

@@ -361,7 +361,8 @@ impl<T: Ship> Caller<T> {
             .unwrap_or('Z')
     }
 
-    fn whereabouts(&self) -> String {
+    /// What the process does, for messages.
+    pub fn whereabouts(&self) -> String {
         let wchan =
             std::fs::read_to_string(format!("/proc/{}/wchan", self.pid)).unwrap_or_default();
         format!("state {} in {wchan}", self.state())

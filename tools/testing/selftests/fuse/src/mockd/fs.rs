@@ -116,15 +116,19 @@ impl Setup {
 
     /// Mounts, and leaves INIT unread.
     pub fn mount(self) -> Fs {
+        self.mount_at(&mount_point())
+    }
+
+    /// As `mount`, on this directory.
+    pub fn mount_at(self, dir: &str) -> Fs {
         let dev = Device::open();
-        let dir = mount_point();
         let (source, kind) = match &self.block_device {
             Some(path) => (path.as_str(), "fuseblk"),
             None => ("mock", "fuse"),
         };
         sys::mount(
             source,
-            &dir,
+            dir,
             kind,
             libc::MS_NOSUID | libc::MS_NODEV,
             &self.data(dev.fd()),
@@ -132,7 +136,7 @@ impl Setup {
         .expect("mount");
         Fs {
             dev: Some(dev),
-            dir,
+            dir: dir.to_string(),
             setup: self,
             mounted: true,
         }

@@ -10,9 +10,12 @@
 
 pub mod bytes;
 pub mod caller;
+pub mod crowd;
 pub mod device;
 pub mod fs;
 pub mod lock;
+pub mod model;
+pub mod random;
 pub mod sys;
 pub mod wire;
 
@@ -21,6 +24,8 @@ pub use caller::*;
 pub use device::*;
 pub use fs::*;
 pub use lock::*;
+pub use model::*;
+pub use random::*;
 pub use sys::*;
 pub use wire::*;
 
@@ -45,6 +50,18 @@ pub fn set_rust() {
 /// Whether the Rust module is loaded: for the laws that the C module is known to be too weak for, each of which says so.
 pub fn is_rust() -> bool {
     RUST.load(Ordering::Relaxed)
+}
+
+static STRESS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets how many seconds the stress test takes.
+pub fn set_stress(seconds: u64) {
+    STRESS.store(seconds, Ordering::Relaxed);
+}
+
+/// Seconds that the stress test takes.
+pub fn stress() -> u64 {
+    STRESS.load(Ordering::Relaxed)
 }
 
 /// Milliseconds, stretched for slow kernels.

@@ -30,7 +30,8 @@ fn ioctl(dev: &Device, command: libc::Ioctl, arg: *const u32) -> Result<()> {
     }
 }
 
-fn clone_of(fd: i32) -> Result<Device> {
+/// Another device for the connection of `fd`.
+pub fn clone_of(fd: i32) -> Result<Device> {
     let dev = Device::open();
     ioctl(&dev, IOC_CLONE, &(fd as u32))?;
     Ok(dev)

@@ -30,11 +30,17 @@ impl Control {
         Control(dir)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        &self.0
+    }
+
     /// The path of a file of this connection.
     pub fn file(&self, fs: &Fs, name: &str) -> String {
         format!("{}/{}/{name}", self.0, number(fs))
     }
 
+    /// What a file of this connection says.
     pub fn get(&self, fs: &Fs, name: &str) -> Result<String> {
         let fd = open(&self.file(fs, name), libc::O_RDONLY)?;
         let text = read(fd, 100);
@@ -42,6 +48,7 @@ impl Control {
         text.map(|t| String::from_utf8(t).unwrap())
     }
 
+    /// Writes to a file of this connection.
     pub fn set(&self, fs: &Fs, name: &str, text: &str) -> Result<usize> {
         let fd = open(&self.file(fs, name), libc::O_WRONLY)?;
         let written = write(fd, text.as_bytes());

@@ -45,6 +45,7 @@ pub mod splice;
 pub mod statfs;
 pub mod statx;
 pub mod store;
+pub mod stress;
 pub mod tmpfile;
 pub mod trace;
 pub mod write;
@@ -99,4 +100,5 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     retrieve::TESTS,
     poll::TESTS,
     bmap::TESTS,
+    stress::TESTS,
 ];
