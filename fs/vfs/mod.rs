@@ -33,6 +33,7 @@ pub(crate) mod cred;
 pub(crate) mod deferred;
 pub(crate) mod dentry;
 pub(crate) mod dir_context;
+pub(crate) mod export;
 pub(crate) mod file;
 pub(crate) mod file_ops;
 pub(crate) mod fs_param;

@@ -9,8 +9,6 @@
 //! Locks: `s_umount` (held for writing by the VFS around `fill_super`, `kill_sb` and
 //! reconfiguration), then the semaphore of [`SuperHandle`], then inode and folio locks.
 //!
-//! Export operations are not here yet.
-//!
 //! C headers: `include/linux/fs/super_types.h`, `include/linux/backing-dev.h`.
 
 use super::{
@@ -20,6 +18,7 @@ use super::{
         DEntry,
         DentryTable, //
     },
+    export::ExportOps,
     fs_param::OwnedStr,
     fs_type::FsContext,
     inode::{
@@ -409,6 +408,13 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
     pub(crate) fn set_time_gran(&self, ns: u32) {
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
+    }
+
+    /// Sets how file handles are made and found. Handles that are in use are not affected.
+    pub(crate) fn set_export_ops(&self, ops: ExportOps<T>) {
+        let table = core::ptr::from_ref(ops.table).cast();
+        // SAFETY: The super block is valid, and the table is static.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_export_op, table) };
     }
 
     /// Sets how deep this file system is in a stack of file systems. `EINVAL` if that is deeper

@@ -49,7 +49,10 @@ use crate::fuse::{
         Request, //
     },
 };
-use crate::vfs::sync::retry;
+use crate::vfs::{
+    cred::Idmap,
+    sync::retry, //
+};
 use core::marker::PhantomData;
 use kernel::{
     prelude::*,
@@ -83,7 +86,18 @@ impl Mount {
     /// the request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
     /// malformed; `ENOMEM`.
     pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
-        self.conn().call_with(
+        self.call_mapped(Idmap::invalid(), op)
+    }
+
+    /// Like [`Self::call`], for an operation that makes something through a mount with this map of
+    /// ids: it belongs to the caller, as the mount has it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`].
+    pub(crate) fn call_mapped<O: Operation>(&self, idmap: &Idmap, op: O) -> Result<O::Out> {
+        self.conn().call_as(
+            idmap,
             &op,
             patience::<O>(),
             Data::default(),
@@ -235,7 +249,7 @@ impl Mount {
         let data = data.into();
         let forced = O::GATE != Gate::Normal;
 
-        let caller = match conn.admit::<O>() {
+        let caller = match conn.admit::<O>(Idmap::invalid()) {
             Ok(caller) => caller,
             Err(error) => return done.complete(Err(error), data, 0),
         };
@@ -285,7 +299,7 @@ impl Mount {
     /// expressed; `ENOMEM`.
     pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply, data: InData) -> Result {
         let conn = self.conn_arc();
-        let caller = conn.admit::<op::NotifyReply>()?;
+        let caller = conn.admit::<op::NotifyReply>(Idmap::invalid())?;
         conn.channel().post(|| {
             let vacant = Request::reserve(GFP_KERNEL)?;
             let completion = KBox::new(Posted { conn: conn.clone() }, GFP_KERNEL)?;
@@ -320,11 +334,11 @@ impl Connection {
     /// # Errors
     ///
     /// `ECONNREFUSED` if INIT failed, `EOVERFLOW`.
-    fn admit<O: Operation>(&self) -> Result<Caller> {
+    fn admit<O: Operation>(&self, idmap: &Idmap) -> Result<Caller> {
         if O::GATE == Gate::Normal && self.has_failed() {
             return Err(ECONNREFUSED);
         }
-        Caller::current(self, O::CREDS, O::GATE)
+        Caller::current(self, O::CREDS, O::GATE, idmap)
     }
 
     fn header<O: Operation>(&self, op: &O, caller: Caller, input: &InArgs) -> InHeader {
@@ -347,10 +361,22 @@ impl Connection {
         finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
         leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
+        self.call_as(Idmap::invalid(), op, patience, data, finish, leave)
+    }
+
+    fn call_as<O: Operation, R>(
+        &self,
+        idmap: &Idmap,
+        op: &O,
+        patience: Patience,
+        data: Data,
+        finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
+        leave: impl FnOnce(&Handle) -> bool,
+    ) -> Result<R> {
         if self.unimplemented().contains(O::OPCODE) {
             return finish(O::lacking(), Ended::unsent(data));
         }
-        let caller = match self.admit::<O>() {
+        let caller = match self.admit::<O>(idmap) {
             Ok(caller) => caller,
             Err(error) => return finish(Err(error), Ended::unsent(data)),
         };

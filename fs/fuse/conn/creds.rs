@@ -7,8 +7,14 @@ use crate::fuse::op::{
     Creds,
     Gate, //
 };
-use crate::vfs::cred;
+use crate::vfs::cred::{
+    self,
+    Idmap, //
+};
 use kernel::prelude::*;
+
+/// The id of nobody (`FUSE_INVALID_UIDGID`).
+const INVALID: u32 = u32::MAX;
 
 /// The caller, in the namespaces of the mount.
 #[derive(Clone, Copy, Default)]
@@ -22,22 +28,42 @@ pub(super) struct Caller {
 impl Caller {
     /// The current task as the server of `conn` shall see it.
     ///
+    /// A server that lets mounts map ids gets those of the mount with what makes something, to own
+    /// it, and none with anything else: `idmap` is that of the mount, or the invalid one.
+    ///
     /// # Errors
     ///
     /// `EOVERFLOW` if its ids have no number in the mount's user namespace; a forced operation
     /// carries the overflow id instead.
-    pub(super) fn current(conn: &Connection, creds: Creds, gate: Gate) -> Result<Self> {
+    pub(super) fn current(
+        conn: &Connection,
+        creds: Creds,
+        gate: Gate,
+        idmap: &Idmap,
+    ) -> Result<Self> {
         let pid = u32::try_from(cred::current_pid_in(conn.pid_ns())).unwrap_or(0);
         let user_ns = conn.user_ns();
-        let (uid, gid) = match (creds, gate) {
+        let forced = gate != Gate::Normal;
+        let (uid, gid) = match (creds, conn.features().allow_idmap) {
             (Creds::Nobody, _) => (0, 0),
-            (_, Gate::Normal) => (
-                cred::current_fsuid().in_ns(user_ns).ok_or(EOVERFLOW)?,
-                cred::current_fsgid().in_ns(user_ns).ok_or(EOVERFLOW)?,
+            (_, true) if forced => (INVALID, INVALID),
+            (_, true) => (
+                idmap
+                    .mapped_fsuid(user_ns)
+                    .in_ns(user_ns)
+                    .unwrap_or(INVALID),
+                idmap
+                    .mapped_fsgid(user_ns)
+                    .in_ns(user_ns)
+                    .unwrap_or(INVALID),
             ),
-            (_, Gate::Force | Gate::HighPriority) => (
+            (_, false) if forced => (
                 cred::current_fsuid().in_ns_munged(user_ns),
                 cred::current_fsgid().in_ns_munged(user_ns),
+            ),
+            (_, false) => (
+                cred::current_fsuid().in_ns(user_ns).ok_or(EOVERFLOW)?,
+                cred::current_fsgid().in_ns(user_ns).ok_or(EOVERFLOW)?,
             ),
         };
         Ok(Self { uid, gid, pid })

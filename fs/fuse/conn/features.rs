@@ -48,6 +48,12 @@ pub(crate) struct Features {
     pub(crate) parallel_dirops: bool,
     /// The kernel checks POSIX ACLs.
     pub(crate) posix_acl: bool,
+    /// The server answers LOOKUP of "." and "..".
+    pub(crate) export_support: bool,
+    /// Nothing can be found by a file handle.
+    pub(crate) no_export_support: bool,
+    /// Mounts may map ids.
+    pub(crate) allow_idmap: bool,
     /// SETXATTR has its long form.
     pub(crate) setxattr_ext: bool,
     /// The server drops the id bits and capabilities of a file that is written, truncated, or given
@@ -86,6 +92,9 @@ impl Features {
         readdirplus_auto: false,
         parallel_dirops: false,
         posix_acl: false,
+        export_support: false,
+        no_export_support: false,
+        allow_idmap: false,
         setxattr_ext: false,
         handle_killpriv: false,
         handle_killpriv_v2: false,

@@ -42,9 +42,11 @@ use crate::vfs::{
         capable,
         Capability, //
     },
+    export::ExportOps,
     params,
     sb::{
         SbFlag,
+        SbIFlag,
         SuperBlock,
         SuperHandle, //
     },
@@ -67,6 +69,7 @@ fn offered() -> InitFlags {
         | InitFlag::PosixLocks
         | InitFlag::FlockLocks
         | InitFlag::AtomicOTrunc
+        | InitFlag::ExportSupport
         | InitFlag::BigWrites
         | InitFlag::DontMask
         | InitFlag::SpliceWrite
@@ -93,16 +96,19 @@ fn offered() -> InitFlags {
         | InitFlag::SetxattrExt
         | InitFlag::InitExt
         | InitFlag::DirectIoAllowMmap
+        | InitFlag::NoExportSupport
+        | InitFlag::AllowIdmap
         | InitFlag::RequestTimeout
 }
 
 /// Offers the protocol to the server; the mount is usable when it has answered. With `wait` this
-/// returns only then, and a caller that is killed meanwhile ends the connection.
+/// returns only then, and a caller that is killed meanwhile ends the connection. `identify_only` is
+/// how file handles are made for a server by whose handles nothing can be found.
 ///
 /// # Errors
 ///
 /// `ENOTCONN` if the server is gone already, or was waited for and refused.
-pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool) -> Result {
+pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<Fuse>) -> Result {
     let mount: &Arc<Mount> = sb.data();
     let max_readahead = sb.ra_pages().saturating_mul(PAGE_SIZE);
     let offer = op::Init {
@@ -111,6 +117,7 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool) -> Result {
     let done = InitDone {
         mount: mount.clone(),
         sb: sb.handle(),
+        identify_only,
     };
     if wait {
         let answer = mount.call_or_abort(offer);
@@ -128,6 +135,7 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool) -> Result {
 struct InitDone {
     mount: Arc<Mount>,
     sb: Arc<SuperHandle<Fuse>>,
+    identify_only: ExportOps<Fuse>,
 }
 
 impl Completion<op::Init> for InitDone {
@@ -136,6 +144,15 @@ impl Completion<op::Init> for InitDone {
         match result.and_then(|out| accept(conn, &self.sb, &out)) {
             Ok(features) => {
                 conn.features.populate(features);
+                // Whoever finds the super block changed finds what goes with it.
+                self.sb.with(|sb| {
+                    if features.allow_idmap {
+                        sb.clear_iflags(SbIFlag::NoIdmap.into());
+                    }
+                    if features.no_export_support {
+                        sb.set_export_ops(self.identify_only);
+                    }
+                });
                 conn.channel().set_initialized(Limits {
                     minor: features.minor,
                     max_write: features.max_write,
@@ -153,7 +170,8 @@ impl Completion<op::Init> for InitDone {
 ///
 /// # Errors
 ///
-/// `EPROTO` if the server speaks another major version.
+/// `EPROTO` if the server speaks another major version, or allows mounts to map ids while it wants
+/// to check permissions, for which it would have to know who is asking.
 fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Features> {
     if out.major != KERNEL_VERSION {
         return Err(EPROTO);
@@ -166,6 +184,11 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         0..=5 => InitFlags::default(),
         _ => out.flags(),
     };
+    let posix_acl = flags.contains(InitFlag::PosixAcl);
+    let allow_idmap = flags.contains(InitFlag::AllowIdmap);
+    if allow_idmap && !(conn.options().default_permissions || posix_acl) {
+        return Err(EPROTO);
+    }
     let readahead = match out.minor {
         0..=5 => conn.options().max_read,
         _ => out.max_readahead,
@@ -223,7 +246,11 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         readdirplus_auto: flags.contains(InitFlag::DoReaddirplus)
             && flags.contains(InitFlag::ReaddirplusAuto),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
-        posix_acl: flags.contains(InitFlag::PosixAcl),
+        posix_acl,
+        // What LOOKUP answers with has its full length only from then on.
+        export_support: out.minor >= 9 && flags.contains(InitFlag::ExportSupport),
+        no_export_support: flags.contains(InitFlag::NoExportSupport),
+        allow_idmap,
         setxattr_ext: flags.contains(InitFlag::SetxattrExt),
         handle_killpriv: flags.contains(InitFlag::HandleKillpriv),
         handle_killpriv_v2: flags.contains(InitFlag::HandleKillprivV2),

@@ -120,12 +120,15 @@ pub(super) fn atomic_open<'a>(
     let idmap = call.idmap();
     let ext = extensions(idmap, dir, || entry.security_context(call.mode()))?;
     let reply = mount
-        .call(op::Create {
-            dir: dir.data().node_id(),
-            args: args(mount.conn(), flags, call.mode()),
-            name: entry.name(),
-            ext: &ext,
-        })
+        .call_mapped(
+            idmap,
+            op::Create {
+                dir: dir.data().node_id(),
+                args: args(mount.conn(), flags, call.mode()),
+                name: entry.name(),
+                ext: &ext,
+            },
+        )
         .inspect_err(|error| {
             if *error == EEXIST {
                 invalidate(entry.dentry());
@@ -156,12 +159,15 @@ pub(super) fn tmpfile<'a>(
     let mode = call.mode();
     let (entry, file) = call.into_parts();
     let ext = extensions(idmap, dir, || entry.security_context(mode))?;
-    let reply = mount.call(op::Tmpfile {
-        dir: dir.data().node_id(),
-        args: args(mount.conn(), flags, mode),
-        name: entry.name(),
-        ext: &ext,
-    })?;
+    let reply = mount.call_mapped(
+        idmap,
+        op::Tmpfile {
+            dir: dir.data().node_id(),
+            args: args(mount.conn(), flags, mode),
+            name: entry.name(),
+            ext: &ext,
+        },
+    )?;
     make(
         dir,
         before,

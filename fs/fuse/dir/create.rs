@@ -96,7 +96,7 @@ pub(super) fn mknod(
         ext: &ext,
     };
     // Only a directory can have another entry already.
-    new_entry(dir, entry, FileType::of(mode).ok_or(EINVAL)?, op)?;
+    new_entry(idmap, dir, entry, FileType::of(mode).ok_or(EINVAL)?, op)?;
     Ok(())
 }
 
@@ -122,7 +122,7 @@ pub(super) fn mkdir(
         name: entry.name(),
         ext: &ext,
     };
-    new_entry(dir, entry, FileType::Directory, op)
+    new_entry(idmap, dir, entry, FileType::Directory, op)
 }
 
 /// The VFS makes a symbolic link to `target`. May sleep.
@@ -145,7 +145,7 @@ pub(super) fn symlink(
         target,
         ext: &ext,
     };
-    new_entry(dir, entry, FileType::Symlink, op)?;
+    new_entry(idmap, dir, entry, FileType::Symlink, op)?;
     Ok(())
 }
 
@@ -160,14 +160,15 @@ pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
     (mode.into(), umask.into())
 }
 
-/// Sends `op`, which makes something of `file_type` in `dir`, and gives it to `entry`; returns the
-/// entry to use instead of it, if there is one. May sleep.
+/// Sends `op`, which makes something of `file_type` in `dir` through a mount with this map of ids, and
+/// gives it to `entry`; returns the entry to use instead of it, if there is one. May sleep.
 ///
 /// # Errors
 ///
 /// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
 /// else what the server answers. After `EEXIST` the name is looked up again.
 pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
+    idmap: &Idmap,
     dir: &INode<Fuse>,
     entry: Vacant<'_, Fuse>,
     file_type: FileType,
@@ -179,7 +180,7 @@ pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
     let epoch = mount.conn().epoch();
     let ticket = new_ticket()?;
     let dentry = entry.dentry();
-    let reply = mount.call(op).inspect_err(|error| {
+    let reply = mount.call_mapped(idmap, op).inspect_err(|error| {
         if *error == EEXIST {
             invalidate(dentry);
         }

@@ -17,6 +17,7 @@ use crate::{
         Fuse, //
     },
     vfs::{
+        cred::Idmap,
         dentry::Vacant,
         inode::INode, //
     },
@@ -38,7 +39,9 @@ pub(super) fn link(inode: &INode<Fuse>, dir: &INode<Fuse>, entry: Vacant<'_, Fus
         name: entry.name(),
     };
     // Only a directory can have another entry already, and there are no links to those.
-    new_entry(dir, entry, inode.file_type().ok_or(EIO)?, op).inspect_err(|error| {
+    let file_type = inode.file_type().ok_or(EIO)?;
+    // What is there already belongs to whom it belongs.
+    new_entry(Idmap::invalid(), dir, entry, file_type, op).inspect_err(|error| {
         if *error == EINTR {
             attr_cache::invalidate(inode);
         }

@@ -75,7 +75,7 @@ pub(crate) fn lookup(
     let epoch = mount(dir).conn().epoch();
     let found = {
         let _dirops = lock_dirops(dir);
-        lookup_name(dir, entry.name())
+        lookup_name(dir, dir.data().node_id(), entry.name())
     };
     let found = match found {
         // An error says nothing about how long it holds.
@@ -107,20 +107,31 @@ pub(crate) fn lookup(
     Ok(other)
 }
 
+/// The node that the server finds as `name` in `dir`, which may be "." or "..". `anchor` is any inode
+/// of the mount. May sleep.
+///
+/// # Errors
+///
+/// As [`lookup`], and `ENOENT`.
+pub(crate) fn lookup_node(
+    anchor: &INode<Fuse>,
+    dir: NodeId,
+    name: &[u8],
+) -> Result<Option<ARef<INode<Fuse>>>> {
+    lookup_name(anchor, dir, name).map(|found| found.inode)
+}
+
 /// Asks the server for `name` in `dir`. May sleep.
-fn lookup_name(dir: &INode<Fuse>, name: &[u8]) -> Result<Found> {
-    let mount = mount(dir);
+fn lookup_name(anchor: &INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found> {
+    let mount = mount(anchor);
     let conn = mount.conn();
     if name.len() > conn.name_max() {
         return Err(ENAMETOOLONG);
     }
     let mut ticket = Some(new_ticket()?);
     let sample = Sample::of_entry(conn);
-    let query = op::Lookup {
-        dir: dir.data().node_id(),
-        name,
-    };
-    let reply = mount.call_or_leave(query, || Orphaned::new(dir, &mut ticket))?;
+    let query = op::Lookup { dir, name };
+    let reply = mount.call_or_leave(query, || Orphaned::new(anchor, &mut ticket))?;
     let valid_until = entry_valid_until(&reply);
     if reply.nodeid == NodeId::NONE {
         return Ok(Found {
@@ -143,7 +154,7 @@ fn lookup_name(dir: &INode<Fuse>, name: &[u8]) -> Result<Found> {
         generation = Generation::new(0);
     }
     let inode = iget(
-        dir.sb(),
+        anchor.sb(),
         debt,
         reply.nodeid,
         generation,

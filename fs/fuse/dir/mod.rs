@@ -188,8 +188,8 @@ impl Dir<Fuse> for DirOps {
         remove::rmdir(dir, entry, inode)
     }
 
-    fn rename(_idmap: &Idmap, names: Rename<'_, Fuse>) -> Result {
-        rename::rename(names)
+    fn rename(idmap: &Idmap, names: Rename<'_, Fuse>) -> Result {
+        rename::rename(idmap, names)
     }
 
     fn tmpfile<'a>(

@@ -28,9 +28,12 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::inode_ops::{
-        Rename,
-        RenameFlag, //
+    vfs::{
+        cred::Idmap,
+        inode_ops::{
+            Rename,
+            RenameFlag, //
+        },
     },
 };
 use kernel::prelude::*;
@@ -44,14 +47,14 @@ const RENAME2_MINOR: u32 = 23;
 ///
 /// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, else what the
 /// server answers.
-pub(super) fn rename(rename: Rename<'_, Fuse>) -> Result {
+pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
     check_good(rename.old_dir)?;
     let flags = u32::from(rename.flags);
     if flags & !KNOWN_FLAGS != 0 {
         return Err(EINVAL);
     }
 
-    let result = send(&rename, flags);
+    let result = send(idmap, &rename, flags);
     let exchange = rename.flags.contains(RenameFlag::Exchange);
     match result {
         Ok(()) => {
@@ -80,7 +83,7 @@ pub(super) fn rename(rename: Rename<'_, Fuse>) -> Result {
 const KNOWN_FLAGS: u32 =
     RenameFlag::NoReplace as u32 | RenameFlag::Exchange as u32 | RenameFlag::Whiteout as u32;
 
-fn send(rename: &Rename<'_, Fuse>, flags: u32) -> Result {
+fn send(idmap: &Idmap, rename: &Rename<'_, Fuse>, flags: u32) -> Result {
     let mount = mount(rename.old_dir);
     let dir = rename.old_dir.data().node_id();
     let newdir = rename.new_dir.data().node_id();
@@ -96,14 +99,23 @@ fn send(rename: &Rename<'_, Fuse>, flags: u32) -> Result {
     if mount.conn().features().minor < RENAME2_MINOR {
         return Err(EINVAL);
     }
-    mount.call(op::Rename2 {
-        dir,
-        args: Rename2In {
-            newdir,
-            flags,
-            ..Rename2In::default()
+    // A whiteout is something new, and has an owner.
+    let idmap = if rename.flags.contains(RenameFlag::Whiteout) {
+        idmap
+    } else {
+        Idmap::invalid()
+    };
+    mount.call_mapped(
+        idmap,
+        op::Rename2 {
+            dir,
+            args: Rename2In {
+                newdir,
+                flags,
+                ..Rename2In::default()
+            },
+            old_name,
+            new_name,
         },
-        old_name,
-        new_name,
-    })
+    )
 }

@@ -33,7 +33,10 @@ use crate::{
             revalidate::Entry, //
         },
         file,
-        fstype::fusectl::FUSECTL,
+        fstype::{
+            export,
+            fusectl::FUSECTL, //
+        },
         inode::{
             self,
             handle::OpenHandle,
@@ -294,6 +297,7 @@ impl FileSystem for Fuse {
         sb.set_xattr_handlers(Handlers::new::<Xattrs>());
         sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
         sb.set_time_gran(1);
+        sb.set_export_ops(export::OPS);
         match conn.options().block_size {
             Some(bytes) => sb.set_bdev_blocksize(bytes)?,
             None => sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?,
@@ -331,7 +335,7 @@ impl FileSystem for Fuse {
             .and_then(|()| sb.set_root(root))
             // Without a root it will not be killed.
             .inspect_err(|_| FUSECTL.remove(mount.conn()))?;
-        init::send(sb, device.is_sync_init())?;
+        init::send(sb, device.is_sync_init(), export::IDENTIFY_ONLY)?;
         Ok(sb)
     }
 

@@ -2,6 +2,7 @@
 
 //! The file system types: where the file-system side and the wire side meet.
 
+mod export;
 pub(crate) mod fuse;
 pub(crate) mod fusectl;
 pub(crate) mod sysctl;

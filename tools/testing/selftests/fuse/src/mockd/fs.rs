@@ -144,7 +144,12 @@ impl Setup {
 
     /// Mounts and answers INIT.
     pub fn start(self) -> Fs {
-        let fs = self.mount();
+        self.start_at(mount_point())
+    }
+
+    /// Mounts on this directory and answers INIT.
+    pub fn start_at(self, dir: String) -> Fs {
+        let fs = self.mount_at(&dir);
         let reply = fs.setup.init_out();
         fs.expect(INIT).ok(reply);
         fs

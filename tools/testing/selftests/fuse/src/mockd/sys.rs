@@ -335,6 +335,12 @@ pub fn link(from: &str, to: &str) -> Result<()> {
     check(unsafe { libc::link(f.as_ptr(), t.as_ptr()) }.into()).map(drop)
 }
 
+pub fn chown(path: &str, uid: u32, gid: u32) -> Result<()> {
+    let p = c(path);
+    // SAFETY: a C string.
+    check(unsafe { libc::chown(p.as_ptr(), uid, gid) }.into()).map(drop)
+}
+
 pub fn chmod(path: &str, mode: u32) -> Result<()> {
     let p = c(path);
     // SAFETY: a C string.
@@ -820,6 +826,96 @@ pub fn loop_device(path: &str) -> Result<(String, OwnedFd)> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// name_to_handle_at(2): the type of the handle, and its words.
+pub fn name_to_handle(path: &str, flags: c_int) -> Result<(i32, Vec<u32>)> {
+    let p = c(path);
+    // The length of what follows, the type, and room for the largest handle.
+    let mut handle = [0u32; 2 + 32];
+    handle[0] = 128;
+    let mut mount = 0i32;
+    let a = [
+        libc::AT_FDCWD as usize,
+        p.as_ptr() as usize,
+        handle.as_mut_ptr() as usize,
+        &mut mount as *mut i32 as usize,
+        flags as usize,
+        0,
+    ];
+    // SAFETY: a C string, a handle that says how much room it has, and a number to fill.
+    unsafe { syscall(libc::SYS_name_to_handle_at, a) }?;
+    let words = handle[0] as usize / 4;
+    Ok((handle[1] as i32, handle[2..2 + words].to_vec()))
+}
+
+/// open_by_handle_at(2) on the mount that `dir` is in.
+pub fn open_by_handle(dir: RawFd, kind: i32, words: &[u32], flags: c_int) -> Result<RawFd> {
+    let mut handle = vec![4 * words.len() as u32, kind as u32];
+    handle.extend(words);
+    let a = [
+        dir as usize,
+        handle.as_ptr() as usize,
+        flags as usize,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: a handle that says how long it is.
+    unsafe { syscall(libc::SYS_open_by_handle_at, a) }.map(|fd| fd as RawFd)
+}
+
+/// A copy of the mount at `path`, attached nowhere.
+pub fn clone_mount(path: &str) -> Result<OwnedFd> {
+    let p = c(path);
+    let flags = 1 | libc::O_CLOEXEC as usize; // OPEN_TREE_CLONE
+    let a = [libc::AT_FDCWD as usize, p.as_ptr() as usize, flags, 0, 0, 0];
+    // SAFETY: a C string.
+    unsafe { syscall(libc::SYS_open_tree, a) }.map(own)
+}
+
+/// Maps the ids of a mount that is attached nowhere as those of a user namespace.
+pub fn map_ids(mount: &OwnedFd, user_ns: &OwnedFd) -> Result<()> {
+    // `struct mount_attr`: what to set, what to clear, propagation, the namespace.
+    let attr = [0x0010_0000u64, 0, 0, user_ns.as_raw_fd() as u64];
+    let empty = c("");
+    let a = [
+        mount.as_raw_fd() as usize,
+        empty.as_ptr() as usize,
+        libc::AT_EMPTY_PATH as usize,
+        attr.as_ptr() as usize,
+        size_of_val(&attr),
+        0,
+    ];
+    // SAFETY: a C string and a structure with its length.
+    unsafe { syscall(libc::SYS_mount_setattr, a) }.map(drop)
+}
+
+/// A user namespace with this map of user ids and of group ids, and nobody in it.
+pub fn user_namespace(map: &str) -> OwnedFd {
+    let (wait, go) = pipe();
+    let (hear, say) = pipe();
+    // SAFETY: the test process has one thread, so the child may do anything.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {:?}", errno());
+    if pid == 0 {
+        drop((go, hear));
+        let made = unshare(libc::CLONE_NEWUSER).is_ok();
+        let _ = write(say.as_raw_fd(), &[u8::from(made)]);
+        let _ = read(wait.as_raw_fd(), 1);
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) };
+    }
+    drop((wait, say));
+    assert_eq!(read(hear.as_raw_fd(), 1), Ok(vec![1]), "unshare");
+    for file in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{pid}/{file}"), map).expect("a map of ids");
+    }
+    let ns = open(&format!("/proc/{pid}/ns/user"), libc::O_RDONLY).expect("the namespace");
+    drop(go);
+    // SAFETY: the child is ours; no memory involved.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    own(ns.into())
 }
 
 /// Becomes another user for good: real, effective and saved ids, and no supplementary groups.

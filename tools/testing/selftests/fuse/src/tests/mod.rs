@@ -17,8 +17,10 @@ pub mod death;
 pub mod device;
 pub mod direct;
 pub mod enosys;
+pub mod export;
 pub mod forget;
 pub mod getattr;
+pub mod idmap;
 pub mod init;
 pub mod interrupt;
 pub mod ioctl;
@@ -48,6 +50,7 @@ pub mod store;
 pub mod stress;
 pub mod tmpfile;
 pub mod trace;
+pub mod userns;
 pub mod write;
 pub mod writeback;
 
@@ -83,6 +86,9 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     killpriv::TESTS,
     permissions::TESTS,
     acl::TESTS,
+    userns::TESTS,
+    idmap::TESTS,
+    export::TESTS,
     interrupt::TESTS,
     kill::TESTS,
     death::TESTS,

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! File handles that outlive names: `name_to_handle_at(2)`, NFS, and fanotify.
+//!
+//! Owns the form of a handle: the [`Identity`] of an inode, and that of a directory which has a
+//! name of it if somebody wants to find the way back from the handle alone (`FILEID_INO64_GEN` and
+//! `FILEID_INO64_GEN_PARENT`). What the identity of an inode is, and how it is found again, is the
+//! file system's. The words of a handle come from whoever holds it: any of them may be wrong.
+//!
+//! Locks: none of its own.
+//!
+//! C header: `include/linux/exportfs.h`.
+
+use super::{
+    bindings,
+    dentry::DEntry,
+    inode::{
+        INode,
+        INodeView, //
+    },
+    sb::SuperBlock,
+    FileSystem, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::from_err_ptr,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// What an inode is known by as long as its file exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// A number that no other file of the file system has now.
+    pub(crate) number: u64,
+    /// What tells it from others that had the number.
+    pub(crate) generation: u32,
+}
+
+/// Words of an identity.
+const WORDS: usize = 3;
+
+impl Identity {
+    fn to_words(self) -> [u32; WORDS] {
+        [
+            (self.number >> 32) as u32,
+            self.number as u32,
+            self.generation,
+        ]
+    }
+
+    fn from_words(words: [u32; WORDS]) -> Self {
+        let [high, low, generation] = words;
+        Self {
+            number: u64::from(high) << 32 | u64::from(low),
+            generation,
+        }
+    }
+}
+
+/// How a file system makes handles, and finds what they stand for.
+pub(crate) trait Export<T: FileSystem> {
+    /// The identity of an inode. Must not sleep.
+    fn identity(inode: &INodeView<T>) -> Identity;
+
+    /// A dentry of the inode with this identity: any that it has, or a new one without a name.
+    /// `ESTALE` if there is none. May sleep.
+    fn find(sb: &SuperBlock<T>, identity: Identity) -> Result<ARef<DEntry<T>>>;
+
+    /// A dentry of the directory that the directory `child` is in. May sleep.
+    fn parent(child: &INode<T>) -> Result<ARef<DEntry<T>>>;
+}
+
+/// The table of a file system.
+pub(crate) struct ExportOps<T: FileSystem> {
+    pub(super) table: &'static bindings::export_operations,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T: FileSystem> Clone for ExportOps<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: FileSystem> Copy for ExportOps<T> {}
+
+impl<T: FileSystem> ExportOps<T> {
+    /// For a file system that finds files by their handles.
+    pub(crate) const fn new<U: Export<T>>() -> Self {
+        Self {
+            table: &Table::<T, U>::FULL,
+            _p: PhantomData,
+        }
+    }
+
+    /// For one that makes handles, to compare them, and does not find anything by them.
+    pub(crate) const fn identify_only<U: Export<T>>() -> Self {
+        Self {
+            table: &Table::<T, U>::IDENTIFY_ONLY,
+            _p: PhantomData,
+        }
+    }
+}
+
+impl<T: FileSystem> INode<T> {
+    /// A dentry of `inode`: any that it has, or a new one without a name. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn obtain_alias(inode: ARef<Self>) -> Result<ARef<DEntry<T>>> {
+        // SAFETY: `d_obtain_alias` takes over the reference to the inode, also when it fails.
+        let dentry = from_err_ptr(unsafe {
+            bindings::d_obtain_alias(ARef::into_raw(inode).as_ptr().cast())
+        })?;
+        let dentry = NonNull::new(dentry).ok_or(ENOMEM)?;
+        // SAFETY: The caller of `d_obtain_alias` owns the reference.
+        Ok(unsafe { ARef::from_raw(dentry.cast()) })
+    }
+}
+
+struct Table<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Export<T>> Table<T, U> {
+    // SAFETY: A table of pointers to functions, which may be null, and of flags.
+    const EMPTY: bindings::export_operations = unsafe { core::mem::zeroed() };
+
+    const IDENTIFY_ONLY: bindings::export_operations = bindings::export_operations {
+        encode_fh: Some(Self::encode_fh),
+        ..Self::EMPTY
+    };
+
+    const FULL: bindings::export_operations = bindings::export_operations {
+        encode_fh: Some(Self::encode_fh),
+        fh_to_dentry: Some(Self::fh_to_dentry),
+        fh_to_parent: Some(Self::fh_to_parent),
+        get_parent: Some(Self::get_parent),
+        ..Self::EMPTY
+    };
+
+    /// # Safety
+    ///
+    /// Called by `exportfs_encode_inode_fh` with an inode of `T` and null or another one, that stay
+    /// valid for the call, and with room for `max_len` words at `words`.
+    unsafe extern "C" fn encode_fh(
+        inode: *mut bindings::inode,
+        words: *mut u32,
+        max_len: *mut c_int,
+        parent: *mut bindings::inode,
+    ) -> c_int {
+        let needed = if parent.is_null() { WORDS } else { 2 * WORDS };
+        // SAFETY: The caller gives the length to be read and written.
+        let room = unsafe { core::ptr::replace(max_len, needed as c_int) };
+        if usize::try_from(room).map_or(true, |room| room < needed) {
+            return bindings::fid_type_FILEID_INVALID as c_int;
+        }
+        // SAFETY: The inode is valid for the call.
+        let identity = U::identity(unsafe { INodeView::from_raw(inode) });
+        // SAFETY: There is room for that many words, which need not be aligned.
+        unsafe {
+            words
+                .cast::<[u32; WORDS]>()
+                .write_unaligned(identity.to_words())
+        };
+        if parent.is_null() {
+            return bindings::fid_type_FILEID_INO64_GEN as c_int;
+        }
+        // SAFETY: The parent is valid for the call.
+        let identity = U::identity(unsafe { INodeView::from_raw(parent) });
+        // SAFETY: There is room for twice as many.
+        unsafe {
+            words
+                .cast::<[u32; WORDS]>()
+                .add(1)
+                .write_unaligned(identity.to_words())
+        };
+        bindings::fid_type_FILEID_INO64_GEN_PARENT as c_int
+    }
+
+    /// # Safety
+    ///
+    /// Called by `exportfs_decode_fh_raw` with a mounted super block of `T` and `len` words at
+    /// `fid`.
+    unsafe extern "C" fn fh_to_dentry(
+        sb: *mut bindings::super_block,
+        fid: *mut bindings::fid,
+        len: c_int,
+        kind: c_int,
+    ) -> *mut bindings::dentry {
+        let kind = kind as c_uint;
+        if kind != bindings::fid_type_FILEID_INO64_GEN
+            && kind != bindings::fid_type_FILEID_INO64_GEN_PARENT
+        {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: The caller promises it.
+        unsafe { Self::find(sb, fid, len, 0) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::fh_to_dentry`].
+    unsafe extern "C" fn fh_to_parent(
+        sb: *mut bindings::super_block,
+        fid: *mut bindings::fid,
+        len: c_int,
+        kind: c_int,
+    ) -> *mut bindings::dentry {
+        if kind as c_uint != bindings::fid_type_FILEID_INO64_GEN_PARENT {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: The caller promises it.
+        unsafe { Self::find(sb, fid, len, 1) }
+    }
+
+    /// A dentry of the inode whose identity is the one with this index in the handle; null if the
+    /// handle is too short.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::fh_to_dentry`].
+    unsafe fn find(
+        sb: *mut bindings::super_block,
+        fid: *mut bindings::fid,
+        len: c_int,
+        index: usize,
+    ) -> *mut bindings::dentry {
+        let needed = WORDS * (index + 1);
+        if usize::try_from(len).map_or(true, |len| len < needed) {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: There are that many words, which need not be aligned.
+        let words = unsafe { fid.cast::<[u32; WORDS]>().add(index).read_unaligned() };
+        // SAFETY: The mount keeps the super block for the call.
+        let sb = unsafe { SuperBlock::from_raw(sb) };
+        dentry_or_error(U::find(sb, Identity::from_words(words)))
+    }
+
+    /// # Safety
+    ///
+    /// Called by `reconnect_one` with a dentry of a directory of `T` that it holds a reference to.
+    unsafe extern "C" fn get_parent(child: *mut bindings::dentry) -> *mut bindings::dentry {
+        // SAFETY: The caller holds a reference.
+        let child = unsafe { DEntry::<T>::from_raw(child) };
+        dentry_or_error(child.inode().ok_or(ESTALE).and_then(U::parent))
+    }
+}
+
+/// As C returns it: the reference goes to the caller.
+fn dentry_or_error<T: FileSystem>(result: Result<ARef<DEntry<T>>>) -> *mut bindings::dentry {
+    match result {
+        Ok(dentry) => ARef::into_raw(dentry).as_ptr().cast(),
+        Err(error) => error.to_ptr(),
+    }
+}
