@@ -29,6 +29,7 @@ pub mod killpriv;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
+pub mod matrix;
 pub mod mmap;
 pub mod mount;
 pub mod names;
@@ -86,6 +87,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     killpriv::TESTS,
     permissions::TESTS,
     acl::TESTS,
+    matrix::TESTS,
     userns::TESTS,
     idmap::TESTS,
     export::TESTS,
