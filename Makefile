@@ -33,7 +33,7 @@ help:
 ##                           a terminal, end in a shell there
 ## make run CMD='ls -l'      run one command among the mounted file systems
 ## make test                 all checks (needs no terminal, no KVM)
-## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, run
+## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names, run
 ## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them

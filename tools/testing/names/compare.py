@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Compares real servers with tmpfs: the same work gives the same transcript.
+
+    compare.py [--learn DIRECTORY] [PATTERN]
+
+Prints TAP: a case for each server and each kind of work (see work.py). Where a
+server behaves differently by itself, known/SERVER has the lines that differ, with
+the reason. They must be exactly those that do: so the two modules behave alike
+wherever the work looks, and the lists stay true. PATTERN picks cases by a part of
+their names; --learn writes what differs there, to be given reasons.
+"""
+
+import collections
+import difflib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+import work
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLES = '/opt/libfuse/build/example'
+PLACE = '/tmp/names'
+REFERENCE = f'{PLACE}/tmpfs'
+# The kernel decides about users; files are what they say they are.
+OPTIONS = 'allow_other,default_permissions,suid,dev'
+
+
+def sh(*command):
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def mounted(directory):
+    with open('/proc/self/mountinfo', encoding='utf-8') as table:
+        return any(line.split()[4] == directory for line in table)
+
+
+class Server:
+    """A server that runs in the background, for the time of a `with`."""
+
+    def __init__(self, name, command, prepare=None, skip=()):
+        self.name, self.command, self.prepare, self.skip = name, command, prepare, skip
+        self.source, self.place = f'{PLACE}/{name}.source', f'{PLACE}/{name}'
+        self.process = None
+
+    def __enter__(self):
+        os.makedirs(self.source)
+        os.makedirs(self.place)
+        if self.prepare:
+            self.prepare(self)
+        command = [word.format(source=self.source, place=self.place) for word in self.command]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                        stdout=open(f'{PLACE}/{self.name}.log', 'wb'),
+                                        stderr=subprocess.STDOUT)
+        for _ in range(300):
+            if mounted(self.place):
+                return self
+            if self.process.poll() not in (None, 0):
+                break
+            time.sleep(0.1)
+        with open(f'{PLACE}/{self.name}.log', encoding='utf-8', errors='replace') as log:
+            raise RuntimeError(f'{self.name} does not mount: {log.read()}')
+
+    def __exit__(self, *_):
+        if mounted(self.place):
+            for _ in range(50):
+                if subprocess.run(['umount', self.place], check=False).returncode == 0:
+                    break
+                time.sleep(0.1)
+            else:
+                sh('umount', '-l', self.place)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.source, ignore_errors=True)
+
+
+def make_ntfs(server):
+    image = f'{server.source}/image'
+    sh('truncate', '-s', '64M', image)
+    sh('mkntfs', '-Q', '-F', '-q', image)
+
+
+def make_overlay(server):
+    for part in ('lower', 'upper', 'work'):
+        os.mkdir(f'{server.source}/{part}')
+
+
+def libfuse(example, *more):
+    return [f'{EXAMPLES}/{example}', '-f', '{place}', '-o', OPTIONS, *more]
+
+
+SERVERS = [
+    Server('passthrough', libfuse('passthrough', '-o', 'modules=subdir,subdir={source}')),
+    Server('passthrough_fh', libfuse('passthrough_fh', '-o', 'modules=subdir,subdir={source}')),
+    Server('passthrough_ll', libfuse('passthrough_ll', '-o', 'source={source},xattr')),
+    # It knows a file by its names, and lets what it said of one be believed for a second, even if
+    # another has changed meanwhile: what is seen of links depends on the time.
+    Server('bindfs', ['bindfs', '-f', '-o', 'allow_other,suid,dev', '{source}', '{place}'],
+           skip=('links',)),
+    Server('fuse-overlayfs',
+           ['fuse-overlayfs', '-f', '-o', 'lowerdir={source}/lower,upperdir={source}/upper,'
+            'workdir={source}/work,allow_other,suid,dev', '{place}'], make_overlay),
+    Server('ntfs-3g', ['ntfs-3g', '-o', 'no_detach,permissions,acl,allow_other,suid,dev,'
+                       'streams_interface=xattr', '{source}/image', '{place}'], make_ntfs),
+]
+
+
+def known(server):
+    """What differs, as a multiset of `WORK LINE`."""
+    path = f'{HERE}/known/{server}'
+    if not os.path.exists(path):
+        return collections.Counter()
+    with open(path, encoding='utf-8') as lines:
+        return collections.Counter(line.rstrip('\n') for line in lines
+                                   if line.strip() and not line.startswith('#'))
+
+
+def difference(ours, theirs):
+    """The lines of a transcript that differ, with the sign of their side."""
+    lines = difflib.unified_diff(theirs, ours, lineterm='', n=0)
+    return [line for line in lines if not line.startswith(('---', '+++', '@@'))]
+
+
+class Report:
+    """TAP on the standard output."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def case(self, name, problems):
+        self.count += 1
+        self.failed += bool(problems)
+        print(f'{"not ok" if problems else "ok"} {self.count} {name}')
+        for problem in problems[:60]:
+            print(f'#   {problem}')
+        sys.stdout.flush()
+
+
+def judge(report, server, name, differs, learned):
+    """Compares what differs with what is known to."""
+    now = collections.Counter(f'{name} {line}' for line in differs)
+    before = collections.Counter({line: count for line, count in known(server).items()
+                                  if line.startswith(f'{name} ')})
+    if learned is not None:
+        learned += [f'{name} {line}' for line in differs]
+    report.case(f'{server}.{name}',
+                [f'differs from tmpfs: {line}' for line in (now - before).elements()] +
+                [f'does not differ any more: {line}' for line in (before - now).elements()])
+
+
+def squashed(report, references, learned):
+    """An archive of the trees that the work on tmpfs left has what they have."""
+    server = Server('squashfuse', ['squashfuse', '-f', '-o', 'allow_other,suid,dev',
+                                   '{source}/image', '{place}'],
+                    lambda s: sh('mksquashfs', REFERENCE, f'{s.source}/image', '-quiet',
+                                 '-no-progress', '-processors', '1'))
+    with server:
+        for name in references:
+            ours, theirs = work.Transcript(), work.Transcript()
+            work.dump(ours, f'{server.place}/{name}')
+            work.dump(theirs, f'{REFERENCE}/{name}')
+            judge(report, server.name, name, difference(ours.lines, theirs.lines), learned)
+
+
+def main(arguments):
+    learn = None
+    if arguments[:1] == ['--learn']:
+        learn, arguments = arguments[1], arguments[2:]
+        os.makedirs(learn, exist_ok=True)
+    pattern = arguments[0] if arguments else ''
+    os.umask(0o022)
+    # Some servers hold a file open for each inode.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    os.makedirs(REFERENCE)
+    report, references = Report(), {}
+    for server in SERVERS:
+        chosen = [name for name in work.WORK
+                  if pattern in f'{server.name}.{name}' and name not in server.skip]
+        if not chosen:
+            continue
+        learned = None if learn is None else []
+        try:
+            with server:
+                began = time.monotonic()
+                for name in chosen:
+                    if name not in references:
+                        os.mkdir(f'{REFERENCE}/{name}')
+                        references[name] = work.run(name, f'{REFERENCE}/{name}')
+                    os.mkdir(f'{server.place}/{name}')
+                    transcript = work.run(name, f'{server.place}/{name}')
+                    judge(report, server.name, name, difference(transcript, references[name]),
+                          learned)
+            print(f'# {server.name} took {time.monotonic() - began:.0f} s')
+        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+            report.case(f'{server.name}.runs', [str(error)])
+        if learn is not None:
+            with open(f'{learn}/{server.name}', 'w', encoding='utf-8') as file:
+                file.write(''.join(line + '\n' for line in learned))
+    # It falls over a symbolic link when an archive has extended attributes.
+    chosen = [name for name in references
+              if pattern in f'squashfuse.{name}' and name not in ('xattrs', 'acls', 'permissions')]
+    if chosen:
+        learned = None if learn is None else []
+        try:
+            squashed(report, chosen, learned)
+        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+            report.case('squashfuse.runs', [str(error)])
+        if learn is not None:
+            with open(f'{learn}/squashfuse', 'w', encoding='utf-8') as file:
+                file.write(''.join(line + '\n' for line in learned))
+    print(f'1..{report.count}')
+    return 0 if report.count else 2
+
+
+sys.exit(main(sys.argv[1:]))
