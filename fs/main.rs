@@ -26,6 +26,7 @@ module! {
 /// What the module holds while it is loaded.
 #[pin_data]
 struct Ferrofuse {
+    expiry: vfs::dentry_expiry::Registration,
     types: vfs::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
@@ -37,6 +38,8 @@ struct Ferrofuse {
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // Before the first mount, whose dentries expire.
+            expiry: vfs::dentry_expiry::Registration::new(),
             // Before the first mount, which adds its connection.
             control: vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL)?,
             types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,

@@ -23,6 +23,49 @@ static unsigned int max_user_congthresh;
 
 bool fuse_param_allow_sys_admin_access;
 
+/* Least seconds between two looks for expired dentries, unless there are none. */
+#define INVAL_PERIOD_MIN 5
+
+unsigned int fuse_param_inval_period;
+static void (*inval_period_changed)(void);
+
+/* Has @changed called after each change; waits for a call that is running. */
+void fuse_param_watch_inval_period(void (*changed)(void))
+{
+	kernel_param_lock(THIS_MODULE);
+	inval_period_changed = changed;
+	kernel_param_unlock(THIS_MODULE);
+}
+
+/* Called with the lock of the module's parameters held, or before the module is initialised. */
+static int inval_period_set(const char *text, const struct kernel_param *param)
+{
+	unsigned int period;
+	int err;
+
+	if (!text)
+		return -EINVAL;
+	err = kstrtouint(text, 0, &period);
+	if (err)
+		return err;
+	if (period && (period < INVAL_PERIOD_MIN || period > USHRT_MAX))
+		return -EINVAL;
+	WRITE_ONCE(fuse_param_inval_period, period);
+	if (inval_period_changed)
+		inval_period_changed();
+	return 0;
+}
+
+static const struct kernel_param_ops inval_period_ops = {
+	.set = inval_period_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(inval_wq, &inval_period_ops, &fuse_param_inval_period, 0644);
+__MODULE_PARM_TYPE(inval_wq, "uint");
+MODULE_PARM_DESC(inval_wq,
+		 "Seconds between two looks for expired dentries, 5 at least; 0: never look");
+
 /* A limit of 0 is one that follows from the size of memory; INIT has 16 bits for limits. */
 static unsigned int user_limit(unsigned int *value)
 {

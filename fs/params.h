@@ -8,6 +8,9 @@
 #include <linux/types.h>
 
 extern bool fuse_param_allow_sys_admin_access;
+extern unsigned int fuse_param_inval_period;
+
+void fuse_param_watch_inval_period(void (*changed)(void));
 
 unsigned int fuse_param_max_user_bgreq(void);
 unsigned int fuse_param_max_user_congthresh(void);

@@ -14,6 +14,7 @@
 
 use super::{
     bindings,
+    dentry_expiry::Place,
     inode::{
         INode,
         INodeLock,
@@ -24,6 +25,7 @@ use super::{
         Seen,
         SuperBlock, //
     },
+    sync::deadline::Deadline,
     FileSystem,
     Walk, //
 };
@@ -52,6 +54,7 @@ use kernel::{
 #[repr(C)]
 struct Slot<D> {
     rcu: bindings::callback_head,
+    expiry: Place,
     data: D,
 }
 
@@ -284,6 +287,16 @@ impl<T: FileSystem> DEntry<T> {
         // SAFETY: There is a reference, and the parent is locked.
         unsafe { bindings::d_delete(this.as_ptr()) };
         Ok(())
+    }
+
+    /// It is thrown out some time after `deadline` if nobody uses it, and if somebody wants that
+    /// (see [`super::dentry_expiry`]). Takes a spinlock if so.
+    pub(crate) fn expire_at(&self, deadline: Deadline) {
+        const { assert!(T::Dentries::HAS_D_DELETE) };
+        // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
+        let slot: *mut Slot<T::DentryData> = unsafe { (*self.as_ptr()).d_fsdata.cast() };
+        // SAFETY: There is a reference.
+        unsafe { Place::set(&raw mut (*slot).expiry, deadline) };
     }
 
     /// Whether [`Operations::d_delete`] is asked when the last reference goes. A new dentry asks,
@@ -746,6 +759,8 @@ impl<T: FileSystem> DentryTable<T> {
             }
             // SAFETY: The memory is new, large enough, and aligned as any of kmalloc is.
             unsafe { (&raw mut (*slot).data).write(data) };
+            // SAFETY: The memory is zeroed, which is a valid value, and nobody else knows it.
+            unsafe { (*slot).expiry.init(dentry) };
             // SAFETY: Nobody else knows the dentry.
             unsafe { (*dentry).d_fsdata = slot.cast() };
             Ok(0)
@@ -759,6 +774,8 @@ impl<T: FileSystem> DentryTable<T> {
     unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();
+        // SAFETY: It is being released.
+        unsafe { Place::release(&raw mut (*slot).expiry) };
         // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed when the
         // RCU walk cannot look at it any more.
         unsafe { bindings::kfree_rcu(&raw mut (*slot).rcu, slot.cast()) };

@@ -635,6 +635,31 @@ __vfs_helper void vfs_helper_d_lookup_done(struct dentry *dentry)
 	d_lookup_done(dentry);
 }
 
+__vfs_helper void vfs_helper_d_expire(struct dentry *dentry, struct list_head *dispose)
+{
+	spin_lock(&dentry->d_lock);
+	/* If it is in use, its last user throws it out. */
+	dentry->d_flags |= DCACHE_OP_DELETE;
+	__move_to_shrink_list(dentry, dispose);
+	spin_unlock(&dentry->d_lock);
+}
+
+__vfs_helper struct rb_node *vfs_helper_rb_first(const struct rb_root *root)
+{
+	return rb_first(root);
+}
+
+__vfs_helper void vfs_helper_rb_link_node(struct rb_node *node, struct rb_node *parent,
+					  struct rb_node **link)
+{
+	rb_link_node(node, parent, link);
+}
+
+__vfs_helper unsigned long vfs_helper_secs_to_jiffies(unsigned int secs)
+{
+	return secs_to_jiffies(secs);
+}
+
 __vfs_helper void vfs_helper_d_set_op_delete(struct dentry *dentry, bool on)
 {
 	spin_lock(&dentry->d_lock);

@@ -32,6 +32,7 @@ pub(crate) mod control_fs;
 pub(crate) mod cred;
 pub(crate) mod deferred;
 pub(crate) mod dentry;
+pub(crate) mod dentry_expiry;
 pub(crate) mod dir_context;
 pub(crate) mod export;
 pub(crate) mod file;

@@ -24,3 +24,16 @@ pub(crate) fn allow_sys_admin_access() -> bool {
     // SAFETY: The variable lives as long as the module, and is written as a whole.
     unsafe { read_once(&raw const bindings::fuse_param_allow_sys_admin_access) }
 }
+
+/// Seconds between two looks for expired dentries (`inval_wq`); 0 if nobody looks.
+pub(super) fn inval_period() -> u32 {
+    // SAFETY: As above.
+    unsafe { read_once(&raw const bindings::fuse_param_inval_period) }
+}
+
+/// Has `changed` called after each change of [`inval_period`]; waits for a call that is running.
+pub(super) fn watch_inval_period(changed: Option<unsafe extern "C" fn()>) {
+    // SAFETY: It may be called in process context, as at the init and exit of the module. Whoever
+    // is called asks for no more than the setter promises.
+    unsafe { bindings::fuse_param_watch_inval_period(changed) };
+}

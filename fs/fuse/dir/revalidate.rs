@@ -80,6 +80,7 @@ pub(super) fn set_valid_until(entry: &DEntry<Fuse>, deadline: Deadline) {
     // entry, and from now on an entry is kept: only one of which nothing is known is not.
     entry.ask_d_delete(false);
     entry.data().valid_until.store(deadline);
+    entry.expire_at(deadline);
 }
 
 /// Notes in which epoch the name of `entry` was looked up.
@@ -90,6 +91,7 @@ pub(super) fn set_epoch(entry: &DEntry<Fuse>, epoch: u32) {
 /// From now on the server is asked about `entry`.
 pub(crate) fn expire(entry: &DEntry<Fuse>) {
     entry.data().valid_until.store(Deadline::PAST);
+    entry.expire_at(Deadline::PAST);
 }
 
 /// `entry` may not stand any more for what it stood for: it is looked up again, by a new entry if

@@ -65,6 +65,11 @@ impl Deadline {
         Self(Jiffies(Jiffies::now().0.wrapping_add(jiffies as u64)))
     }
 
+    /// Whether the point lies before `other`; [`Deadline::PAST`] lies before all others.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        self.0 .0 < other.0 .0
+    }
+
     /// Whether the point lies before now.
     pub(crate) fn has_passed(self) -> bool {
         self.0.is_before(Jiffies::now())

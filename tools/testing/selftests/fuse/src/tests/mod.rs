@@ -18,6 +18,7 @@ pub mod device;
 pub mod direct;
 pub mod enosys;
 pub mod export;
+pub mod expiry;
 pub mod forget;
 pub mod getattr;
 pub mod idmap;
@@ -62,6 +63,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     init::TESTS,
     lookup::TESTS,
     forget::TESTS,
+    expiry::TESTS,
     getattr::TESTS,
     statx::TESTS,
     readlink::TESTS,

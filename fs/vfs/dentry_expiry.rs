@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Dentries in the order in which they expire, and the worker that throws out those that have.
+//!
+//! Without it a dentry that may not be used any more stays in the cache, and keeps its inode, until
+//! somebody asks for its name or memory is short. While the module's parameter `inval_wq` is set,
+//! the file system says of each dentry when it expires, and the worker looks once in so many
+//! seconds.
+//!
+//! Locks: `EXPIRING`, around one tree of all dentries; `d_lock` is taken inside. The worker sleeps,
+//! without it, when it throws dentries out.
+//!
+//! C headers: `include/linux/rbtree.h`, `include/linux/dcache.h`.
+
+use super::{
+    bindings,
+    params,
+    sync::deadline::Deadline, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    container_of,
+    prelude::*,
+    static_lock_class,
+    sync::global_lock,
+    types::Opaque, //
+};
+
+/// Dentries that are thrown out in one go.
+const BATCH: usize = 64;
+
+/// The place of a dentry among those that expire.
+///
+/// # Invariants
+///
+/// `node` is in the tree, or is empty; `EXPIRING` guards it and `deadline`. While it is in the tree
+/// the dentry is one that was not released.
+#[repr(C)]
+pub(super) struct Place {
+    node: bindings::rb_node,
+    deadline: Deadline,
+    dentry: *mut bindings::dentry,
+}
+
+/// The dentries that expire.
+struct Expiring {
+    tree: bindings::rb_root,
+    /// Whether the worker may be started.
+    running: bool,
+}
+
+// SAFETY: A tree belongs to no thread.
+unsafe impl Send for Expiring {}
+
+global_lock! {
+    // SAFETY: `Registration::new` initialises it, before there can be a dentry.
+    unsafe(uninit) static EXPIRING: SpinLock<Expiring> = Expiring {
+        tree: bindings::rb_root {
+            rb_node: core::ptr::null_mut(),
+        },
+        running: false,
+    };
+}
+
+/// The worker.
+struct Worker(Opaque<bindings::delayed_work>);
+
+// SAFETY: Delayed work may be used in any thread.
+unsafe impl Sync for Worker {}
+
+static WORKER: Worker = Worker(Opaque::uninit());
+
+impl Place {
+    /// The place of `dentry`, in no tree.
+    pub(super) fn init(&mut self, dentry: *mut bindings::dentry) {
+        self.dentry = dentry;
+        self.deadline = Deadline::PAST;
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        // As RB_CLEAR_NODE: its own parent.
+        self.node.__rb_parent_color = &raw const self.node as usize;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.node.__rb_parent_color == &raw const self.node as usize
+    }
+
+    /// Takes it out of the tree.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid, and initialised by [`Self::init`]; `expiring` is what is locked.
+    unsafe fn remove(this: *mut Self, expiring: &mut Expiring) {
+        // SAFETY: It is valid, and guarded by the lock.
+        unsafe {
+            if !(*this).is_empty() {
+                bindings::rb_erase(&raw mut (*this).node, &mut expiring.tree);
+                (*this).clear();
+            }
+        }
+    }
+
+    /// The dentry expires at `deadline`, which is of interest only while there is a worker.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be that of a dentry with a reference. `d_lock` is not held.
+    pub(super) unsafe fn set(this: *mut Self, deadline: Deadline) {
+        let wanted = params::inval_period() != 0;
+        // SAFETY: A racy look at one word; who changes it at the same time does so under the lock.
+        if !wanted
+            && unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() }
+                == this as usize
+        {
+            return;
+        }
+        let mut expiring = EXPIRING.lock();
+        // SAFETY: It is valid, and locked.
+        unsafe { Self::remove(this, &mut expiring) };
+        if !wanted {
+            return;
+        }
+        // SAFETY: It is guarded by the lock.
+        unsafe { (*this).deadline = deadline };
+        let mut parent: *mut bindings::rb_node = core::ptr::null_mut();
+        let mut link: *mut *mut bindings::rb_node = &mut expiring.tree.rb_node;
+        // SAFETY: `link` is the root's or a node's, and nodes in the tree are those of places.
+        while let Some(node) = NonNull::new(unsafe { *link }) {
+            parent = node.as_ptr();
+            // SAFETY: As above.
+            let other: *mut Place = unsafe { container_of!(parent, Place, node) };
+            // SAFETY: As above.
+            unsafe {
+                link = if deadline.is_before((*other).deadline) {
+                    &raw mut (*parent).rb_left
+                } else {
+                    &raw mut (*parent).rb_right
+                };
+            }
+        }
+        // SAFETY: The node is empty, and the link that of its parent, or of the root, where it goes.
+        unsafe {
+            bindings::rb_link_node(&raw mut (*this).node, parent, link);
+            bindings::rb_insert_color(&raw mut (*this).node, &mut expiring.tree);
+        }
+    }
+
+    /// The dentry is released.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be that of a dentry that is being released.
+    pub(super) unsafe fn release(this: *mut Self) {
+        // SAFETY: Nobody puts a dentry that is being released into the tree; it may be taken out at
+        // the same time, which the lock waits for.
+        if unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() } != this as usize {
+            let mut expiring = EXPIRING.lock();
+            // SAFETY: It is valid, and locked.
+            unsafe { Self::remove(this, &mut expiring) };
+        }
+    }
+}
+
+impl Expiring {
+    /// Starts the worker, unless it is not wanted.
+    fn queue(&self) {
+        let period = params::inval_period();
+        if self.running && period != 0 {
+            // SAFETY: The worker is initialised before it runs, and is cancelled before the module
+            // goes. The queue is made at boot.
+            unsafe {
+                bindings::queue_delayed_work_on(
+                    bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                    bindings::system_percpu_wq,
+                    WORKER.0.get(),
+                    bindings::secs_to_jiffies(period),
+                )
+            };
+        }
+    }
+
+    /// Takes the first dentry out if it has expired, and puts it on `dispose` if nobody uses it.
+    ///
+    /// # Safety
+    ///
+    /// `dispose` must be an initialised list of the caller's.
+    unsafe fn take(&mut self, dispose: *mut bindings::list_head) -> bool {
+        // SAFETY: The tree is right, and locked.
+        let Some(node) = NonNull::new(unsafe { bindings::rb_first(&self.tree) }) else {
+            return false;
+        };
+        let node = node.as_ptr();
+        // SAFETY: Nodes in the tree are those of places.
+        let place: *mut Place = unsafe { container_of!(node, Place, node) };
+        // SAFETY: It is in the tree, which is locked.
+        unsafe {
+            if !(*place).deadline.has_passed() {
+                return false;
+            }
+            Place::remove(place, self);
+            // It was in the tree, so it was not released; and its release waits for the lock.
+            bindings::d_expire((*place).dentry, dispose);
+        }
+        true
+    }
+}
+
+/// # Safety
+///
+/// Called by a worker, with `WORKER`.
+unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
+    let mut dispose = bindings::list_head::default();
+    let dispose = &raw mut dispose;
+    loop {
+        // SAFETY: The list is ours, and does not move.
+        unsafe {
+            (*dispose).next = dispose;
+            (*dispose).prev = dispose;
+        }
+        let mut taken = 0;
+        {
+            let mut expiring = EXPIRING.lock();
+            // SAFETY: The list is initialised.
+            while taken < BATCH && unsafe { expiring.take(dispose) } {
+                taken += 1;
+            }
+        }
+        // SAFETY: The list has dentries from `__move_to_shrink_list` only. May sleep here.
+        unsafe { bindings::shrink_dentry_list(dispose) };
+        if taken < BATCH {
+            break;
+        }
+    }
+    EXPIRING.lock().queue();
+}
+
+/// The worker may run; dropping it stops that.
+pub(crate) struct Registration(());
+
+impl Registration {
+    /// Sets all up. Once in the life of the module, before there is a dentry.
+    pub(crate) fn new() -> Self {
+        let work = WORKER.0.get();
+        // SAFETY: The module's init calls this once, before anything else uses the statics; they
+        // live as long as the module, and the work is cancelled before that goes.
+        unsafe {
+            EXPIRING.init();
+            bindings::init_work_with_key(
+                &raw mut (*work).work,
+                Some(run),
+                false,
+                c"dentry_expiry::WORKER".as_char_ptr(),
+                static_lock_class!().as_ptr(),
+            );
+            bindings::timer_init_key(
+                &raw mut (*work).timer,
+                Some(bindings::delayed_work_timer_fn),
+                bindings::TIMER_IRQSAFE,
+                c"dentry_expiry::timer".as_char_ptr(),
+                static_lock_class!().as_ptr(),
+            );
+        }
+        params::watch_inval_period(Some(period_changed));
+        let mut expiring = EXPIRING.lock();
+        expiring.running = true;
+        expiring.queue();
+        Self(())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        params::watch_inval_period(None);
+        EXPIRING.lock().running = false;
+        // SAFETY: It was initialised, and cannot be queued any more.
+        unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
+    }
+}
+
+/// # Safety
+///
+/// Called by the setter of the parameter, with the lock of the module's parameters held.
+unsafe extern "C" fn period_changed() {
+    if params::inval_period() != 0 {
+        EXPIRING.lock().queue();
+    } else {
+        // SAFETY: It is initialised; the worker does not take the lock of the parameters.
+        unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
+    }
+}
