@@ -67,7 +67,7 @@ mod tests {
         ("INTERRUPT", 36, 8, 0, 0),
         ("BMAP", 37, 16, 8, 0),
         ("DESTROY", 38, 0, 0, 0),
-        ("IOCTL", 39, 32, 16, 0),
+        ("IOCTL", 39, 32, 16, PAGE_SIZE),
         ("POLL", 40, 24, 8, 0),
         ("NOTIFY_REPLY", 41, 40, 0, 0),
         ("BATCH_FORGET", 42, 16, 0, 0),
