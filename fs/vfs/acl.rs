@@ -131,10 +131,8 @@ impl Acl {
         let value = NonNull::new(value.cast::<u8>()).ok_or(ENOMEM)?;
         let mut bytes = KVVec::new();
         // SAFETY: The value has `len` bytes, and is ours.
-        let copied = bytes.extend_from_slice(
-            unsafe { core::slice::from_raw_parts(value.as_ptr(), len) },
-            GFP_KERNEL,
-        );
+        let written = unsafe { core::slice::from_raw_parts(value.as_ptr(), len) };
+        let copied = bytes.extend_from_slice(written, GFP_KERNEL);
         // SAFETY: The caller of `posix_acl_to_xattr` owns the value, which nobody uses any more.
         unsafe { bindings::kfree(value.as_ptr().cast()) };
         copied?;

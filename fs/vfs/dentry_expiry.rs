@@ -108,18 +108,19 @@ impl Place {
     ///
     /// `this` must be that of a dentry with a reference. `d_lock` is not held.
     pub(super) unsafe fn set(this: *mut Self, deadline: Deadline) {
-        let wanted = params::inval_period() != 0;
-        // SAFETY: A racy look at one word; who changes it at the same time does so under the lock.
-        if !wanted
-            && unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() }
-                == this as usize
-        {
-            return;
+        if params::inval_period() == 0 {
+            // SAFETY: Valid by the safety requirement.
+            let word = unsafe { &raw const (*this).node.__rb_parent_color };
+            // SAFETY: A racy look at one word; who changes it at the same time does so under the
+            // lock.
+            if unsafe { word.read_volatile() } == this as usize {
+                return;
+            }
         }
         let mut expiring = EXPIRING.lock();
         // SAFETY: It is valid, and locked.
         unsafe { Self::remove(this, &mut expiring) };
-        if !wanted {
+        if params::inval_period() == 0 {
             return;
         }
         // SAFETY: It is guarded by the lock.

@@ -126,8 +126,10 @@ impl<T: FileSystem> INode<T> {
 struct Table<T, U>(PhantomData<(T, U)>);
 
 impl<T: FileSystem, U: Export<T>> Table<T, U> {
-    // SAFETY: A table of pointers to functions, which may be null, and of flags.
-    const EMPTY: bindings::export_operations = unsafe { core::mem::zeroed() };
+    const EMPTY: bindings::export_operations = {
+        // SAFETY: A table of pointers to functions, which may be null, and of flags.
+        unsafe { core::mem::zeroed() }
+    };
 
     const IDENTIFY_ONLY: bindings::export_operations = bindings::export_operations {
         encode_fh: Some(Self::encode_fh),
