@@ -311,7 +311,7 @@ __vfs_helper __poll_t vfs_helper_demangle_poll(u16 events)
 
 __vfs_helper bool vfs_helper_waitqueue_active(struct wait_queue_head *queue)
 {
-	/* The caller has the barrier, see `WaitQueue::has_waiters()`. */
+	/* Only a hint: who has just registered looks at the state again before it sleeps. */
 	return waitqueue_active(queue);
 }
 
