@@ -788,7 +788,7 @@ pub fn ioctl_number(fd: RawFd, cmd: u32, arg: usize) -> Result<i32> {
 
 /// An ioctl(2) on memory, which must be as long as `cmd` says.
 pub fn ioctl_on(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
-    assert!(memory.len() >= (cmd >> 16 & 0x3fff) as usize);
+    assert!(memory.len() >= ((cmd >> 16) & 0x3fff) as usize);
     ioctl_number(fd, cmd, memory.as_mut_ptr() as usize)
 }
 

@@ -246,7 +246,7 @@ impl Dirents {
     /// Adds an entry of READDIRPLUS, whose successor is at offset `off`.
     pub fn plus(mut self, entry: EntryOut, ino: u64, off: u64, name: impl AsRef<[u8]>) -> Self {
         self.0.extend(entry.bytes());
-        let kind = (entry.attr.mode >> 12 & 15) as u8;
+        let kind = ((entry.attr.mode >> 12) & 15) as u8;
         self.add(ino, off, kind, name)
     }
 

@@ -308,7 +308,10 @@ fn failed_write_beyond_the_end_is_cut_back() {
     assert_eq!(r.head.opcode, SETATTR, "SETATTR expected, {r:?} came");
     let a: SetattrIn = r.arg();
     // Size, handle and lock owner.
-    assert_eq!((a.valid, a.size, a.fh), (1 << 3 | 1 << 6 | 1 << 9, SIZE, 5));
+    assert_eq!(
+        (a.valid, a.size, a.fh),
+        ((1 << 3) | (1 << 6) | (1 << 9), SIZE, 5)
+    );
     r.ok(file(2).size(SIZE).attr_out());
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), Err(ENOSPC));

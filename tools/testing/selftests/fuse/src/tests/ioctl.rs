@@ -35,7 +35,7 @@ crate::tests![
 
 /// The number of an ioctl that reads (2) and writes (1) so many bytes, as `_IOC()` makes it.
 const fn ioc(dir: u32, kind: u8, nr: u32, size: u32) -> u32 {
-    dir << 30 | size << 16 | (kind as u32) << 8 | nr
+    (dir << 30) | (size << 16) | ((kind as u32) << 8) | nr
 }
 
 const NONE: u32 = 0;
@@ -49,12 +49,15 @@ const FSSETXATTR: u32 = ioc(TO_SERVER, b'X', 32, 28);
 const MEASURE_VERITY: u32 = ioc(TO_SERVER | FROM_SERVER, b'f', 134, 4);
 const ENABLE_VERITY: u32 = ioc(TO_SERVER, b'f', 133, 128);
 
-/// One ioctl on file `f`, which was opened with handle 7; what it returns, and its memory afterwards.
-fn on_file(cmd: u32, memory: Vec<u8>) -> (Fs, Caller<(Result<i32>, Vec<u8>)>) {
+/// What an ioctl returned, and its memory afterwards.
+type Answer = (Result<i32>, Vec<u8>);
+
+/// One ioctl on file `f`, which was opened with handle 7.
+fn on_file(cmd: u32, memory: Vec<u8>) -> (Fs, Caller<Answer>) {
     on_file_of(Fs::new(), cmd, memory)
 }
 
-fn on_file_of(fs: Fs, cmd: u32, memory: Vec<u8>) -> (Fs, Caller<(Result<i32>, Vec<u8>)>) {
+fn on_file_of(fs: Fs, cmd: u32, memory: Vec<u8>) -> (Fs, Caller<Answer>) {
     let c = fs.call(move |m| {
         let fd = m.open("f").expect("open");
         let mut memory = memory;

@@ -20,7 +20,7 @@ crate::tests![
 const V1: u64 = init::HANDLE_KILLPRIV;
 const V2: u64 = init::HANDLE_KILLPRIV_V2;
 const MODE: u32 = 1 << 0;
-const OWNER: u32 = 1 << 1 | 1 << 2;
+const OWNER: u32 = (1 << 1) | (1 << 2);
 const SIZE: u32 = 1 << 3;
 const LOCKOWNER: u32 = 1 << 9;
 const KILL_SUIDGID: u32 = 1 << 11;

@@ -96,7 +96,7 @@ impl What {
             for owner in PERMS {
                 for group in PERMS {
                     for others in PERMS {
-                        let perm = owner << 6 | group << 3 | others;
+                        let perm = (owner << 6) | (group << 3) | others;
                         all.push(What { is_dir, perm });
                     }
                 }
@@ -124,7 +124,7 @@ impl What {
 
     /// Its list: the mode, but that the group's bits are the mask, the group has none, and user 1001 has all.
     fn list(self) -> Vec<u8> {
-        let bits = |shift: u32| (self.perm >> shift & 7) as u16;
+        let bits = |shift: u32| ((self.perm >> shift) & 7) as u16;
         let mut bytes = vec![2, 0, 0, 0];
         for (tag, perm, id) in [
             (1u16, bits(6), u32::MAX),

@@ -131,7 +131,7 @@ fn nanoseconds_of_more_than_a_second() {
     fs.lookup(ROOT, "f", file(2));
     expect(&fs).reply(&reply(file(2), BASIC | BTIME, (5, u32::MAX)));
     let expected = Ok((0, Some((5, 999_999_999))));
-    assert_eq!(c.wait(), (expected.clone(), expected));
+    assert_eq!(c.wait(), (expected, expected));
 }
 
 /// A reply about another kind of file, or with a size that no file has, gives EIO, now and later.
