@@ -72,9 +72,26 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
-__vfs_helper bool vfs_helper_iov_iter_has_pages(const struct iov_iter *i)
+/* Pages of a bvec may be those of kmalloc(), which are not counted: they end with their owner. */
+__vfs_helper bool vfs_helper_iov_iter_has_counted_pages(const struct iov_iter *i)
 {
-	return user_backed_iter(i) || iov_iter_is_bvec(i);
+	size_t left = i->iov_offset + i->count;
+	unsigned long seg;
+
+	if (!iov_iter_is_bvec(i))
+		return user_backed_iter(i);
+	for (seg = 0; seg < i->nr_segs && left; seg++) {
+		const struct bio_vec *bv = &i->bvec[seg];
+		size_t len = min_t(size_t, bv->bv_len, left);
+		size_t at;
+
+		for (at = bv->bv_offset & PAGE_MASK; at < bv->bv_offset + len; at += PAGE_SIZE) {
+			if (!folio_ref_count(page_folio(bv->bv_page + (at >> PAGE_SHIFT))))
+				return false;
+		}
+		left -= len;
+	}
+	return true;
 }
 
 __vfs_helper bool vfs_helper_iov_iter_extract_will_pin(const struct iov_iter *i)
@@ -95,6 +112,12 @@ __vfs_helper void vfs_helper_page_folio_put(struct page *page)
 __vfs_helper void vfs_helper_flush_dcache_page(struct page *page)
 {
 	flush_dcache_page(page);
+}
+
+/* For tests. */
+__vfs_helper struct page *vfs_helper_virt_to_page(const void *address)
+{
+	return virt_to_page(address);
 }
 
 /* folios */

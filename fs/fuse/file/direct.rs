@@ -6,7 +6,7 @@
 //! and the server. Each is as large as the limits of the mount allow, counted in pages of the
 //! caller. One is sent after the other, or, if the server has agreed to that in INIT, all at once
 //! ([`transfer`](super::transfer)), and then a caller need not wait for them. Memory of the kernel
-//! that does not consist of pages is copied to the request instead.
+//! that does not consist of pages, or whose pages cannot be kept, is copied to the request instead.
 //!
 //! Locks: the inode's, for writes; shared with other writers if the server can take them side by
 //! side (`inode/io_mode.rs`).

@@ -190,7 +190,8 @@ impl Drop for CallerPages {
 ///
 /// # Invariants
 ///
-/// - `iter` is valid for `'a`, and nobody else uses it; it is of user memory or of pages.
+/// - `iter` is valid for `'a`, and nobody else uses it; it is of user memory, or of pages that have
+///   references.
 /// - It has advanced by at least `taken` bytes since this value was made.
 pub(crate) struct CallerBuffer<'a> {
     iter: *mut bindings::iov_iter,
@@ -203,7 +204,7 @@ pub(crate) struct CallerBuffer<'a> {
 
 impl<'a> CallerBuffer<'a> {
     /// Where a read call wants its data. [`None`] if that is memory of the kernel that does not
-    /// consist of pages.
+    /// consist of pages, or of which no reference can be taken.
     pub(crate) fn of_dest(to: &'a mut IovIterDest<'_>) -> Option<Self> {
         let len = to.len();
         // SAFETY: The iterator is valid, and borrowed for `'a`.
@@ -222,7 +223,7 @@ impl<'a> CallerBuffer<'a> {
     /// `iter` is valid for `'a` and nobody else uses it; it is a destination if `writable`.
     unsafe fn new(iter: *mut bindings::iov_iter, left: usize, writable: bool) -> Option<Self> {
         // SAFETY: Valid by the safety requirement.
-        if !unsafe { bindings::iov_iter_has_pages(iter) } {
+        if !unsafe { bindings::iov_iter_has_counted_pages(iter) } {
             return None;
         }
         // INVARIANT: Checked just now; not advanced at all.
@@ -312,7 +313,8 @@ impl<'a> CallerBuffer<'a> {
             Hold::Pin
         } else {
             for page in list.iter() {
-                // SAFETY: Their owner keeps them until the call has ended.
+                // SAFETY: Their owner keeps them until the call has ended, by references: that there
+                // are some was looked at when this value was made.
                 unsafe { bindings::page_folio_get(*page) };
             }
             Hold::Reference

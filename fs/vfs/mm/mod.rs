@@ -4,6 +4,8 @@
 
 pub(crate) mod cached;
 pub(crate) mod caller;
+#[cfg(CONFIG_KUNIT = "y")]
+mod caller_test;
 pub(crate) mod dir_page;
 pub(crate) mod folio;
 #[cfg(CONFIG_KUNIT = "y")]
