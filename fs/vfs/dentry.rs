@@ -180,6 +180,16 @@ impl<T: FileSystem> DEntry<T> {
         unsafe { ARef::from_raw(NonNull::new_unchecked(parent.cast())) }
     }
 
+    /// Whether it has the same parent as `other`, just now. That stays so while the parent is
+    /// locked.
+    pub(super) fn is_sibling(&self, other: &Self) -> bool {
+        // SAFETY: Both dentries are valid, and the parents are only compared.
+        unsafe {
+            read_once(&raw const (*self.as_ptr()).d_parent)
+                == read_once(&raw const (*other.as_ptr()).d_parent)
+        }
+    }
+
     /// Removes it from the dentry cache, and everything below it that is not in use, and unmounts
     /// what is mounted on those. May sleep.
     pub(crate) fn invalidate(&self) {

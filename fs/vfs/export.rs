@@ -239,7 +239,7 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
         let words = unsafe { fid.cast::<[u32; WORDS]>().add(index).read_unaligned() };
         // SAFETY: The mount keeps the super block for the call.
         let sb = unsafe { SuperBlock::from_raw(sb) };
-        dentry_or_error(U::find(sb, Identity::from_words(words)))
+        dentry_or_error(sb, U::find(sb, Identity::from_words(words)))
     }
 
     /// # Safety
@@ -248,13 +248,18 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
     unsafe extern "C" fn get_parent(child: *mut bindings::dentry) -> *mut bindings::dentry {
         // SAFETY: The caller holds a reference.
         let child = unsafe { DEntry::<T>::from_raw(child) };
-        dentry_or_error(child.inode().ok_or(ESTALE).and_then(U::parent))
+        dentry_or_error(child.sb(), child.inode().ok_or(ESTALE).and_then(U::parent))
     }
 }
 
-/// As C returns it: the reference goes to the caller.
-fn dentry_or_error<T: FileSystem>(result: Result<ARef<DEntry<T>>>) -> *mut bindings::dentry {
+/// As C returns it: the reference goes to the caller, who puts the dentry below a mount of `sb`.
+/// `ESTALE` if it is one of another super block.
+fn dentry_or_error<T: FileSystem>(
+    sb: &SuperBlock<T>,
+    result: Result<ARef<DEntry<T>>>,
+) -> *mut bindings::dentry {
     match result {
+        Ok(dentry) if !core::ptr::eq(dentry.sb(), sb) => ESTALE.to_ptr(),
         Ok(dentry) => ARef::into_raw(dentry).as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }

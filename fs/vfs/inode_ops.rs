@@ -881,8 +881,8 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         // SAFETY: The caller holds references.
         let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
         // SAFETY: The caller promises what the type's invariant asks for.
-        let dentry = unsafe { Unhashed::new(dentry) };
-        dentry_or_error(U::lookup(dir, dentry, LookupFlags::from_c(flags)))
+        let unhashed = unsafe { Unhashed::new(dentry) };
+        dentry_or_error(dentry, U::lookup(dir, unhashed, LookupFlags::from_c(flags)))
     }
 
     /// # Safety
@@ -1040,8 +1040,9 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         mode: bindings::umode_t,
     ) -> *mut bindings::dentry {
         // SAFETY: The caller promises it.
-        let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
-        dentry_or_error(U::mkdir(idmap, dir, dentry, mode))
+        let (idmap, dir, vacant) = unsafe { making(idmap, dir, dentry) };
+        let dentry = vacant.dentry();
+        dentry_or_error(dentry, U::mkdir(idmap, dir, vacant, mode))
     }
 
     /// # Safety
@@ -1146,15 +1147,20 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         flags: c_uint,
         mode: bindings::umode_t,
     ) -> c_int {
-        // SAFETY: The caller holds a reference.
-        let dir = unsafe { INode::from_raw(dir) };
+        // SAFETY: The caller holds references.
+        let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
         // SAFETY: The caller promises what the type's invariant asks for.
-        let call = unsafe { AtomicOpen::new(DEntry::from_raw(dentry), file, flags, mode) };
+        let call = unsafe { AtomicOpen::new(dentry, file, flags, mode) };
         match U::atomic_open(dir, call) {
             Ok(atomic_open::Done::Opened(_)) => 0,
             Ok(atomic_open::Done::Found(other)) => {
+                // SAFETY: The file is valid, and the call's alone.
+                if unsafe { (*file).f_mode } & bindings::FMODE_OPENED != 0 {
+                    // It has its dentry, which must not be taken from it.
+                    return EIO.to_errno();
+                }
                 // SAFETY: The file was not opened; the reference to the dentry is taken over.
-                unsafe { bindings::finish_no_open(file, dentry_or_error(Ok(other))) }
+                unsafe { bindings::finish_no_open(file, dentry_or_error(dentry, Ok(other))) }
             }
             Err(error) => error.to_errno(),
         }
@@ -1567,12 +1573,17 @@ unsafe fn setattr<T: FileSystem>(
     })
 }
 
-/// The dentry to use instead of that of the call, as C returns it.
+/// The dentry to use instead of `dentry`, that of the call, as C returns it. The parent is locked.
+///
+/// It has to be in the directory of the call: the VFS unlocks the parent that it finds there, and
+/// puts the dentry below the mount that it came through. `EIO` if it is not.
 fn dentry_or_error<T: FileSystem>(
+    dentry: &DEntry<T>,
     result: Result<Option<ARef<DEntry<T>>>>,
 ) -> *mut bindings::dentry {
     match result {
         Ok(None) => core::ptr::null_mut(),
+        Ok(Some(alias)) if !alias.is_sibling(dentry) => EIO.to_ptr(),
         // The caller of the operation takes the reference over.
         Ok(Some(alias)) => ARef::into_raw(alias).as_ptr().cast(),
         Err(error) => error.to_ptr(),
