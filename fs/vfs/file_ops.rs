@@ -313,12 +313,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     ) -> c_int {
         // SAFETY: These are the arguments of a running call.
         let mut request = unsafe { LockRequest::new(file, lock.cast()) };
-        from_result(
-            || match U::lock(&mut request, LockCommand::from_raw(command))? {
-                Locking::Done => Ok(0),
-                Locking::Deferred => Ok(bindings::FILE_LOCK_DEFERRED as c_int),
-            },
-        )
+        let result = U::lock(&mut request, LockCommand::from_raw(command));
+        from_result(|| request.into_raw(result))
     }
 
     /// # Safety
@@ -333,7 +329,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: These are the arguments of a running call; a file that is about to be released
         // is still open.
         let mut request = unsafe { LockRequest::new(file, lock.cast()) };
-        from_result(|| U::flock(&mut request).map(|()| 0))
+        let result = U::flock(&mut request).map(|()| Locking::Done);
+        from_result(|| request.into_raw(result))
     }
 
     /// Leases are the VFS's affair alone; without this method there would be none.

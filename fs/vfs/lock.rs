@@ -129,11 +129,14 @@ pub(crate) enum Locking {
 ///
 /// # Invariants
 ///
-/// `file` and `lock` are the arguments of a running `lock` or `flock` call on an open file of `T`;
-/// the lock is the caller's own and on no list.
+/// `file` and `lock` are the arguments of a running `lock` or `flock` call on an open file of `T`.
+/// The lock is the caller's own, and on no list until `waits`: then others that hold locks know it,
+/// and it does not change.
 pub(crate) struct LockRequest<'a, T: FileSystem> {
     file: *mut bindings::file,
     lock: *mut bindings::file_lock,
+    /// Whether the kernel has put it where the caller waits for somebody else's.
+    waits: bool,
     _call: PhantomData<&'a mut T>,
 }
 
@@ -148,8 +151,28 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         Self {
             file,
             lock,
+            waits: false,
             _call: PhantomData,
         }
+    }
+
+    /// What a `lock` or `flock` call returns to C that came to `result`.
+    pub(super) fn into_raw(self, result: Result<Locking>) -> Result<c_int> {
+        if self.waits {
+            // Whatever is said of it: only then the caller takes it off the list again.
+            return Ok(bindings::FILE_LOCK_DEFERRED as c_int);
+        }
+        match result? {
+            Locking::Done => Ok(0),
+            // It would wait for nobody, and come again at once.
+            Locking::Deferred => Err(EIO),
+        }
+    }
+
+    /// Whether it asks for a lock of this kind (`FL_*`), and is not on a list.
+    fn may_change(&self, kind: u32) -> bool {
+        // SAFETY: Valid by the type invariant.
+        !self.waits && unsafe { (*self.lock).c.flc_flags } & kind != 0
     }
 
     /// The file.
@@ -197,13 +220,15 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         !manager.is_null() && unsafe { (*manager).lm_grant.is_some() }
     }
 
-    /// Nothing is in the way of the lock that was asked about.
+    /// Nothing is in the way of the POSIX lock that was asked about.
     pub(crate) fn set_free(&mut self) {
-        // SAFETY: Valid and the call's own by the type invariant.
-        unsafe { (*self.lock).c.flc_type = bindings::F_UNLCK as u8 };
+        if self.may_change(bindings::FL_POSIX) {
+            // SAFETY: Valid, the call's own and on no list by the type invariant.
+            unsafe { (*self.lock).c.flc_type = bindings::F_UNLCK as u8 };
+        }
     }
 
-    /// This lock is in the way of the one that was asked about. `pid` is who has it, as `ns`
+    /// This lock is in the way of the POSIX lock that was asked about. `pid` is who has it, as `ns`
     /// counts; nobody that the kernel knows if there is none.
     pub(crate) fn set_conflict(
         &mut self,
@@ -212,22 +237,29 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         pid: u32,
         ns: &PidNamespace,
     ) {
+        if !self.may_change(bindings::FL_POSIX) {
+            return;
+        }
         // What is more than a pid can be is nobody's.
         let pid = global_pid(i32::try_from(pid).unwrap_or(0), ns);
-        // SAFETY: Valid and the call's own by the type invariant.
-        let lock = unsafe { &mut *self.lock };
-        lock.fl_start = range.start;
-        lock.fl_end = range.end;
-        lock.c.flc_pid = pid;
-        // There are three types.
-        lock.c.flc_type = lock_type as u8;
+        let lock = self.lock;
+        // SAFETY: Valid, the call's own and on no list by the type invariant. There are three types.
+        unsafe {
+            (*lock).fl_start = range.start;
+            (*lock).fl_end = range.end;
+            (*lock).c.flc_pid = pid;
+            (*lock).c.flc_type = lock_type as u8;
+        }
     }
 
     /// Looks among the POSIX locks that the kernel keeps for one that is in the way, and says so
-    /// in the request.
+    /// in the request. Does nothing for a BSD lock.
     pub(crate) fn test_here(&mut self) {
-        // SAFETY: Both are valid, and the lock is the call's own, by the type invariant.
-        unsafe { bindings::posix_test_lock(self.file, self.lock) };
+        if self.may_change(bindings::FL_POSIX) {
+            // SAFETY: Both are valid, and the lock is the call's own and on no list, by the type
+            // invariant.
+            unsafe { bindings::posix_test_lock(self.file, self.lock) };
+        }
     }
 
     /// Sets a POSIX lock in the kernel alone. May sleep, but not for the lock.
@@ -235,15 +267,23 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
     /// # Errors
     ///
     /// `EAGAIN` if somebody else is in the way of one who does not wait, `EDEADLK` of one who
-    /// does; `ENOMEM`, `ENOLCK`.
+    /// does; `ENOMEM`, `ENOLCK`; `EINVAL` for a BSD lock, and once it is deferred.
     pub(crate) fn set_here(&mut self) -> Result<Locking> {
-        // SAFETY: Both are valid, and the lock is the call's own, by the type invariant.
+        if !self.may_change(bindings::FL_POSIX) {
+            return Err(EINVAL);
+        }
+        // SAFETY: Both are valid, and the lock is the call's own, a POSIX lock and on no list, by
+        // the type invariant and as just looked at.
         let result =
             unsafe { bindings::posix_lock_file(self.file, self.lock, core::ptr::null_mut()) };
         match result {
             0 => Ok(Locking::Done),
             error @ ..=-1 => Err(Error::from_errno(error)),
-            _ => Ok(Locking::Deferred),
+            _ => {
+                // INVARIANT: It is on a list now.
+                self.waits = true;
+                Ok(Locking::Deferred)
+            }
         }
     }
 
@@ -251,9 +291,13 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
     ///
     /// # Errors
     ///
-    /// As [`Self::set_here`]; `EWOULDBLOCK`, `ERESTARTSYS`.
+    /// As [`Self::set_here`]; `EWOULDBLOCK`, `ERESTARTSYS`; `EINVAL` once it is deferred.
     pub(crate) fn set_here_and_wait(&mut self) -> Result {
-        // SAFETY: The lock is the call's own, and the inode is that of an open file.
+        if !self.may_change(bindings::FL_POSIX | bindings::FL_FLOCK) {
+            return Err(EINVAL);
+        }
+        // SAFETY: The lock is the call's own, of a kind that the function knows, and on no list by
+        // the type invariant; the inode is that of an open file.
         let result = unsafe { bindings::locks_lock_inode_wait((*self.file).f_inode, self.lock) };
         kernel::error::to_result(result)
     }
