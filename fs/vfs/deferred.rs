@@ -156,7 +156,11 @@ pub(super) unsafe fn run(
     // SAFETY: Still valid: nobody tells the caller before this function lets them.
     let call = unsafe { core::mem::replace(&mut (*iocb).private, private) };
     if call.is_null() {
-        return count_of(result);
+        // Nobody would ever tell the caller, and one that waits could not be told at all.
+        return count_of(match result {
+            Err(EIOCBQUEUED) => Err(EIO),
+            result => result,
+        });
     }
     // SAFETY: Only `Deferred::new()` has put something in there, a reference to its call.
     let call: Arc<Call> = unsafe { Arc::from_raw(call.cast()) };

@@ -265,12 +265,12 @@ impl<T: FileSystem> DEntry<T> {
     /// `ENOTEMPTY` if it is a directory in which names are in use.
     pub(crate) fn delete_removed(this: ARef<Self>, parent: &INodeLock<'_, T>) -> Result {
         let inode = this.inode().ok_or(ENOENT)?;
-        // With the lock of the parent held, it stays the parent.
-        if !this
+        // With the lock of the parent held, it stays the parent. A root is its own.
+        let is_there = this
             .parent()
             .inode()
-            .is_some_and(|inode| core::ptr::eq(inode, parent.inode()))
-        {
+            .is_some_and(|inode| core::ptr::eq(inode, parent.inode()));
+        if !is_there || core::ptr::eq(inode, parent.inode()) {
             return Err(ENOENT);
         }
         {

@@ -162,8 +162,9 @@ impl<T: FileSystem> File<T> {
     ///
     /// # Errors
     ///
-    /// Those of the file system's `setattr`.
-    pub(crate) fn modified(&self, _lock: &INodeLock<'_, T>) -> Result {
+    /// Those of the file system's `setattr`; `EINVAL` if the lock is another inode's.
+    pub(crate) fn modified(&self, lock: &INodeLock<'_, T>) -> Result {
+        lock.check(self.inode())?;
         // SAFETY: Valid by the type invariant, and the inode is locked.
         to_result(unsafe { bindings::file_modified(self.as_ptr()) })
     }
@@ -172,8 +173,9 @@ impl<T: FileSystem> File<T> {
     ///
     /// # Errors
     ///
-    /// Those of the file system's `update_time`.
-    pub(crate) fn update_time(&self, _lock: &INodeLock<'_, T>) -> Result {
+    /// Those of the file system's `update_time`; `EINVAL` if the lock is another inode's.
+    pub(crate) fn update_time(&self, lock: &INodeLock<'_, T>) -> Result {
+        lock.check(self.inode())?;
         // SAFETY: Valid by the type invariant, and the inode is locked.
         to_result(unsafe { bindings::file_update_time(self.as_ptr()) })
     }
@@ -399,10 +401,10 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { (*self.iocb).ki_pos }
     }
 
-    /// Moves on.
+    /// Moves on. A position that no file has counts as its beginning.
     pub(crate) fn set_pos(&mut self, pos: i64) {
         // SAFETY: Valid and ours alone by the type invariant.
-        unsafe { (*self.iocb).ki_pos = pos };
+        unsafe { (*self.iocb).ki_pos = pos.max(0) };
     }
 
     /// Reads through the page cache, or by the mapping's `direct_read` for `O_DIRECT`. Moves the
@@ -464,12 +466,14 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EFBIG` beyond the limit of the caller or of the file; `EINVAL`, `ETXTBSY`.
+    /// `EFBIG` beyond the limit of the caller or of the file; `ETXTBSY`; `EINVAL`, also if the lock
+    /// is another inode's.
     pub(crate) fn write_checks(
         &mut self,
-        _lock: &INodeLock<'_, T>,
+        lock: &INodeLock<'_, T>,
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
+        lock.check(self.file().inode())?;
         // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
         let left = count(unsafe { bindings::generic_write_checks(self.iocb, from.as_raw()) })?;
         Ok(left)
@@ -492,9 +496,10 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     /// Those of [`Self::write_checks`].
     pub(crate) fn shared_write_checks(
         &mut self,
-        _lock: &INodeSharedLock<'_, T>,
+        lock: &INodeSharedLock<'_, T>,
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
+        lock.check(self.file().inode())?;
         // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
         count(unsafe { bindings::generic_write_checks(self.iocb, from.as_raw()) })
     }
@@ -504,8 +509,9 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     ///
     /// # Errors
     ///
-    /// Those of the file system's `setattr`.
-    pub(crate) fn modified(&self, _lock: &INodeLock<'_, T>) -> Result {
+    /// Those of the file system's `setattr`; `EINVAL` if the lock is another inode's.
+    pub(crate) fn modified(&self, lock: &INodeLock<'_, T>) -> Result {
+        lock.check(self.file().inode())?;
         // SAFETY: The call is valid, and the inode is locked.
         to_result(unsafe { bindings::kiocb_modified(self.iocb) })
     }
@@ -517,13 +523,19 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     ///
     /// # Errors
     ///
-    /// Those of `direct_write`.
+    /// Those of `direct_write`; `EINVAL` if the call is not [direct](Self::is_direct), or the lock
+    /// another inode's.
     pub(crate) fn generic_direct_write(
         &mut self,
-        _lock: &INodeLock<'_, T>,
+        lock: &INodeLock<'_, T>,
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
-        // SAFETY: The call is valid, `from` a valid source, and the inode is locked.
+        lock.check(self.file().inode())?;
+        if !self.is_direct() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The call is valid, `from` a valid source, and the inode is locked. The mapping
+        // has a `direct_IO`: without one, neither `open(2)` nor `fcntl(2)` lets a file be direct.
         count(unsafe { bindings::generic_file_direct_write(self.iocb, from.as_raw()) })
     }
 
@@ -695,10 +707,14 @@ impl<'a, T: FileSystem> CopyRange<'a, T> {
     ///
     /// # Errors
     ///
-    /// Those of `splice_read` and `write_iter`.
+    /// Those of `splice_read` and `write_iter`; `EINVAL` if a position was made negative.
     pub(crate) fn splice(&self) -> Result<usize> {
         let (mut from_pos, mut to_pos) = (self.from_pos, self.to_pos);
-        // SAFETY: The files are those of the call, by the type invariant.
+        if from_pos < 0 || to_pos < 0 {
+            return Err(EINVAL);
+        }
+        // SAFETY: The files are those of the call, by the type invariant; the positions are not
+        // negative.
         count(unsafe {
             bindings::splice_file_range(self.from, &mut from_pos, self.to, &mut to_pos, self.len)
         })

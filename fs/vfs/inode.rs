@@ -535,22 +535,30 @@ impl<T: FileSystem> INode<T> {
     }
 
     /// Removes the bytes `first` to `last` from the page cache, and from all mappings: whole pages
-    /// go, and parts of pages become zero. May sleep.
+    /// go, and parts of pages become zero. Does nothing if these are no bytes of a file. May sleep.
     pub(crate) fn truncate_pagecache_range(&self, first: i64, last: i64) {
-        // SAFETY: There is a reference.
-        unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+        if is_range(first, last) {
+            // SAFETY: There is a reference, and the range does not end before it begins: C takes
+            // the difference of the two for a number of bytes to be zeroed.
+            unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
+        }
     }
 
     /// Drops the pages that the bytes `first` to `last` are in from the page cache and from all
-    /// mappings, with what is dirty in them. Neither is negative. May sleep.
+    /// mappings, with what is dirty in them. Does nothing if these are no bytes of a file. May
+    /// sleep.
     pub(crate) fn drop_pages(&self, first: i64, last: i64) {
+        if !is_range(first, last) {
+            return;
+        }
         let in_page = PAGE_SIZE as i64 - 1;
-        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use. The
+        // range does not end before it begins.
         unsafe {
             bindings::truncate_inode_pages_range(
                 (*self.as_ptr()).i_mapping,
                 first & !in_page,
-                // Not negative either.
+                // Not negative, as just looked at.
                 (last | in_page) as u64,
             )
         };
@@ -715,6 +723,11 @@ impl<T: FileSystem> INode<T> {
     }
 }
 
+/// Whether there can be bytes `first` to `last`, both included, in a file.
+fn is_range(first: i64, last: i64) -> bool {
+    0 <= first && first <= last
+}
+
 /// The lock of an inode, held for writing; dropping it releases it.
 ///
 /// # Invariants
@@ -729,6 +742,11 @@ impl<T: FileSystem> INodeLock<'_, T> {
     /// The inode that is locked.
     pub(crate) fn inode(&self) -> &INode<T> {
         self.inode
+    }
+
+    /// Whether it is the lock of `inode`: `EINVAL` if not.
+    pub(super) fn check(&self, inode: &INode<T>) -> Result {
+        check_lock(self.inode, inode)
     }
 }
 
@@ -747,6 +765,22 @@ impl<T: FileSystem> Drop for INodeLock<'_, T> {
 pub(crate) struct INodeSharedLock<'a, T: FileSystem> {
     inode: &'a INode<T>,
     _task: NotThreadSafe,
+}
+
+impl<T: FileSystem> INodeSharedLock<'_, T> {
+    /// Whether it is the lock of `inode`: `EINVAL` if not.
+    pub(super) fn check(&self, inode: &INode<T>) -> Result {
+        check_lock(self.inode, inode)
+    }
+}
+
+/// A lock stands for the one inode that it is of.
+fn check_lock<T: FileSystem>(locked: &INode<T>, inode: &INode<T>) -> Result {
+    if core::ptr::eq(locked, inode) {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
 }
 
 impl<T: FileSystem> Drop for INodeSharedLock<'_, T> {

@@ -388,9 +388,11 @@ impl<T: FileSystem> IAttr<T> {
     /// # Errors
     ///
     /// `EPERM`, `EACCES`; `EFBIG` and `EINVAL` for the size; `EOVERFLOW` for ids that the file
-    /// system cannot keep.
+    /// system cannot keep; `ENOENT` if the dentry is negative.
     pub(crate) fn prepare(&mut self, idmap: &Idmap, dentry: &DEntry<T>) -> Result {
-        // SAFETY: All of them are valid, and nobody else uses the change.
+        dentry.inode().ok_or(ENOENT)?;
+        // SAFETY: All of them are valid, the dentry has an inode and keeps it, and nobody else uses
+        // the change.
         to_result(unsafe {
             bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), &mut self.0)
         })

@@ -51,10 +51,10 @@ pub(crate) struct Filling {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is no regular file: the pages of others have owners (see [`super::dir_page`]).
-/// `ENOMEM`.
+/// `EINVAL` if it is no regular file: the pages of others have owners (see [`super::dir_page`]);
+/// also if there is no such position. `ENOMEM`.
 pub(crate) fn begin_write<T: FileSystem>(inode: &INode<T>, pos: i64) -> Result<Filling> {
-    if !inode.is_reg() {
+    if !inode.is_reg() || pos < 0 {
         return Err(EINVAL);
     }
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.

@@ -186,13 +186,14 @@ impl<T: FileSystem> Kiocb<'_, T> {
     /// # Errors
     ///
     /// `EFAULT`, `ENOMEM`, those of `reader`; `EINTR` if the caller is being killed; `EINVAL` if
-    /// this is not a regular file.
+    /// this is not a regular file, or the lock another inode's.
     pub(crate) fn write_page_cache<R: RangeReader>(
         &mut self,
-        _lock: &INodeLock<'_, T>,
+        lock: &INodeLock<'_, T>,
         from: &mut IovIterSource<'_>,
         reader: &mut R,
     ) -> Result<usize> {
+        lock.check(self.file().inode())?;
         if !self.file().inode().is_reg() {
             return Err(EINVAL);
         }
