@@ -36,8 +36,8 @@ use crate::vfs::sync::{
         SIDE, //
     },
     wait::{
-        new_poll_queue,
-        PollQueue, //
+        new_wait_queue,
+        WaitQueue, //
     },
 };
 use kernel::{
@@ -152,7 +152,7 @@ pub(crate) struct InputQueue {
     #[pin]
     inner: SpinLock<Inner>,
     #[pin]
-    readers: PollQueue,
+    readers: WaitQueue,
     fasync: Fasync,
 }
 
@@ -171,13 +171,13 @@ impl InputQueue {
                 },
                 "FuseInputQueue::inner"
             ),
-            readers <- new_poll_queue!("FuseInputQueue::readers"),
+            readers <- new_wait_queue!("FuseInputQueue::readers"),
             fasync: Fasync::new(),
         })
     }
 
     /// Where readers sleep and pollers register.
-    pub(crate) fn readers(&self) -> &PollQueue {
+    pub(crate) fn readers(&self) -> &WaitQueue {
         &self.readers
     }
 

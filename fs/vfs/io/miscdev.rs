@@ -10,14 +10,21 @@ use super::{
     super::{
         bindings,
         poll::PollEvents,
-        sync::wait::PollQueue, //
+        read_once,
+        sync::{
+            fasync::Fasync,
+            wait::WaitQueue, //
+        },
     },
     pipe::{
         PipeDest,
         PipeSource, //
     }, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     error::{
         from_result,
@@ -36,6 +43,15 @@ use kernel::{
     module::this_module,
     prelude::*,
     seq_file::SeqFile,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+        Arc,
+        ArcBorrow, //
+    },
     types::{
         ForeignOwnable,
         Opaque, //
@@ -45,10 +61,7 @@ use kernel::{
 /// What an open file of the device can do; each method answers to the `file_operations` member of
 /// its name. All run in process context and may sleep, and may run at the same time.
 #[vtable]
-pub(crate) trait Device: Sized + 'static {
-    /// What the file's private data holds.
-    type Ptr: ForeignOwnable + Send + Sync;
-
+pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// Name under `/dev`.
     const NAME: &'static CStr;
 
@@ -58,17 +71,17 @@ pub(crate) trait Device: Sized + 'static {
     /// The one table of this device's files.
     fn table() -> &'static FileOps<Self>;
 
-    /// Makes the private data of a file that is being opened.
-    fn open(file: &File) -> Result<Self::Ptr>;
+    /// Makes the device of a file that is being opened.
+    fn open(file: &File) -> Result<Arc<Self>>;
 
     /// The last reference to the file is gone.
-    fn release(device: Self::Ptr, _file: &File) {
+    fn release(device: Arc<Self>, _file: &File) {
         drop(device);
     }
 
     /// Reads; returns the bytes read.
     fn read_iter(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: ArcBorrow<'_, Self>,
         _file: &File,
         _to: &mut IovIterDest<'_>,
     ) -> Result<usize> {
@@ -77,7 +90,7 @@ pub(crate) trait Device: Sized + 'static {
 
     /// Writes; returns the bytes written.
     fn write_iter(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: ArcBorrow<'_, Self>,
         _file: &File,
         _from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
@@ -86,7 +99,7 @@ pub(crate) trait Device: Sized + 'static {
 
     /// Reads one message into a pipe that has room for `to.len()` bytes; returns its length.
     fn splice_read(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: ArcBorrow<'_, Self>,
         _file: &File,
         _to: &mut PipeDest<'_>,
     ) -> Result<usize> {
@@ -95,7 +108,7 @@ pub(crate) trait Device: Sized + 'static {
 
     /// Writes one message that was taken out of a pipe; returns the bytes written.
     fn splice_write(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: ArcBorrow<'_, Self>,
         _file: &File,
         _from: &mut PipeSource<'_>,
     ) -> Result<usize> {
@@ -107,32 +120,34 @@ pub(crate) trait Device: Sized + 'static {
     /// # Errors
     ///
     /// What the write would return.
-    fn check_write(_device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>) -> Result {
+    fn check_write(_device: ArcBorrow<'_, Self>) -> Result {
         Ok(())
     }
 
-    /// Registers the poller on `table` and returns the events that hold now.
-    fn poll(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _file: &File,
-        _table: &PollTable,
-    ) -> PollEvents {
+    /// Where those wait who poll the file; it is polled in vain while there is nothing.
+    ///
+    /// The queue lives as long as the device, which the file keeps: this is why it is borrowed from
+    /// that.
+    fn pollers(&self) -> Result<&WaitQueue> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The file starts or stops asking for SIGIO.
-    fn fasync(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _fd: i32,
-        _file: &File,
-        _on: bool,
-    ) -> Result<i32> {
+    /// The events that hold now. Who polls is on the queue already.
+    fn poll(&self) -> PollEvents {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// The list of the files that are told by SIGIO, for a file that asks for that.
+    ///
+    /// The list lives as long as the device, which the file keeps: this is why it is borrowed from
+    /// that.
+    fn fasync(&self) -> Result<&Fasync> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// `ioctl(2)`; 32-bit callers get here with `argument` widened as a pointer.
     fn ioctl(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
+        _device: ArcBorrow<'_, Self>,
         _file: &File,
         _command: u32,
         _argument: usize,
@@ -141,32 +156,20 @@ pub(crate) trait Device: Sized + 'static {
     }
 
     /// Prints lines into `/proc/PID/fdinfo/FD`.
-    fn show_fdinfo(
-        _device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>,
-        _m: &SeqFile,
-        _file: &File,
-    ) {
+    fn show_fdinfo(_device: ArcBorrow<'_, Self>, _m: &SeqFile, _file: &File) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// The table of a `poll` call in progress.
+/// What the private data of an open file points to.
 ///
 /// # Invariants
 ///
-/// `file` is the polled file and `table` is null or valid, both for as long as this lives.
-pub(crate) struct PollTable {
-    file: *mut bindings::file,
-    table: *mut bindings::poll_table_struct,
-}
-
-impl PollTable {
-    /// Wakes the poller when `queue` is woken.
-    pub(crate) fn register(&self, queue: &PollQueue) {
-        // SAFETY: File and table are valid by the type invariant. The queue tells pollers to let
-        // go before it is freed, see `PollQueue`.
-        unsafe { bindings::poll_wait(self.file, queue.as_ptr(), self.table) };
-    }
+/// `device` came from `into_foreign` of the device's `Arc`. `fasync` is null, or a list that was
+/// borrowed from the device, and the only one that the file may be on.
+struct Open {
+    device: *mut c_void,
+    fasync: Atomic<*mut Fasync>,
 }
 
 /// The `struct file_operations` of `T`'s files.
@@ -174,7 +177,8 @@ impl PollTable {
 /// # Invariants
 ///
 /// `table` holds the functions of this module for `T` and nothing else, so a file that has it as
-/// its `f_op` has the result of `T::open` as its private data.
+/// its `f_op` has an [`Open`] with the result of `T::open` as its private data, from when it is open
+/// (`FMODE_OPENED`) until it is released; it has null there after that.
 #[repr(transparent)]
 pub(crate) struct FileOps<T: Device> {
     table: bindings::file_operations,
@@ -213,7 +217,11 @@ impl<T: Device> FileOps<T> {
                 } else {
                     None
                 },
-                poll: if T::HAS_POLL { Some(Self::poll) } else { None },
+                poll: if T::HAS_POLL && T::HAS_POLLERS {
+                    Some(Self::poll)
+                } else {
+                    None
+                },
                 fasync: if T::HAS_FASYNC {
                     Some(Self::fasync)
                 } else {
@@ -241,20 +249,20 @@ impl<T: Device> FileOps<T> {
     }
 
     /// The device behind `file`, if it is an open file of this device.
-    pub(crate) fn device_of<'a>(
-        &'static self,
-        file: &'a LocalFile,
-    ) -> Option<<T::Ptr as ForeignOwnable>::Borrowed<'a>> {
+    pub(crate) fn device_of<'a>(&'static self, file: &'a LocalFile) -> Option<ArcBorrow<'a, T>> {
         // SAFETY: `file` is valid, and its `f_op` does not change once it is open.
         let ops = unsafe { (*file.as_ptr()).f_op };
-        if !core::ptr::eq(ops, &self.table) {
+        // SAFETY: `file` is valid. While it is being opened nobody else knows it.
+        let mode = unsafe { read_once(&raw const (*file.as_ptr()).f_mode) };
+        if !core::ptr::eq(ops, &self.table) || mode & bindings::FMODE_OPENED == 0 {
             return None;
         }
         // SAFETY: `file` is valid.
-        let private = unsafe { (*file.as_ptr()).private_data };
-        // SAFETY: By the type invariant the private data comes from `T::open`; it stays until
-        // `release`, which the reference to the file excludes.
-        Some(unsafe { <T::Ptr as ForeignOwnable>::borrow(private) })
+        let open = NonNull::new(unsafe { (*file.as_ptr()).private_data }.cast::<Open>());
+        // It is null while the device is being released, which is told its file.
+        // SAFETY: By the type invariant it is an `Open` with what comes from `T::open`; it stays
+        // until `release`, which the reference to the file excludes.
+        open.map(|open| unsafe { <Arc<T> as ForeignOwnable>::borrow((*open.as_ptr()).device) })
     }
 
     /// # Safety
@@ -268,10 +276,16 @@ impl<T: Device> FileOps<T> {
             // SAFETY: The caller passes valid pointers.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
             // SAFETY: The file is valid for the call, and nobody else has a position lock on it.
-            let private = T::open(unsafe { File::from_raw_file(file) })?.into_foreign();
+            let device = T::open(unsafe { File::from_raw_file(file) })?;
+            let open = KBox::<Open>::new_uninit(GFP_KERNEL)?;
+            // INVARIANT: The file is on no list.
+            let open = open.write(Open {
+                device: device.into_foreign(),
+                fasync: Atomic::new(core::ptr::null_mut()),
+            });
             // SAFETY: The file is not visible to anyone else yet. `misc_open` left its own
             // pointer there, which nobody needs.
-            unsafe { (*file).private_data = private };
+            unsafe { (*file).private_data = KBox::into_raw(open).cast() };
             Ok(0)
         })
     }
@@ -283,27 +297,40 @@ impl<T: Device> FileOps<T> {
         _inode: *mut bindings::inode,
         file: *mut bindings::file,
     ) -> ffi::c_int {
-        // SAFETY: The file is valid for the call.
-        let private = unsafe { (*file).private_data };
-        // SAFETY: `open` put the pointer there, and this is its last use.
-        let device = unsafe { <T::Ptr as ForeignOwnable>::from_foreign(private) };
+        // SAFETY: The file is valid for the call, and nobody else uses it any more.
+        let private =
+            unsafe { core::mem::replace(&mut (*file).private_data, core::ptr::null_mut()) };
+        // SAFETY: `open` put the pointer there, and this is its last use. The file is on no list
+        // any more: `__fput` has called `fasync` before.
+        let open = unsafe { KBox::<Open>::from_raw(private.cast()) };
+        // SAFETY: By the type invariant, and this is its last use.
+        let device = unsafe { <Arc<T> as ForeignOwnable>::from_foreign(open.device) };
         // SAFETY: The file is valid for the call.
         T::release(device, unsafe { File::from_raw_file(file) });
         0
     }
 
-    /// Borrows the private data and the file itself.
+    /// Borrows what [`Self::open`] put into the file.
     ///
     /// # Safety
     ///
     /// `file` is open by [`Self::open`] and stays so for `'a`.
-    unsafe fn parts<'a>(
-        file: *mut bindings::file,
-    ) -> (<T::Ptr as ForeignOwnable>::Borrowed<'a>, &'a File) {
-        // SAFETY: The file is valid by this function's contract.
-        let private = unsafe { (*file).private_data };
-        // SAFETY: `open` put the pointer there and `release` has not run.
-        let device = unsafe { <T::Ptr as ForeignOwnable>::borrow(private) };
+    unsafe fn private<'a>(file: *mut bindings::file) -> &'a Open {
+        // SAFETY: The file is valid by this function's contract; `open` put the pointer there, and
+        // `release` has not run.
+        unsafe { &*(*file).private_data.cast() }
+    }
+
+    /// Borrows the device and the file itself.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::private`].
+    unsafe fn parts<'a>(file: *mut bindings::file) -> (ArcBorrow<'a, T>, &'a File) {
+        // SAFETY: By this function's contract.
+        let open = unsafe { Self::private(file) };
+        // SAFETY: By the type invariant, and `release` has not run.
+        let device = unsafe { <Arc<T> as ForeignOwnable>::borrow(open.device) };
         // SAFETY: The file is valid by this function's contract.
         (device, unsafe { File::from_raw_file(file) })
     }
@@ -343,8 +370,8 @@ impl<T: Device> FileOps<T> {
 
     /// # Safety
     ///
-    /// `splice_file_to_pipe` and its like call this with an open file of this device and a pipe
-    /// that they have locked.
+    /// `do_splice_read` calls this with an open file of this device and a pipe that the current
+    /// task has locked, or that nobody else knows (`splice_direct_to_actor`).
     unsafe extern "C" fn splice_read(
         file: *mut bindings::file,
         _pos: *mut bindings::loff_t,
@@ -355,7 +382,7 @@ impl<T: Device> FileOps<T> {
         // SAFETY: The caller holds the file open.
         let (device, file) = unsafe { Self::parts(file) };
         from_result(|| {
-            // SAFETY: The caller has locked the pipe, and keeps it so.
+            // SAFETY: The pipe is the caller's alone, and stays so.
             let mut to = unsafe { PipeDest::new(pipe.cast(), len) }?;
             T::splice_read(device, file, &mut to)?;
             Ok(to.commit()? as isize)
@@ -392,11 +419,16 @@ impl<T: Device> FileOps<T> {
         file: *mut bindings::file,
         table: *mut bindings::poll_table_struct,
     ) -> bindings::__poll_t {
-        // INVARIANT: Both are valid for this call, and so is the value.
-        let polled = PollTable { file, table };
         // SAFETY: The caller holds the file open.
-        let (device, file) = unsafe { Self::parts(file) };
-        T::poll(device, file, &polled).into_raw()
+        let (device, _) = unsafe { Self::parts(file) };
+        let Ok(queue) = device.pollers() else {
+            return PollEvents::ERROR.into_raw();
+        };
+        // SAFETY: File and table are valid for the call. The queue is borrowed from the device,
+        // which the file keeps until it is released, and a poller has let go by then: it holds a
+        // reference to the file, or (epoll) is told by `__fput()`.
+        unsafe { bindings::poll_wait(file, queue.as_ptr(), table) };
+        device.poll().into_raw()
     }
 
     /// # Safety
@@ -408,8 +440,29 @@ impl<T: Device> FileOps<T> {
         on: ffi::c_int,
     ) -> ffi::c_int {
         // SAFETY: The caller holds the file open.
+        let open = unsafe { Self::private(file) };
+        // SAFETY: As above.
         let (device, file) = unsafe { Self::parts(file) };
-        from_result(|| T::fasync(device, fd, file, on != 0))
+        from_result(|| {
+            let known = open.fasync.load(Acquire);
+            let list = if on == 0 {
+                known
+            } else {
+                let list = core::ptr::from_ref(device.fasync()?).cast_mut();
+                // INVARIANT: Borrowed from the device, which does not go before the file.
+                match open.fasync.cmpxchg(core::ptr::null_mut(), list, Full) {
+                    Err(other) if other != list => return Err(EBUSY),
+                    _ => list,
+                }
+            };
+            // SAFETY: By the type invariant it is null, or a list that lives until the file is
+            // released.
+            match unsafe { list.as_ref() } {
+                // SAFETY: It is the only list of this file, which `__fput` takes off it.
+                Some(list) => unsafe { list.set(fd, file, on != 0) },
+                None => Ok(0),
+            }
+        })
     }
 
     /// # Safety

@@ -50,7 +50,7 @@ enum Piece {
 ///
 /// # Invariants
 ///
-/// `pipe` is valid and locked by the current task for `'a`.
+/// `pipe` is valid for `'a`, and the current task has locked it or is the only one that knows it.
 pub(crate) struct PipeDest<'a> {
     pipe: *mut bindings::pipe_inode_info,
     /// As many as the pipe may have buffers have room here.
@@ -66,9 +66,9 @@ pub(crate) struct PipeDest<'a> {
 impl PipeDest<'_> {
     /// # Safety
     ///
-    /// `pipe` is valid and locked by the current task while the value lives.
+    /// The type invariant holds while the value lives.
     pub(super) unsafe fn new(pipe: *mut bindings::pipe_inode_info, room: usize) -> Result<Self> {
-        // SAFETY: `pipe` is valid and locked.
+        // SAFETY: `pipe` is valid, and nobody else changes it.
         let max = unsafe { (*pipe).max_usage } as usize;
         // INVARIANT: As the caller promises.
         Ok(Self {

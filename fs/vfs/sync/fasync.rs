@@ -14,10 +14,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`.
-///
-/// Each registered file removes itself when it is closed (`__fput` calls the `fasync` method with
-/// `on = false`), so the owner of this list has to live as long as the files registered on it.
+/// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`. Each file on it is valid:
+/// who put it there takes it off before it goes, and keeps this list until then.
 pub(crate) struct Fasync {
     head: UnsafeCell<*mut bindings::fasync_struct>,
 }
@@ -41,7 +39,13 @@ impl Fasync {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn set(&self, fd: i32, file: &File, on: bool) -> Result<i32> {
+    ///
+    /// # Safety
+    ///
+    /// A file that was added must be taken off this list before it goes (`__fput` calls the
+    /// `fasync` method for that), and the list must live until then.
+    pub(in crate::vfs) unsafe fn set(&self, fd: i32, file: &File, on: bool) -> Result<i32> {
+        // INVARIANT: As the caller promises.
         // SAFETY: `file` is valid, and `head` points to a list head by the type invariant.
         let ret =
             unsafe { bindings::fasync_helper(fd, file.as_ptr(), i32::from(on), self.head.get()) };

@@ -185,45 +185,6 @@ impl WaitQueue {
     }
 }
 
-/// A wait queue that files can be polled on.
-///
-/// A poller keeps a pointer to the queue until its file is closed or the queue says that it goes
-/// away. Dropping this type says so and waits for an RCU grace period (may sleep), so use it where
-/// there is one per device, not one per request.
-#[pin_data(PinnedDrop)]
-pub(crate) struct PollQueue {
-    #[pin]
-    queue: WaitQueue,
-}
-
-impl PollQueue {
-    /// Initialises an empty queue; `new_poll_queue!` gives it a lock class.
-    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
-        pin_init!(Self {
-            queue <- WaitQueue::new(name, key),
-        })
-    }
-}
-
-impl core::ops::Deref for PollQueue {
-    type Target = WaitQueue;
-
-    fn deref(&self) -> &WaitQueue {
-        &self.queue
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for PollQueue {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The head is initialised by the type invariant of `WaitQueue`. Pollers that are
-        // still registered are told to let go of it.
-        unsafe { bindings::__wake_up_pollfree(self.queue.as_ptr()) };
-        // epoll looks at the queue under RCU until it has seen the notice.
-        kernel::sync::rcu::synchronize_rcu();
-    }
-}
-
 /// Creates a [`WaitQueue`] initialiser with a lock class of its own.
 macro_rules! new_wait_queue {
     ($name:literal) => {
@@ -231,11 +192,3 @@ macro_rules! new_wait_queue {
     };
 }
 pub(crate) use new_wait_queue;
-
-/// Creates a [`PollQueue`] initialiser with a lock class of its own.
-macro_rules! new_poll_queue {
-    ($name:literal) => {
-        $crate::vfs::sync::wait::PollQueue::new(kernel::c_str!($name), kernel::static_lock_class!())
-    };
-}
-pub(crate) use new_poll_queue;

@@ -40,8 +40,7 @@ use crate::vfs::{
     io::{
         miscdev::{
             self,
-            FileOps,
-            PollTable, //
+            FileOps, //
         },
         pipe::{
             PipeDest,
@@ -53,9 +52,12 @@ use crate::vfs::{
         UserSource, //
     },
     poll::PollEvents,
-    sync::wait::{
-        new_wait_queue,
-        WaitQueue, //
+    sync::{
+        fasync::Fasync,
+        wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
     },
 };
 use kernel::{
@@ -298,8 +300,6 @@ static DEVICE_OPS: FileOps<Device> = FileOps::new();
 
 #[vtable]
 impl miscdev::Device for Device {
-    type Ptr = Arc<Device>;
-
     const NAME: &'static CStr = c"fuse";
     const MINOR: i32 = 229;
 
@@ -364,26 +364,23 @@ impl miscdev::Device for Device {
         device.write(device.link()?, from)
     }
 
-    fn poll(device: ArcBorrow<'_, Device>, _file: &File, table: &PollTable) -> PollEvents {
-        let Ok(link) = device.link_or_wait() else {
+    fn pollers(&self) -> Result<&WaitQueue> {
+        Ok(self.link_or_wait()?.transport.input.readers())
+    }
+
+    fn poll(&self) -> PollEvents {
+        let Ok(link) = self.link() else {
             return PollEvents::ERROR;
         };
-        let input = &link.transport.input;
-        table.register(input.readers());
-        match input.status() {
+        match link.transport.input.status() {
             (_, false) => PollEvents::ERROR,
             (true, true) => PollEvents::WRITABLE | PollEvents::READABLE,
             (false, true) => PollEvents::WRITABLE,
         }
     }
 
-    fn fasync(device: ArcBorrow<'_, Device>, fd: i32, file: &File, on: bool) -> Result<i32> {
-        device
-            .link_or_wait()?
-            .transport
-            .input
-            .fasync()
-            .set(fd, file, on)
+    fn fasync(&self) -> Result<&Fasync> {
+        Ok(self.link_or_wait()?.transport.input.fasync())
     }
 
     fn ioctl(

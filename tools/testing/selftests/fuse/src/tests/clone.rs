@@ -17,6 +17,7 @@ crate::tests![
     sync_init_waits_for_the_answer,
     sync_init_killed,
     sync_init_of_a_mounted_device,
+    sync_init_closed_instead_of_mounted,
 ];
 
 const IOC_CLONE: libc::Ioctl = 0x8004_e500;
@@ -179,4 +180,12 @@ fn sync_init_of_a_mounted_device() {
         ioctl(fs.dev(), IOC_SYNC_INIT, std::ptr::null()),
         Err(EINVAL)
     );
+}
+
+/// A device that was opened for signals, and that waits for its mount, can be closed without one.
+fn sync_init_closed_instead_of_mounted() {
+    skip_on_c("to close it waits for the mount");
+    let fd = sys::open("/dev/fuse", libc::O_RDWR | libc::O_ASYNC).unwrap();
+    sys::ioctl(fd, IOC_SYNC_INIT).unwrap();
+    assert_eq!(sys::close(fd), Ok(()));
 }
