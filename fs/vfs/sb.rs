@@ -47,6 +47,10 @@ use kernel::{
     static_lock_class,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc, //
     },
     types::Opaque,
@@ -197,6 +201,20 @@ impl<T: FileSystem> SuperHandle<T> {
         unsafe { *self.sb.get() = sb };
         // SAFETY: Taken above.
         unsafe { bindings::up_write(self.sem.get()) };
+    }
+}
+
+/// Changes a word of flags of a super block in one step.
+///
+/// # Safety
+///
+/// `word` must be valid, and be accessed at the same time only as a whole.
+unsafe fn change_flags(word: *mut usize, change: impl Fn(usize) -> usize) {
+    // SAFETY: The caller promises it.
+    let word = unsafe { Atomic::from_ptr(word) };
+    let mut old = word.load(Relaxed);
+    while let Err(now) = word.cmpxchg(old, change(old), Relaxed) {
+        old = now;
     }
 }
 
@@ -375,37 +393,41 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         to_result(unsafe { bindings::sync_filesystem(self.as_ptr()) })
     }
 
-    /// Sets flags; not [`SbFlag::Active`], which is the VFS's. Not atomic: the caller must not do
-    /// this at the same time as others.
+    /// Sets flags; not [`SbFlag::Active`], which is the VFS's.
+    ///
+    /// Nothing that others change at the same time is lost: whoever waits for the mount would wait
+    /// for `SB_BORN` for ever. But the VFS does not take the same care of what is set here, after
+    /// `fill_super`.
     pub(crate) fn add_flags(&self, flags: SbFlags) {
-        let flags = usize::from(self.flags()) | (usize::from(flags) & !bindings::SB_ACTIVE);
+        let flags = usize::from(flags) & !bindings::SB_ACTIVE;
         // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags) };
+        unsafe { change_flags(&raw mut (*self.as_ptr()).s_flags, |old| old | flags) };
     }
 
-    /// Clears flags, but for [`SbFlag::Active`]. Not atomic, as [`Self::add_flags`].
+    /// Clears flags, but for [`SbFlag::Active`]. As [`Self::add_flags`].
     pub(crate) fn clear_flags(&self, flags: SbFlags) {
-        let flags = usize::from(self.flags()) & (!usize::from(flags) | bindings::SB_ACTIVE);
+        let keep = !usize::from(flags) | bindings::SB_ACTIVE;
         // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_flags, flags) };
+        unsafe { change_flags(&raw mut (*self.as_ptr()).s_flags, |old| old & keep) };
     }
 
-    /// Sets internal flags. Not atomic, as [`Self::add_flags`].
+    /// Sets internal flags. As [`Self::add_flags`].
     pub(crate) fn add_iflags(&self, flags: SbIFlags) {
-        let flags = self.iflags() | flags;
+        let flags = usize::from(flags);
         // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_iflags, flags.into()) };
+        unsafe { change_flags(&raw mut (*self.as_ptr()).s_iflags, |old| old | flags) };
     }
 
-    /// Clears internal flags. Not atomic, as [`Self::add_flags`].
+    /// Clears internal flags. As [`Self::add_flags`].
     pub(crate) fn clear_iflags(&self, flags: SbIFlags) {
-        let flags = usize::from(self.iflags()) & !usize::from(flags);
+        let keep = !usize::from(flags);
         // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_iflags, flags) };
+        unsafe { change_flags(&raw mut (*self.as_ptr()).s_iflags, |old| old & keep) };
     }
 
-    /// Sets the granularity of time stamps, in ns.
+    /// Sets the granularity of time stamps, in ns: from one to a whole second.
     pub(crate) fn set_time_gran(&self, ns: u32) {
+        let ns = ns.clamp(1, bindings::NSEC_PER_SEC);
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
     }
@@ -514,10 +536,10 @@ impl<T: FileSystem> SuperBlock<T, New> {
         if !(9..=Self::PAGE_SHIFT).contains(&bits) {
             return Err(EINVAL);
         }
-        // SAFETY: As in `set_magic`.
+        // SAFETY: The super block is valid; others may see it by its handle, and read these.
         unsafe {
-            (*self.as_ptr()).s_blocksize = 1 << bits;
-            (*self.as_ptr()).s_blocksize_bits = bits;
+            write_once(&raw mut (*self.as_ptr()).s_blocksize, 1 << bits);
+            write_once(&raw mut (*self.as_ptr()).s_blocksize_bits, bits);
         }
         Ok(())
     }
@@ -656,8 +678,8 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// # Safety
     ///
-    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new super block of a type
-    /// of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
+    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new
+    /// super block of a type of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
     /// context of a `get_tree` of `T` that holds no reference to its `T::Context` now.
     pub(super) unsafe extern "C" fn fill_super(
         sb: *mut bindings::super_block,
@@ -727,11 +749,11 @@ impl<T: FileSystem> SuperTable<T> {
         shut_down(sb);
         // A mount that looks for super blocks goes on seeing this one until the VFS marks it dead,
         // which happens after the return from here. It must not look at `s_fs_info` any more.
-        // SAFETY: The VFS keeps the super block until the return, and nobody else changes the
-        // flags of one that is shut down.
+        // SAFETY: The VFS keeps the super block until the return.
         unsafe {
-            let iflags = &raw mut (*sb).s_iflags;
-            write_once(iflags, read_once(iflags) | bindings::SB_I_RETIRED as usize)
+            change_flags(&raw mut (*sb).s_iflags, |old| {
+                old | bindings::SB_I_RETIRED as usize
+            })
         };
         // SAFETY: The super block was the owner. Only the RCU walk, and a lookup of super blocks
         // that did not see the mark, still use it.
