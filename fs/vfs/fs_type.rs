@@ -87,10 +87,13 @@ impl FsFlags {
 ///
 /// # Invariants
 ///
-/// Its functions are those of `T`. The VFS changes it while it is registered.
-#[repr(transparent)]
+/// The functions of `fs_type` are those of `T`, and it is part of an `FsType<T>`. The VFS changes it
+/// while it is registered; it is registered only while `pools` are created.
+#[repr(C)]
 pub(crate) struct FsType<T: FileSystem> {
+    /// First, so that this is found from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
+    pools: &'static Pools<T>,
     _p: PhantomData<fn(T)>,
 }
 
@@ -103,8 +106,9 @@ impl<T: FileSystem> FsType<T> {
         name: &'static CStr,
         flags: FsFlags,
         params: &'static ParamTable<O, N>,
+        pools: &'static Pools<T>,
     ) -> Self {
-        Self::with_kill(name, flags, params, SuperTable::<T>::kill_anon)
+        Self::with_kill(name, flags, params, pools, SuperTable::<T>::kill_anon)
     }
 
     /// The type of `name`, whose super blocks may have a block device.
@@ -112,14 +116,16 @@ impl<T: FileSystem> FsType<T> {
         name: &'static CStr,
         flags: FsFlags,
         params: &'static ParamTable<O, N>,
+        pools: &'static Pools<T>,
     ) -> Self {
-        Self::with_kill(name, flags, params, SuperTable::<T>::kill_block)
+        Self::with_kill(name, flags, params, pools, SuperTable::<T>::kill_block)
     }
 
     const fn with_kill<O: Copy, const N: usize>(
         name: &'static CStr,
         flags: FsFlags,
         params: &'static ParamTable<O, N>,
+        pools: &'static Pools<T>,
         kill_sb: unsafe extern "C" fn(*mut bindings::super_block),
     ) -> Self {
         Self {
@@ -132,13 +138,25 @@ impl<T: FileSystem> FsType<T> {
                 kill_sb: Some(kill_sb),
                 ..pin_init::zeroed()
             }),
+            pools,
             _p: PhantomData,
         }
+    }
+
+    /// What is kept for the super blocks of `fs_type`.
+    ///
+    /// # Safety
+    ///
+    /// `fs_type` must be a type of `T`.
+    pub(super) unsafe fn pools_of(fs_type: *mut bindings::file_system_type) -> &'static Pools<T> {
+        // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only those that are
+        // static are registered.
+        unsafe { (*fs_type.cast::<Self>()).pools }
     }
 }
 
 /// What exists once while `T` is registered: the slab of its inodes, and the queue on which the
-/// data of dead super blocks is dropped. One `static`, which `T` names.
+/// data of dead super blocks is dropped. One `static`, which all types of `T` name.
 pub(crate) struct Pools<T: FileSystem> {
     name: &'static CStr,
     inodes: Atomic<*mut bindings::kmem_cache>,
@@ -157,12 +175,12 @@ impl<T: FileSystem> Pools<T> {
         }
     }
 
-    /// The slab of inodes; null if `T` is not registered.
+    /// The slab of inodes; null before a type of these is registered.
     pub(super) fn inode_cache(&self) -> *mut bindings::kmem_cache {
         self.inodes.load(Relaxed)
     }
 
-    /// The queue for dead super blocks; null if `T` is not registered.
+    /// The queue for dead super blocks; null before a type of these is registered.
     pub(super) fn release_queue(&self) -> *mut bindings::workqueue_struct {
         self.release.load(Relaxed)
     }
@@ -201,7 +219,7 @@ impl<T: FileSystem> Pools<T> {
 
     /// # Safety
     ///
-    /// `create` must have succeeded, and no type of `T` may be registered any more. Nobody may call
+    /// `create` must have succeeded, and no type of these may be registered any more. Nobody may call
     /// this or `create` at the same time.
     unsafe fn destroy(&self) {
         // A super block, and the module's last reference with it, goes before its data is put on
@@ -221,8 +239,9 @@ impl<T: FileSystem> Pools<T> {
 ///
 /// # Invariants
 ///
-/// `T::pools()` is created, and all of `types` are registered.
+/// `pools` are created, all of `types` are registered, and are of these.
 pub(crate) struct Registration<T: FileSystem> {
+    pools: &'static Pools<T>,
     types: &'static [&'static FsType<T>],
 }
 
@@ -231,11 +250,16 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if `T` is registered already, or if there is a type of such a name.
+    /// `EBUSY` if that was done already, or if there is a type of such a name; `EINVAL` if there is
+    /// none, or if they are not all of the same [`Pools`].
     pub(crate) fn new(types: &'static [&'static FsType<T>]) -> Result<Self> {
-        T::pools().create()?;
+        let pools = types.first().ok_or(EINVAL)?.pools;
+        if !types.iter().all(|other| core::ptr::eq(other.pools, pools)) {
+            return Err(EINVAL);
+        }
+        pools.create()?;
         // If it fails midway, the drop undoes what is done.
-        let mut this = Self { types: &[] };
+        let mut this = Self { pools, types: &[] };
         for (i, fs_type) in types.iter().enumerate() {
             // SAFETY: The type is static, and its functions can be called from now on.
             to_result(unsafe { bindings::register_filesystem(fs_type.fs_type.get()) })?;
@@ -252,7 +276,7 @@ impl<T: FileSystem> Drop for Registration<T> {
             unsafe { bindings::unregister_filesystem(fs_type.fs_type.get()) };
         }
         // SAFETY: Of the type invariant, and all types are unregistered.
-        unsafe { T::pools().destroy() };
+        unsafe { self.pools.destroy() };
     }
 }
 
@@ -514,7 +538,9 @@ impl<T: FileSystem> ContextTable<T> {
         data: T::SuperData,
         get: impl FnOnce(*mut bindings::fs_context) -> c_int,
     ) -> Result {
-        let info = KBox::into_raw(SuperInfo::<T>::new(data)?);
+        // SAFETY: The context is of a type of `T`.
+        let pools = unsafe { FsType::pools_of((*fc.as_ptr()).fs_type) };
+        let info = KBox::into_raw(SuperInfo::<T>::new(data, pools)?);
         // SAFETY: No other task uses the context.
         unsafe { (*fc.as_ptr()).s_fs_info = info.cast() };
         let result = to_result(get(fc.as_ptr()));

@@ -23,6 +23,7 @@ use super::{
         Kuid, //
     },
     dentry::DEntry,
+    fs_type::FsType,
     inode_ops::{
         CommonOps,
         DirOps,
@@ -1138,8 +1139,9 @@ impl<T: FileSystem> Slab<T> {
 pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
-    let cache = T::pools().inode_cache();
-    // SAFETY: The slab lives while `T` is registered, which a super block sees to.
+    // SAFETY: The type of a super block never changes, and this is one of `T`.
+    let cache = unsafe { FsType::<T>::pools_of((*sb).s_type) }.inode_cache();
+    // SAFETY: The slab lives while the type is registered, which a super block sees to.
     let slot: *mut Slot<T> = unsafe { bindings::alloc_inode_sb(sb, cache) }.cast();
     if slot.is_null() {
         return core::ptr::null_mut();
@@ -1148,8 +1150,8 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     let init = T::alloc_inode(unsafe { SuperBlock::from_raw(sb) });
     // SAFETY: The data of a new object is memory that nobody else uses and that does not move.
     if unsafe { pin_init::raw_try_init(&raw mut (*slot).data, init) }.is_err() {
-        // SAFETY: The object is of this slab, and its data is not initialised.
-        unsafe { bindings::kmem_cache_free(cache, slot.cast()) };
+        // SAFETY: The object was allocated above, and its data is not initialised.
+        unsafe { bindings::kfree(slot.cast()) };
         return core::ptr::null_mut();
     }
     // SAFETY: `slot` is valid.
@@ -1164,6 +1166,7 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     let slot: *mut Slot<T> = inode.cast();
     // SAFETY: The data was initialised by `alloc_inode`, and nobody uses it after this.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
-    // SAFETY: The object is of this slab, which is destroyed only after all RCU callbacks.
-    unsafe { bindings::kmem_cache_free(T::pools().inode_cache(), slot.cast()) };
+    // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one it
+    // is of is not asked of the super block, which may be gone.
+    unsafe { bindings::kfree(slot.cast()) };
 }

@@ -59,7 +59,6 @@ use self::{
     fs_param::Param,
     fs_type::{
         FsContext,
-        Pools,
         Tree, //
     },
     inode::INodeView,
@@ -104,9 +103,6 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
 
     /// The operations of all dentries.
     type Dentries: dentry::Operations<Self>;
-
-    /// The one `static` of what is kept while this file system is registered.
-    fn pools() -> &'static Pools<Self>;
 
     /// Starts a mount or a reconfiguration. May sleep.
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;

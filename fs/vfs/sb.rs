@@ -20,7 +20,10 @@ use super::{
     },
     export::ExportOps,
     fs_param::OwnedStr,
-    fs_type::FsContext,
+    fs_type::{
+        FsContext,
+        Pools, //
+    },
     inode::{
         self,
         INode, //
@@ -88,20 +91,27 @@ pub(crate) struct SuperBlock<T: FileSystem, S = Ready> {
 unsafe impl<T: FileSystem, S> Sync for SuperBlock<T, S> {}
 
 /// What `s_fs_info` points to.
+///
+/// # Invariants
+///
+/// `pools` are those of the super block's type, which are created as long as that exists.
 pub(super) struct SuperInfo<T: FileSystem> {
     data: T::SuperData,
     handle: Arc<SuperHandle<T>>,
+    pools: &'static Pools<T>,
     release: Opaque<bindings::rcu_work>,
 }
 
 impl<T: FileSystem> SuperInfo<T> {
-    /// Makes the `s_fs_info` of a super block that does not exist yet.
-    pub(super) fn new(data: T::SuperData) -> Result<KBox<Self>> {
+    /// Makes the `s_fs_info` of a super block that does not exist yet; `pools` are to be those of its
+    /// type.
+    pub(super) fn new(data: T::SuperData, pools: &'static Pools<T>) -> Result<KBox<Self>> {
         let handle = Arc::pin_init(SuperHandle::new(), GFP_KERNEL)?;
         Ok(KBox::new(
             Self {
                 data,
                 handle,
+                pools,
                 release: Opaque::uninit(),
             },
             GFP_KERNEL,
@@ -113,14 +123,17 @@ impl<T: FileSystem> SuperInfo<T> {
     /// # Safety
     ///
     /// The caller gives up the ownership of `this`, and whoever still uses it does so in an RCU
-    /// read-side critical section that has begun. `T` must be registered.
+    /// read-side critical section that has begun. The super block must exist.
     unsafe fn release(this: *mut Self) {
         // SAFETY: `this` is valid, and nobody else touches `release`.
         let release = unsafe { Opaque::cast_into(&raw const (*this).release) };
         // SAFETY: `release` is memory for a work item that is not in use.
         unsafe { bindings::init_rcu_work(release, Some(Self::released)) };
-        // SAFETY: The queue lives while `T` is registered, and the item until `released` runs.
-        unsafe { bindings::queue_rcu_work(T::pools().release_queue(), release) };
+        // SAFETY: `this` is valid.
+        let queue = unsafe { (*this).pools }.release_queue();
+        // SAFETY: The queue is destroyed after the super block, when it has run its items, and the
+        // item lives until `released` runs.
+        unsafe { bindings::queue_rcu_work(queue, release) };
     }
 
     /// # Safety

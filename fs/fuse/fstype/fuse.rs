@@ -119,6 +119,7 @@ static FUSE: FsType<Fuse> = FsType::new(
     c"fuse",
     FsFlags::of(&[FsFlag::HasSubtype, FsFlag::UsernsMount, FsFlag::AllowIdmap]),
     &options::PARAMS,
+    &POOLS,
 );
 
 /// The type `fuseblk`: mounted on an opened `/dev/fuse` too, and on the block device that the
@@ -128,6 +129,7 @@ static FUSEBLK: FsType<Fuse> = FsType::new_bdev(
     c"fuseblk",
     FsFlags::of(&[FsFlag::RequiresDev, FsFlag::HasSubtype, FsFlag::AllowIdmap]),
     &options::PARAMS,
+    &POOLS,
 );
 
 /// All types of this file system, in the order in which they are registered.
@@ -169,10 +171,6 @@ impl FileSystem for Fuse {
     type Context = Context;
     type Key = Arc<Device>;
     type Dentries = dir::EntryOps;
-
-    fn pools() -> &'static Pools<Self> {
-        &POOLS
-    }
 
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Context> {
         Ok(Context {
