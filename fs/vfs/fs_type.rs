@@ -9,7 +9,7 @@
 //! Locks: a context is used by one task at a time (its `uapi_mutex`, or nobody else knows it);
 //! the spinlock of all super blocks is held while one is looked for.
 //!
-//! Block devices and submounts are not here yet.
+//! Submounts are not here yet.
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs.h`.
 
@@ -111,7 +111,7 @@ impl<T: FileSystem> FsType<T> {
         Self::with_kill(name, flags, params, pools, SuperTable::<T>::kill_anon)
     }
 
-    /// The type of `name`, whose super blocks may have a block device.
+    /// The type of `name`, whose super blocks have a block device.
     pub(crate) const fn new_bdev<O: Copy, const N: usize>(
         name: &'static CStr,
         flags: FsFlags,
@@ -128,6 +128,13 @@ impl<T: FileSystem> FsType<T> {
         pools: &'static Pools<T>,
         kill_sb: unsafe extern "C" fn(*mut bindings::super_block),
     ) -> Self {
+        // The VFS takes what is behind a dot for a subtype, and has a BUG for such a name.
+        let bytes = name.to_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            assert!(bytes[i] != b'.');
+            i += 1;
+        }
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
                 owner: this_module::<T::OwnerModule>().as_ptr(),
@@ -282,7 +289,7 @@ impl<T: FileSystem> Drop for Registration<T> {
 
 /// Which super block a mount gets.
 pub(crate) enum Tree<T: FileSystem> {
-    /// A new one, without a device, that owns this.
+    /// A new one, without a device, that owns this. Only for types that [`FsType::new`] made.
     Nodev(T::SuperData),
     /// The one of the block device that is the source; a new one owns this, one that is mounted
     /// already does not get it. Only for types that [`FsType::new_bdev`] made.
@@ -337,7 +344,7 @@ impl<T: FileSystem> FsContext<T> {
         core::ptr::eq(unsafe { (*self.as_ptr()).fs_type }, fs_type.fs_type.get())
     }
 
-    /// Whether the type is one whose super blocks may have a block device.
+    /// Whether the type is one whose super blocks have a block device.
     fn has_bdev_type(&self) -> bool {
         // SAFETY: The context and its type are valid.
         let kill_sb = unsafe { (*(*self.as_ptr()).fs_type).kill_sb };
@@ -510,6 +517,8 @@ impl<T: FileSystem> ContextTable<T> {
             // SAFETY: As in `parse_param`; it is not used after the call.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             match T::get_tree(ctx, fc)? {
+                // Or nobody would give its device number back.
+                Tree::Nodev(_) if fc.has_bdev_type() => Err(EINVAL),
                 Tree::Nodev(data) => Self::own(fc, data, |fc| {
                     // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for,
                     // and nobody has a reference to its private data.
