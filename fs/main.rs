@@ -39,7 +39,7 @@ impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // Before the first mount, whose dentries expire.
-            expiry: vfs::dentry_expiry::Registration::new(),
+            expiry: vfs::dentry_expiry::Registration::new()?,
             // Before the first mount, which adds its connection.
             control: vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL)?,
             types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,

@@ -125,9 +125,11 @@ impl<T: FileSystem> DEntryView<T> {
 
     /// What the file system hung on it.
     pub(crate) fn data(&self) -> &T::DentryData {
-        // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
-        let slot: &Slot<T::DentryData> = unsafe { &*(*self.as_ptr()).d_fsdata.cast() };
-        &slot.data
+        // SAFETY: `d_fsdata` is set by `d_init` and never changes.
+        let slot: *const Slot<T::DentryData> = unsafe { (*self.as_ptr()).d_fsdata.cast() };
+        // SAFETY: The slot is valid by the type invariant. Only the data is borrowed: the rest of
+        // it changes under locks of others.
+        unsafe { &(*slot).data }
     }
 
     /// Its inode now, which may be going away; `None` if it is negative.

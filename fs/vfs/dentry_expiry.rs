@@ -22,7 +22,15 @@ use kernel::{
     container_of,
     prelude::*,
     static_lock_class,
-    sync::global_lock,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Release, //
+        },
+        global_lock, //
+    },
     types::Opaque, //
 };
 
@@ -33,8 +41,9 @@ const BATCH: usize = 64;
 ///
 /// # Invariants
 ///
-/// `node` is in the tree, or is empty; `EXPIRING` guards it and `deadline`. While it is in the tree
-/// the dentry is one that was not released.
+/// `node` is in the tree, or is empty; `EXPIRING` guards it and `deadline`. Its dentry is not
+/// released while it is in the tree, and when it is taken out, not freed before the RCU grace period
+/// after that.
 #[repr(C)]
 pub(super) struct Place {
     node: bindings::rb_node,
@@ -52,8 +61,14 @@ struct Expiring {
 // SAFETY: A tree belongs to no thread.
 unsafe impl Send for Expiring {}
 
+/// Whether [`Registration::new`] has run: `EXPIRING` and `WORKER` are there for good then.
+static READY: Atomic<bool> = Atomic::new(false);
+
+/// Whether [`Registration::new`] was called.
+static STARTED: Atomic<bool> = Atomic::new(false);
+
 global_lock! {
-    // SAFETY: `Registration::new` initialises it, before there can be a dentry.
+    // SAFETY: `Registration::new` initialises it, and it is locked only when `READY` says so.
     unsafe(uninit) static EXPIRING: SpinLock<Expiring> = Expiring {
         tree: bindings::rb_root {
             rb_node: core::ptr::null_mut(),
@@ -108,7 +123,7 @@ impl Place {
     ///
     /// `this` must be that of a dentry with a reference. `d_lock` is not held.
     pub(super) unsafe fn set(this: *mut Self, deadline: Deadline) {
-        if params::inval_period() == 0 {
+        if params::inval_period() == 0 || !READY.load(Acquire) {
             // SAFETY: Valid by the safety requirement.
             let word = unsafe { &raw const (*this).node.__rb_parent_color };
             // SAFETY: A racy look at one word; who changes it at the same time does so under the
@@ -154,8 +169,9 @@ impl Place {
     ///
     /// `this` must be that of a dentry that is being released.
     pub(super) unsafe fn release(this: *mut Self) {
-        // SAFETY: Nobody puts a dentry that is being released into the tree; it may be taken out at
-        // the same time, which the lock waits for.
+        // SAFETY: Nobody puts a dentry that is being released into the tree. The worker may take it
+        // out at the same time, and look at the dentry after that: it does so in an RCU read-side
+        // critical section, and what is released here is freed an RCU grace period later.
         if unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() } != this as usize {
             let mut expiring = EXPIRING.lock();
             // SAFETY: It is valid, and locked.
@@ -201,7 +217,9 @@ impl Expiring {
                 return false;
             }
             Place::remove(place, self);
-            // It was in the tree, so it was not released; and its release waits for the lock.
+            // It was in the tree, so it was not released before the lock was taken. The lock is an
+            // RCU read-side critical section, so it is not freed before the lock is given up; one
+            // that is released meanwhile is dead, and is not put on the list.
             bindings::d_expire((*place).dentry, dispose);
         }
         true
@@ -241,11 +259,19 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
 pub(crate) struct Registration(());
 
 impl Registration {
-    /// Sets all up. Once in the life of the module, before there is a dentry.
-    pub(crate) fn new() -> Self {
+    /// Sets all up, once in the life of the module. Of dentries whose deadline was set before, none
+    /// is thrown out.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was done before.
+    pub(crate) fn new() -> Result<Self> {
+        if STARTED.xchg(true, Full) {
+            return Err(EBUSY);
+        }
         let work = WORKER.0.get();
-        // SAFETY: The module's init calls this once, before anything else uses the statics; they
-        // live as long as the module, and the work is cancelled before that goes.
+        // SAFETY: This runs once, and nobody uses the statics before `READY` is set; they live as
+        // long as the module, and the work is cancelled before that goes.
         unsafe {
             EXPIRING.init();
             bindings::init_work_with_key(
@@ -263,11 +289,12 @@ impl Registration {
                 static_lock_class!().as_ptr(),
             );
         }
+        READY.store(true, Release);
         params::watch_inval_period(Some(period_changed));
         let mut expiring = EXPIRING.lock();
         expiring.running = true;
         expiring.queue();
-        Self(())
+        Ok(Self(()))
     }
 }
 
