@@ -164,7 +164,12 @@ pub(super) unsafe fn get_inode_acl<T: FileSystem>(
         // SAFETY: The caller holds a reference.
         Walk::Ref(unsafe { INode::from_raw(inode) })
     };
-    acl_or_error(Kind::from_c(kind).and_then(|kind| method(inode, kind)))
+    let result = Kind::from_c(kind).and_then(|kind| method(inode, kind));
+    acl_or_error(match result {
+        // In RCU walk the VFS looks at the list and does not give it back.
+        Ok(Some(_)) if rcu => Err(ECHILD),
+        result => result,
+    })
 }
 
 /// # Safety
