@@ -888,23 +888,23 @@ impl<T: FileSystem> Drop for NewInode<T> {
 }
 
 impl<T: FileSystem> NewInode<T> {
-    fn set_mode(&self, mode: u16) {
+    fn set_mode(&mut self, mode: u16) {
         // SAFETY: The inode is valid, and others wait for it.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_mode, mode) };
     }
 
-    fn set_ops(&self, table: &'static bindings::inode_operations) {
+    fn set_ops(&mut self, table: &'static bindings::inode_operations) {
         // SAFETY: As in `set_mode`.
         unsafe { (*self.as_ptr()).i_op = table };
     }
 
-    fn set_fops(&self, ops: FileOps<T>) {
+    fn set_fops(&mut self, ops: FileOps<T>) {
         // SAFETY: As in `set_mode`; the union is `i_fop` until the inode is destroyed.
         unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.table };
     }
 
     /// It is a directory.
-    pub(crate) fn init_dir(&self, ops: DirOps<T>, files: FileOps<T>) {
+    pub(crate) fn init_dir(&mut self, ops: DirOps<T>, files: FileOps<T>) {
         self.set_mode(FileType::Directory.bits());
         self.set_ops(ops.table());
         self.set_fops(files);
@@ -912,7 +912,7 @@ impl<T: FileSystem> NewInode<T> {
 
     /// It is a regular file.
     pub(crate) fn init_regular(
-        &self,
+        &mut self,
         ops: CommonOps<T>,
         files: FileOps<T>,
         pages: AddressSpaceOps<T>,
@@ -925,7 +925,7 @@ impl<T: FileSystem> NewInode<T> {
     }
 
     /// It is a symbolic link.
-    pub(crate) fn init_symlink(&self, ops: SymlinkOps<T>, targets: TargetOps<T>) {
+    pub(crate) fn init_symlink(&mut self, ops: SymlinkOps<T>, targets: TargetOps<T>) {
         self.set_mode(FileType::Symlink.bits());
         self.set_ops(ops.table());
         // SAFETY: As in `set_mode`. A link is followed where its folio must have an address.
@@ -937,7 +937,7 @@ impl<T: FileSystem> NewInode<T> {
 
     /// It is a device node, a fifo or a socket; the VFS has the file operations. `EINVAL` for
     /// another kind of file.
-    pub(crate) fn init_special(&self, kind: FileType, ops: CommonOps<T>, dev: Dev) -> Result {
+    pub(crate) fn init_special(&mut self, kind: FileType, ops: CommonOps<T>, dev: Dev) -> Result {
         match kind {
             FileType::Regular | FileType::Directory | FileType::Symlink => return Err(EINVAL),
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => (),
@@ -949,20 +949,20 @@ impl<T: FileSystem> NewInode<T> {
     }
 
     /// Sets the generation.
-    pub(crate) fn set_generation(&self, generation: u32) {
+    pub(crate) fn set_generation(&mut self, generation: u32) {
         // SAFETY: As in `set_mode`.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_generation, generation) };
     }
 
     /// Sets flags.
-    pub(crate) fn add_flags(&self, flags: INodeFlags) {
+    pub(crate) fn add_flags(&mut self, flags: INodeFlags) {
         let flags = self.flags() | flags;
         // SAFETY: As in `set_mode`.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags.into()) };
     }
 
     /// Whoever frees memory shall not wait until a page of it is written.
-    pub(crate) fn writeback_may_deadlock_on_reclaim(&self) {
+    pub(crate) fn writeback_may_deadlock_on_reclaim(&mut self) {
         // SAFETY: As in `set_mode`.
         unsafe {
             bindings::mapping_set_writeback_may_deadlock_on_reclaim(
@@ -972,7 +972,7 @@ impl<T: FileSystem> NewInode<T> {
     }
 
     /// The VFS shall not cache its ACLs.
-    pub(crate) fn dont_cache_acls(&self) {
+    pub(crate) fn dont_cache_acls(&mut self) {
         // SAFETY: As in `set_mode`; no ACL is cached yet.
         unsafe { bindings::inode_dont_cache_acls(self.as_ptr()) };
     }

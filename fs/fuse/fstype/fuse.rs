@@ -412,7 +412,7 @@ impl FileSystem for Fuse {
 }
 
 impl NodeTables for Fuse {
-    fn set_type(inode: &NewInode<Self>, file_type: FileType, device: Dev) -> Result {
+    fn set_type(inode: &mut NewInode<Self>, file_type: FileType, device: Dev) -> Result {
         match file_type {
             FileType::Regular => inode.init_regular(
                 CommonOps::new::<dir::FileOps>(),

@@ -96,7 +96,7 @@ pub(crate) trait NodeTables: Sized {
     /// # Errors
     ///
     /// `EINVAL`, never for the types of [`FileType`].
-    fn set_type(inode: &NewInode<Fuse>, file_type: FileType, device: Dev) -> Result;
+    fn set_type(inode: &mut NewInode<Fuse>, file_type: FileType, device: Dev) -> Result;
 }
 
 /// The private part of an inode.
@@ -274,8 +274,8 @@ pub(crate) fn iget<S: Live>(
 ) -> Result<ARef<INode<Fuse>>> {
     loop {
         match sb.iget5_locked(&ByNode(node))? {
-            IGet::New(new) => {
-                initialise(&new, generation, attr)?;
+            IGet::New(mut new) => {
+                initialise(&mut new, generation, attr)?;
                 debt.credit(&new.data().lookups);
                 attr_cache::update(&new, attr, valid_until, sample);
                 return Ok(new.unlock());
@@ -303,7 +303,7 @@ pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<ARef<INode<F
 }
 
 /// Gives a new inode what it keeps for its whole life.
-fn initialise(inode: &NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
+fn initialise(inode: &mut NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
     // Only the server knows when its files were accessed, and when they were changed, unless
     // writes stay in the page cache.
