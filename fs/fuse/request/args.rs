@@ -103,7 +103,7 @@ impl OutData {
         match self {
             Self::None => 0,
             Self::Folios(segments) => segments.len(),
-            Self::Caller(pages) => pages.len(),
+            Self::Caller(pages) => pages.room(),
         }
     }
 }
@@ -340,13 +340,19 @@ impl Body {
         Ok(used)
     }
 
-    /// Zeroes what a short reply left of the data.
-    pub(super) fn zero_rest(&mut self) -> Result {
+    /// Zeroes the next piece of what a short reply left of the data, `done` bytes of which are zero
+    /// already. `false` if nothing is left after that.
+    pub(super) fn zero_piece(&mut self, done: &mut usize) -> Result<bool> {
         self.lendable()?;
-        if let OutData::Folios(segments) = &mut self.data.output {
-            segments.zero_from(self.written);
-        }
-        Ok(())
+        let OutData::Folios(segments) = &mut self.data.output else {
+            return Ok(false);
+        };
+        let zeroed = segments.fill(self.written.saturating_add(*done), LOAN_MAX, |bytes| {
+            bytes.fill(0);
+            bytes.len()
+        });
+        *done = done.saturating_add(zeroed);
+        Ok(zeroed == LOAN_MAX)
     }
 
     /// Whether the request has ended.

@@ -389,7 +389,10 @@ impl Request {
     ///
     /// `ENOENT` if the request has ended.
     pub(crate) fn zero_rest(&self) -> Result {
-        self.body.lock().zero_rest()
+        let mut done = 0;
+        // A loan at a time: that may be all that the limits of the mount allow.
+        while self.body.lock().zero_piece(&mut done)? {}
+        Ok(())
     }
 
     /// Leaves the request to the completion that `heir` makes, which runs when it ends; for a

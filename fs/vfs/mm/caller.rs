@@ -78,6 +78,15 @@ impl CallerPages {
         self.len
     }
 
+    /// Bytes of all pages, as far as they may be written: all or nothing.
+    pub(crate) fn room(&self) -> usize {
+        if self.writable {
+            self.len
+        } else {
+            0
+        }
+    }
+
     /// The page that byte `at` is in, where the byte is in it, and how many bytes follow in the
     /// run and in the page.
     fn locate(&mut self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
