@@ -5,8 +5,6 @@
 //! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
 //! `unsafe`; [`fuse`] is the house and holds none.
 
-#![allow(dead_code)]
-
 use kernel::prelude::*;
 
 mod vfs;

@@ -38,7 +38,11 @@ use kernel::{
 /// How the call ends if it does not fail.
 pub(crate) enum Done<'a, T: FileSystem> {
     /// The file is open.
-    Opened(Opening<'a, T>),
+    Opened(
+        /// The proof.
+        #[allow(dead_code)]
+        Opening<'a, T>,
+    ),
     /// The VFS goes on as after a lookup, with this dentry if there is one instead of its own.
     Found(Option<ARef<DEntry<T>>>),
 }

@@ -99,9 +99,6 @@ macro_rules! kernel_id {
         pub(crate) struct $name(u32);
 
         impl $name {
-            /// The id that no namespace maps.
-            pub(crate) const INVALID: Self = Self(u32::MAX);
-
             /// What `id` means in `ns`; invalid if `ns` does not map it.
             pub(crate) fn new(ns: &UserNs, id: u32) -> Self {
                 // SAFETY: `ns` is valid.
@@ -114,11 +111,6 @@ macro_rules! kernel_id {
 
             pub(in crate::vfs) fn into_c(self) -> bindings::$ctype {
                 bindings::$ctype { val: self.0 }
-            }
-
-            /// Whether some namespace maps it.
-            pub(crate) fn is_valid(self) -> bool {
-                self != Self::INVALID
             }
 
             /// Whether `ns` maps it.
@@ -292,12 +284,6 @@ impl Idmap {
 
     pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::mnt_idmap {
         self.0.get()
-    }
-
-    /// The map of a mount without one: every id is itself.
-    pub(crate) fn nop() -> &'static Self {
-        // SAFETY: `nop_mnt_idmap` is a static object.
-        unsafe { Self::from_ptr(&raw mut bindings::nop_mnt_idmap) }
     }
 
     /// The map that maps nothing: for operations whose caller's ids are not to be told.

@@ -549,11 +549,6 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
         unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
     }
 
-    /// The dentry.
-    pub(crate) fn dentry(&self) -> &'a DEntry<T> {
-        self.0
-    }
-
     /// As [`Vacant::security_context`].
     ///
     /// # Errors

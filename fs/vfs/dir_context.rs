@@ -8,10 +8,7 @@
 
 use super::{
     bindings,
-    dentry::{
-        Child,
-        DEntry, //
-    },
+    dentry::Child,
     file::File,
     FileSystem, //
 };
@@ -37,11 +34,6 @@ impl<'a, T: FileSystem> SharedDir<'a, T> {
     /// The type's invariants must hold for `file` for `'a`.
     pub(in crate::vfs) unsafe fn new(file: &'a File<T>) -> Self {
         Self(file)
-    }
-
-    /// The dentry that the directory was opened by.
-    pub(crate) fn dentry(&self) -> &DEntry<T> {
-        self.0.dentry()
     }
 
     /// The child with this name: the one that is in the dentry cache, or a new one that only the

@@ -101,13 +101,6 @@ impl<T: FileSystem> File<T> {
         unsafe { read_once(&raw const (*self.as_ptr()).f_flags) }
     }
 
-    /// Whether it was opened for writing.
-    pub(crate) fn may_write(&self) -> bool {
-        // SAFETY: Valid by the type invariant.
-        let mode = unsafe { read_once(&raw const (*self.as_ptr()).f_mode) };
-        mode & bindings::FMODE_WRITE != 0
-    }
-
     /// `lseek` as far as the VFS knows the file: its size and its position.
     ///
     /// # Errors
@@ -756,12 +749,6 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
             flags,
             _call: PhantomData,
         }
-    }
-
-    /// The file.
-    pub(crate) fn file(&self) -> &'a File<T> {
-        // SAFETY: By the type invariant; the call holds a reference to the file.
-        unsafe { File::from_raw(self.file) }
     }
 
     /// Puts references to the page cache's folios into the pipe.

@@ -46,12 +46,6 @@ unsafe impl Send for OwnedStr {}
 unsafe impl Sync for OwnedStr {}
 
 impl OwnedStr {
-    /// The string.
-    pub(crate) fn as_cstr(&self) -> &CStr {
-        // SAFETY: It is NUL-terminated and does not change while it is borrowed.
-        unsafe { CStr::from_char_ptr(self.0.as_ptr()) }
-    }
-
     pub(super) fn into_raw(self) -> *const c_char {
         core::mem::ManuallyDrop::new(self).0.as_ptr()
     }

@@ -391,13 +391,6 @@ __vfs_helper void vfs_helper_trace_request_end(dev_t connection, u64 unique, u32
 	trace_fuse_request_end(connection, unique, len, error);
 }
 
-/* memory in all */
-
-__vfs_helper unsigned long vfs_helper_totalram_pages(void)
-{
-	return totalram_pages();
-}
-
 /* callers and ids */
 
 __vfs_helper struct mnt_idmap *vfs_helper_file_mnt_idmap(const struct file *file)

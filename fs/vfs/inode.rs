@@ -300,6 +300,7 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// Its number.
+    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn ino(&self) -> u64 {
         // SAFETY: The inode is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).i_ino) }
@@ -357,6 +358,7 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// The owner.
+    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn uid(&self) -> Kuid {
         // SAFETY: The inode is valid.
         Kuid::from_c(unsafe { read_once(&raw const (*self.as_ptr()).i_uid) })
@@ -393,6 +395,7 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// Space that it takes, in units of 512 bytes.
+    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn blocks(&self) -> u64 {
         // SAFETY: The inode is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).i_blocks) }
@@ -402,12 +405,6 @@ impl<T: FileSystem> INodeView<T> {
     pub(crate) fn set_blocks(&self, blocks: u64) {
         // SAFETY: The inode is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_blocks, blocks) };
-    }
-
-    /// Log2 of its block size.
-    pub(crate) fn blkbits(&self) -> u8 {
-        // SAFETY: The inode is valid.
-        unsafe { read_once(&raw const (*self.as_ptr()).i_blkbits) }
     }
 
     /// Its generation, which tells apart files that had the same number.
@@ -435,6 +432,7 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// When it was last read.
+    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn atime(&self) -> Timespec {
         // SAFETY: The inode is valid.
         Timespec::from_c(unsafe { bindings::inode_get_atime(self.as_ptr()) })
@@ -1058,6 +1056,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
     }
 
     /// Makes an inode that no lookup will find. May sleep.
+    #[allow(dead_code)] // For nodes that have another parent on each side: submounts.
     pub(crate) fn new_inode(&self) -> Result<NewInode<T>> {
         // SAFETY: The super block is set up far enough to have inodes.
         let inode = unsafe { bindings::new_inode(self.as_ptr()) };

@@ -452,17 +452,6 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { write_once(&raw mut (*self.as_ptr()).s_export_op, table) };
     }
 
-    /// Sets how deep this file system is in a stack of file systems. `EINVAL` if that is deeper
-    /// than the VFS allows.
-    pub(crate) fn set_stack_depth(&self, depth: u32) -> Result {
-        if depth > bindings::FILESYSTEM_MAX_STACK_DEPTH {
-            return Err(EINVAL);
-        }
-        // SAFETY: The super block is valid.
-        unsafe { write_once(&raw mut (*self.as_ptr()).s_stack_depth, depth as c_int) };
-        Ok(())
-    }
-
     fn bdi(&self) -> *mut bindings::backing_dev_info {
         // SAFETY: The super block is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).s_bdi) }

@@ -393,7 +393,11 @@ enum WriteLock<'a> {
     Alone(INodeLock<'a, Fuse>),
     /// By one of several. The fields go in this order: who waits for the last of them does not
     /// hold the lock.
-    Beside(ParallelWrite<'a>, INodeSharedLock<'a, Fuse>),
+    Beside(
+        // Kept, not looked at.
+        #[allow(dead_code)] ParallelWrite<'a>,
+        INodeSharedLock<'a, Fuse>,
+    ),
 }
 
 impl<'a> WriteLock<'a> {

@@ -72,7 +72,8 @@ pub(crate) mod mask {
         StatxMask, //
     };
 
-    /// The size.
+    /// The size, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) const SIZE: StatxMask = StatxMask::from_bits(Statx::Size as u32);
 
     /// What access checks look at.

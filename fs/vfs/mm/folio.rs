@@ -567,11 +567,6 @@ impl FolioSegments {
         self.len
     }
 
-    /// Whether there is no segment.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     /// How many segments there are.
     pub(crate) fn segments(&self) -> usize {
         self.list.len()
@@ -693,8 +688,8 @@ impl FolioSegments {
 
     /// Ends the page-cache reads of all segments; see [`FolioSegment::finish`].
     pub(crate) fn finish(mut self, result: Result) {
-        for segment in self.list.iter_mut() {
-            segment.end(result);
+        for segment in self.list.drain_all() {
+            segment.finish(result);
         }
     }
 }

@@ -116,18 +116,6 @@ impl<'a> SharedBytes<'a> {
             ..self
         }
     }
-
-    /// Those from `at` on; [`None`] if there are fewer than `at`.
-    pub(crate) fn skip(self, at: usize) -> Option<Self> {
-        let len = self.len.checked_sub(at)?;
-        // INVARIANT: The rest of them, or the end.
-        Some(Self {
-            // SAFETY: Within the bytes, or at their end.
-            start: unsafe { self.start.add(at) },
-            len,
-            folio: self.folio.map(|(folio, offset)| (folio, offset + at)),
-        })
-    }
 }
 
 impl<'a> From<&'a [u8]> for SharedBytes<'a> {

@@ -15,13 +15,3 @@ pub(crate) mod iov;
 pub(crate) mod mapping;
 pub(crate) mod vm;
 pub(crate) mod writeback;
-
-use super::bindings;
-use kernel::page::PAGE_SIZE;
-
-/// Memory of the machine in bytes.
-pub(crate) fn total_ram_bytes() -> u64 {
-    // SAFETY: Reads a counter.
-    let pages = unsafe { bindings::totalram_pages() } as u64;
-    pages.saturating_mul(PAGE_SIZE as u64)
-}

@@ -80,11 +80,6 @@ impl<T> Entry<T> {
     pub(crate) fn reserve(flags: Flags) -> Result<Vacant<T>, AllocError> {
         Ok(Vacant(UniqueArc::new_uninit(flags)?))
     }
-
-    /// Whether the entry is on some queue by its side link. Exact only under that queue's lock.
-    pub(crate) fn is_on_side(&self) -> bool {
-        self.on_side.load(Relaxed) != 0
-    }
 }
 
 /// Memory for an [`Entry`].
@@ -182,12 +177,6 @@ where
     pub(crate) fn push_back(&mut self, entry: ListArc<Entry<T>, ID>) {
         entry.on().store(self.number, Relaxed);
         self.list.push_back(entry);
-    }
-
-    /// Puts the entry at the front.
-    pub(crate) fn push_front(&mut self, entry: ListArc<Entry<T>, ID>) {
-        entry.on().store(self.number, Relaxed);
-        self.list.push_front(entry);
     }
 
     /// Takes the oldest entry.
