@@ -11,7 +11,7 @@ MODULE ?= rust
 KERNEL ?= lean
 
 # A misspelt argument must not silently test something else.
-known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM
+known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE
 given := $(filter-out MAKEFLAGS SHELL,$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 unknown := $(filter-out $(known),$(given))
 ifneq ($(unknown),)
@@ -32,8 +32,13 @@ help:
 ##                           by this module in a virtual machine, look at them; with
 ##                           a terminal, end in a shell there
 ## make run CMD='ls -l'      run one command among the mounted file systems
+## make lifecycle CMD='ls -la /mnt'   record a command on libfuse's passthrough_ll,
+##                           mounted on /mnt in the guest, and make a page of the
+##                           life of each request: build/lifecycle.html
+## make lifecycle TRACE=FILE the same of a trace from elsewhere
 ## make test                 all checks (needs no terminal, no KVM)
-## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names, run
+## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
+##                           lifecycle, run
 ## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
@@ -44,19 +49,25 @@ help:
 ## make clean                remove what was built of this checkout
 ## make distclean            remove the whole cache: build root, kernels, guest
 ##
-## MODULE=c with run and test takes the C module of the same kernel instead.
+## MODULE=c with run, lifecycle and test takes the C module of the same kernel instead.
 ## All is kept in ~/.cache/ferrofuse (or $FERROFUSE_CACHE), about 12 GiB. The host
 ## needs root or sudo, make and mmdebstrap, and a Debian archive in its apt sources
 ## (or FERROFUSE_MIRROR=URL).
 
 # The environment, not the command line, carries what a user wrote: it may hold
 # quotes.
-export CMD SUITE CASE CHECK
+export CMD SUITE CASE CHECK TRACE
 
 .PHONY: run
 run:
 	@if [ -n "$$CMD" ]; then scripts/run --module $(MODULE) -- "$$CMD"; \
 	else scripts/run --module $(MODULE); fi
+
+.PHONY: lifecycle
+lifecycle:
+	@if [ -n "$$CMD" ] && [ -z "$$TRACE" ]; then scripts/lifecycle --module $(MODULE) -- "$$CMD"; \
+	elif [ -n "$$TRACE" ] && [ -z "$$CMD" ]; then scripts/lifecycle "$$TRACE"; \
+	else echo "error: give CMD='...', to be recorded, or TRACE=FILE" >&2; exit 2; fi
 
 .PHONY: test
 test:
