@@ -8,7 +8,10 @@
 //! Locks: the inode's of the source while what is dirty of it is written back, then that of the
 //! destination for the rest; never both.
 
-use super::write::advanced;
+use super::write::{
+    advanced,
+    zero_gap, //
+};
 use crate::{
     fuse::{
         abi::file::CopyFileRangeIn,
@@ -72,6 +75,7 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     // the same page, is lost with the page.
     target.write_and_wait_range(range.to_pos, to_end.saturating_sub(1))?;
     target.data().writes.wait();
+    zero_gap(target, range.to_pos);
     let _size = (to_end > target.size()).then(|| attr_cache::hold_size(target));
 
     let node = source.data().node_id();

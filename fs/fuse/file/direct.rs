@@ -19,7 +19,8 @@ use super::{
     },
     write::{
         advanced,
-        write_args, //
+        write_args,
+        zero_gap, //
     },
 };
 use crate::{
@@ -452,6 +453,7 @@ pub(super) fn write_iter(
     }
     account_write(count);
     let start = iocb.pos();
+    zero_gap(inode, start);
     let written = if iocb.caller_waits() {
         let result = write(iocb, from);
         let end = result.and_then(|written| advanced(start, written));

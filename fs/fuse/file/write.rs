@@ -42,7 +42,10 @@ use crate::{
             fault_in_source,
             Kiocb, //
         },
-        inode::INodeLock,
+        inode::{
+            INode,
+            INodeLock, //
+        },
         inode_ops::Statx,
         mm::{
             cached::{
@@ -114,10 +117,10 @@ fn cached(
     }
     account_write(count);
     iocb.modified(lock)?;
+    zero_gap(handle.inode(), iocb.pos());
 
     if !iocb.is_direct() {
         return if written_back {
-            zero_gap(handle, iocb.pos());
             let mut reader = PartReader {
                 handle,
                 flags: iocb.file().flags(),
@@ -185,12 +188,12 @@ pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
         .ok_or(EFBIG)
 }
 
-/// Zeroes what is cached between the end of the file and `start`, where a write begins.
+/// Zeroes what is cached between the end of the file and `start`, where a write begins. The inode is
+/// locked.
 ///
 /// That is not zero for sure: a mapping may have been stored to behind the end. It is about to
-/// become part of the file.
-fn zero_gap(handle: &OpenHandle, start: i64) {
-    let inode = handle.inode();
+/// become part of the file. (C forgets it but for writes that go through the page cache.)
+pub(super) fn zero_gap(inode: &INode<Fuse>, start: i64) {
     let end = inode.size();
     if start > end {
         inode.truncate_pagecache_range(end, start - 1);
@@ -207,7 +210,6 @@ fn through_cache(
     let start = iocb.pos();
     let old_size = inode.size();
 
-    zero_gap(handle, start);
     let _size = match advanced(start, from.len()) {
         Ok(end) if end <= old_size => None,
         _ => Some(attr_cache::hold_size(inode)),

@@ -12,6 +12,9 @@ crate::tests![
     outlives_the_descriptor,
     end_of_the_file,
     behind_the_end_is_zeroed_by_a_longer_file,
+    behind_the_end_is_zeroed_by_setattr,
+    behind_the_end_is_zeroed_by_a_direct_write,
+    behind_the_end_is_zeroed_by_a_copy,
     write_from_its_own_mapping,
     store_waits_for_writeback,
     server_dies_with_dirty_pages,
@@ -227,6 +230,104 @@ fn behind_the_end_is_zeroed_by_a_longer_file() {
     serve_write(&fs, 0, &now);
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), vec![0; 3]);
+}
+
+/// Stores behind the end of "f", which has 100 bytes and is opened with this FOPEN flag, makes it longer by `longer`, and
+/// loads what was stored there. The server gets `opcode` for it, and never what was stored.
+#[track_caller]
+fn longer_by(flags: u64, fopen: u32, open_flags: i32, opcode: u32, longer: fn(&Side, i32)) {
+    let fs = Setup::new().flags(flags).start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let g = sys::open(&m.path("f"), libc::O_RDWR | open_flags).unwrap();
+        let map = Map::shared(f, 4096).unwrap();
+        map.store(200, b"out");
+        longer(m, g);
+        let seen = map.load(200, 3);
+        map.unmap();
+        close(g).unwrap();
+        close(f).unwrap();
+        seen
+    });
+    fs.lookup(ROOT, "f", file(2).size(100));
+    fs.open(2, 5, fopen);
+    fs.open(2, 6, fopen | FOPEN_KEEP_CACHE);
+    let mut asked = false;
+    let mut open = 2;
+    while open != 0 {
+        let r = fs.dev().next();
+        asked |= r.head.opcode == opcode;
+        match r.head.opcode {
+            GETXATTR => r.err(ENOSYS),
+            LOOKUP => r.ok(file(3).size(100).entry()),
+            OPEN => {
+                open += 1;
+                r.ok(OpenOut::default());
+            }
+            READ => {
+                let at: ReadIn = r.arg();
+                let data = [vec![7; 100], vec![0; 3996]].concat();
+                assert!(at.offset == 0, "READ of the first page");
+                // The file may have become longer by then.
+                let len = if asked { 4096 } else { 100 };
+                r.reply(&data[..len]);
+            }
+            WRITE => {
+                let at = WriteIn::from_bytes(&r.body);
+                let data = &r.body[size_of::<WriteIn>()..];
+                if at.offset == 0 {
+                    assert!(
+                        data.iter().skip(100).all(|b| *b == 0),
+                        "what was stored is written"
+                    );
+                }
+                r.ok(WriteOut {
+                    size: at.size,
+                    padding: 0,
+                });
+            }
+            SETATTR => r.ok(file(2).size(10_000).attr_out()),
+            GETATTR => r.ok(file(2).size(if asked { 10_000 } else { 100 }).attr_out()),
+            COPY_FILE_RANGE_64 => r.ok(CopyFileRangeOut { bytes_copied: 10 }),
+            FLUSH => r.reply(&[]),
+            RELEASE => {
+                open -= 1;
+                r.reply(&[]);
+            }
+            _ => panic!("{r:?} came"),
+        }
+    }
+    assert!(asked, "no {}", opcode_name(opcode));
+    assert_eq!(c.wait(), vec![0; 3]);
+}
+
+/// So it is when a truncation does.
+fn behind_the_end_is_zeroed_by_setattr() {
+    longer_by(0, 0, 0, SETATTR, |_, g| ftruncate(g, 10_000).unwrap());
+}
+
+/// So it is when a write does that goes past the cache, into another page.
+fn behind_the_end_is_zeroed_by_a_direct_write() {
+    skip_on_c("a direct write behind the end uncovers what was stored there");
+    let longer = |_: &Side, g| assert_eq!(pwrite(g, &[7; 10], 9990), Ok(10));
+    longer_by(0, 0, libc::O_DIRECT, WRITE, longer);
+    longer_by(
+        init::DIRECT_IO_ALLOW_MMAP,
+        FOPEN_DIRECT_IO,
+        0,
+        WRITE,
+        longer,
+    );
+}
+
+/// So it is when a copy does, into another page.
+fn behind_the_end_is_zeroed_by_a_copy() {
+    skip_on_c("a copy behind the end uncovers what was stored there");
+    longer_by(0, 0, 0, COPY_FILE_RANGE_64, |m, g| {
+        let other = m.open("other").unwrap();
+        assert_eq!(copy_file_range((other, 0), (g, 9990), 10), Ok(10));
+        close(other).unwrap();
+    });
 }
 
 /// A write whose source is a mapping of the very page that it writes to ends.
