@@ -400,8 +400,13 @@ pub fn fsync(fd: RawFd) -> Result<()> {
 }
 
 pub fn fallocate(fd: RawFd, len: i64) -> Result<()> {
+    fallocate_range(fd, 0, 0, len)
+}
+
+/// fallocate(2) with any mode and range.
+pub fn fallocate_range(fd: RawFd, mode: c_int, off: i64, len: i64) -> Result<()> {
     // SAFETY: no memory involved.
-    check(unsafe { libc::fallocate(fd, 0, 0, len) }.into()).map(drop)
+    check(unsafe { libc::fallocate(fd, mode, off, len) }.into()).map(drop)
 }
 
 pub fn readlink(path: &str) -> Result<Vec<u8>> {
@@ -539,6 +544,14 @@ impl Map {
         assert!(at + len <= self.len);
         // SAFETY: within the mapping.
         check(unsafe { libc::write(fd, self.start.add(at).cast(), len) } as i64).map(|n| n as usize)
+    }
+
+    /// pread(2) from the start of `fd` into a part of it.
+    pub fn read_from(&self, fd: RawFd, at: usize, len: usize) -> Result<usize> {
+        assert!(at + len <= self.len);
+        // SAFETY: within the mapping.
+        check(unsafe { libc::pread(fd, self.start.add(at).cast(), len, 0) } as i64)
+            .map(|n| n as usize)
     }
 
     pub fn sync(&self) -> Result<()> {

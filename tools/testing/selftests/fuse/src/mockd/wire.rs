@@ -91,6 +91,9 @@ wire! {
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
     PollIn { fh: u64, kh: u64, flags: u32, events: u32 }
     PollOut { revents: u32, padding: u32 }
+    FallocateIn { fh: u64, offset: u64, length: u64, mode: u32, padding: u32 }
+    LseekIn { fh: u64, offset: u64, whence: u32, padding: u32 }
+    LseekOut { offset: u64 }
     BmapIn { block: u64, blocksize: u32, padding: u32 }
     BmapOut { block: u64 }
     StatfsOut {

@@ -32,6 +32,10 @@ crate::tests![
     read_nothing_beyond_the_end,
     late_write_drops_what_was_read_meanwhile,
     closed_before_it_ends,
+    killed_reader_waits_and_its_memory_is_filled,
+    killed_writer_waits,
+    killed_before_the_request_is_read,
+    killed_while_nobody_waits,
 ];
 
 const DIRECT: u32 = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
@@ -677,4 +681,133 @@ fn closed_before_it_ends() {
     fs.release(2, 5);
     c.go();
     assert_eq!(c.wait(), (Ok(PAGE), true));
+}
+
+/// A caller that does `what` with a mapping that it shares with the test, and with "f".
+fn with_shared(fs: &Fs, flags: i32, what: fn(i32, &Map)) -> (Map, Caller<()>) {
+    let anonymous = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let shared = Map::new(-1, PAGE, libc::PROT_READ | libc::PROT_WRITE, anonymous).unwrap();
+    // Pages that are there before the fork are there in both.
+    shared.store(0, &[1; PAGE]);
+    let c = with_open(fs, flags, |_, f| what(f, &shared));
+    (shared, c)
+}
+
+/// INTERRUPT may come, for who has got a signal; then the file of a dead process is closed.
+#[track_caller]
+fn closed_by_death(fs: &Fs) {
+    let mut r = fs.dev().next();
+    while r.head.opcode == INTERRUPT {
+        r = fs.dev().next();
+    }
+    assert_eq!(r.head.opcode, FLUSH, "{r:?} came");
+    r.reply(&[]);
+    fs.expect(RELEASE).reply(&[]);
+}
+
+/// A reader that is killed while the server has its READ waits for the answer, which fills memory that others see.
+fn killed_reader_waits_and_its_memory_is_filled() {
+    for (setup, flags, fopen) in [
+        (Setup::new(), 0, FOPEN_DIRECT_IO),
+        (async_dio(), libc::O_DIRECT, 0),
+    ] {
+        let fs = setup.start();
+        let (shared, mut c) = with_shared(&fs, libc::O_RDONLY | flags, |f, shared| {
+            shared.read_from(f, 0, PAGE).unwrap();
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, fopen);
+        let r = expect_read(&fs, 0, PAGE);
+        c.until_asleep();
+        c.signal(libc::SIGKILL);
+        c.stays_asleep();
+        r.reply(&pattern(0, PAGE));
+        closed_by_death(&fs);
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+        assert!(shared.load(0, PAGE) == pattern(0, PAGE));
+        shared.unmap();
+    }
+}
+
+/// So does a writer, and what it wrote counts.
+fn killed_writer_waits() {
+    for (setup, flags, fopen) in [
+        (Setup::new(), 0, FOPEN_DIRECT_IO),
+        (async_dio(), libc::O_DIRECT, 0),
+    ] {
+        let fs = setup.start();
+        let mut c = with_open(&fs, libc::O_RDWR | flags, |_, f| {
+            pwrite(f, &pattern(0, PAGE), 0).unwrap();
+        });
+        fs.lookup(ROOT, "f", file(2));
+        fs.open(2, 5, fopen);
+        let r = expect_write(&fs, 0, PAGE);
+        c.until_asleep();
+        c.signal(libc::SIGKILL);
+        c.stays_asleep();
+        wrote(r, PAGE);
+        closed_by_death(&fs);
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+        let c = fs.call(|m| statx_size(&m.path("f"), libc::AT_STATX_DONT_SYNC));
+        assert_eq!(c.wait(), Ok(PAGE as u64));
+    }
+}
+
+/// One that is killed before anybody has read its request is gone at once, and the request with it.
+fn killed_before_the_request_is_read() {
+    for write in [false, true] {
+        let fs = Fs::new();
+        let mut c = with_open(&fs, libc::O_RDWR, |m, f| {
+            m.pause();
+            match write {
+                true => pwrite(f, &[7; PAGE], 0).map(drop),
+                false => pread(f, PAGE, 0).map(drop),
+            }
+            .unwrap();
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, FOPEN_DIRECT_IO);
+        c.paused();
+        c.go();
+        // Only looked at, not read.
+        assert!(poll(fs.dev().fd(), libc::POLLIN, patience()) & libc::POLLIN != 0);
+        c.until_interruptible();
+        c.signal(libc::SIGKILL);
+        // It is closing its file.
+        c.until_uninterruptible();
+        closed_by_death(&fs);
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+    }
+}
+
+/// A process that is killed while its aio is with the server is gone when the last of it is answered.
+fn killed_while_nobody_waits() {
+    let fs = async_dio().start();
+    let mut c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR | libc::O_DIRECT).unwrap();
+        let mut aio = Aio::new();
+        aio.read(f, PAGE, 0).unwrap();
+        aio.write(f, &pattern(PAGE, PAGE), PAGE as i64).unwrap();
+        m.pause();
+        m.pause();
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let r = expect_read(&fs, 0, PAGE);
+    let w = expect_write(&fs, PAGE, PAGE);
+    c.paused();
+    c.signal(libc::SIGKILL);
+    // Its memory goes when nobody writes to it any more; its files go after that, or before.
+    c.stays_asleep();
+    let early = fs.dev().readable();
+    if early {
+        fs.expect(FLUSH).reply(&[]);
+    }
+    wrote(w, PAGE);
+    r.reply(&pattern(0, PAGE));
+    if !early {
+        fs.expect(FLUSH).reply(&[]);
+    }
+    fs.expect(RELEASE).reply(&[]);
+    assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
 }

@@ -19,6 +19,7 @@ pub mod direct;
 pub mod enosys;
 pub mod expiry;
 pub mod export;
+pub mod fallocate;
 pub mod forget;
 pub mod getattr;
 pub mod idmap;
@@ -30,6 +31,7 @@ pub mod killpriv;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
+pub mod lseek;
 pub mod matrix;
 pub mod mmap;
 pub mod mount;
@@ -72,6 +74,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     open::TESTS,
     read::TESTS,
     write::TESTS,
+    fallocate::TESTS,
+    lseek::TESTS,
     locks::TESTS,
     copy_range::TESTS,
     mmap::TESTS,

@@ -24,6 +24,8 @@ crate::tests![
     path_handle_opens_nothing,
     nonseekable,
     stream,
+    stream_is_read_and_written_at_once,
+    nonseekable_reader_and_writer_take_turns,
     directory_is_not_a_file,
     exit_closes,
     special_file_is_not_opened_here,
@@ -397,6 +399,88 @@ fn stream() {
     );
     assert_eq!(c.wait(), expected);
     fs.release(2, 5);
+}
+
+/// A process that shares the open file "f" with a child: the child reads, and when told to go it writes.
+fn reader_and_writer(fs: &Fs) -> Caller<(Result<usize>, i32)> {
+    fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        // SAFETY: this process has one thread, so the child may do anything.
+        let reader = unsafe { libc::fork() };
+        if reader == 0 {
+            let read = read(f, 4) == Ok(b"read".to_vec());
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(!read)) };
+        }
+        m.pause();
+        let written = write(f, b"written");
+        let mut status = 0;
+        // SAFETY: room for one status.
+        unsafe { libc::waitpid(reader, &mut status, 0) };
+        close(f).unwrap();
+        (written, status)
+    })
+}
+
+/// WRITE of 7 bytes comes at `offset`, and is answered.
+#[track_caller]
+fn serve_seven(fs: &Fs, offset: u64) {
+    let w = fs.expect(WRITE);
+    let a = WriteIn::from_bytes(&w.body);
+    assert_eq!((a.fh, a.offset, a.size), (5, offset, 7));
+    w.ok(WriteOut {
+        size: 7,
+        padding: 0,
+    });
+}
+
+/// What has no position has nothing to take turns for: a stream is written while somebody waits to read from it.
+fn stream_is_read_and_written_at_once() {
+    let fs = Fs::new();
+    let c = reader_and_writer(&fs);
+    fs.lookup(ROOT, "f", file(2).size(100));
+    fs.open(2, 5, FOPEN_STREAM | FOPEN_DIRECT_IO);
+    let r = fs.expect_read(5, 0, 4);
+    c.paused();
+    c.go();
+    serve_seven(&fs, 0);
+    r.reply(b"read");
+    fs.expect(FLUSH).node(2).reply(&[]);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(7), 0));
+}
+
+/// A position that two processes share is moved by one after the other, even if it cannot be set.
+fn nonseekable_reader_and_writer_take_turns() {
+    let fs = Fs::new();
+    let c = reader_and_writer(&fs);
+    fs.lookup(ROOT, "f", file(2).size(100));
+    fs.open(2, 5, FOPEN_NONSEEKABLE | FOPEN_DIRECT_IO);
+    let r = fs.expect_read(5, 0, 4);
+    c.paused();
+    c.go();
+    c.stays_asleep();
+    fs.quiet();
+    r.reply(b"read");
+    let mut r = fs.dev().next();
+    let mut flushed = 0;
+    // The reader may end before the writer begins.
+    if r.head.opcode == FLUSH {
+        flushed += 1;
+        r.reply(&[]);
+        r = fs.expect(WRITE);
+    }
+    assert_eq!(r.head.opcode, WRITE, "{r:?} came");
+    assert_eq!(WriteIn::from_bytes(&r.body).offset, 4);
+    r.ok(WriteOut {
+        size: 7,
+        padding: 0,
+    });
+    for _ in flushed..2 {
+        fs.flush(2, 5);
+    }
+    fs.release(2, 5);
+    assert_eq!(c.wait(), (Ok(7), 0));
 }
 
 /// O_DIRECTORY on a file and writing to a directory fail before the server is asked.

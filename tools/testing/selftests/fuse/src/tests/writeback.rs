@@ -24,6 +24,12 @@ crate::tests![
     error_is_told_by_fsync,
     error_is_told_by_close,
     short_reply_is_an_error,
+    written_again_before_the_answer,
+    late_answer_is_waited_for_by_nobody_else,
+    one_of_two_fails,
+    failed_pages_are_not_written_again,
+    invalidation_writes_first,
+    read_past_the_cache_writes_first,
     truncation_waits_for_writes,
     truncation_drops_dirty_pages,
     writes_queue_up_behind_a_truncation,
@@ -531,6 +537,204 @@ fn short_reply_is_an_error() {
     serve_times(&fs);
     closed(&fs);
     assert_eq!(c.wait(), Err(EIO));
+}
+
+/// A page can be written again while its WRITE is with the server, and is sent again afterwards.
+fn written_again_before_the_answer() {
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |m, f| {
+        pwrite(f, &[1; 4096], 0).unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        m.pause();
+        pwrite(f, &[2; 4096], 0).unwrap();
+        let seen = pread(f, 1, 0);
+        m.pause();
+        seen
+    });
+    opened(&fs, 0);
+    let first = expect(&fs, WRITE);
+    assert!(first.body[size_of::<WriteIn>()..].iter().all(|b| *b == 1));
+    c.paused();
+    c.go();
+    c.paused();
+    fs.quiet();
+    wrote(first, 4096);
+    c.go();
+    let second = expect(&fs, WRITE);
+    assert!(second.body[size_of::<WriteIn>()..].iter().all(|b| *b == 2));
+    wrote(second, 4096);
+    serve_times(&fs);
+    closed(&fs);
+    assert_eq!(c.wait(), Ok(vec![2]));
+}
+
+/// While a WRITE is with the server, other pages are written, read and sent; only fsync(2) waits for all.
+fn late_answer_is_waited_for_by_nobody_else() {
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |m, f| {
+        put(f, 0, 4096).unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        put(f, 40960, 4096).unwrap();
+        let seen = (pread(f, 1, 0), pread(f, 1, 40960));
+        m.pause();
+        (seen, fsync(f))
+    });
+    opened(&fs, 0);
+    let late = expect_write(&fs, 0, 4096);
+    paused(&fs, &c);
+    c.go();
+    serve_write(&fs, 40960, 4096);
+    c.stays_asleep();
+    fs.quiet();
+    wrote(late, 4096);
+    serve_times(&fs);
+    expect(&fs, FSYNC).reply(&[]);
+    closed(&fs);
+    let first = |at| Ok(pattern(at, 1));
+    assert_eq!(c.wait(), ((first(0), first(40960)), Ok(())));
+}
+
+/// If one of two WRITEs fails, fsync(2) fails, whichever is answered first.
+fn one_of_two_fails() {
+    for failed_first in [false, true] {
+        let fs = cached().start();
+        let c = with_open(&fs, libc::O_RDWR, |_, f| {
+            put(f, 0, 4096).unwrap();
+            put(f, 40960, 4096).unwrap();
+            (fsync(f), fsync(f))
+        });
+        opened(&fs, 0);
+        let a = expect_write(&fs, 0, 4096);
+        let b = expect_write(&fs, 40960, 4096);
+        if failed_first {
+            a.err(ENOSPC);
+            wrote(b, 4096);
+        } else {
+            wrote(b, 4096);
+            a.err(ENOSPC);
+        }
+        // The first fsync(2) goes no further.
+        serve_times(&fs);
+        expect(&fs, FSYNC).reply(&[]);
+        closed(&fs);
+        assert_eq!(c.wait(), (Err(ENOSPC), Ok(())));
+    }
+}
+
+/// What could not be written is still what a read sees, but is not sent again until it is written to again.
+fn failed_pages_are_not_written_again() {
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |_, f| {
+        put(f, 0, 4096).unwrap();
+        let told = fsync(f);
+        let seen = pread(f, 8, 0).map(|b| b == pattern(0, 8));
+        let again = fsync(f);
+        put(f, 0, 10).unwrap();
+        ((told, again, fsync(f)), seen)
+    });
+    opened(&fs, 0);
+    expect_write(&fs, 0, 4096).err(ODD);
+    serve_times(&fs);
+    expect(&fs, FSYNC).reply(&[]);
+    serve_write(&fs, 0, 4096);
+    // The times may be the same as before.
+    let mut r = next(&fs);
+    if r.head.opcode == SETATTR {
+        r.ok(file(2).attr_out());
+        r = next(&fs);
+    }
+    assert_eq!(r.head.opcode, FSYNC, "{r:?} came");
+    r.reply(&[]);
+    closed(&fs);
+    assert_eq!(c.wait(), ((Err(ODD), Ok(()), Ok(())), Ok(true)));
+}
+
+/// INVAL_INODE of a range with dirty pages has them written, and comes back when the server has them.
+fn invalidation_writes_first() {
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |m, f| {
+        put(f, 0, 4096).unwrap();
+        m.pause();
+        pread(f, 1, 0)
+    });
+    opened(&fs, 0);
+    paused(&fs, &c);
+    // Another thread of the server.
+    let device = fs.dev().dup();
+    let notifier = Caller::start_with_devices(&fs.dir, move |_| {
+        let body = [2u64.to_ne_bytes(), 0i64.to_ne_bytes(), 0i64.to_ne_bytes()].concat();
+        const INVAL_INODE: i32 = 2;
+        device.reply(0, INVAL_INODE, &body)
+    });
+    let r = expect_write(&fs, 0, 4096);
+    notifier.stays_asleep();
+    wrote(r, 4096);
+    assert_eq!(notifier.wait(), Ok(()));
+    c.go();
+    // The page is gone. Who is to read it may ask for the attributes before, which are stale.
+    let mut r = next(&fs);
+    while r.head.opcode != READ {
+        assert!(matches!(r.head.opcode, GETATTR | SETATTR), "{r:?} came");
+        r.ok(file(2).size(4096).attr_out());
+        r = next(&fs);
+    }
+    r.reply(&[9; 4096]);
+    let mut r = next(&fs);
+    if r.head.opcode == SETATTR {
+        r.ok(file(2).size(4096).attr_out());
+        r = next(&fs);
+    }
+    assert_eq!(r.head.opcode, FLUSH, "{r:?} came");
+    r.reply(&[]);
+    fs.release(2, 5);
+    assert_eq!(c.wait(), Ok(vec![9]));
+}
+
+/// A read past the cache has what is dirty of its range written before.
+fn read_past_the_cache_writes_first() {
+    for (open, fopen) in [(libc::O_DIRECT, FOPEN_KEEP_CACHE), (0, FOPEN_DIRECT_IO)] {
+        let fs = cached().start();
+        let c = with_open(&fs, libc::O_RDWR, |m, f| {
+            put(f, 0, 4096).unwrap();
+            let g = sys::open(&m.path("f"), libc::O_RDONLY | open).unwrap();
+            let seen = pread(g, 4096, 0).map(|b| b == [9; 4096]);
+            close(g).unwrap();
+            seen
+        });
+        opened(&fs, 0);
+        let mut r = next(&fs);
+        assert_eq!(r.head.opcode, OPEN, "{r:?} came");
+        r.ok(OpenOut {
+            fh: 6,
+            open_flags: fopen | FOPEN_KEEP_CACHE,
+            backing_id: 0,
+        });
+        serve_write(&fs, 0, 4096);
+        r = next(&fs);
+        while r.head.opcode != READ {
+            assert!(matches!(r.head.opcode, GETATTR | SETATTR), "{r:?} came");
+            r.ok(file(2).size(4096).attr_out());
+            r = next(&fs);
+        }
+        assert_eq!(r.arg::<ReadIn>().fh, 6);
+        r.reply(&[9; 4096]);
+        let mut released = 0;
+        while released < 2 {
+            let r = next(&fs);
+            match r.head.opcode {
+                SETATTR => r.ok(file(2).size(4096).attr_out()),
+                FLUSH => r.reply(&[]),
+                RELEASE => {
+                    released += 1;
+                    r.reply(&[]);
+                }
+                _ => panic!("{r:?} came"),
+            }
+        }
+        assert_eq!(c.wait(), Ok(true));
+    }
 }
 
 /// A SETATTR that changes the size comes when no WRITE is with the server.
