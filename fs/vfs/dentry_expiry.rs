@@ -255,6 +255,12 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     EXPIRING.lock().queue();
 }
 
+/// Whether dentries that may not be used any more are to be thrown out, and not to wait until somebody
+/// asks for their names.
+pub(crate) fn is_wanted() -> bool {
+    params::inval_period() != 0
+}
+
 /// The worker may run; dropping it stops that.
 pub(crate) struct Registration(());
 

@@ -398,6 +398,12 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
     }
 
+    /// Throws out every dentry that nobody uses, and the inodes that only those have kept. May sleep.
+    pub(crate) fn shrink_dcache(&self) {
+        // SAFETY: The super block is valid.
+        unsafe { bindings::shrink_dcache_sb(self.as_ptr()) };
+    }
+
     /// Writes what is dirty, and waits for it. `s_umount` must be held, as it is in
     /// [`FileSystem::reconfigure`] and [`FileSystem::kill_sb`]; if it is not, the kernel warns and
     /// the result may not hold. May sleep.

@@ -326,7 +326,7 @@ impl FileSystem for Fuse {
         conn.set_dev(major << MINOR_BITS | minor);
         let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
         let mount: &Arc<Mount> = sb.data();
-        let notifications = Arc::new(Notifications::new(mount.clone(), sb.handle()), GFP_KERNEL)?;
+        let notifications = Arc::new(Notifications::new(mount.clone(), sb.handle())?, GFP_KERNEL)?;
         FUSECTL.add(mount.conn_arc().clone())?;
         let sb = device
             .install(conn.channel().clone(), transport, notifications, conn.dev())

@@ -5,11 +5,13 @@
 //! Runs in the server's own thread. The super block is looked at through its handle, whose lock
 //! keeps it from being shut down meanwhile; that lock is outside inode, dentry and folio locks.
 
+mod epoch;
 mod inval;
 mod prune;
 mod retrieve;
 mod store;
 
+use self::epoch::OldNames;
 use crate::{
     fuse::{
         abi::{
@@ -34,6 +36,7 @@ use crate::{
             SuperBlock,
             SuperHandle, //
         },
+        sync::watchdog::Watchdog, //
     },
 };
 use kernel::{
@@ -52,12 +55,23 @@ use zerocopy::{
 pub(crate) struct Notifications {
     mount: Arc<Mount>,
     sb: Arc<SuperHandle<Fuse>>,
+    /// Throws out what was cached before this epoch.
+    old_names: Pin<KBox<Watchdog<OldNames>>>,
 }
 
 impl Notifications {
     /// For the mount whose super block `sb` leads to.
-    pub(crate) fn new(mount: Arc<Mount>, sb: Arc<SuperHandle<Fuse>>) -> Self {
-        Self { mount, sb }
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(mount: Arc<Mount>, sb: Arc<SuperHandle<Fuse>>) -> Result<Self> {
+        let old_names = Watchdog::idle(OldNames::new(sb.clone()))?;
+        Ok(Self {
+            mount,
+            sb,
+            old_names,
+        })
     }
 
     /// Runs `f` with the super block.
@@ -82,7 +96,7 @@ impl ChannelOwner for Notifications {
                 Ok(())
             }
             Some(NotifyCode::IncEpoch) => {
-                self.mount.conn().inc_epoch();
+                self.inc_epoch();
                 Ok(())
             }
             Some(NotifyCode::Store) => self.store(payload),

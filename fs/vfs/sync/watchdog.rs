@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Something that is looked at again and again, until it says that this is enough.
+//! Something that is looked at again and again, until it says that this is enough; or once, by a worker,
+//! whenever somebody says so.
 //!
 //! `kernel::workqueue` has delayed work but cannot cancel it.
 
@@ -25,7 +26,8 @@ pub(crate) trait Check: Send + Sync + 'static {
     fn check(&self) -> bool;
 }
 
-/// Looks at `C` once in a period. Dropping it ends this, and waits for a look that goes on.
+/// Looks at `C` once in a period, or when it is told to. Dropping it ends this, and waits for a look that
+/// goes on.
 ///
 /// # Invariants
 ///
@@ -51,7 +53,22 @@ impl<C: Check> Watchdog<C> {
     ///
     /// `ENOMEM`.
     pub(crate) fn start(check: C, period: Jiffies) -> Result<Pin<KBox<Self>>> {
-        let this = KBox::pin_init(
+        let this = Self::new(check, period)?;
+        this.queue(period);
+        Ok(this)
+    }
+
+    /// Looks when it is told to, until `C` says that this is enough.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn idle(check: C) -> Result<Pin<KBox<Self>>> {
+        Self::new(check, 0)
+    }
+
+    fn new(check: C, period: Jiffies) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
             // INVARIANT: It is initialised here.
             pin_init!(Self {
                 work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
@@ -79,12 +96,15 @@ impl<C: Check> Watchdog<C> {
                 stopped: Atomic::new(false),
             }),
             GFP_KERNEL,
-        )?;
-        this.queue();
-        Ok(this)
+        )
     }
 
-    fn queue(&self) {
+    /// Has a worker look soon, unless one is about to.
+    pub(crate) fn look(&self) {
+        self.queue(0);
+    }
+
+    fn queue(&self, delay: Jiffies) {
         // SAFETY: The queue is made at boot. The work is initialised, and is cancelled before it
         // goes.
         unsafe {
@@ -92,7 +112,7 @@ impl<C: Check> Watchdog<C> {
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
                 bindings::system_percpu_wq,
                 self.work.get(),
-                self.period,
+                delay,
             )
         };
     }
@@ -116,7 +136,7 @@ impl<C: Check> Watchdog<C> {
             &*container_of!(work, Self, work)
         };
         if this.check.check() {
-            this.queue();
+            this.queue(this.period);
         }
     }
 }

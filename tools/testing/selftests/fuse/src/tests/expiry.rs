@@ -9,7 +9,11 @@ crate::tests![
     expired_names_are_given_back,
     names_in_use_go_with_their_last_user,
     names_that_hold_again_stay,
+    new_epoch_gives_names_back,
+    new_epoch_of_a_mount_that_goes,
 ];
+
+const INC_EPOCH: i32 = 8;
 
 const PARAMETER: &str = "/sys/module/fuse/parameters/inval_wq";
 
@@ -122,4 +126,56 @@ fn names_that_hold_again_stay() {
     assert_eq!(c.wait(), (true, true, true));
     assert_eq!(forgotten(&expect_forget(&fs)), [(3, 1)]);
     assert_eq!(fs.call_quietly(|m| m.stat("f").unwrap().ino), 2);
+}
+
+/// While the worker is wanted, a new epoch throws all names out at once that are not in use, however long they were good
+/// for; else they wait to be asked for.
+fn new_epoch_gives_names_back() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        m.stat("d/a").unwrap();
+        m.stat("b").unwrap();
+        let f = m.open("f").unwrap();
+        m.pause();
+        m.stat("f").unwrap();
+        close(f).unwrap();
+    });
+    fs.lookup(ROOT, "d", dir(2));
+    fs.lookup(2, "a", file(3));
+    fs.lookup(ROOT, "b", file(4));
+    fs.lookup(ROOT, "f", file(5));
+    fs.open(5, 7, 0);
+    c.paused();
+    fs.dev().reply(0, INC_EPOCH, &[]).unwrap();
+    sleep_ms(ms(50) as u64);
+    fs.quiet();
+
+    let _looking = Looking::start();
+    fs.dev().reply(0, INC_EPOCH, &[]).unwrap();
+    let mut back = Vec::new();
+    while back.len() < 3 {
+        back.extend(forgotten(&fs.dev().next()));
+    }
+    back.sort();
+    assert_eq!(back, [(2, 1), (3, 1), (4, 1)]);
+    c.go();
+    fs.lookup(ROOT, "f", file(5));
+    fs.flush_and_release(5, 7);
+    c.wait();
+    fs.quiet();
+}
+
+/// The worker does not mind that the mount goes, or the server.
+fn new_epoch_of_a_mount_that_goes() {
+    let _looking = Looking::start();
+    for unmount in [Fs::unmount, Fs::die] {
+        let mut fs = Fs::new();
+        let c = fs.call(|m| m.stat("f").map(drop));
+        fs.lookup(ROOT, "f", file(2));
+        assert_eq!(c.wait(), Ok(()));
+        for _ in 0..5 {
+            fs.dev().reply(0, INC_EPOCH, &[]).unwrap();
+        }
+        unmount(&mut fs);
+    }
 }
