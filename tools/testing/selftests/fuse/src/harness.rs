@@ -94,15 +94,21 @@ pub fn run(test: &Test, timeout_ms: i64) -> Outcome {
         abort_mounts(pid);
         sys::kill(pid, libc::SIGKILL);
         reap(pid);
-        return Outcome::Failed(format!("{why} after {} ms", start.elapsed().as_millis()));
+        let after = start.elapsed().as_millis();
+        return Outcome::Failed(format!("{why} after {after} ms; it said: {}", text(&said)));
     }
-    let text = String::from_utf8_lossy(said.get(1..).unwrap_or_default()).into_owned();
+    let text = text(&said);
     match said.first() {
         Some(b'k') => Outcome::Passed,
         Some(b's') => Outcome::Skipped(text),
         Some(_) => Outcome::Failed(text),
         None => Outcome::Failed("the test died without a word".into()),
     }
+}
+
+/// What a test has said, without the letter that says how it ended.
+fn text(said: &[u8]) -> String {
+    String::from_utf8_lossy(said.get(1..).unwrap_or_default()).into_owned()
 }
 
 fn reap(pid: i32) {

@@ -554,6 +554,12 @@ impl Map {
             .map(|n| n as usize)
     }
 
+    /// Address and length of a part of it, for [`writev`] and the like.
+    pub fn part(&self, at: usize, len: usize) -> (usize, usize) {
+        assert!(at + len <= self.len);
+        (self.start as usize + at, len)
+    }
+
     pub fn sync(&self) -> Result<()> {
         // SAFETY: the whole of the mapping.
         check(unsafe { libc::msync(self.start.cast(), self.len, libc::MS_SYNC) }.into()).map(drop)
@@ -803,6 +809,44 @@ pub fn ioctl_number(fd: RawFd, cmd: u32, arg: usize) -> Result<i32> {
 pub fn ioctl_on(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
     assert!(memory.len() >= ((cmd >> 16) & 0x3fff) as usize);
     ioctl_number(fd, cmd, memory.as_mut_ptr() as usize)
+}
+
+/// An ioctl(2) as a program of 32 bits makes it, on memory that it can reach.
+pub fn ioctl_32(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
+    const NR_IOCTL: u64 = 54;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+    let low = {
+        // SAFETY: a new mapping, below 2 GiB.
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), memory.len(), prot, flags, -1, 0) };
+        assert_ne!(p, libc::MAP_FAILED, "{:?}", errno());
+        Map {
+            start: p.cast(),
+            len: memory.len(),
+        }
+    };
+    low.store(0, memory);
+    let ret: i64;
+    // SAFETY: the kernel's other entry; it reads and writes no memory but what the call is about. rbx may not be named.
+    unsafe {
+        std::arch::asm!(
+            "push rbx",
+            "mov ebx, {fd:e}",
+            "int 0x80",
+            "pop rbx",
+            fd = in(reg) fd,
+            inlateout("rax") NR_IOCTL => ret,
+            in("rcx") u64::from(cmd),
+            in("rdx") low.start,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    memory.copy_from_slice(&low.load(0, memory.len()));
+    low.unmap();
+    match ret as i32 {
+        error @ -4095..=-1 => Err(Errno(-error)),
+        value => Ok(value),
+    }
 }
 
 /// An ioctl(2) that takes a number and puts another one in its place.

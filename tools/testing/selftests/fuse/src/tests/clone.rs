@@ -13,7 +13,11 @@ crate::tests![
     clone_of_the_unmounted,
     clone_of_something_else,
     clone_twice,
+    clone_by_a_program_of_32_bits,
     sync_init_waits_for_the_mount,
+    sync_init_lets_all_wait_for_the_mount,
+    sync_init_waits_are_interruptible,
+    sync_init_writes_do_not_wait,
     sync_init_waits_for_the_answer,
     sync_init_killed,
     sync_init_of_a_mounted_device,
@@ -126,6 +130,26 @@ fn clone_twice() {
     assert_eq!(ioctl(fs.dev(), IOC_CLONE, &fd), Err(EINVAL));
 }
 
+/// The ioctls of the device are the same for programs of 32 bits.
+fn clone_by_a_program_of_32_bits() {
+    let fs = Fs::new();
+    let clone = Device::open();
+    let mut number = fs.dev().fd().to_ne_bytes();
+    assert_eq!(ioctl_32(clone.fd(), IOC_CLONE as u32, &mut number), Ok(0));
+    let c = fs.call(|m| m.stat("f").map(drop));
+    clone.expect(LOOKUP).err(ENOENT);
+    assert_eq!(c.wait(), Err(ENOENT));
+    assert_eq!(
+        ioctl_32(clone.fd(), IOC_CLONE as u32, &mut number),
+        Err(EINVAL)
+    );
+    assert_eq!(
+        ioctl_32(clone.fd(), IOC_SYNC_INIT as u32, &mut number),
+        Err(EINVAL)
+    );
+    assert_eq!(ioctl_32(clone.fd(), 0xe5ff, &mut number), Err(ENOTTY));
+}
+
 /// With SYNC_INIT a read that comes before the mount waits for it.
 fn sync_init_waits_for_the_mount() {
     let dev = Device::open();
@@ -137,6 +161,76 @@ fn sync_init_waits_for_the_mount() {
     dev.expect(INIT).ok(Setup::new().init_out());
     assert_eq!(c.wait(), Ok(()));
     umount(&path, 0).unwrap();
+}
+
+/// So do poll, a request for SIGIO, and a clone of the device: all that needs to know the connection.
+fn sync_init_lets_all_wait_for_the_mount() {
+    let dev = Device::open();
+    ioctl(&dev, IOC_SYNC_INIT, std::ptr::null()).unwrap();
+    let fd = dev.fd();
+    let path = mount_point();
+    let poller = Caller::start_with_devices(&path, |_| {
+        poll(fd, libc::POLLIN, patience()) as u32 & libc::POLLIN as u32
+    });
+    let asker = Caller::start_with_devices(&path, |_| async_io(fd));
+    let cloner = Caller::start_with_devices(&path, |_| clone_of(fd).map(drop));
+    for c in [&asker, &cloner] {
+        c.stays_asleep();
+    }
+    poller.stays_asleep();
+    mount_in_background(&dev, &path, || {
+        assert_eq!(poller.wait(), libc::POLLIN as u32);
+        assert_eq!((asker.wait(), cloner.wait()), (Ok(()), Ok(())));
+    });
+    umount(&path, 0).unwrap();
+}
+
+/// Mounts `dev` in a process of its own; `meanwhile` runs before INIT is read and answered.
+fn mount_in_background(dev: &Device, path: &str, meanwhile: impl FnOnce()) {
+    let data = Setup::new().data(dev.fd());
+    let target = path.to_string();
+    let c = Caller::start_with_devices(path, move |_| mount("mock", &target, "fuse", 0, &data));
+    meanwhile();
+    dev.expect(INIT).ok(Setup::new().init_out());
+    assert_eq!(c.wait(), Ok(()));
+}
+
+/// Who waits for the mount can be interrupted; poll says error then. Nothing of it is left for the mount.
+fn sync_init_waits_are_interruptible() {
+    let dev = Device::open();
+    ioctl(&dev, IOC_SYNC_INIT, std::ptr::null()).unwrap();
+    let fd = dev.fd();
+    let path = mount_point();
+    let waits: [fn(i32) -> Result<()>; 3] = [
+        |fd| read(fd, 1 << 17).map(drop),
+        |fd| async_io(fd),
+        |fd| clone_of(fd).map(drop),
+    ];
+    for wait in waits {
+        let c = Caller::start_with_devices(&path, |_| {
+            catch(libc::SIGUSR1);
+            wait(fd)
+        });
+        c.until_interruptible();
+        c.signal(libc::SIGUSR1);
+        assert_eq!(c.wait(), Err(EINTR));
+    }
+    let c = Caller::start_with_devices(&path, |_| {
+        catch(libc::SIGUSR1);
+        poll(fd, libc::POLLIN, patience()) as u32
+    });
+    c.until_interruptible();
+    c.signal(libc::SIGUSR1);
+    assert_eq!(c.wait(), libc::POLLERR as u32);
+    mount_in_background(&dev, &path, || ());
+    umount(&path, 0).unwrap();
+}
+
+/// Before the mount there is nothing to answer: a write does not wait, but says EPERM.
+fn sync_init_writes_do_not_wait() {
+    let dev = Device::open();
+    ioctl(&dev, IOC_SYNC_INIT, std::ptr::null()).unwrap();
+    assert_eq!(dev.write(&[0; 16]), Err(EPERM));
 }
 
 /// With SYNC_INIT the mount returns when INIT is answered, not before.

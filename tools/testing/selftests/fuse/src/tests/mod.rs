@@ -8,6 +8,7 @@ pub mod acl;
 pub mod background;
 pub mod bad_server;
 pub mod bmap;
+pub mod buffers;
 pub mod clone;
 pub mod control;
 pub mod copy_range;
@@ -16,6 +17,7 @@ pub mod create_ext;
 pub mod death;
 pub mod device;
 pub mod direct;
+pub mod ends;
 pub mod enosys;
 pub mod expiry;
 pub mod export;
@@ -45,6 +47,7 @@ pub mod readdir;
 pub mod readdir_cache;
 pub mod readdirplus;
 pub mod readlink;
+pub mod resend;
 pub mod retrieve;
 pub mod setattr;
 pub mod splice;
@@ -101,6 +104,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     kill::TESTS,
     death::TESTS,
     abort::TESTS,
+    ends::TESTS,
+    buffers::TESTS,
     control::TESTS,
     limits::TESTS,
     background::TESTS,
@@ -110,6 +115,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     clone::TESTS,
     splice::TESTS,
     notify::TESTS,
+    resend::TESTS,
     store::TESTS,
     retrieve::TESTS,
     poll::TESTS,
