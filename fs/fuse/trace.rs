@@ -2,34 +2,208 @@
 
 //! What a request leaves in the trace, under the system `fuse`.
 //!
-//! Names, fields and text are those of the C module. The connection is named by its device number,
-//! as under `/sys/fs/fuse/connections`.
+//! One function for each tracepoint, of the same name without `fuse_`. Three of them are the C
+//! module's, with its fields and text. The connection is named by its device number, as under
+//! `/sys/fs/fuse/connections`. `Documentation/observing.rst` says of each in whose context it
+//! fires, and `Documentation/lifecycle.rst` which transition it tells of.
 //!
-//! Neighbours on the walk: the channel calls [`request_send`] when it gives a request its id,
-//! a transport [`request_sent`] when the server has got it, and the end of a request
-//! [`request_end`]. No locks; any may be held.
+//! Neighbours on the walk: `request`, `channel` and the transports call these where a request
+//! passes from one state to the next. No locks; any may be held.
 
 use super::abi::{
-    header::InHeader,
+    NodeId,
     Unique, //
 };
 use crate::vfs;
+use kernel::error::Result;
 
-/// `fuse_request_send`: the request with this header was queued on `connection`.
-#[inline]
-pub(crate) fn request_send(connection: u32, header: &InHeader) {
-    vfs::trace::request_send(connection, header.unique.get(), header.opcode, header.len);
+/// What the events of one request say of it.
+pub(crate) type Subject = vfs::trace::Request;
+
+/// A request, as far as the trace tells of it.
+pub(crate) trait Traced {
+    /// What its events say of it; asked only if somebody looks.
+    fn subject(&self) -> Subject;
 }
 
-/// `fuse_request_sent`: the request with this header was handed to the server.
-#[inline]
-pub(crate) fn request_sent(connection: u32, header: &InHeader) {
-    vfs::trace::request_sent(connection, header.unique.get(), header.opcode);
+/// Where a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the server.
+    In,
+    /// To the server.
+    Out,
 }
 
-/// `fuse_request_end`: the request `unique` ended with a reply of `len` bytes, header included (0 if
-/// there was none), and `error`, zero or a negative errno.
-#[inline]
-pub(crate) fn request_end(connection: u32, unique: Unique, len: u32, error: i32) {
-    vfs::trace::request_end(connection, unique.get(), len, error);
+fn errno<T>(result: &Result<T>) -> i32 {
+    match result {
+        Ok(_) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// A caller has to wait at the gate of `connection`: INIT is not answered, or too many requests are
+/// in the background.
+#[inline(always)]
+pub(crate) fn gate_wait(connection: u32, background: bool, initialized: bool) {
+    vfs::trace::gate_wait(move || (connection, background, initialized));
+}
+
+/// A caller that waited at the gate has passed it, or given up.
+#[inline(always)]
+pub(crate) fn gate_pass(connection: u32, background: bool, result: &Result) {
+    vfs::trace::gate_pass(move || (connection, background, errno(result)));
+}
+
+/// The request was put on the background queue. It has no id yet.
+#[inline(always)]
+pub(crate) fn request_background(request: &impl Traced) {
+    vfs::trace::request_background(move || (request.subject(),));
+}
+
+/// The request was queued for the server and has got its id (what C shows of it).
+#[inline(always)]
+pub(crate) fn request_send(request: &impl Traced) {
+    vfs::trace::request_send(move || {
+        let s = request.subject();
+        (s.connection, s.unique, s.opcode, s.len)
+    });
+}
+
+/// The request was queued for the server and has got its id.
+#[inline(always)]
+pub(crate) fn request_queue(request: &impl Traced) {
+    vfs::trace::request_queue(move || (request.subject(),));
+}
+
+/// A reader of this device took the request.
+#[inline(always)]
+pub(crate) fn request_start(request: &impl Traced, device: u32) {
+    vfs::trace::request_start(move || (request.subject(), device));
+}
+
+/// The copy of a message has ended, with `result` and after `bytes` bytes.
+#[inline(always)]
+pub(crate) fn request_copy(
+    request: &impl Traced,
+    direction: Direction,
+    bytes: usize,
+    result: &Result,
+) {
+    vfs::trace::request_copy(move || {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let out = direction == Direction::Out;
+        (request.subject(), out, bytes, errno(result))
+    });
+}
+
+/// The server has the whole request.
+#[inline(always)]
+pub(crate) fn request_sent(request: &impl Traced) {
+    vfs::trace::request_sent(move || {
+        let s = request.subject();
+        (s.connection, s.unique, s.opcode)
+    });
+}
+
+/// An answer to the request has come by this device.
+#[inline(always)]
+pub(crate) fn request_reply(request: &impl Traced, device: u32) {
+    vfs::trace::request_reply(move || (request.subject(), device));
+}
+
+/// The request ended with a reply of `len` bytes, header included (0 if there was none), and
+/// `error`, zero or a negative errno.
+#[inline(always)]
+pub(crate) fn request_end(request: &impl Traced, len: u32, error: i32) {
+    vfs::trace::request_end(move || {
+        let s = request.subject();
+        (s.connection, s.unique, len, error)
+    });
+}
+
+/// Who waited for the request runs again, with `error`, zero or a negative errno.
+#[inline(always)]
+pub(crate) fn request_wake(request: &impl Traced, error: i32) {
+    vfs::trace::request_wake(move || (request.subject(), error));
+}
+
+/// Who waits for the request got a signal.
+#[inline(always)]
+pub(crate) fn request_interrupt(request: &impl Traced) {
+    vfs::trace::request_interrupt(move || (request.subject(),));
+}
+
+/// An INTERRUPT for the request was queued.
+#[inline(always)]
+pub(crate) fn interrupt_queue(request: &impl Traced) {
+    vfs::trace::interrupt_queue(move || (request.subject(),));
+}
+
+/// The server has read the INTERRUPT for this request.
+#[inline(always)]
+pub(crate) fn interrupt_sent(connection: u32, unique: Unique) {
+    vfs::trace::interrupt_sent(move || (connection, unique.get()));
+}
+
+/// Who waits for the request got a fatal signal.
+#[inline(always)]
+pub(crate) fn request_kill(request: &impl Traced) {
+    vfs::trace::request_kill(move || (request.subject(),));
+}
+
+/// The request was taken back before a server read it.
+#[inline(always)]
+pub(crate) fn request_cancel(request: &impl Traced) {
+    vfs::trace::request_cancel(move || (request.subject(),));
+}
+
+/// Who waited for the request has left it to an heir.
+#[inline(always)]
+pub(crate) fn request_leave(request: &impl Traced) {
+    vfs::trace::request_leave(move || (request.subject(),));
+}
+
+/// The request is to be sent once more, under the id that it has now.
+#[inline(always)]
+pub(crate) fn request_resend(request: &impl Traced) {
+    vfs::trace::request_resend(move || (request.subject(),));
+}
+
+/// The request is not answered in time; `age` says how old it is, in milliseconds.
+#[inline(always)]
+pub(crate) fn request_timeout(request: &impl Traced, age: impl FnOnce() -> u64) {
+    vfs::trace::request_timeout(move || (request.subject(), age()));
+}
+
+/// The abort of `connection` begins, with so many requests in flight.
+#[inline(always)]
+pub(crate) fn connection_abort(connection: u32, waiting: u32) {
+    vfs::trace::connection_abort(move || (connection, waiting));
+}
+
+/// A FORGET was queued.
+#[inline(always)]
+pub(crate) fn forget_queue(connection: u32, node: NodeId, nlookup: u64) {
+    vfs::trace::forget_queue(move || (connection, node.get(), nlookup));
+}
+
+/// The server has read `count` FORGETs under this id.
+#[inline(always)]
+pub(crate) fn forget_sent(connection: u32, unique: Unique, count: usize) {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    vfs::trace::forget_sent(move || (connection, unique.get(), count));
+}
+
+/// The server sent a notification with this code, and so many bytes with it.
+#[inline(always)]
+pub(crate) fn notify(connection: u32, code: i32, len: usize) {
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    vfs::trace::notify(move || (connection, code, len));
+}
+
+/// The notification was dealt with.
+#[inline(always)]
+pub(crate) fn notify_end(connection: u32, code: i32, result: &Result) {
+    vfs::trace::notify_end(move || (connection, code, errno(result)));
 }

@@ -30,6 +30,7 @@
 #include <linux/xattr.h>
 
 #include "../params.h"
+#include "trace_event.h"
 
 static const unsigned long RUST_CONST_HELPER_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_CONST_HELPER_SB_NOSUID = SB_NOSUID;

@@ -28,6 +28,7 @@ use crate::fuse::{
         Handle,
         Request, //
     },
+    trace, //
 };
 use crate::vfs::sync::{
     fasync::Fasync,
@@ -262,6 +263,7 @@ impl InputQueue {
                 inner.interrupts.remove(request);
                 return;
             }
+            trace::interrupt_queue(&**request);
         }
         self.wake(Wake::Normal);
     }

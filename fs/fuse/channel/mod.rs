@@ -32,16 +32,19 @@ use self::{
         Wake, //
     },
 };
-use crate::fuse::request::{
-    completion::Ended,
-    outcome::Outcome,
-    state::Pending,
-    wait::{
-        Canceller,
-        Left,
-        Patience, //
+use crate::fuse::{
+    request::{
+        completion::Ended,
+        outcome::Outcome,
+        state::Pending,
+        wait::{
+            Canceller,
+            Left,
+            Patience, //
+        },
+        Handle, //
     },
-    Handle, //
+    trace, //
 };
 use crate::vfs::sync::wait::{
     new_wait_queue,
@@ -85,6 +88,8 @@ impl Limits {
 #[pin_data]
 pub(crate) struct Channel {
     transport: Arc<dyn Transport>,
+    /// Device number of the mount; 0 until it has one.
+    connection: Atomic<u32>,
     /// Set when INIT is answered; before that, requests wait. Also set by an abort.
     initialized: Atomic<bool>,
     limits: SetOnce<Limits>,
@@ -135,6 +140,7 @@ impl Channel {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> impl PinInit<Self> {
         pin_init!(Self {
             transport,
+            connection: Atomic::new(0),
             initialized: Atomic::new(false),
             limits: SetOnce::new(),
             connected: Atomic::new(true),
@@ -151,6 +157,16 @@ impl Channel {
     /// The files that somebody polls.
     pub(crate) fn polled(&self) -> &PolledFiles {
         &self.polled
+    }
+
+    /// Device number of the mount, by which traces and users know the connection.
+    pub(crate) fn connection(&self) -> u32 {
+        self.connection.load(Relaxed)
+    }
+
+    /// Names the connection after the device number of its mount.
+    pub(crate) fn set_connection(&self, dev: u32) {
+        self.connection.store(dev, Relaxed);
     }
 
     /// What INIT settled; the defaults before.
@@ -231,14 +247,28 @@ impl Channel {
     /// `EINTR` if the caller is being killed, `ENOTCONN`.
     fn pass_gate(&self, for_background: bool) -> Result {
         if self.is_shut(for_background) {
-            self.gate
-                .wait_killable_freezable_exclusive(|| !self.is_shut(for_background))
-                .map_err(|_| EINTR)?;
+            self.wait_at_gate(for_background)?;
         }
         if !self.is_connected() {
             return Err(ENOTCONN);
         }
         Ok(())
+    }
+
+    /// Waits until the gate is open.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the caller is being killed.
+    #[cold]
+    fn wait_at_gate(&self, for_background: bool) -> Result {
+        trace::gate_wait(self.connection(), for_background, self.is_initialized());
+        let passed = self
+            .gate
+            .wait_killable_freezable_exclusive(|| !self.is_shut(for_background))
+            .map_err(|_| EINTR);
+        trace::gate_pass(self.connection(), for_background, &passed);
+        passed
     }
 
     /// Sends a request and waits for its end. `make` runs once the gate is passed, because what
@@ -315,6 +345,9 @@ impl Channel {
 
     /// Queues a background request. Its completion runs whatever happens.
     pub(crate) fn send_background(&self, request: Pending) {
+        if let Some(request) = request.request() {
+            trace::request_background(request);
+        }
         let refused = {
             let mut background = self.background.lock();
             // Counted even if it is refused below: its completion counts it down again.
@@ -352,6 +385,7 @@ impl Channel {
 
     /// Queues a FORGET. Never blocks, never fails.
     pub(crate) fn forget(&self, ticket: ForgetTicket, forget: Forget) {
+        trace::forget_queue(self.connection(), forget.node, forget.nlookup);
         self.transport.send_forget(ticket, forget);
     }
 
@@ -368,6 +402,7 @@ impl Channel {
             // A full barrier: pairs with the one in `end_waiting`.
             self.connected.xchg(false, Full);
         }
+        trace::connection_abort(self.connection(), self.num_waiting());
         self.open_gate();
         let refused = {
             let mut background = self.background.lock();

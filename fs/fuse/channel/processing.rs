@@ -59,6 +59,13 @@ impl Processing {
         }))
     }
 
+    /// From now on it is that of this device of its connection.
+    pub(crate) fn set_device(&self, device: u32) {
+        if let Some(open) = self.inner.lock().0.as_mut() {
+            open.copying.set_device(device);
+        }
+    }
+
     /// A reader has taken the request: it may now be lent. `None` if closed; the request has
     /// ended then.
     pub(crate) fn start(&self, request: Pending) -> Option<Copying> {

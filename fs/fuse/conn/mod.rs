@@ -66,8 +66,6 @@ pub(crate) struct Connection {
     user_ns: ARef<UserNs>,
     /// The namespace that the callers' pids are in.
     pid_ns: ARef<PidNamespace>,
-    /// Device number of the mount; 0 until it has one.
-    dev: Atomic<u32>,
     features: SetOnce<Features>,
     /// The mount says that the server applies umasks, whatever INIT says.
     keep_umask: Atomic<bool>,
@@ -101,7 +99,6 @@ impl Connection {
             options,
             user_ns,
             pid_ns,
-            dev: Atomic::new(0),
             features: SetOnce::new(),
             keep_umask: Atomic::new(false),
             failed: Atomic::new(false),
@@ -138,12 +135,12 @@ impl Connection {
 
     /// Device number of the mount, as tracepoints and fdinfo show it.
     pub(crate) fn dev(&self) -> u32 {
-        self.dev.load(Relaxed)
+        self.channel.connection()
     }
 
     /// Names the connection after the device number of its mount.
     pub(crate) fn set_dev(&self, dev: u32) {
-        self.dev.store(dev, Relaxed);
+        self.channel.set_connection(dev);
     }
 
     /// What INIT settled; the defaults before.

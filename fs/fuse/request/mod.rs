@@ -49,7 +49,11 @@ use crate::fuse::{
         Opcode,
         OutArgs, //
     },
-    trace,
+    trace::{
+        self,
+        Subject,
+        Traced, //
+    },
 };
 use crate::vfs::{
     mm::{
@@ -205,9 +209,13 @@ impl Request {
         self.header.len as usize
     }
 
-    /// Whether it was made more than `age` jiffies ago.
+    /// Whether it was made more than `age` jiffies ago, which is longer than it may take.
     pub(crate) fn is_older(&self, age: u64) -> bool {
-        self.created.elapsed() > age
+        let older = self.created.elapsed() > age;
+        if older {
+            trace::request_timeout(self, || self.created.elapsed_ms());
+        }
+        older
     }
 
     /// Whether its id is the server's: it answers a notification.
@@ -220,11 +228,6 @@ impl Request {
         Unique::new(self.unique.load(Relaxed))
     }
 
-    /// Device number of the mount.
-    pub(crate) fn connection(&self) -> u32 {
-        self.connection
-    }
-
     /// Whether the server has to answer.
     pub(crate) fn expects_reply(&self) -> bool {
         self.expects_reply
@@ -234,7 +237,8 @@ impl Request {
     /// lock, so that ids grow in queue order. One that brings its own keeps that.
     pub(crate) fn assign_unique(&self, unique: Unique) {
         self.unique.store(unique.get(), Relaxed);
-        trace::request_send(self.connection, &self.header());
+        trace::request_send(self);
+        trace::request_queue(self);
     }
 
     /// It is sent once more: the id says so, and the phase that no server has it.
@@ -242,6 +246,7 @@ impl Request {
         let unique = self.unique().get() | Unique::RESEND;
         self.unique.store(unique, Relaxed);
         self.set_phase(Phase::Pending);
+        trace::request_resend(self);
     }
 
     /// The header as it is sent.
@@ -295,29 +300,21 @@ impl Request {
             if !body.finish(outcome) {
                 return false;
             }
+            // Before anybody who waits can run. One that was withdrawn has not been dealt with by
+            // anybody: C shows no end of it.
+            if outcome != Outcome::Interrupted {
+                trace::request_end(self, outcome.reply_len(), outcome.errno());
+            }
             // Full barrier against the waiter that puts itself on the interrupt list and then
             // looks whether the request has ended.
             self.phase.xchg(Phase::Finished as i32, Full);
             body.take_completion()
         };
-        // One that was withdrawn has not been dealt with by anybody: C shows no end of it.
-        if outcome != Outcome::Interrupted {
-            self.trace_end(outcome);
-        }
         match completed {
             Some((completion, ended)) => completion.complete(ended),
             None => self.ended.wake_up(),
         }
         true
-    }
-
-    fn trace_end(&self, outcome: Outcome) {
-        trace::request_end(
-            self.connection,
-            self.unique(),
-            outcome.reply_len(),
-            outcome.errno(),
-        );
     }
 
     /// One loan for the way out: copies the next piece of the message into `sink`, which must
@@ -403,12 +400,36 @@ impl Request {
         let leave = !body.has_ended();
         if leave {
             body.set_completion(heir());
+            trace::request_leave(self);
         }
         leave
     }
 
     /// Takes what the reply brought; for the waiter of a finished request.
     fn take_ended(&self) -> Ended {
-        self.body.lock().take_ended()
+        let ended = self.body.lock().take_ended();
+        trace::request_wake(self, ended.outcome.errno());
+        ended
+    }
+}
+
+impl Traced for Request {
+    fn subject(&self) -> Subject {
+        Subject {
+            connection: self.connection,
+            unique: self.unique().get(),
+            opcode: self.header.opcode,
+            nodeid: self.header.nodeid.get(),
+            pid: self.header.pid,
+            len: self.header.len,
+            address: core::ptr::from_ref(self).addr(),
+        }
+    }
+}
+
+/// A handle tells of its request.
+impl Traced for Entry<Request> {
+    fn subject(&self) -> Subject {
+        Request::subject(self)
     }
 }

@@ -94,6 +94,7 @@ impl Pending {
         let entry = self.0.take()?;
         let handle = entry.clone_arc();
         entry.set_phase(Phase::Copying);
+        trace::request_start(&*handle, set.device);
         set.queue.push_back(entry);
         Some(Copying(Some(handle)))
     }
@@ -107,6 +108,9 @@ impl Pending {
 
     /// Its waiter was killed before a server read it.
     pub(crate) fn cancel(self) {
+        if let Some(request) = self.request() {
+            trace::request_cancel(request);
+        }
         self.refuse(Outcome::Interrupted);
     }
 }
@@ -142,7 +146,7 @@ impl Copying {
         match set.queue.remove(&handle) {
             Some(entry) => {
                 table.insert(Sent(Some(entry)));
-                trace::request_sent(handle.connection(), &handle.header());
+                trace::request_sent(&*handle);
                 handle.mark_sent();
                 Ok(handle)
             }
@@ -188,6 +192,7 @@ impl Sent {
         let entry = self.0.take()?;
         let handle = entry.clone_arc();
         entry.set_phase(Phase::Replying);
+        trace::request_reply(&*handle, set.device);
         set.queue.push_back(entry);
         Some(Replying(Some(handle)))
     }
@@ -304,9 +309,16 @@ impl Drop for PendingQueue {
 #[derive(Default)]
 pub(crate) struct CopySet {
     queue: Queue<Request, MAIN>,
+    /// Which of the connection's devices it is.
+    device: u32,
 }
 
 impl CopySet {
+    /// From now on it is the set of this device of its connection.
+    pub(crate) fn set_device(&mut self, device: u32) {
+        self.device = device;
+    }
+
     /// Whether the one that has been here longest was made more than `age` jiffies ago.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.queue

@@ -12,6 +12,8 @@ use super::{
     state::Pending,
     Handle, //
 };
+use crate::fuse::trace;
+
 /// What the waiter needs of the channel.
 pub(crate) trait Canceller {
     /// Whether the server does not know INTERRUPT.
@@ -72,11 +74,18 @@ impl Waiter {
         if channel.no_interrupt() || request.ended.wait_interruptible(finished).is_err() {
             if !channel.no_interrupt() {
                 request.mark_interrupted();
+                trace::request_interrupt(&**request);
                 if request.is_sent() {
                     channel.interrupt(request);
                 }
             }
-            if patience == Patience::Forced || request.ended.wait_killable(finished).is_err() {
+            if patience == Patience::Forced
+                || request
+                    .ended
+                    .wait_killable(finished)
+                    .inspect_err(|_| trace::request_kill(&**request))
+                    .is_err()
+            {
                 let cancelled = match patience {
                     Patience::Killable => channel.cancel(request),
                     Patience::Forced => None,

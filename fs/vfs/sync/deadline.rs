@@ -37,6 +37,12 @@ impl Jiffies {
     pub(crate) fn elapsed(self) -> u64 {
         Self::now().0.wrapping_sub(self.0)
     }
+
+    /// Milliseconds since this moment.
+    pub(crate) fn elapsed_ms(self) -> u64 {
+        // SAFETY: It only computes.
+        unsafe { bindings::jiffies64_to_msecs(self.elapsed()) }
+    }
 }
 
 /// A point in time up to which something holds.

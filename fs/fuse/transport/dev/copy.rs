@@ -8,9 +8,15 @@
 //!
 //! A server that splices may give pages away: those become part of the page cache as they are.
 
-use crate::fuse::request::{
-    args::Progress,
-    Request, //
+use crate::fuse::{
+    request::{
+        args::Progress,
+        Request, //
+    },
+    trace::{
+        self,
+        Direction, //
+    },
 };
 use crate::vfs::mm::iov::{
     Dest,
@@ -28,8 +34,14 @@ const FAULT_IN: usize = 64 * 1024;
 /// `ENOENT` if the request ended, `EFAULT`.
 pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
+    let copied = copy_out(request, to, &mut progress);
+    trace::request_copy(request, Direction::Out, progress.done(), &copied);
+    copied
+}
+
+fn copy_out(request: &Request, to: &mut impl Dest, progress: &mut Progress) -> Result {
     loop {
-        request.lend_input(&mut progress, |bytes| to.copy_nofault(bytes))?;
+        request.lend_input(progress, |bytes| to.copy_nofault(bytes))?;
         let left = request.len().saturating_sub(progress.done());
         if left == 0 {
             return Ok(());
@@ -45,18 +57,24 @@ pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
 /// `EINVAL` if the reply has a length that the operation does not allow, `ENOENT` if the request
 /// ended, `EFAULT`.
 pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
+    let mut progress = Progress::default();
+    let copied = copy_in(request, from, &mut progress);
+    trace::request_copy(request, Direction::In, progress.done(), &copied);
+    copied
+}
+
+fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -> Result {
     let payload = from.len();
     request.expect_output(payload)?;
-    let mut progress = Progress::default();
     loop {
         // A page that is given away is taken outside of the loans: that sleeps.
-        while from.has_page() && request.takes_page(&progress)? {
+        while from.has_page() && request.takes_page(progress)? {
             match from.take_page()? {
-                Some(page) => request.lend_page(&mut progress, page)?,
+                Some(page) => request.lend_page(progress, page)?,
                 None => break,
             }
         }
-        request.lend_output(&mut progress, |bytes| from.copy_nofault(bytes))?;
+        request.lend_output(progress, |bytes| from.copy_nofault(bytes))?;
         let left = payload.saturating_sub(progress.done());
         if left == 0 {
             return request.zero_rest();

@@ -82,8 +82,13 @@ use kernel::{
     },
 };
 
-/// The open devices of a connection; `None` after its abort.
-struct Devices(Option<KVec<Arc<Processing>>>);
+/// The devices of a connection.
+struct Devices {
+    /// Those that are open; `None` after the abort.
+    open: Option<KVec<Arc<Processing>>>,
+    /// How many there have been: the number of the next.
+    attached: u32,
+}
 
 /// The transport of one connection over opened devices.
 #[pin_data]
@@ -101,7 +106,13 @@ impl DevTransport {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             input <- InputQueue::new(),
-            devices <- new_mutex!(Devices(Some(KVec::new())), "FuseDevTransport::devices"),
+            devices <- new_mutex!(
+                Devices {
+                    open: Some(KVec::new()),
+                    attached: 0,
+                },
+                "FuseDevTransport::devices"
+            ),
             abort_with_error: Atomic::new(false),
         })
     }
@@ -115,9 +126,26 @@ impl DevTransport {
         }
     }
 
+    /// Adds a device; `false` if the connection was aborted.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn add(&self, processing: &Arc<Processing>) -> Result<bool> {
+        let mut devices = self.devices.lock();
+        let number = devices.attached;
+        let Some(open) = devices.open.as_mut() else {
+            return Ok(false);
+        };
+        open.push(processing.clone(), GFP_KERNEL)?;
+        processing.set_device(number);
+        devices.attached = number.wrapping_add(1);
+        Ok(true)
+    }
+
     /// Takes a device off; returns whether it was the last.
     fn remove(&self, processing: &Arc<Processing>) -> bool {
-        match self.devices.lock().0.as_mut() {
+        match self.devices.lock().open.as_mut() {
             Some(devices) => {
                 devices.retain(|device| !Arc::ptr_eq(device, processing));
                 devices.is_empty()
@@ -150,7 +178,7 @@ impl Transport for DevTransport {
 
     fn resend(&self) {
         let mut lost = SentQueue::default();
-        if let Some(devices) = self.devices.lock().0.as_ref() {
+        if let Some(devices) = self.devices.lock().open.as_ref() {
             for device in devices.iter() {
                 device.drain_sent(&mut lost);
             }
@@ -163,14 +191,14 @@ impl Transport for DevTransport {
             || self
                 .devices
                 .lock()
-                .0
+                .open
                 .as_ref()
                 .is_some_and(|devices| devices.iter().any(|device| device.has_older(age)))
     }
 
     fn abort(&self, with_error: bool) {
         self.abort_with_error.store(with_error, Relaxed);
-        let devices = self.devices.lock().0.take();
+        let devices = self.devices.lock().open.take();
         for device in devices.into_iter().flatten() {
             device.close();
         }
@@ -239,10 +267,9 @@ impl Device {
         if *closed || self.is_installed() {
             return Err(EINVAL);
         }
-        match transport.devices.lock().0.as_mut() {
-            Some(devices) => devices.push(self.processing.clone(), GFP_KERNEL)?,
+        if !transport.add(&self.processing)? {
             // Aborted: the device will say so.
-            None => self.processing.close(),
+            self.processing.close();
         }
         self.link.populate(Link {
             channel,

@@ -34,6 +34,7 @@ use crate::fuse::{
         outcome::Outcome,
         state::Pending, //
     },
+    trace, //
 };
 use crate::vfs::mm::iov::Dest;
 use kernel::{
@@ -86,12 +87,20 @@ impl Device {
                         other => other,
                     })?;
             match work {
-                Work::Interrupt(unique) => return send_interrupt(unique, to),
+                Work::Interrupt(unique) => {
+                    let len = send_interrupt(unique, to)?;
+                    trace::interrupt_sent(link.connection, unique);
+                    return Ok(len);
+                }
                 Work::Forgets {
                     unique,
                     list,
                     count,
-                } => return send_forgets(limits.minor, unique, list, count, to),
+                } => {
+                    let len = send_forgets(limits.minor, unique, list, count, to)?;
+                    trace::forget_sent(link.connection, unique, count);
+                    return Ok(len);
+                }
                 Work::Request(request) => {
                     if let Some(request) = fitting(request, room) {
                         return self.send(link, request, to);

@@ -16,9 +16,16 @@ use crate::fuse::{
         Unique, //
     },
     channel::owner::Payload,
-    request::outcome::{
-        Outcome,
-        ServerErrno, //
+    request::{
+        outcome::{
+            Outcome,
+            ServerErrno, //
+        },
+        Request, //
+    },
+    trace::{
+        self,
+        Direction, //
     },
 };
 use crate::vfs::mm::iov::Source;
@@ -46,8 +53,10 @@ impl Device {
             if !link.channel.is_initialized() || !link.channel.is_connected() {
                 return Err(EINVAL);
             }
-            link.owner.notify(header.error, &mut Rest(from))?;
-            return Ok(len);
+            trace::notify(link.connection, header.error, from.len());
+            let heard = link.owner.notify(header.error, &mut Rest(from));
+            trace::notify_end(link.connection, header.error, &heard);
+            return heard.map(|()| len);
         }
         let errno = ServerErrno::new(header.error)?;
         if header.unique.get() & Unique::INTERRUPT != 0 {
@@ -82,10 +91,8 @@ impl Device {
         let request = replying.request().ok_or(EIO)?;
         let copied = if errno == ServerErrno::OK {
             copy_reply(request, from)
-        } else if from.len() == 0 {
-            Ok(())
         } else {
-            Err(EINVAL)
+            no_payload(request, from)
         };
         let connected = self.processing.end_replying(&replying);
         replying.finish(match copied {
@@ -99,6 +106,17 @@ impl Device {
             Err(ENOENT)
         }
     }
+}
+
+/// An answer that is an error has nothing behind its header.
+///
+/// # Errors
+///
+/// `EINVAL` if it has.
+fn no_payload(request: &Request, from: &impl Source) -> Result {
+    let right = if from.len() == 0 { Ok(()) } else { Err(EINVAL) };
+    trace::request_copy(request, Direction::In, 0, &right);
+    right
 }
 
 /// The rest of a message.

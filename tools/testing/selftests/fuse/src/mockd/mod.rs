@@ -52,6 +52,13 @@ pub fn is_rust() -> bool {
     RUST.load(Ordering::Relaxed)
 }
 
+/// Ends the test as skipped on the C module, which does not have this.
+pub fn skip_without_rust(what: &str) {
+    if !is_rust() {
+        crate::harness::skip(format!("the C module does not have {what}"));
+    }
+}
+
 static STRESS: AtomicU64 = AtomicU64::new(0);
 
 /// Sets how many seconds the stress test takes.
