@@ -35,6 +35,7 @@ use kernel::{
         ModuleMetadata, //
     },
     prelude::*,
+    seq_file::SeqFile,
     static_lock_class,
     str::NullTerminatedFormatter,
     sync::{
@@ -87,13 +88,19 @@ pub(crate) trait Knob<T: Object> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
+    /// Prints what the file says, for one that is text instead of a number. The printing may be
+    /// done again, from its beginning, if there is more than was expected.
+    fn show(_object: &T, _m: &SeqFile) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
     /// Makes a value of what was written; asked also if the object is gone.
     fn parse(_text: &Written<'_>) -> Result<u32> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
     /// Takes the value.
-    fn write(_object: &T, _value: u32) {
+    fn write(_object: &T, _value: u32) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -144,9 +151,25 @@ impl<T: Object> File<T> {
             name: K::NAME,
             mode: bindings::S_IFREG | K::MODE,
             table: bindings::file_operations {
-                open: Some(bindings::nonseekable_open),
-                read: if K::HAS_READ {
+                open: if K::HAS_SHOW {
+                    Some(open_text::<T, K>)
+                } else {
+                    Some(bindings::nonseekable_open)
+                },
+                read: if K::HAS_SHOW {
+                    Some(bindings::seq_read)
+                } else if K::HAS_READ {
                     Some(read::<T, K>)
+                } else {
+                    None
+                },
+                llseek: if K::HAS_SHOW {
+                    Some(bindings::seq_lseek)
+                } else {
+                    None
+                },
+                release: if K::HAS_SHOW {
+                    Some(bindings::single_release)
                 } else {
                     None
                 },
@@ -629,6 +652,36 @@ unsafe extern "C" fn read<T: Object, K: Knob<T>>(
 
 /// # Safety
 ///
+/// Called by `do_dentry_open` with a file of a super block of a `ControlFs<T>` that nobody else has
+/// yet.
+unsafe extern "C" fn open_text<T: Object, K: Knob<T>>(
+    _inode: *mut bindings::inode,
+    file: *mut bindings::file,
+) -> c_int {
+    // SAFETY: The file is valid and has no private data yet. It keeps what this makes of it until
+    // its release, so the pointer to it is valid whenever `show_text` is called.
+    unsafe { bindings::single_open(file, Some(show_text::<T, K>), file.cast()) }
+}
+
+/// # Safety
+///
+/// Called by `seq_read` for a file that [`open_text`] has opened, with its lock held.
+unsafe extern "C" fn show_text<T: Object, K: Knob<T>>(
+    m: *mut bindings::seq_file,
+    _v: *mut c_void,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The sequence is valid, and `open_text` set its private data to the open file.
+        if let Some(object) = unsafe { object_of::<T>((*m).private.cast()) } {
+            // SAFETY: The sequence is valid during the call, and its lock is held.
+            K::show(&object, unsafe { SeqFile::from_raw(m) })?;
+        }
+        Ok(0)
+    })
+}
+
+/// # Safety
+///
 /// Called by `vfs_write`, as [`read`].
 unsafe extern "C" fn write<T: Object, K: Knob<T>>(
     file: *mut bindings::file,
@@ -646,7 +699,7 @@ unsafe extern "C" fn write<T: Object, K: Knob<T>>(
         })?;
         // SAFETY: The file is one of such a super block.
         if let Some(object) = unsafe { object_of::<T>(file) } {
-            K::write(&object, value);
+            K::write(&object, value)?;
         }
         Ok(len as isize)
     })

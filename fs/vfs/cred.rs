@@ -4,7 +4,7 @@
 //!
 //! Ids of the kernel ([`Kuid`], [`Kgid`]) and plain numbers are different types, and only a
 //! [`UserNs`] turns one into the other. Nothing here sleeps or takes a lock. What a file system
-//! makes of the ids is its own matter.
+//! makes of the ids is its own matter. [`thread_name`] goes the other way, from a number to who it is.
 //!
 //! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
 
@@ -14,9 +14,12 @@ use kernel::{
     fs::File,
     pid_namespace::PidNamespace,
     prelude::*,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        rcu, //
     },
     types::Opaque, //
 };
@@ -258,6 +261,30 @@ pub(crate) fn current_pid_in(ns: &PidNamespace) -> i32 {
 pub(crate) fn current_tgid_in(ns: &PidNamespace) -> i32 {
     // SAFETY: As in `current_pid_in`.
     unsafe { bindings::current_tgid_nr_ns(ns.as_ptr()) }
+}
+
+/// The name of a thread, NUL-terminated unless it fills the space.
+pub(crate) type ThreadName = [u8; bindings::TASK_COMM_LEN as usize];
+
+/// The name of the thread that has this id in `ns` now, if there is one.
+pub(crate) fn thread_name(pid: u32, ns: &PidNamespace) -> Option<ThreadName> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    let guard = rcu::read_lock();
+    // SAFETY: `ns` is valid. What is found stays valid until the end of the read-side section.
+    let found = unsafe { bindings::find_pid_ns(pid, ns.as_ptr()) };
+    // SAFETY: The function takes a null pointer, and the same holds for what it finds.
+    let task = unsafe { bindings::pid_task(found, bindings::pid_type_PIDTYPE_PID) };
+    if task.is_null() {
+        return None;
+    }
+    let mut name = ThreadName::default();
+    for (at, byte) in name.iter_mut().enumerate() {
+        // SAFETY: The task is valid, and its name has as many bytes. It may be changing: then
+        // this is a mixture of both, whose last byte is NUL in any case.
+        *byte = unsafe { super::read_once((&raw const (*task).comm).cast::<u8>().add(at)) };
+    }
+    drop(guard);
+    Some(name)
 }
 
 /// The id map of the mount that an operation came through (`struct mnt_idmap`).

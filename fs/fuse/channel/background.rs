@@ -8,9 +8,15 @@ use super::transport::{
     Transport,
     Wake, //
 };
-use crate::fuse::request::state::{
-    Pending,
-    PendingQueue, //
+use crate::fuse::request::{
+    snapshot::{
+        Place,
+        Snapshot, //
+    },
+    state::{
+        Pending,
+        PendingQueue, //
+    },
 };
 
 /// Background requests that may be outstanding unless the server says otherwise.
@@ -67,6 +73,12 @@ impl Background {
     /// Whether the oldest that waits here was made more than `age` jiffies ago.
     pub(super) fn has_older(&self, age: u64) -> bool {
         self.queue.has_older(age)
+    }
+
+    /// Notes those that wait here in `seen`.
+    pub(super) fn look(&self, seen: &mut Snapshot) {
+        seen.begin_unread();
+        self.queue.look(seen, Place::Background);
     }
 
     /// One has ended.

@@ -20,6 +20,10 @@ use crate::fuse::{
     abi::Unique,
     request::{
         outcome::Outcome,
+        snapshot::{
+            Place,
+            Snapshot, //
+        },
         state::{
             Pending,
             PendingQueue,
@@ -281,6 +285,12 @@ impl InputQueue {
     /// Whether the oldest request that no reader has taken was made more than `age` jiffies ago.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.inner.lock().pending.has_older(age)
+    }
+
+    /// Notes the requests that no reader has taken in `seen`.
+    pub(crate) fn look(&self, seen: &mut Snapshot) {
+        seen.begin_unread();
+        self.inner.lock().pending.look(seen, Place::Input);
     }
 
     /// Whether a read would find something, and whether the queue is open.

@@ -36,6 +36,7 @@ use crate::fuse::{
     request::{
         completion::Ended,
         outcome::Outcome,
+        snapshot::Snapshot,
         state::Pending,
         wait::{
             Canceller,
@@ -422,6 +423,19 @@ impl Channel {
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.num_waiting() != 0
             && (self.background.lock().has_older(age) || self.transport.has_older(age))
+    }
+
+    /// What is in flight now, but for callers at the gate. Sleeps, and stops nobody: each queue is
+    /// looked at by itself.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn look(&self) -> Result<Snapshot> {
+        let mut seen = Snapshot::new()?;
+        self.background.lock().look(&mut seen);
+        self.transport.look(&mut seen);
+        Ok(seen)
     }
 
     /// Waits until every request has ended; only useful after [`Self::abort`].

@@ -11,6 +11,7 @@ use crate::fuse::{
     abi::Unique,
     request::{
         outcome::Outcome,
+        snapshot::Snapshot,
         state::{
             CopySet,
             Copying,
@@ -122,6 +123,14 @@ impl Processing {
         match self.inner.lock().0.as_ref() {
             Some(open) => open.copying.has_older(age) || open.sent.has_older(age),
             None => false,
+        }
+    }
+
+    /// Notes every request here in `seen`.
+    pub(crate) fn look(&self, seen: &mut Snapshot) {
+        if let Some(open) = self.inner.lock().0.as_ref() {
+            open.copying.look(seen);
+            open.sent.look(seen, open.copying.device());
         }
     }
 

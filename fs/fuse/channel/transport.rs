@@ -7,6 +7,7 @@ use super::forget::{
     ForgetTicket, //
 };
 use crate::fuse::request::{
+    snapshot::Snapshot,
     state::Pending,
     Handle, //
 };
@@ -45,6 +46,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Whether a request that is queued, lent or sent was made more than `age` jiffies ago, as far
     /// as the oldest of each queue tell. Sleeps.
     fn has_older(&self, age: u64) -> bool;
+
+    /// Notes every request that is queued, lent or sent in `seen`, in this order. Sleeps.
+    fn look(&self, seen: &mut Snapshot);
 
     /// Closes everything and ends every request that is queued, lent or sent. `with_error` is
     /// what reads of the device say afterwards: `ECONNABORTED` instead of `ENODEV`. Sleeps; called

@@ -8,6 +8,7 @@
 //!
 //! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
 
+use super::requests;
 use crate::{
     fuse::conn::Connection,
     vfs::{
@@ -27,7 +28,10 @@ use crate::{
         params,
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile, //
+};
 
 /// What `statfs(2)` says the file system is (`FUSE_CTL_SUPER_MAGIC`).
 const SUPER_MAGIC: u32 = 0x6573_5543;
@@ -35,11 +39,12 @@ const SUPER_MAGIC: u32 = 0x6573_5543;
 /// The type, with every connection that is mounted.
 pub(crate) static FUSECTL: ControlFs<Connection> = ControlFs::new(c"fusectl", SUPER_MAGIC, &FILES);
 
-static FILES: [File<Connection>; 4] = [
+static FILES: [File<Connection>; 5] = [
     File::new::<Waiting>(),
     File::new::<Abort>(),
     File::new::<MaxBackground>(),
     File::new::<CongestionThreshold>(),
+    File::new::<Requests>(),
 ];
 
 impl Object for Connection {
@@ -80,8 +85,9 @@ impl Knob<Connection> for Abort {
         Ok(0)
     }
 
-    fn write(conn: &Connection, _value: u32) {
+    fn write(conn: &Connection, _value: u32) -> Result {
         conn.abort_by_hand();
+        Ok(())
     }
 }
 
@@ -101,8 +107,9 @@ impl Knob<Connection> for MaxBackground {
         limit(text, params::max_user_background())
     }
 
-    fn write(conn: &Connection, value: u32) {
+    fn write(conn: &Connection, value: u32) -> Result {
         conn.channel().set_max_background(value);
+        Ok(())
     }
 }
 
@@ -122,8 +129,22 @@ impl Knob<Connection> for CongestionThreshold {
         limit(text, params::max_user_congestion_threshold())
     }
 
-    fn write(conn: &Connection, value: u32) {
+    fn write(conn: &Connection, value: u32) -> Result {
         conn.set_congestion_threshold(value);
+        Ok(())
+    }
+}
+
+/// `requests`: what is in flight now, a line for each request; see `Documentation/observing.rst`.
+struct Requests;
+
+#[vtable]
+impl Knob<Connection> for Requests {
+    const NAME: &'static CStr = c"requests";
+    const MODE: u32 = 0o400;
+
+    fn show(conn: &Connection, m: &SeqFile) -> Result {
+        requests::show(conn, m)
     }
 }
 

@@ -5,4 +5,5 @@
 mod export;
 pub(crate) mod fuse;
 pub(crate) mod fusectl;
+mod requests;
 pub(crate) mod sysctl;

@@ -18,6 +18,9 @@
 pub(crate) mod args;
 pub(crate) mod completion;
 pub(crate) mod outcome;
+pub(crate) mod snapshot;
+#[cfg(CONFIG_KUNIT = "y")]
+mod snapshot_test;
 pub(crate) mod state;
 #[cfg(CONFIG_KUNIT = "y")]
 mod state_test;

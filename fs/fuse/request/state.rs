@@ -20,6 +20,10 @@
 
 use super::{
     outcome::Outcome,
+    snapshot::{
+        Place,
+        Snapshot, //
+    },
     wait::Waiter,
     Handle,
     Request, //
@@ -289,6 +293,11 @@ impl PendingQueue {
             .is_some_and(|request| request.is_older(age))
     }
 
+    /// Notes them in `seen`, oldest first.
+    pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
+        seen.add_all(self.queue.iter(), place);
+    }
+
     /// Ends all of them; call it without a lock.
     pub(crate) fn refuse_all(mut self, outcome: Outcome) {
         while let Some(pending) = self.pop_front() {
@@ -325,6 +334,16 @@ impl CopySet {
             .iter()
             .next()
             .is_some_and(|request| request.is_older(age))
+    }
+
+    /// Which of the connection's devices it is of.
+    pub(crate) fn device(&self) -> u32 {
+        self.device
+    }
+
+    /// Notes them in `seen`.
+    pub(crate) fn look(&self, seen: &mut Snapshot) {
+        seen.add_all(self.queue.iter(), Place::Device(self.device));
     }
 
     /// Ends all of them, whatever their copiers do; call it without a lock.
@@ -401,6 +420,19 @@ impl SentTable {
             .iter()
             .filter_map(|bucket| bucket.iter().next())
             .any(|request| request.is_older(age))
+    }
+
+    /// Notes them in `seen`. If there is no room for all, the oldest of each chain come first,
+    /// which are about the oldest of all.
+    pub(crate) fn look(&self, seen: &mut Snapshot, device: u32) {
+        let place = Place::Device(device);
+        let first = (seen.room() / BUCKETS).max(1);
+        for bucket in &self.buckets {
+            seen.add_all(bucket.iter().take(first), place);
+        }
+        for bucket in &self.buckets {
+            seen.add_all(bucket.iter().skip(first), place);
+        }
     }
 
     /// Ends all of them; call it without a lock.

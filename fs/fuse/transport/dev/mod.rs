@@ -29,6 +29,7 @@ use crate::fuse::{
     },
     request::{
         outcome::Outcome,
+        snapshot::Snapshot,
         state::{
             Pending,
             SentQueue, //
@@ -194,6 +195,16 @@ impl Transport for DevTransport {
                 .open
                 .as_ref()
                 .is_some_and(|devices| devices.iter().any(|device| device.has_older(age)))
+    }
+
+    fn look(&self, seen: &mut Snapshot) {
+        self.input.look(seen);
+        seen.begin_devices();
+        if let Some(devices) = self.devices.lock().open.as_ref() {
+            for device in devices {
+                device.look(seen);
+            }
+        }
     }
 
     fn abort(&self, with_error: bool) {

@@ -142,6 +142,19 @@ pub fn writev(fd: RawFd, parts: &[(usize, usize)]) -> Result<usize> {
     check(unsafe { libc::writev(fd, iov.as_ptr(), iov.len() as c_int) } as i64).map(|n| n as usize)
 }
 
+/// read(2) to an address, which may be bad on purpose.
+pub fn read_to(fd: RawFd, at: usize, len: usize) -> Result<usize> {
+    // SAFETY: where the memory is not the caller's to write the call fails; the caller refers to none of it meanwhile.
+    check(unsafe { libc::read(fd, at as *mut libc::c_void, len) } as i64).map(|n| n as usize)
+}
+
+/// Gives the thread this name.
+pub fn name_thread(name: &str) {
+    let name = c(name);
+    // SAFETY: a C string, which the call copies.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
 pub fn lseek(fd: RawFd, off: i64, whence: c_int) -> Result<i64> {
     // SAFETY: no memory involved.
     check(unsafe { libc::lseek(fd, off, whence) })
@@ -537,6 +550,11 @@ impl Map {
             // SAFETY: within the mapping.
             .map(|i| unsafe { self.start.add(i).read_volatile() })
             .collect()
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> usize {
+        self.start as usize
     }
 
     /// write(2) of a part of it.

@@ -47,6 +47,7 @@ pub mod readdir;
 pub mod readdir_cache;
 pub mod readdirplus;
 pub mod readlink;
+pub mod requests;
 pub mod resend;
 pub mod retrieve;
 pub mod setattr;
@@ -107,6 +108,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     ends::TESTS,
     buffers::TESTS,
     control::TESTS,
+    requests::TESTS,
     limits::TESTS,
     background::TESTS,
     bad_server::TESTS,

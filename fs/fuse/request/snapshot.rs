@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is in flight, as one look at the queues finds it.
+//!
+//! The look goes the way of a request (background queue, input queue, devices), so that one which
+//! moves on meanwhile is seen twice rather than missed; [`Snapshot::sorted`] keeps the later sight. No
+//! queue is stopped for longer than its own part takes, and that is bounded, as is the memory: all
+//! of it is there before the first lock is taken.
+//!
+//! Neighbours: the channel and the transport call the containers of [`state`](super::state), which
+//! add their requests. No locks here.
+
+use super::{
+    state::Phase,
+    Request, //
+};
+use crate::fuse::{
+    abi::{
+        NodeId,
+        Unique, //
+    },
+    op::Opcode, //
+};
+use crate::vfs::sync::queue::Entry;
+use core::cell::Cell;
+use kernel::{
+    prelude::*,
+    sync::ArcBorrow, //
+};
+
+/// Most requests that are shown.
+pub(crate) const BOUND: usize = 1024;
+
+/// How many of them may come from each of the two queues that no server has read; the devices get
+/// the rest.
+const UNREAD: usize = BOUND / 4;
+
+/// Where a request is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the background queue.
+    Background,
+    /// On the input queue.
+    Input,
+    /// With this device of the connection.
+    Device(u32),
+}
+
+/// One request at the moment of the look.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight {
+    /// Its id; 0 as long as it has none.
+    pub(crate) unique: Unique,
+    /// Its operation.
+    pub(crate) opcode: Opcode,
+    /// What it is on.
+    pub(crate) node: NodeId,
+    /// The thread that asked, as the server sees it.
+    pub(crate) pid: u32,
+    /// Its token.
+    pub(crate) state: &'static str,
+    /// Where it was.
+    pub(crate) place: Place,
+    /// Milliseconds since it was made.
+    pub(crate) age: u64,
+    /// Whether its caller got a signal.
+    pub(crate) interrupted: bool,
+    /// Length of the message to the server, header included.
+    pub(crate) len: usize,
+    /// Tells the same request from another that was seen.
+    address: usize,
+}
+
+impl Sight {
+    fn of(request: &Request, place: Place) -> Option<Self> {
+        let state = match request.phase() {
+            Phase::Pending => "pending",
+            Phase::Copying => "copying",
+            Phase::Sent => "sent",
+            Phase::Replying => "replying",
+            Phase::Finished => return None,
+        };
+        Some(Self {
+            unique: request.unique(),
+            opcode: request.opcode,
+            node: request.header.nodeid,
+            pid: request.header.pid,
+            state,
+            place,
+            age: request.created.elapsed_ms(),
+            interrupted: request.is_interrupted(),
+            len: request.len(),
+            address: core::ptr::from_ref(request).addr(),
+        })
+    }
+}
+
+/// What a look has found.
+pub(crate) struct Snapshot {
+    sights: KVVec<Sight>,
+    /// Which sight comes when, and whether it counts, while that is found out.
+    order: KVVec<(u64, usize)>,
+    /// Up to where the queue that is being looked at may fill `sights`.
+    limit: usize,
+    incomplete: bool,
+}
+
+impl Snapshot {
+    /// Memory for all that can be found.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            sights: KVVec::with_capacity(BOUND, GFP_KERNEL)?,
+            order: KVVec::with_capacity(BOUND, GFP_KERNEL)?,
+            limit: 0,
+            incomplete: false,
+        })
+    }
+
+    /// What comes next is one of the queues that no server has read.
+    pub(crate) fn begin_unread(&mut self) {
+        self.limit = self.sights.len().saturating_add(UNREAD).min(BOUND);
+    }
+
+    /// What comes next are the devices.
+    pub(crate) fn begin_devices(&mut self) {
+        self.limit = BOUND;
+    }
+
+    /// How many more have room.
+    pub(super) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.sights.len())
+    }
+
+    /// Notes one; `false` if there was no room. Does not allocate.
+    pub(super) fn add(&mut self, request: &Request, place: Place) -> bool {
+        if self.room() == 0 {
+            self.incomplete = true;
+            return false;
+        }
+        // One that has just ended is not in flight.
+        if let Some(sight) = Sight::of(request, place) {
+            self.incomplete |= self.sights.push_within_capacity(sight).is_err();
+        }
+        true
+    }
+
+    /// Notes as many of these as have room.
+    pub(super) fn add_all<'a>(
+        &mut self,
+        requests: impl Iterator<Item = ArcBorrow<'a, Entry<Request>>>,
+        place: Place,
+    ) {
+        for request in requests {
+            if !self.add(&request, place) {
+                return;
+            }
+        }
+    }
+
+    /// Whether some requests had no room.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// What was found, each request once, the oldest first.
+    pub(crate) fn sorted(&mut self) -> impl Iterator<Item = &Sight> {
+        let Self { sights, order, .. } = self;
+        order.clear();
+        for (at, sight) in sights.iter().enumerate() {
+            // There is room for as many as there are sights.
+            let _ = order.push_within_capacity((sight.address as u64, at));
+        }
+        sort(order);
+        // Of the sights of one request only the last counts, which comes last here.
+        let mut kept = 0;
+        for i in 0..order.len() {
+            let next = order.get(i + 1).map(|(address, _)| *address);
+            match (order.get(i).copied(), next) {
+                (Some((address, _)), Some(same)) if same == address => (),
+                (Some((_, at)), _) => {
+                    let age = sights.get(at).map_or(0, |sight| sight.age);
+                    if let Some(place) = order.get_mut(kept) {
+                        *place = (u64::MAX - age, at);
+                    }
+                    kept += 1;
+                }
+                (None, _) => (),
+            }
+        }
+        order.truncate(kept);
+        sort(order);
+        let sights = &*sights;
+        order.iter().filter_map(|&(_, at)| sights.get(at))
+    }
+}
+
+/// Sorts (Shell's way: `core` has none without a panic in it).
+fn sort(order: &mut [(u64, usize)]) {
+    let order = Cell::from_mut(order).as_slice_of_cells();
+    for gap in [701, 301, 132, 57, 23, 10, 4, 1] {
+        for end in gap..order.len() {
+            let mut at = end;
+            while let Some(before) = at.checked_sub(gap) {
+                match (order.get(before), order.get(at)) {
+                    (Some(low), Some(high)) if low.get() > high.get() => low.swap(high),
+                    _ => break,
+                }
+                at = before;
+            }
+        }
+    }
+}
