@@ -12,6 +12,7 @@ pub(crate) mod forget;
 pub(crate) mod input_queue;
 #[cfg(CONFIG_KUNIT = "y")]
 mod input_queue_test;
+pub(crate) mod latency;
 pub(crate) mod owner;
 pub(crate) mod polled;
 pub(crate) mod processing;
@@ -25,6 +26,7 @@ use self::{
         Forget,
         ForgetTicket, //
     },
+    latency::Latency,
     polled::PolledFiles,
     sync_writes::SyncWrites,
     transport::{
@@ -108,6 +110,8 @@ pub(crate) struct Channel {
     background: SpinLock<Background>,
     #[pin]
     polled: PolledFiles,
+    #[pin]
+    latency: Latency,
     /// The writes of dirty pages, for SYNCFS.
     #[pin]
     pub(crate) sync_writes: SyncWrites,
@@ -151,6 +155,7 @@ impl Channel {
             gate <- new_wait_queue!("FuseChannel::gate"),
             background <- new_spinlock!(Background::new(), "FuseChannel::background"),
             polled <- PolledFiles::new(),
+            latency <- Latency::new(),
             sync_writes <- SyncWrites::new(),
         })
     }
@@ -158,6 +163,11 @@ impl Channel {
     /// The files that somebody polls.
     pub(crate) fn polled(&self) -> &PolledFiles {
         &self.polled
+    }
+
+    /// How long its requests take.
+    pub(crate) fn latency(&self) -> &Latency {
+        &self.latency
     }
 
     /// Device number of the mount, by which traces and users know the connection.
@@ -292,6 +302,7 @@ impl Channel {
         }
         let request = make()?;
         let waiter = request.waiter().ok_or(EIO)?;
+        self.latency.queued(request.request());
         if let Err(refused) = self.transport.send_request(request, Wake::Sync) {
             refused.refuse(Outcome::NotConnected);
         }
@@ -313,6 +324,7 @@ impl Channel {
         let request = make()?;
         // From here on its completion counts it down.
         core::mem::forget(waiting);
+        self.latency.queued(request.request());
         if let Err(refused) = self.transport.send_request(request, Wake::Normal) {
             refused.refuse(Outcome::NotConnected);
         }
@@ -349,6 +361,7 @@ impl Channel {
         if let Some(request) = request.request() {
             trace::request_background(request);
         }
+        self.latency.queued(request.request());
         let refused = {
             let mut background = self.background.lock();
             // Counted even if it is refused below: its completion counts it down again.
@@ -463,5 +476,9 @@ impl Canceller for Channel {
 
     fn abort(&self) {
         Channel::abort(self, false);
+    }
+
+    fn woken(&self, request: &Handle) {
+        self.latency.woken(request);
     }
 }

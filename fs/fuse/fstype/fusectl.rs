@@ -8,7 +8,10 @@
 //!
 //! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
 
-use super::requests;
+use super::{
+    latency,
+    requests, //
+};
 use crate::{
     fuse::conn::Connection,
     vfs::{
@@ -39,12 +42,13 @@ const SUPER_MAGIC: u32 = 0x6573_5543;
 /// The type, with every connection that is mounted.
 pub(crate) static FUSECTL: ControlFs<Connection> = ControlFs::new(c"fusectl", SUPER_MAGIC, &FILES);
 
-static FILES: [File<Connection>; 5] = [
+static FILES: [File<Connection>; 6] = [
     File::new::<Waiting>(),
     File::new::<Abort>(),
     File::new::<MaxBackground>(),
     File::new::<CongestionThreshold>(),
     File::new::<Requests>(),
+    File::new::<LatencyTable>(),
 ];
 
 impl Object for Connection {
@@ -145,6 +149,36 @@ impl Knob<Connection> for Requests {
 
     fn show(conn: &Connection, m: &SeqFile) -> Result {
         requests::show(conn, m)
+    }
+}
+
+/// `latency`: how long requests take, if that is switched on; see `Documentation/observing.rst`.
+struct LatencyTable;
+
+#[vtable]
+impl Knob<Connection> for LatencyTable {
+    const NAME: &'static CStr = c"latency";
+    const MODE: u32 = 0o600;
+
+    fn show(conn: &Connection, m: &SeqFile) -> Result {
+        latency::show(conn.channel().latency(), m);
+        Ok(())
+    }
+
+    fn parse(text: &Written<'_>) -> Result<u32> {
+        match text.number()? {
+            on @ 0..=1 => Ok(on as u32),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn write(conn: &Connection, value: u32) -> Result {
+        let latency = conn.channel().latency();
+        if value == 0 {
+            latency.stop();
+            return Ok(());
+        }
+        latency.start()
     }
 }
 

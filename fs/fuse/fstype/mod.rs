@@ -5,5 +5,6 @@
 mod export;
 pub(crate) mod fuse;
 pub(crate) mod fusectl;
+mod latency;
 mod requests;
 pub(crate) mod sysctl;

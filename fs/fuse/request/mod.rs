@@ -16,6 +16,7 @@
 //! Locks: `body`, innermost of all; nothing sleeps or faults while it is held.
 
 pub(crate) mod args;
+pub(crate) mod clock;
 pub(crate) mod completion;
 pub(crate) mod outcome;
 pub(crate) mod snapshot;
@@ -32,6 +33,7 @@ use self::{
         Data,
         Progress, //
     },
+    clock::Clock,
     completion::{
         Completion,
         Ended, //
@@ -112,6 +114,8 @@ pub(crate) struct Request {
     opcode: Opcode,
     /// When it was made.
     created: Jiffies,
+    /// Runs if the connection measures.
+    clock: Clock,
     /// 0 until queued, unless it brings its own. The input queue gives ids out.
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
@@ -177,6 +181,7 @@ impl VacantRequest {
             header,
             opcode,
             created: Jiffies::now(),
+            clock: Clock::new(),
             unique: Atomic::new(header.unique.get()),
             connection,
             expects_reply,
@@ -210,6 +215,11 @@ impl Request {
     /// Length of the message to the server, header included, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.header.len as usize
+    }
+
+    /// Its clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whether it was made more than `age` jiffies ago, which is longer than it may take.

@@ -30,6 +30,9 @@ pub(crate) trait Canceller {
 
     /// Ends every request of the connection. Sleeps.
     fn abort(&self);
+
+    /// Who waited for the request runs.
+    fn woken(&self, request: &Handle);
 }
 
 /// How a caller meets a fatal signal.
@@ -104,6 +107,7 @@ impl Waiter {
                 channel.forget_interrupt(request);
             }
         }
+        channel.woken(request);
         Ok(request.take_ended())
     }
 }

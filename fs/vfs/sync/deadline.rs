@@ -3,7 +3,7 @@
 //! Points in time after which a cached fact is no longer trusted.
 //!
 //! Owns the kernel's coarse clock, 64-bit jiffies, as a type ([`Jiffies`]), and [`Deadline`] on
-//! top of it. It does not sleep and starts no timer.
+//! top of it; and reads the fine clock. It does not sleep and starts no timer.
 
 use super::super::bindings;
 use kernel::{
@@ -16,6 +16,12 @@ use kernel::{
 
 /// One second, in nanoseconds.
 const NSEC_PER_SEC: u32 = 1_000_000_000;
+
+/// The fine clock: nanoseconds since boot, while the machine runs.
+pub(crate) fn nanoseconds() -> u64 {
+    // SAFETY: Reading the clock has no precondition. It is never negative.
+    unsafe { bindings::ktime_get() as u64 }
+}
 
 /// A moment of the coarse clock: 64-bit jiffies since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -114,6 +114,7 @@ impl Device {
     fn send(&self, link: &Link, request: Pending, to: &mut impl Dest) -> Result<usize> {
         let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
         let request = copying.request().ok_or(EIO)?;
+        link.channel.latency().taken(request);
         let len = request.len();
         let expects_reply = request.expects_reply();
         let copied = copy_request(request, to);

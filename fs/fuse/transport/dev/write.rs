@@ -62,7 +62,7 @@ impl Device {
         if header.unique.get() & Unique::INTERRUPT != 0 {
             self.interrupt_answered(link, &header, len)?;
         } else {
-            self.reply(&header, errno, from)?;
+            self.reply(link, &header, errno, from)?;
         }
         Ok(len)
     }
@@ -86,14 +86,22 @@ impl Device {
     }
 
     /// The answer to a request: Replying, Finished.
-    fn reply(&self, header: &OutHeader, errno: ServerErrno, from: &mut impl Source) -> Result {
+    fn reply(
+        &self,
+        link: &Link,
+        header: &OutHeader,
+        errno: ServerErrno,
+        from: &mut impl Source,
+    ) -> Result {
         let replying = self.processing.take(header.unique).ok_or(ENOENT)?;
         let request = replying.request().ok_or(EIO)?;
+        link.channel.latency().answered(request);
         let copied = if errno == ServerErrno::OK {
             copy_reply(request, from)
         } else {
             no_payload(request, from)
         };
+        link.channel.latency().ending(request);
         let connected = self.processing.end_replying(&replying);
         replying.finish(match copied {
             _ if !connected => Outcome::Aborted,

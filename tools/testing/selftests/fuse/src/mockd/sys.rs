@@ -552,11 +552,6 @@ impl Map {
             .collect()
     }
 
-    /// Where it is.
-    pub fn address(&self) -> usize {
-        self.start as usize
-    }
-
     /// write(2) of a part of it.
     pub fn write_to(&self, fd: RawFd, at: usize, len: usize) -> Result<usize> {
         assert!(at + len <= self.len);

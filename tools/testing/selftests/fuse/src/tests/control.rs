@@ -118,8 +118,10 @@ fn owner_and_permissions() {
         ("max_background", libc::S_IFREG | 0o600),
         ("congestion_threshold", libc::S_IFREG | 0o600),
     ];
-    // Its own tests are in requests.rs.
-    assert_eq!(stat(&ctl.file(&fs, "requests")).is_ok(), is_rust());
+    // Their own tests are in requests.rs and latency.rs.
+    for name in ["requests", "latency"] {
+        assert_eq!(stat(&ctl.file(&fs, name)).is_ok(), is_rust(), "{name}");
+    }
     for (name, mode) in modes {
         let s = stat(&ctl.file(&fs, name)).unwrap();
         assert_eq!((s.mode, s.uid, s.gid), (mode, 1000, 1001), "{name}");

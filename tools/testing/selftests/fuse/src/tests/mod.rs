@@ -30,6 +30,7 @@ pub mod interrupt;
 pub mod ioctl;
 pub mod kill;
 pub mod killpriv;
+pub mod latency;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
@@ -109,6 +110,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     buffers::TESTS,
     control::TESTS,
     requests::TESTS,
+    latency::TESTS,
     limits::TESTS,
     background::TESTS,
     bad_server::TESTS,

@@ -289,7 +289,7 @@ fn with_slow_map<R>(m: &Side, len: usize, f: impl FnOnce(usize) -> Result<R>) ->
         libc::PROT_READ | libc::PROT_WRITE,
         libc::MAP_PRIVATE,
     )?;
-    let result = f(map.address());
+    let result = f(map.part(0, len).0);
     map.unmap();
     close(fd)?;
     result
