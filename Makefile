@@ -11,7 +11,7 @@ MODULE ?= rust
 KERNEL ?= lean
 
 # A misspelt argument must not silently test something else.
-known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE
+known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE CELL BASE MODE PUBLISH
 given := $(filter-out MAKEFLAGS SHELL,$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 unknown := $(filter-out $(known),$(given))
 ifneq ($(unknown),)
@@ -38,10 +38,15 @@ help:
 ## make lifecycle TRACE=FILE the same of a trace from elsewhere
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
-##                           lifecycle, run
+##                           lifecycle, run, bench
 ## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
+## make bench                what operations cost, ours against C, in instructions;
+##                           see Documentation/performance.rst
+## make bench CELL='read-4k-*'   some cells of the table
+## make bench BASE=HEAD~3    our module against itself as it was
+## make bench MODE=wall      by the clock, on a quiet machine
 ## make modules              fuse.ko for the test kernel (KERNEL=lean or debug)
 ## make modules KDIR=DIR     fuse.ko for your own kernel: DIR is the build directory
 ##                           of a 7.3 kernel with CONFIG_RUST=y; result in build/
@@ -56,7 +61,7 @@ help:
 
 # The environment, not the command line, carries what a user wrote: it may hold
 # quotes.
-export CMD SUITE CASE CHECK TRACE
+export CMD SUITE CASE CHECK TRACE CELL BASE MODE PUBLISH
 
 .PHONY: run
 run:
@@ -76,6 +81,10 @@ test:
 .PHONY: check
 check:
 	@scripts/check $$CHECK >/dev/null
+
+.PHONY: bench
+bench:
+	@scripts/bench $${CELL:+--cell "$$CELL"} $${BASE:+--base "$$BASE"} $${MODE:+--mode "$$MODE"} $${PUBLISH:+--publish}
 
 .PHONY: shell
 shell:

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A server that does nothing: it answers from messages made before, so that what is measured is the kernel's work.
+//!
+//! There is one directory of 100 000 names, one file of a tebibyte, and room for one name to be made and removed.
+
+use crate::sys;
+use crate::wire;
+use crate::wire::Wire;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Names in the large directory.
+pub const ENTRIES: u64 = 100_000;
+/// Bytes of the file.
+pub const SIZE: u64 = 1 << 40;
+/// Most bytes of one READ or WRITE.
+pub const MEBIBYTE: usize = 1 << 20;
+
+const FILE: u64 = 2;
+const DIRECTORY: u64 = 3;
+const MADE: u64 = 4;
+/// Node of the first name in the directory.
+const FIRST: u64 = 1000;
+/// Seconds that are as good as for ever.
+const EVER: u64 = 1 << 30;
+
+/// How a server answers.
+#[derive(Clone, Copy)]
+pub struct Profile {
+    /// What INIT agrees to beside what all servers do.
+    pub init: u64,
+    /// Whether attributes and names are good for ever, or not at all.
+    pub attributes_last: bool,
+    pub names_last: bool,
+    /// Of an opened file.
+    pub open_flags: u32,
+    /// Whether OPEN is left to the kernel.
+    pub opens: bool,
+    /// Whether GETATTR is answered.
+    pub answers: bool,
+    /// Threads that serve, and whether each has a device of its own.
+    pub threads: usize,
+    pub clones: bool,
+}
+
+impl Profile {
+    /// Everything lasts, everything is answered, one thread.
+    pub const CACHED: Profile = Profile {
+        init: 0,
+        attributes_last: true,
+        names_last: true,
+        open_flags: wire::FOPEN_KEEP_CACHE,
+        opens: true,
+        answers: true,
+        threads: 1,
+        clones: false,
+    };
+}
+
+/// What the server tells the caller: counts, in memory that both see.
+#[derive(Default)]
+pub struct Tally {
+    pub requests: AtomicU64,
+    /// Nodes forgotten, requests left unanswered.
+    pub forgotten: AtomicU64,
+    pub held: AtomicU64,
+    /// The caller is woken when `forgotten` or `held` reaches this.
+    pub wake_at: AtomicU64,
+}
+
+/// A mounted file system, and the process that serves it.
+pub struct Server {
+    dir: String,
+    pid: i32,
+    shared: sys::Mapping,
+    woken: sys::Fd,
+}
+
+impl Server {
+    pub fn start(profile: Profile, dir: &str) -> Self {
+        std::fs::create_dir_all(dir).ok();
+        let shared = sys::Mapping::shared(sys::PAGE);
+        let (woken, wake) = sys::pipe();
+        let device = fuse_samples::mount::direct("bench", dir)
+            .unwrap_or_else(|why| panic!("mount of fuse: {why}"));
+        let tally = shared.start();
+        let pid = sys::fork(|| {
+            // SAFETY: zeroed shared memory that lives as long as this process, aligned and large enough.
+            let tally = unsafe { &*tally.cast::<Tally>() };
+            serve(profile, device, tally, &wake);
+        });
+        let server = Server {
+            dir: dir.into(),
+            pid,
+            shared,
+            woken,
+        };
+        // INIT is answered when something else is.
+        sys::stat(&sys::c_path(dir));
+        server
+    }
+
+    pub fn tally(&self) -> &Tally {
+        // SAFETY: zeroed shared memory that lives as long as `self`, aligned and large enough.
+        unsafe { &*self.shared.start().cast::<Tally>() }
+    }
+
+    /// Sleeps until the server has forgotten, or holds, as many as was asked for by `wake_at`.
+    pub fn sleep(&self) {
+        sys::read(self.woken.0, &mut [0]);
+    }
+
+    pub fn stop(self) {
+        sys::umount(&sys::c_path(&self.dir));
+        self.wait();
+    }
+
+    /// Waits for the end of a server whose file system is gone.
+    pub fn wait(self) {
+        sys::wait(self.pid);
+    }
+}
+
+fn serve(profile: Profile, device: File, tally: &'static Tally, wake: &sys::Fd) {
+    std::thread::scope(|scope| {
+        for _ in 1..profile.threads {
+            let device = if profile.clones {
+                clone(&device)
+            } else {
+                device.try_clone().expect("a descriptor")
+            };
+            scope.spawn(move || Answers::new(profile).serve(device, tally, wake));
+        }
+        Answers::new(profile).serve(device.try_clone().expect("a descriptor"), tally, wake);
+    });
+}
+
+/// A device of its own on the same connection (`FUSE_DEV_IOC_CLONE`).
+fn clone(device: &File) -> File {
+    const CLONE: libc::Ioctl = 0x8004_e500;
+    let new = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .expect("/dev/fuse");
+    let fd = device.as_raw_fd() as u32;
+    // SAFETY: the command reads a number of 32 bits.
+    let failed = unsafe { libc::ioctl(new.as_raw_fd(), CLONE, &fd) };
+    assert_eq!(failed, 0, "FUSE_DEV_IOC_CLONE");
+    new
+}
+
+/// The answers of one thread, each with its header, in which only the unique number is missing.
+struct Answers {
+    profile: Profile,
+    error: Vec<u8>,
+    file_attr: Vec<u8>,
+    dir_attr: Vec<u8>,
+    file_entry: Vec<u8>,
+    dir_entry: Vec<u8>,
+    name_entry: Vec<u8>,
+    made: Vec<u8>,
+    open: Vec<u8>,
+    opendir: Vec<u8>,
+    init: Vec<u8>,
+    written: Vec<u8>,
+    empty: Vec<u8>,
+    /// A header, and what READ sends.
+    data: Vec<u8>,
+    /// What READDIR sends.
+    listing: wire::Dirents,
+}
+
+fn message(body: &[u8]) -> Vec<u8> {
+    let header = wire::OutHeader {
+        len: (wire::OUT_HEADER + body.len()) as u32,
+        error: 0,
+        unique: 0,
+    };
+    let mut message = header.bytes();
+    message.extend(body);
+    message
+}
+
+fn attr(node: u64) -> wire::Attr {
+    let dir = node == wire::ROOT || node == DIRECTORY;
+    wire::Attr {
+        ino: node,
+        size: if node == FILE { SIZE } else { 0 },
+        mode: if dir {
+            libc::S_IFDIR | 0o755
+        } else {
+            libc::S_IFREG | 0o644
+        },
+        nlink: 1,
+        blksize: 4096,
+        ..Default::default()
+    }
+}
+
+impl Answers {
+    fn new(profile: Profile) -> Self {
+        let attr_out = |node| {
+            message(
+                &wire::AttrOut {
+                    attr_valid: if profile.attributes_last { EVER } else { 0 },
+                    attr: attr(node),
+                    ..Default::default()
+                }
+                .bytes(),
+            )
+        };
+        let open = wire::OpenOut {
+            fh: 1,
+            open_flags: profile.open_flags,
+            backing_id: 0,
+        };
+        let made = [
+            entry(&profile, MADE).bytes(),
+            wire::OpenOut::default().bytes(),
+        ]
+        .concat();
+        let flags = wire::init::ASYNC_READ
+            | wire::init::BIG_WRITES
+            | wire::init::MAX_PAGES
+            | wire::init::PARALLEL_DIROPS
+            | profile.init;
+        let init = wire::InitOut {
+            major: 7,
+            minor: 46,
+            max_readahead: MEBIBYTE as u32,
+            flags: flags as u32,
+            flags2: (flags >> 32) as u32,
+            max_background: 64,
+            congestion_threshold: 48,
+            max_write: MEBIBYTE as u32,
+            time_gran: 1,
+            max_pages: (MEBIBYTE / sys::PAGE) as u16,
+            ..Default::default()
+        };
+        Answers {
+            profile,
+            error: message(&[]),
+            file_attr: attr_out(FILE),
+            dir_attr: attr_out(wire::ROOT),
+            file_entry: message(&entry(&profile, FILE).bytes()),
+            dir_entry: message(&entry(&profile, DIRECTORY).bytes()),
+            name_entry: Vec::new(),
+            made: message(&made),
+            open: message(&open.bytes()),
+            opendir: message(&wire::OpenOut::default().bytes()),
+            init: message(&init.bytes()),
+            written: message(&wire::WriteOut::default().bytes()),
+            empty: message(&[]),
+            data: vec![b'x'; wire::OUT_HEADER + MEBIBYTE],
+            listing: wire::Dirents(Vec::with_capacity(wire::OUT_HEADER + MEBIBYTE)),
+        }
+    }
+
+    fn serve(mut self, mut device: File, tally: &Tally, wake: &sys::Fd) {
+        let mut buffer = vec![0; MEBIBYTE + sys::PAGE];
+        loop {
+            let len = match device.read(&mut buffer) {
+                Ok(len) => len,
+                Err(e) => match e.raw_os_error() {
+                    Some(libc::ENODEV) => return,
+                    // The request was withdrawn meanwhile, or the connection aborted.
+                    Some(libc::ENOENT | libc::EINTR | libc::EAGAIN | libc::ECONNABORTED) => {
+                        continue
+                    }
+                    _ => panic!("read of /dev/fuse: {e}"),
+                },
+            };
+            tally.requests.fetch_add(1, Relaxed);
+            let request = &buffer[..len];
+            let header = wire::InHeader::from_bytes(request);
+            let Some(answer) = self.answer(&header, &request[wire::IN_HEADER..], tally, wake)
+            else {
+                continue;
+            };
+            answer[8..16].copy_from_slice(&header.unique.to_ne_bytes());
+            match device.write(answer) {
+                Ok(_) => (),
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT)) => (),
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ENODEV)) => return,
+                Err(e) => panic!("write to /dev/fuse: {e}"),
+            }
+        }
+    }
+
+    fn refuse(&mut self, errno: i32) -> &mut [u8] {
+        self.error[4..8].copy_from_slice(&(-errno).to_ne_bytes());
+        &mut self.error
+    }
+
+    fn answer(
+        &mut self,
+        header: &wire::InHeader,
+        body: &[u8],
+        tally: &Tally,
+        wake: &sys::Fd,
+    ) -> Option<&mut [u8]> {
+        let reached = |counter: &AtomicU64, n: u64| {
+            let before = counter.fetch_add(n, Relaxed);
+            let at = tally.wake_at.load(Relaxed);
+            if before < at && at <= before + n {
+                sys::write(wake.0, &[1]);
+            }
+        };
+        Some(match header.opcode {
+            wire::GETATTR if header.nodeid == FILE && !self.profile.answers => {
+                reached(&tally.held, 1);
+                return None;
+            }
+            wire::GETATTR if header.nodeid == FILE => &mut self.file_attr,
+            wire::GETATTR => &mut self.dir_attr,
+            wire::LOOKUP => match body {
+                b"f\0" => &mut self.file_entry,
+                b"d\0" => &mut self.dir_entry,
+                [b'n', digits @ .., 0] if header.nodeid == DIRECTORY => {
+                    let n = digits
+                        .iter()
+                        .fold(0, |n, d| n * 10 + u64::from(d.wrapping_sub(b'0')));
+                    self.name_entry = message(&entry(&self.profile, FIRST + n).bytes());
+                    &mut self.name_entry
+                }
+                _ => self.refuse(libc::ENOENT),
+            },
+            wire::FORGET => {
+                reached(&tally.forgotten, 1);
+                return None;
+            }
+            wire::BATCH_FORGET => {
+                let count = wire::BatchForgetIn::from_bytes(body).count;
+                reached(&tally.forgotten, count.into());
+                return None;
+            }
+            wire::INTERRUPT => return None,
+            wire::OPEN if !self.profile.opens => self.refuse(libc::ENOSYS),
+            wire::OPEN => &mut self.open,
+            wire::OPENDIR => &mut self.opendir,
+            wire::READ => {
+                let size = wire::ReadIn::from_bytes(body).size as usize;
+                self.data(size)
+            }
+            wire::WRITE => {
+                let size = wire::WriteIn::from_bytes(body).size;
+                self.written[16..20].copy_from_slice(&size.to_ne_bytes());
+                &mut self.written
+            }
+            wire::READDIR | wire::READDIRPLUS => {
+                let read = wire::ReadIn::from_bytes(body);
+                let plus = header.opcode == wire::READDIRPLUS;
+                self.entries(read.offset, read.size as usize, plus)
+            }
+            wire::CREATE => &mut self.made,
+            wire::SETATTR => &mut self.file_attr,
+            wire::UNLINK | wire::RELEASE | wire::RELEASEDIR | wire::FSYNC | wire::DESTROY => {
+                &mut self.empty
+            }
+            wire::INIT => &mut self.init,
+            _ => self.refuse(libc::ENOSYS),
+        })
+    }
+
+    /// The first `len` bytes of the data, with their header.
+    fn data(&mut self, len: usize) -> &mut [u8] {
+        let message = &mut self.data[..wire::OUT_HEADER + len];
+        message[..4].copy_from_slice(&((wire::OUT_HEADER + len) as u32).to_ne_bytes());
+        message[4..8].fill(0);
+        message
+    }
+
+    /// The entries from `offset` on, as many as fit in `size` bytes.
+    fn entries(&mut self, offset: u64, size: usize, plus: bool) -> &mut [u8] {
+        let mut listing = std::mem::take(&mut self.listing);
+        listing.0.clear();
+        listing.0.resize(wire::OUT_HEADER, 0);
+        let fixed = if plus { 128 + 24 + 8 } else { 24 + 8 };
+        for n in offset..ENTRIES {
+            if listing.0.len() - wire::OUT_HEADER + fixed > size {
+                break;
+            }
+            let name = name(n);
+            listing = if plus {
+                listing.plus(entry(&self.profile, FIRST + n), FIRST + n, n + 1, name)
+            } else {
+                listing.add(FIRST + n, n + 1, libc::DT_REG, name)
+            };
+        }
+        let len = listing.0.len() as u32;
+        listing.0[..4].copy_from_slice(&len.to_ne_bytes());
+        self.listing = listing;
+        &mut self.listing.0
+    }
+}
+
+fn entry(profile: &Profile, node: u64) -> wire::EntryOut {
+    wire::EntryOut {
+        nodeid: node,
+        generation: 1,
+        entry_valid: if profile.names_last { EVER } else { 0 },
+        attr_valid: if profile.attributes_last { EVER } else { 0 },
+        attr: attr(node),
+        ..Default::default()
+    }
+}
+
+/// The name of the directory's entry `n`.
+pub fn name(n: u64) -> [u8; 7] {
+    let mut name = *b"n000000";
+    let mut n = n;
+    for digit in name[1..].iter_mut().rev() {
+        *digit = b'0' + (n % 10) as u8;
+        n /= 10;
+    }
+    name
+}
