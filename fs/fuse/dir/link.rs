@@ -46,5 +46,7 @@ pub(super) fn link(inode: &INode<Fuse>, dir: &INode<Fuse>, entry: Vacant<'_, Fus
             attr_cache::invalidate(inode);
         }
     })?;
+    // The reply has the server's time of the last change, which may not be the one that counts.
+    attr_cache::touch_owned_ctime(inode);
     Ok(())
 }

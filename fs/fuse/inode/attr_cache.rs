@@ -539,6 +539,11 @@ pub(crate) fn unlinked(inode: &INode<Fuse>) {
 /// is set here, and sent. May sleep.
 pub(crate) fn ctime_changed(inode: &INode<Fuse>) {
     inode.data().attrs.invalidate(Statx::Ctime.into());
+    touch_owned_ctime(inode);
+}
+
+/// If the time of the last change of `inode` is the kernel's, it is now, and is sent. May sleep.
+pub(crate) fn touch_owned_ctime(inode: &INode<Fuse>) {
     if owns_times(inode) {
         inode.touch_ctime();
         flush_times(inode);

@@ -44,6 +44,7 @@ crate::tests![
     gap_is_zero,
     write_from_its_own_mapping,
     syncfs_comes_after_writes,
+    ctime_of_a_link_is_the_kernels,
 ];
 
 const MTIME: u32 = 1 << 5;
@@ -1066,4 +1067,26 @@ fn syncfs_comes_after_writes() {
     fs.expect(DESTROY).reply(&[]);
     assert_eq!(unmount.wait(), Ok(()));
     fs.unmounted();
+}
+
+/// A link changes the ctime of the file, which is the kernel's: it is now, whatever LINK answers, and is sent.
+fn ctime_of_a_link_is_the_kernels() {
+    let fs = cached().start();
+    let c = fs.call(|m| {
+        link(&m.path("f"), &m.path("g")).unwrap();
+        let now = m.stat("f").unwrap();
+        (now.ctime[0], now.ctime[1])
+    });
+    let old = || file(2).with(|a| (a.ctime, a.mtime) = (1000, 500));
+    fs.lookup(ROOT, "f", old());
+    fs.expect_lookup(ROOT, "g").ok(absent(0, 0));
+    fs.expect(LINK).node(ROOT).ok(old().entry());
+    let r = fs.expect(SETATTR).node(2);
+    let sent: SetattrIn = r.arg();
+    assert_eq!(sent.valid & (MTIME | CTIME), MTIME | CTIME);
+    r.ok(old().attr_out());
+    let (sec, nsec) = c.wait();
+    assert!(sec > 1_000_000, "ctime is of now: {sec}");
+    assert_eq!((sent.ctime, sent.ctimensec), (sec as u64, nsec as u32));
+    assert_eq!(sent.mtime, 500);
 }
