@@ -220,20 +220,30 @@ impl Builder {
         Ok(())
     }
 
+    /// Fills in what is missing, for a mount that is not to be: of a block device that is mounted
+    /// already, which has the options of that mount.
+    pub(crate) fn build_unused(&self, fc: &FsContext<Fuse>) -> MountOptions {
+        let ns = fc.user_ns();
+        MountOptions {
+            root_mode: self.root_mode.unwrap_or(FileType::Directory.bits()),
+            user_id: self.user_id.unwrap_or(Kuid::new(ns, 0)),
+            group_id: self.group_id.unwrap_or(Kgid::new(ns, 0)),
+            default_permissions: self.default_permissions,
+            allow_other: self.allow_other,
+            max_read: self.max_read.max(MIN_MAX_READ),
+            block_size: self.block_size,
+        }
+    }
+
     /// The options of the mount, now that all have been given.
     ///
     /// # Errors
     ///
     /// `EINVAL` if one is missing that every mount needs.
-    pub(crate) fn build(&self) -> Result<MountOptions> {
-        Ok(MountOptions {
-            root_mode: self.root_mode.ok_or(EINVAL)?,
-            user_id: self.user_id.ok_or(EINVAL)?,
-            group_id: self.group_id.ok_or(EINVAL)?,
-            default_permissions: self.default_permissions,
-            allow_other: self.allow_other,
-            max_read: self.max_read.max(MIN_MAX_READ),
-            block_size: self.block_size,
-        })
+    pub(crate) fn build(&self, fc: &FsContext<Fuse>) -> Result<MountOptions> {
+        if self.root_mode.is_none() || self.user_id.is_none() || self.group_id.is_none() {
+            return Err(EINVAL);
+        }
+        Ok(self.build_unused(fc))
     }
 }

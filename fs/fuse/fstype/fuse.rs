@@ -232,7 +232,8 @@ impl FileSystem for Fuse {
     }
 
     fn reconfigure(_ctx: &mut Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result {
-        sb.sync_filesystem()?;
+        // What cannot be written keeps nobody from mounting read-only, of all things.
+        let _ = sb.sync_filesystem();
         if fc.sb_flags().contains(SbFlag::MandLock) {
             return Err(EINVAL);
         }
@@ -240,17 +241,23 @@ impl FileSystem for Fuse {
     }
 
     fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
-        let device = ctx.device.as_ref().ok_or(EINVAL)?;
         let on_block_device = fc.is_type(&FUSEBLK);
-        if device.is_installed() && !on_block_device {
-            // The server mounts its file system once more. If it is gone, nothing may take its
-            // place: the device serves one connection for life.
-            return Ok(Tree::Existing {
-                key: device.clone(),
-                otherwise: ENOTCONN,
-            });
-        }
-        let options = ctx.options.build()?;
+        let options = if on_block_device {
+            // If the block device is mounted already, this is one more mount of that, which needs
+            // neither a server nor options; if not, `fill_super` asks for them.
+            ctx.options.build_unused(fc)
+        } else {
+            let device = ctx.device.as_ref().ok_or(EINVAL)?;
+            if device.is_installed() {
+                // The server mounts its file system once more. If it is gone, nothing may take its
+                // place: the device serves one connection for life.
+                return Ok(Tree::Existing {
+                    key: device.clone(),
+                    otherwise: ENOTCONN,
+                });
+            }
+            ctx.options.build(fc)?
+        };
         let transport = Arc::pin_init(DevTransport::new(), GFP_KERNEL)?;
         let channel = Arc::pin_init(Channel::new(transport.clone()), GFP_KERNEL)?;
         let conn = Connection::new(
@@ -276,9 +283,10 @@ impl FileSystem for Fuse {
     fn fill_super<'a>(
         sb: &'a SuperBlock<Self, New>,
         ctx: &mut Context,
-        _fc: &FsContext<Self>,
+        fc: &FsContext<Self>,
     ) -> Result<&'a SuperBlock<Self>> {
         let device = ctx.device.as_ref().ok_or(EINVAL)?;
+        ctx.options.build(fc)?;
         let transport = ctx.transport.take().ok_or(EINVAL)?;
         let conn = sb.data().conn();
         if sb.flags().contains(SbFlag::MandLock) {

@@ -2,6 +2,7 @@
 
 //! BMAP: where a block of a file is on the block device.
 
+use super::fuseblk::block_device;
 use crate::mockd::*;
 
 crate::tests![
@@ -17,11 +18,7 @@ const FIBMAP: u64 = 1;
 /// Mounts a block device with blocks of 1024 bytes, opens "f" in it as node 2 and runs `with` on it.
 /// Returns the mount, and the process, which unmounts in the end.
 fn with_block_device<T: Ship>(with: impl FnOnce(i32) -> T) -> (Fs, Caller<T>) {
-    let image = format!("{PLACE}/image");
-    let fd = open(&image, libc::O_RDWR | libc::O_CREAT).unwrap();
-    // SAFETY: no memory involved.
-    assert_eq!(unsafe { libc::ftruncate(fd, 1 << 20) }, 0);
-    let (device, keep) = loop_device(&image).unwrap();
+    let (device, keep) = block_device();
     let mut fs = Setup::new()
         .on_block_device(&device)
         .option("blksize=1024")

@@ -23,6 +23,7 @@ pub mod expiry;
 pub mod export;
 pub mod fallocate;
 pub mod forget;
+pub mod fuseblk;
 pub mod getattr;
 pub mod idmap;
 pub mod init;
@@ -123,6 +124,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     store::TESTS,
     retrieve::TESTS,
     poll::TESTS,
+    fuseblk::TESTS,
     bmap::TESTS,
     stress::TESTS,
 ];

@@ -27,6 +27,7 @@ crate::tests![
     user_namespace,
     device_of_another_user_namespace,
     device_number,
+    backing_device,
     unmount_ends_the_connection,
     unmount_of_a_busy_mount,
     detached_mount_lives_on,
@@ -518,4 +519,37 @@ fn detached_mount_lives_on() {
     assert_eq!(c.wait(), Ok(b"hello".to_vec()));
     let gone = poll(fs.dev().fd(), libc::POLLERR, patience());
     assert_eq!(gone & libc::POLLERR, libc::POLLERR);
+}
+
+/// A device number as sysfs writes it.
+pub(super) fn numbers(dev: u64) -> String {
+    let major = (dev >> 8) & 0xfff;
+    let minor = (dev & 0xff) | ((dev >> 12) & 0xf_ff00);
+    format!("{major}:{minor}")
+}
+
+/// Checks the limits of the backing device with this name, and how far it is read ahead, in KiB.
+#[track_caller]
+pub(super) fn check_backing_device(name: &str, read_ahead: u32) {
+    let _ = mount("none", "/sys", "sysfs", 0, "");
+    for (file, value) in [
+        ("max_ratio", "1"),
+        ("min_ratio", "0"),
+        ("strict_limit", "1"),
+        ("read_ahead_kb", &read_ahead.to_string()),
+    ] {
+        let path = format!("/sys/class/bdi/{name}/{file}");
+        let found = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert_eq!(found.trim(), value, "{path}");
+    }
+}
+
+/// The mount has a backing device with strict limits: 1 % of the dirty memory. INIT may make readahead less, not more.
+fn backing_device() {
+    for (answer, read_ahead) in [(0, 0), (5000, 4), (64 << 10, 64), (1 << 30, 128)] {
+        let fs = Setup::new().init(|i| i.max_readahead = answer).start();
+        let c = fs.call(|m| m.stat("f").map(|s| s.dev));
+        fs.lookup(ROOT, "f", file(2));
+        check_backing_device(&numbers(c.wait().unwrap()), read_ahead);
+    }
 }
