@@ -88,6 +88,8 @@ fn offered() -> InitFlags {
         | InitFlag::HandleKillprivV2
         | InitFlag::SecurityCtx
         | InitFlag::CreateSuppGroup
+        | InitFlag::HasExpireOnly
+        | InitFlag::HasResend
         | InitFlag::AbortError
         | InitFlag::MaxPages
         | InitFlag::CacheSymlinks

@@ -8,6 +8,7 @@ use crate::mockd::*;
 crate::tests![
     first_request,
     offered_flags,
+    offered_notifications,
     asynchronous_and_once,
     requests_wait_for_the_reply,
     short_replies,
@@ -20,6 +21,7 @@ crate::tests![
     entry_size_by_minor,
     attr_size_by_minor,
     statfs_size_by_minor,
+    sizes_of_what_is_made_by_minor,
     forget_batches_by_minor,
     max_write_floor,
     name_length_limit,
@@ -42,6 +44,17 @@ fn first_request() {
     assert_eq!(a.max_readahead, 128 << 10);
     assert_eq!(a.unused, [0; 11]);
     assert_eq!((r.head.uid, r.head.gid), (0, 0));
+    r.ok(fs.setup.init_out());
+}
+
+/// INIT says that the kernel knows INVAL_ENTRY with EXPIRE_ONLY, and RESEND: libfuse does not send them to others.
+fn offered_notifications() {
+    let fs = Setup::new().mount();
+    let r = fs.expect(INIT);
+    let a: InitIn = r.arg();
+    let offered = u64::from(a.flags) | (u64::from(a.flags2) << 32);
+    let both = init::HAS_EXPIRE_ONLY | init::HAS_RESEND;
+    assert_eq!(offered & both, both);
     r.ok(fs.setup.init_out());
 }
 
@@ -242,6 +255,37 @@ fn attr_size_by_minor() {
         assert_eq!(fs.expect(GETATTR).try_reply(&attr[..bad]), Err(EINVAL));
         let (one, two) = c.wait();
         assert_eq!((one.unwrap().ino, two), (77, Err(EIO)), "7.{minor}");
+    }
+}
+
+/// MKNOD and CREATE have 8 bytes before their names before 7.12, without the umask, and 16 since.
+fn sizes_of_what_is_made_by_minor() {
+    for minor in [8, 9, 11, 12, 46] {
+        let fs = Setup::new().minor(minor).start();
+        let c = fs.call(|m| {
+            mknod(&m.path("p"), libc::S_IFIFO | 0o644).unwrap();
+            mkdir(&m.path("d")).unwrap();
+            let f = open(&m.path("f"), libc::O_WRONLY | libc::O_CREAT).unwrap();
+            close(f).unwrap();
+        });
+        let entry_size = if minor < 9 { 120 } else { 128 };
+        let head = if minor < 12 { 8 } else { 16 };
+        let entry = |node: Node| node.entry().bytes()[..entry_size].to_vec();
+        fs.expect_lookup(ROOT, "p").err(ENOENT);
+        let r = fs.expect(MKNOD);
+        assert_eq!(&r.body[head..], b"p\0", "7.{minor}");
+        r.reply(&entry(file(2).with(|a| a.mode = libc::S_IFIFO | 0o644)));
+        fs.expect_lookup(ROOT, "d").err(ENOENT);
+        let r = fs.expect(MKDIR);
+        // Mode and umask, in all versions.
+        assert_eq!(&r.body[8..], b"d\0", "7.{minor}");
+        r.reply(&entry(dir(3)));
+        fs.expect_lookup(ROOT, "f").err(ENOENT);
+        let r = fs.expect(CREATE);
+        assert_eq!(&r.body[head..], b"f\0", "7.{minor}");
+        r.reply(&[entry(file(4)), OpenOut::default().bytes()].concat());
+        fs.flush_and_release(4, 0);
+        c.wait();
     }
 }
 
