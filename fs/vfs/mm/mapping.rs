@@ -124,7 +124,7 @@ pub(crate) trait Targets<T: FileSystem> {
     ///
     /// # Errors
     ///
-    /// None of them reaches the reader as it is: that gets `EIO`.
+    /// Those that the reader of the link gets.
     fn read_target(inode: &INode<T>) -> Result<KVVec<u8>>;
 }
 

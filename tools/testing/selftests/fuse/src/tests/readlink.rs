@@ -98,15 +98,17 @@ fn target_ends_at_nul() {
 
 /// An error of READLINK is the caller's error, for reading as for following.
 fn error_is_passed_on() {
-    let fs = Fs::new();
-    for e in [EPERM, ENOSYS, ODD] {
-        let c = fs.call(|m| (m.readlink("l"), m.stat("l/x")));
-        if e == EPERM {
-            fs.lookup(ROOT, "l", symlink_node(2));
+    for flags in [0, init::CACHE_SYMLINKS] {
+        let fs = Setup::new().flags(flags).start();
+        for e in [EPERM, ENOSYS, ODD] {
+            let c = fs.call(|m| (m.readlink("l"), m.stat("l/x")));
+            if e == EPERM {
+                fs.lookup(ROOT, "l", symlink_node(2));
+            }
+            fs.expect(READLINK).err(e);
+            fs.expect(READLINK).err(e);
+            assert_eq!(c.wait(), (Err(e), Err(e)));
         }
-        fs.expect(READLINK).err(e);
-        fs.expect(READLINK).err(e);
-        assert_eq!(c.wait(), (Err(e), Err(e)));
     }
 }
 
