@@ -25,6 +25,10 @@ use super::{
         Seen,
         SuperBlock, //
     },
+    submount::{
+        Automount,
+        Mounted, //
+    },
     sync::deadline::Deadline,
     FileSystem,
     Walk, //
@@ -719,6 +723,13 @@ pub(crate) trait Operations<T: FileSystem> {
     fn d_delete(_dentry: &DEntryView<T>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
+
+    /// A walk has come to a directory whose inode asks for this
+    /// ([`NewInode::set_automount`](super::inode::NewInode::set_automount)): what is to be mounted
+    /// there? May sleep.
+    fn d_automount(_at: Automount<'_, T>) -> Result<Mounted> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The dentry operations of `T`.
@@ -735,6 +746,11 @@ impl<T: FileSystem> DentryTable<T> {
         },
         d_delete: if T::Dentries::HAS_D_DELETE {
             Some(Self::d_delete)
+        } else {
+            None
+        },
+        d_automount: if T::Dentries::HAS_D_AUTOMOUNT {
+            Some(Self::d_automount)
         } else {
             None
         },
@@ -828,5 +844,17 @@ impl<T: FileSystem> DentryTable<T> {
     unsafe extern "C" fn d_delete(dentry: *const bindings::dentry) -> c_int {
         // SAFETY: The lock keeps it for the call.
         T::Dentries::d_delete(unsafe { DEntryView::from_raw(dentry.cast_mut()) }).into()
+    }
+
+    /// # Safety
+    ///
+    /// Called by `follow_automount` with a path that it holds a reference to, whose dentry is one of
+    /// a super block of `T` and has an inode; no locks are held, and it may sleep.
+    unsafe extern "C" fn d_automount(path: *mut bindings::path) -> *mut bindings::vfsmount {
+        // SAFETY: The caller promises it.
+        match T::Dentries::d_automount(unsafe { Automount::from_raw(path) }) {
+            Ok(mounted) => mounted.into_raw(),
+            Err(error) => error.to_ptr(),
+        }
     }
 }

@@ -4,12 +4,10 @@
 //!
 //! Where the VFS enters a file system: `mount(2)` and `fsopen(2)` find an [`FsType`] by name, make
 //! an [`FsContext`], give it options, and ask for a super block. `fs_param` has the options, `sb`
-//! what comes of it.
+//! what comes of it. What a file system mounts by itself comes in through `submount`.
 //!
 //! Locks: a context is used by one task at a time (its `uapi_mutex`, or nobody else knows it);
 //! the spinlock of all super blocks is held while one is looked for.
-//!
-//! Submounts are not here yet.
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs.h`.
 
@@ -27,6 +25,7 @@ use super::{
         SuperInfo,
         SuperTable, //
     },
+    submount::SUBMOUNT,
     FileSystem, //
 };
 use core::{
@@ -362,11 +361,14 @@ impl<T: FileSystem> FsContext<T> {
         unsafe { UserNs::from_ptr((*self.as_ptr()).user_ns) }
     }
 
+    fn purpose(&self) -> bindings::fs_context_purpose {
+        // SAFETY: The context is valid, and no other task uses it.
+        unsafe { bindings::fs_context::purpose_raw(self.as_ptr()) }
+    }
+
     /// Whether it is for a super block that is mounted already.
     pub(crate) fn is_reconfigure(&self) -> bool {
-        // SAFETY: The context is valid, and no other task uses it.
-        let purpose = unsafe { bindings::fs_context::purpose_raw(self.as_ptr()) };
-        purpose == bindings::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE
+        self.purpose() == bindings::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE
     }
 
     /// Whether it comes from `mount(2)`.
@@ -419,6 +421,32 @@ impl<T: FileSystem> FsContext<T> {
     }
 }
 
+/// Lets `get` make or find a super block; a new one gets `data`.
+///
+/// # Safety
+///
+/// `fc` must be a context of a type of `T` that no other task uses.
+pub(super) unsafe fn get_super<T: FileSystem>(
+    fc: *mut bindings::fs_context,
+    data: T::SuperData,
+    get: impl FnOnce(*mut bindings::fs_context) -> c_int,
+) -> Result {
+    // SAFETY: The context is of a type of `T`.
+    let pools = unsafe { FsType::pools_of((*fc).fs_type) };
+    let info = KBox::into_raw(SuperInfo::<T>::new(data, pools)?);
+    // SAFETY: No other task uses the context.
+    unsafe { (*fc).s_fs_info = info.cast() };
+    let result = to_result(get(fc));
+    // The super block took it over, if one was made; else it is still here.
+    // SAFETY: No other task uses the context.
+    let left = unsafe { core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut()) };
+    if !left.is_null() {
+        // SAFETY: It is `info`, which no super block has.
+        drop(unsafe { KBox::<SuperInfo<T>>::from_raw(left.cast()) });
+    }
+    result
+}
+
 /// What a lookup of an existing super block is given.
 struct Wanted<'a, T: FileSystem> {
     key: &'a T::Key,
@@ -444,6 +472,12 @@ impl<T: FileSystem> ContextTable<T> {
     unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
         // SAFETY: The context is new: its private data is null.
         let fc = unsafe { FsContext::<T>::from_raw(fc.cast()) };
+        if fc.purpose() == bindings::fs_context_purpose_FS_CONTEXT_FOR_SUBMOUNT {
+            // It has no options, and owns nothing: who asked for it says what to mount.
+            // SAFETY: Nobody else uses the context.
+            unsafe { (*fc.as_ptr()).ops = &SUBMOUNT };
+            return 0;
+        }
         from_result(|| {
             let ctx = KBox::new(T::init_fs_context(fc)?, GFP_KERNEL)?;
             // SAFETY: Nobody else uses the context.
@@ -516,18 +550,24 @@ impl<T: FileSystem> ContextTable<T> {
         from_result(|| {
             // SAFETY: As in `parse_param`; it is not used after the call.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
+            let nodev = |fc| {
+                // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and
+                // nobody has a reference to its private data.
+                unsafe { bindings::get_tree_nodev(fc, Some(SuperTable::<T>::fill_super)) }
+            };
+            let bdev = |fc| {
+                // SAFETY: As above.
+                unsafe { bindings::get_tree_bdev(fc, Some(SuperTable::<T>::fill_super)) }
+            };
             match T::get_tree(ctx, fc)? {
                 // Or nobody would give its device number back.
                 Tree::Nodev(_) if fc.has_bdev_type() => Err(EINVAL),
-                Tree::Nodev(data) => Self::own(fc, data, |fc| {
-                    // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for,
-                    // and nobody has a reference to its private data.
-                    unsafe { bindings::get_tree_nodev(fc, Some(SuperTable::<T>::fill_super)) }
-                }),
-                Tree::Bdev(data) if fc.has_bdev_type() => Self::own(fc, data, |fc| {
-                    // SAFETY: As above.
-                    unsafe { bindings::get_tree_bdev(fc, Some(SuperTable::<T>::fill_super)) }
-                }),
+                // SAFETY: No other task uses the context.
+                Tree::Nodev(data) => unsafe { get_super::<T>(fc.as_ptr(), data, nodev) },
+                // SAFETY: As above.
+                Tree::Bdev(data) if fc.has_bdev_type() => unsafe {
+                    get_super::<T>(fc.as_ptr(), data, bdev)
+                },
                 Tree::Bdev(_) => Err(EINVAL),
                 Tree::Existing { key, otherwise } => Self::existing(
                     fc,
@@ -539,29 +579,6 @@ impl<T: FileSystem> ContextTable<T> {
             }?;
             Ok(0)
         })
-    }
-
-    /// Lets `get` make or find a super block; a new one gets `data`.
-    fn own(
-        fc: &FsContext<T>,
-        data: T::SuperData,
-        get: impl FnOnce(*mut bindings::fs_context) -> c_int,
-    ) -> Result {
-        // SAFETY: The context is of a type of `T`.
-        let pools = unsafe { FsType::pools_of((*fc.as_ptr()).fs_type) };
-        let info = KBox::into_raw(SuperInfo::<T>::new(data, pools)?);
-        // SAFETY: No other task uses the context.
-        unsafe { (*fc.as_ptr()).s_fs_info = info.cast() };
-        let result = to_result(get(fc.as_ptr()));
-        // The super block took it over, if one was made; else it is still here.
-        // SAFETY: No other task uses the context.
-        let left =
-            unsafe { core::mem::replace(&mut (*fc.as_ptr()).s_fs_info, core::ptr::null_mut()) };
-        if !left.is_null() {
-            // SAFETY: It is `info`, which no super block has.
-            drop(unsafe { KBox::<SuperInfo<T>>::from_raw(left.cast()) });
-        }
-        result
     }
 
     fn existing(fc: &FsContext<T>, wanted: Wanted<'_, T>) -> Result {

@@ -531,6 +531,16 @@ __vfs_helper pid_t vfs_helper_current_tgid_nr_ns(struct pid_namespace *ns)
 
 /* super blocks */
 
+__vfs_helper char *vfs_helper_kstrdup_kernel(const char *s)
+{
+	return kstrdup(s, GFP_KERNEL);
+}
+
+__vfs_helper struct backing_dev_info *vfs_helper_bdi_get(struct backing_dev_info *bdi)
+{
+	return bdi_get(bdi);
+}
+
 __vfs_helper void vfs_helper_init_rwsem(struct rw_semaphore *sem, const char *name,
 					struct lock_class_key *key)
 {

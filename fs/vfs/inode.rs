@@ -22,7 +22,10 @@ use super::{
         Kgid,
         Kuid, //
     },
-    dentry::DEntry,
+    dentry::{
+        DEntry,
+        Operations, //
+    },
     fs_type::FsType,
     inode_ops::{
         CommonOps,
@@ -952,11 +955,25 @@ impl<T: FileSystem> NewInode<T> {
         unsafe { write_once(&raw mut (*self.as_ptr()).i_generation, generation) };
     }
 
-    /// Sets flags.
+    /// Sets flags; [`INodeFlag::Automount`] by [`Self::set_automount`] only.
     pub(crate) fn add_flags(&mut self, flags: INodeFlags) {
-        let flags = self.flags() | flags;
+        let flags = u32::from(flags) & !bindings::S_AUTOMOUNT;
         // SAFETY: As in `set_mode`.
-        unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags.into()) };
+        unsafe {
+            write_once(
+                &raw mut (*self.as_ptr()).i_flags,
+                u32::from(self.flags()) | flags,
+            )
+        };
+    }
+
+    /// A walk that comes here asks [`Operations::d_automount`](super::dentry::Operations) for what
+    /// is to be mounted.
+    pub(crate) fn set_automount(&mut self) {
+        const { assert!(T::Dentries::HAS_D_AUTOMOUNT) };
+        let flags = u32::from(self.flags()) | bindings::S_AUTOMOUNT;
+        // SAFETY: As in `set_mode`.
+        unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags) };
     }
 
     /// Whoever frees memory shall not wait until a page of it is written.
@@ -1055,12 +1072,15 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
     }
 
-    /// Makes an inode that no lookup will find. May sleep.
-    #[allow(dead_code)] // For nodes that have another parent on each side: submounts.
-    pub(crate) fn new_inode(&self) -> Result<NewInode<T>> {
+    /// Makes an inode of `key` that no lookup will find. May sleep.
+    pub(crate) fn new_inode<K: INodeKey<T>>(&self, key: &K) -> Result<NewInode<T>> {
         // SAFETY: The super block is set up far enough to have inodes.
         let inode = unsafe { bindings::new_inode(self.as_ptr()) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+        // SAFETY: It was made by `alloc_inode` just now. It is not hashed, and whoever comes upon it
+        // in the list of its super block calls no function of `T` for an inode that is neither
+        // dirty nor without a reference.
+        unsafe { set::<T, K>(inode.as_ptr(), core::ptr::from_ref(key).cast_mut().cast()) };
         Ok(NewInode {
             // SAFETY: The caller of `new_inode` owns the reference.
             inode: core::mem::ManuallyDrop::new(unsafe { ARef::from_raw(inode.cast()) }),

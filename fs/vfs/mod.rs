@@ -49,6 +49,7 @@ pub(crate) mod params;
 pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod sb;
+pub(crate) mod submount;
 pub(crate) mod sync;
 pub(crate) mod sysctl;
 pub(crate) mod sysfs;

@@ -611,6 +611,67 @@ impl<T: FileSystem> SuperBlock<T, New> {
         to_result(unsafe { bindings::bdi_set_max_ratio(self.bdi(), bdi.max_ratio) })
     }
 
+    /// Makes it one that a walk mounts within `parent`: of the same kind, with the same limits, on
+    /// the same backing device, and with the same restrictions. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EEXIST` if it has a backing device.
+    pub(crate) fn take_after(&self, parent: &SuperBlock<T>) -> Result {
+        /// What the mounter asked for, and what the file system has promised since.
+        const FLAGS: usize = bindings::SB_RDONLY
+            | bindings::SB_NOSUID
+            | bindings::SB_NODEV
+            | bindings::SB_NOEXEC
+            | bindings::SB_SYNCHRONOUS
+            | bindings::SB_DIRSYNC
+            | bindings::SB_NOATIME
+            | bindings::SB_NODIRATIME
+            | bindings::SB_POSIXACL
+            | bindings::SB_NOSEC;
+        /// All that [`SbIFlag`] names.
+        const IFLAGS: u32 = bindings::SB_I_NOEXEC
+            | bindings::SB_I_NODEV
+            | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE
+            | bindings::SB_I_UNTRUSTED_MOUNTER
+            | bindings::SB_I_NOIDMAP
+            | bindings::SB_I_NO_DATA_INTEGRITY;
+
+        if self.has_bdev() || self.bdi() != &raw mut bindings::noop_backing_dev_info {
+            return Err(EEXIST);
+        }
+        // SAFETY: The parent is mounted, and neither its subtype nor its parts below are freed or
+        // replaced before it is shut down.
+        let subtype = unsafe { (*parent.as_ptr()).s_subtype };
+        if !subtype.is_null() {
+            // SAFETY: It is a string.
+            let copy = unsafe { bindings::kstrdup_kernel(subtype) };
+            if copy.is_null() {
+                return Err(ENOMEM);
+            }
+            // SAFETY: As in `set_magic`. The super block frees `s_subtype` by kfree.
+            unsafe { (*self.as_ptr()).s_subtype = copy.cast_const() };
+        }
+        let (to, from) = (self.as_ptr(), parent.as_ptr());
+        // SAFETY: As in `set_magic`, and the parent is mounted. The tables that these point to are
+        // static.
+        unsafe {
+            (*to).s_magic = (*from).s_magic;
+            (*to).s_maxbytes = (*from).s_maxbytes;
+            (*to).s_xattr = (*from).s_xattr;
+            (*to).s_export_op = read_once(&raw const (*from).s_export_op);
+            (*to).s_time_gran = read_once(&raw const (*from).s_time_gran);
+            (*to).s_stack_depth = read_once(&raw const (*from).s_stack_depth);
+            (*to).s_blocksize = (*from).s_blocksize;
+            (*to).s_blocksize_bits = (*from).s_blocksize_bits;
+        }
+        self.add_flags(SbFlags(usize::from(parent.flags()) & FLAGS));
+        self.add_iflags(SbIFlags(usize::from(parent.iflags()) & IFLAGS as usize));
+        // SAFETY: The parent keeps its backing device; the new reference is the super block's.
+        unsafe { (*to).s_bdi = bindings::bdi_get(parent.bdi()) };
+        Ok(())
+    }
+
     /// Makes the root dentry of `inode`.
     pub(crate) fn make_root(&self, inode: ARef<INode<T>>) -> Result<ARef<DEntry<T>>> {
         // SAFETY: `d_make_root` takes over the reference to the inode, also when it fails.
@@ -693,14 +754,8 @@ impl<T: FileSystem> SuperTable<T> {
         sb: *mut bindings::super_block,
         fc: *mut bindings::fs_context,
     ) -> c_int {
-        // SAFETY: Nobody else uses the fields of a super block that is being set up.
-        unsafe { (*sb).s_op = &Self::TABLE };
-        // SAFETY: The super block is valid, and the table is static.
-        unsafe { bindings::set_default_d_op(sb, DentryTable::<T>::get()) };
-        // SAFETY: The type's invariants hold now.
-        let sb = unsafe { SuperBlock::<T, New>::from_raw(sb) };
-        // SAFETY: It is not shut down before `kill_sb`, which clears the handle.
-        unsafe { sb.info().handle.set(sb.as_ptr()) };
+        // SAFETY: The caller promises it.
+        let sb = unsafe { Self::begin(sb) };
         // SAFETY: The caller promises that it is a context of `T`.
         let fc = unsafe { FsContext::<T>::from_raw(fc) };
         // SAFETY: No other reference to the private data exists.
@@ -713,6 +768,24 @@ impl<T: FileSystem> SuperTable<T> {
             sb.root().ok_or(EINVAL)?;
             Ok(0)
         })
+    }
+
+    /// What comes first of setting up a super block.
+    ///
+    /// # Safety
+    ///
+    /// Called by the `fill_super` of a new super block of a type of `T` whose `s_fs_info` is a
+    /// `SuperInfo<T>`, with `s_umount` held for writing during `'a`.
+    pub(super) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> &'a SuperBlock<T, New> {
+        // SAFETY: Nobody else uses the fields of a super block that is being set up.
+        unsafe { (*sb).s_op = &Self::TABLE };
+        // SAFETY: The super block is valid, and the table is static.
+        unsafe { bindings::set_default_d_op(sb, DentryTable::<T>::get()) };
+        // SAFETY: The type's invariants hold now.
+        let sb = unsafe { SuperBlock::<T, New>::from_raw(sb) };
+        // SAFETY: It is not shut down before `kill_sb`, which clears the handle.
+        unsafe { sb.info().handle.set(sb.as_ptr()) };
+        sb
     }
 
     /// The `kill_sb` of a file system type without a device.

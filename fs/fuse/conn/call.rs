@@ -7,7 +7,10 @@
 
 use super::{
     creds::Caller,
-    mount::Mount,
+    mount::{
+        Keeper,
+        Mount, //
+    },
     Connection, //
 };
 use crate::fuse::{
@@ -150,6 +153,7 @@ impl Mount {
                 minor: conn.channel().limits().minor,
                 decode: Connection::decode::<O>,
                 heir: heir(),
+                kept: self.keep(),
             })
         })
     }
@@ -276,6 +280,7 @@ impl Mount {
             conn: conn.clone(),
             minor,
             done,
+            kept: self.keep(),
             _operation: PhantomData::<fn() -> O>,
         });
         channel.send_background(vacant.make(Parts {
@@ -448,6 +453,8 @@ struct Orphan<Out, H> {
     /// That of its operation, which itself may borrow from the caller.
     decode: fn(&Connection, u32, &mut Ended) -> Result<Out>,
     heir: H,
+    /// Of the super block that the heir holds something of.
+    kept: Option<Keeper>,
 }
 
 impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
@@ -458,10 +465,12 @@ impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
             minor,
             decode,
             heir,
+            kept,
         } = KBox::into_inner(self);
         conn.channel().forget_interrupt(&request);
         heir.answered(decode(&conn, minor, &mut ended));
-        // Last: an unmount waits for this, and what the heir held has to be gone by then.
+        // Last: an unmount waits for these, and what the heir held has to be gone by then.
+        drop(kept);
         conn.channel().end_waiting();
     }
 }
@@ -485,18 +494,25 @@ struct Background<O, C> {
     conn: Arc<Connection>,
     minor: u32,
     done: C,
+    /// Of the super block that `done` holds something of.
+    kept: Option<Keeper>,
     _operation: PhantomData<fn() -> O>,
 }
 
 impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Background<O, C> {
     fn complete(self: KBox<Self>, mut ended: Ended) {
         let Self {
-            conn, minor, done, ..
+            conn,
+            minor,
+            done,
+            kept,
+            ..
         } = KBox::into_inner(self);
         conn.channel().free_slot();
         let result = conn.decode::<O>(minor, &mut ended);
         done.complete(result, ended.data, ended.written);
-        // Last: an unmount waits for this, and what `done` held has to be gone by then.
+        // Last: an unmount waits for these, and what `done` held has to be gone by then.
+        drop(kept);
         conn.channel().end_waiting();
     }
 }

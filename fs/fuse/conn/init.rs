@@ -63,9 +63,14 @@ const LEAST_MAX_WRITE: u32 = 4096;
 /// Most nanoseconds of time granularity: a second.
 const MAX_TIME_GRAN: u32 = 1_000_000_000;
 
-/// What this module offers: only what it does.
-fn offered() -> InitFlags {
-    InitFlag::AsyncRead
+/// What this module offers on `conn`: only what it does.
+fn offered(conn: &Connection) -> InitFlags {
+    let submounts = match conn.options().auto_submounts {
+        true => InitFlag::Submounts.into(),
+        false => InitFlags::default(),
+    };
+    submounts
+        | InitFlag::AsyncRead
         | InitFlag::PosixLocks
         | InitFlag::FlockLocks
         | InitFlag::AtomicOTrunc
@@ -114,7 +119,10 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<F
     let mount: &Arc<Mount> = sb.data();
     let max_readahead = sb.ra_pages().saturating_mul(PAGE_SIZE);
     let offer = op::Init {
-        args: InitIn::new(u32::try_from(max_readahead).unwrap_or(u32::MAX), offered()),
+        args: InitIn::new(
+            u32::try_from(max_readahead).unwrap_or(u32::MAX),
+            offered(mount.conn()),
+        ),
     };
     let done = InitDone {
         mount: mount.clone(),

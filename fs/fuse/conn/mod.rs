@@ -7,7 +7,7 @@
 //! walk: the rooms of the file system call [`mount::Mount::call`]; this room calls `channel`. It
 //! knows no transport.
 //!
-//! Locks: none of its own.
+//! Locks: that of [`mounts`], a leaf.
 
 pub(crate) mod call;
 pub(crate) mod creds;
@@ -16,12 +16,14 @@ pub(crate) mod init;
 pub(crate) mod limits;
 pub(crate) mod lock_owner;
 pub(crate) mod mount;
+pub(crate) mod mounts;
 pub(crate) mod options;
 pub(crate) mod unimplemented;
 
 use self::{
     features::Features,
     lock_owner::LockOwnerKey,
+    mounts::Mounts,
     options::MountOptions,
     unimplemented::Unimplemented, //
 };
@@ -59,9 +61,13 @@ const NAME_MAX: usize = 4095;
 const DEFAULT_CONGESTION_THRESHOLD: u32 = 9;
 
 /// One server, from the mount until the last user of it is gone.
+#[pin_data]
 pub(crate) struct Connection {
     channel: Arc<Channel>,
     options: MountOptions,
+    /// Its super blocks.
+    #[pin]
+    mounts: Mounts,
     /// The namespace that the server's ids are in.
     user_ns: ARef<UserNs>,
     /// The namespace that the callers' pids are in.
@@ -93,10 +99,11 @@ impl Connection {
         options: MountOptions,
         user_ns: ARef<UserNs>,
         pid_ns: ARef<PidNamespace>,
-    ) -> Self {
-        Self {
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
             channel,
             options,
+            mounts <- Mounts::new(),
             user_ns,
             pid_ns,
             features: SetOnce::new(),
@@ -110,7 +117,7 @@ impl Connection {
             lock_owner_key: LockOwnerKey::random(),
             max_pages_limit: limits::MAX_PAGES_LIMIT.get(),
             watchdog: SetOnce::new(),
-        }
+        })
     }
 
     /// The queues.
@@ -121,6 +128,11 @@ impl Connection {
     /// What was asked for at the mount.
     pub(crate) fn options(&self) -> &MountOptions {
         &self.options
+    }
+
+    /// Its super blocks.
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     /// The namespace that the server's ids are in.

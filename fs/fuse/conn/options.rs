@@ -52,10 +52,18 @@ pub(crate) enum Opt {
     MaxRead,
     /// `blksize=`: the block size of a mount on a block device.
     BlockSize,
+    /// `auto_submounts`: submounts that the server announces are mounted. Only a module that is built
+    /// for a kernel with KUnit has this option, for the selftests: submounts are for virtiofs, and
+    /// were never offered to servers on `/dev/fuse`.
+    #[cfg(CONFIG_KUNIT = "y")]
+    AutoSubmounts,
 }
 
+/// How many options there are.
+const OPTIONS: usize = if cfg!(CONFIG_KUNIT = "y") { 11 } else { 10 };
+
 /// What the VFS needs to parse the options.
-pub(crate) static PARAMS: ParamTable<Opt, 10> = ParamTable::new([
+pub(crate) static PARAMS: ParamTable<Opt, OPTIONS> = ParamTable::new([
     ParamSpec::string(c"source", Opt::Source),
     ParamSpec::fd(c"fd", Opt::Fd),
     ParamSpec::u32_octal(c"rootmode", Opt::RootMode),
@@ -66,6 +74,8 @@ pub(crate) static PARAMS: ParamTable<Opt, 10> = ParamTable::new([
     ParamSpec::u32(c"max_read", Opt::MaxRead),
     ParamSpec::u32(c"blksize", Opt::BlockSize),
     ParamSpec::string(c"subtype", Opt::Subtype),
+    #[cfg(CONFIG_KUNIT = "y")]
+    ParamSpec::flag(c"auto_submounts", Opt::AutoSubmounts),
 ]);
 
 /// The smallest `max_read` that is taken; less is raised to it.
@@ -92,6 +102,8 @@ pub(crate) struct MountOptions {
     pub(crate) max_read: u32,
     /// The block size of a mount on a block device, in bytes; `None` for every other mount.
     pub(crate) block_size: Option<u32>,
+    /// Whether submounts that the server announces are mounted. A matter of the transport.
+    pub(crate) auto_submounts: bool,
 }
 
 /// Shows the options of a mount as `/proc/mounts` does, ids as its user namespace sees them.
@@ -126,6 +138,7 @@ pub(crate) struct Builder {
     allow_other: bool,
     max_read: u32,
     block_size: Option<u32>,
+    auto_submounts: bool,
 }
 
 impl Builder {
@@ -147,7 +160,14 @@ impl Builder {
             allow_other: false,
             max_read: u32::MAX,
             block_size: None,
+            auto_submounts: false,
         }
+    }
+
+    /// `auto_submounts` was given.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn auto_submounts(&mut self) {
+        self.auto_submounts = true;
     }
 
     /// `default_permissions` was given.
@@ -232,6 +252,7 @@ impl Builder {
             allow_other: self.allow_other,
             max_read: self.max_read.max(MIN_MAX_READ),
             block_size: self.block_size,
+            auto_submounts: self.auto_submounts,
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod readlink;
 mod remove;
 mod rename;
 pub(crate) mod revalidate;
+mod submount;
 
 use self::revalidate::Entry;
 use crate::fuse::{
@@ -79,6 +80,10 @@ use crate::vfs::{
     sb::{
         Seen,
         SuperBlock, //
+    },
+    submount::{
+        Automount,
+        Mounted, //
     },
     xattr::Answer,
     Walk, //
@@ -306,5 +311,9 @@ impl dentry::Operations<Fuse> for EntryOps {
 
     fn d_delete(entry: &DEntryView<Fuse>) -> bool {
         revalidate::d_delete(entry)
+    }
+
+    fn d_automount(at: Automount<'_, Fuse>) -> Result<Mounted> {
+        submount::d_automount(at)
     }
 }

@@ -86,7 +86,7 @@ impl file_ops::Dir<Fuse> for Directory {
     }
 
     fn release(_inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
-        handle.close(flags);
+        OpenHandle::close_file(handle, flags);
     }
 
     fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {

@@ -102,7 +102,7 @@ pub(super) fn release(inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) 
         let _ = inode.write_now();
     }
     inode.data().write_files.remove(&handle);
-    handle.close(flags);
+    OpenHandle::close_file(handle, flags);
 }
 
 /// The VFS opens a directory. May sleep.

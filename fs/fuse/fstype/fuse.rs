@@ -226,6 +226,11 @@ impl FileSystem for Fuse {
                 Ok(())
             }
             (Opt::BlockSize, Value::U32(bytes)) => ctx.options.block_size(fc, bytes),
+            #[cfg(CONFIG_KUNIT = "y")]
+            (Opt::AutoSubmounts, Value::Flag) => {
+                ctx.options.auto_submounts();
+                Ok(())
+            }
             // The table says which option has which kind of value.
             _ => Err(EINVAL),
         }
@@ -266,8 +271,8 @@ impl FileSystem for Fuse {
             fc.user_ns().into(),
             current_pid_ns().ok_or(EINVAL)?,
         );
-        let conn = Arc::new(conn, GFP_KERNEL)?;
-        let mount = Arc::new(Mount::new(conn), GFP_KERNEL)?;
+        let conn = Arc::pin_init(conn, GFP_KERNEL)?;
+        let mount = Arc::new(Mount::new(conn)?, GFP_KERNEL)?;
         ctx.transport = Some(transport);
         Ok(if on_block_device {
             Tree::Bdev(mount)
@@ -277,7 +282,8 @@ impl FileSystem for Fuse {
     }
 
     fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
-        device.serves(mount.conn().channel())
+        // The server's own one: what walks have mounted within it is no answer to who mounts it again.
+        !mount.is_submount() && device.serves(mount.conn().channel())
     }
 
     fn fill_super<'a>(
@@ -334,7 +340,8 @@ impl FileSystem for Fuse {
         conn.set_dev(major << MINOR_BITS | minor);
         let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
         let mount: &Arc<Mount> = sb.data();
-        let notifications = Arc::new(Notifications::new(mount.clone(), sb.handle())?, GFP_KERNEL)?;
+        let notifications = Arc::new(Notifications::new(mount.clone())?, GFP_KERNEL)?;
+        conn.mounts().add(sb.handle())?;
         FUSECTL.add(mount.conn_arc().clone())?;
         let sb = device
             .install(conn.channel().clone(), transport, notifications, conn.dev())
@@ -348,7 +355,15 @@ impl FileSystem for Fuse {
     fn kill_sb(sb: &SuperBlock<Self>) {
         let mount = sb.data();
         let conn = mount.conn();
-        if sb.has_bdev() && conn.is_negotiated() {
+        if !conn.mounts().remove(&sb.handle()) {
+            // The connection lives on with the others. What is dirty here cannot be written later,
+            // and requests that are under way hold inodes. The server may take its time; a forced
+            // unmount ends the connection.
+            let _ = sb.sync_filesystem();
+            mount.wait_unkept();
+            return;
+        }
+        if conn.options().block_size.is_some() && conn.is_negotiated() {
             // The server is gone if it does not answer; that is as good.
             let _ = mount.call(op::Destroy {});
         }

@@ -135,6 +135,37 @@ impl CheckedAttr {
         })
     }
 
+    /// What is known of `inode`.
+    ///
+    /// # Errors
+    ///
+    /// Never for an inode that is in use.
+    pub(super) fn of_inode(inode: &INode<Fuse>) -> Result<Self> {
+        let cache = &inode.data().attrs;
+        let ns = inode.sb().data().conn().user_ns();
+        let (atime, mtime, ctime) = (inode.atime(), inode.mtime(), inode.ctime());
+        Self::new(Attr {
+            ino: cache.ino(),
+            // Sizes are not negative.
+            size: inode.size() as u64,
+            blocks: inode.blocks(),
+            // The seconds of a time are signed.
+            atime: atime.sec() as u64,
+            mtime: mtime.sec() as u64,
+            ctime: ctime.sec() as u64,
+            atimensec: atime.nsec(),
+            mtimensec: mtime.nsec(),
+            ctimensec: ctime.nsec(),
+            mode: cache.mode().into(),
+            nlink: inode.nlink(),
+            uid: inode.uid().in_ns(ns).unwrap_or(u32::MAX),
+            gid: inode.gid().in_ns(ns).unwrap_or(u32::MAX),
+            rdev: inode.rdev().encoded(),
+            blksize: cache.block_size(),
+            ..Attr::default()
+        })
+    }
+
     /// Checks what a server sent for STATX. What it does not say of the type is taken from `mode`,
     /// and a size that it does not say is 0.
     ///

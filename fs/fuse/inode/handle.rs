@@ -11,7 +11,7 @@
 //! then wait in vain for that server (which may be the one who reclaims).
 //!
 //! Locks: none. The last reference may go in the context of a server's own thread, so nothing here
-//! waits for an answer, but [`OpenHandle::release_now`].
+//! waits for an answer, but [`OpenHandle::release_now`] and [`OpenHandle::close_file`].
 
 use crate::{
     fuse::{
@@ -214,9 +214,36 @@ impl OpenHandle {
         self.flocked.store(true, Release);
     }
 
+    /// The file is closed, with `flags` (`O_*`): the last user of the handle releases it. Sleeps.
+    ///
+    /// If its super block can go while the connection stays, that is done before the close is: what
+    /// is locked or open there has to be given back before the unmount.
+    pub(crate) fn close_file(this: Arc<Self>, flags: u32) {
+        this.close(flags);
+        if !this.mount.conn().options().auto_submounts {
+            return;
+        }
+        // Requests in the background may still use it; then their end releases it.
+        if let Some(handle) = Arc::into_unique_or_drop(this) {
+            let mut handle = Pin::into_inner(handle);
+            handle.detach();
+            handle.release_and_wait();
+        }
+    }
+
+    /// Nobody uses the file any more.
+    fn detach(&self) {
+        self.mount.conn().channel().polled().remove(&self.pollers);
+        self.inode.data().io_mode.leave_cached(&self.cached_use);
+    }
+
     /// Releases a handle that has never been used, and waits for the answer.
     pub(crate) fn release_now(mut self, flags: u32) {
         self.close(flags);
+        self.release_and_wait();
+    }
+
+    fn release_and_wait(&mut self) {
         if core::mem::take(&mut self.owed) {
             let node = self.inode.data().node_id();
             let args = self.release_args();
@@ -253,8 +280,7 @@ impl Pollable for OpenHandle {
 
 impl Drop for OpenHandle {
     fn drop(&mut self) {
-        self.mount.conn().channel().polled().remove(&self.pollers);
-        self.inode.data().io_mode.leave_cached(&self.cached_use);
+        self.detach();
         if !self.owed {
             return;
         }

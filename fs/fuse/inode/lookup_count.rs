@@ -8,6 +8,9 @@
 //! inode took it, or it is written off because the reply was not a valid one. [`Debt`] is that
 //! rule as a type; it is left of the walk's `dir/lookup.rs` and right of `channel/forget.rs`.
 //!
+//! A directory on which a submount stands and the root of that are one node, and one lookup of it
+//! ([`SharedLookup`]): it is paid when both are gone.
+//!
 //! Takes the lock of one [`LookupCount`], with no other lock taken inside it. The memory of the
 //! FORGET is allocated before the debt is made, so paying cannot fail.
 
@@ -17,7 +20,13 @@ use crate::{
             attr::EntryOut,
             NodeId, //
         },
-        channel::forget::ForgetTicket,
+        channel::{
+            forget::{
+                Forget,
+                ForgetTicket, //
+            },
+            Channel, //
+        },
         conn::{
             call::Heir,
             mount::Mount, //
@@ -31,6 +40,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        Arc,
         SpinLock, //
     },
 };
@@ -46,6 +56,8 @@ struct Owed {
     /// The right to send the one FORGET of this inode; gone once it is sent.
     ticket: Option<ForgetTicket>,
     lookups: u64,
+    /// If the node stands in two places, the lookup of both.
+    shared: Option<Arc<SharedLookup>>,
 }
 
 impl LookupCount {
@@ -59,6 +71,7 @@ impl LookupCount {
             owed <- new_spinlock!(Owed {
                 ticket: Some(ForgetTicket::new(GFP_KERNEL)?),
                 lookups: 0,
+                shared: None,
             }),
         })
     }
@@ -66,6 +79,23 @@ impl LookupCount {
     fn add_one(&self) {
         let mut owed = self.owed.lock();
         owed.lookups = owed.lookups.saturating_add(1);
+    }
+
+    /// The inode stands in one of two places for its node.
+    pub(super) fn set_shared(&self, shared: Arc<SharedLookup>) {
+        self.owed.lock().shared = Some(shared);
+    }
+
+    /// The lookup of both places, if the node stands in two.
+    pub(super) fn shared(&self) -> Option<Arc<SharedLookup>> {
+        self.owed.lock().shared.clone()
+    }
+
+    /// The inode does not stand for its node any more.
+    pub(super) fn drop_shared(&self) {
+        let shared = self.owed.lock().shared.take();
+        // Without the lock: it may send a FORGET.
+        drop(shared);
     }
 
     /// Sends the FORGET for all lookups counted so far.
@@ -117,6 +147,20 @@ impl<'a> Debt<'a> {
         self.ticket = None;
     }
 
+    /// Makes the lookup one for two inodes, which will pay it when both are evicted.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; the debt is then paid at once.
+    pub(super) fn share(mut self) -> Result<Arc<SharedLookup>> {
+        let shared = SharedLookup {
+            channel: self.mount.conn().channel().clone(),
+            node: self.node,
+            ticket: self.ticket.take(),
+        };
+        Ok(Arc::new(shared, GFP_KERNEL)?)
+    }
+
     /// Drops the debt unpaid: the reply did not describe a node, so nothing was looked up.
     pub(crate) fn write_off(mut self) {
         self.ticket = None;
@@ -127,6 +171,23 @@ impl Drop for Debt<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.mount.forget(ticket, self.node, 1);
+        }
+    }
+}
+
+/// One lookup that the server has counted of a node that stands in two places. Dropping the last
+/// reference pays it back with a FORGET.
+pub(super) struct SharedLookup {
+    channel: Arc<Channel>,
+    node: NodeId,
+    ticket: Option<ForgetTicket>,
+}
+
+impl Drop for SharedLookup {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let node = self.node;
+            self.channel.forget(ticket, Forget { node, nlookup: 1 });
         }
     }
 }

@@ -41,7 +41,10 @@ use self::{
 use crate::{
     fuse::{
         abi::{
-            attr::Attr,
+            attr::{
+                Attr,
+                AttrFlag, //
+            },
             Generation,
             NodeId, //
         },
@@ -272,6 +275,19 @@ pub(crate) fn iget<S: Live>(
     valid_until: Deadline,
     sample: Sample,
 ) -> Result<ARef<INode<Fuse>>> {
+    let is_submount = sb.data().conn().options().auto_submounts
+        && attr.wire().flags.contains(AttrFlag::Submount)
+        && attr.file_type() == FileType::Directory;
+    if is_submount {
+        // The node is the root of what is going to be mounted here. This inode stands before it,
+        // and nobody who looks for the node shall find this one.
+        let mut new = sb.new_inode(&ByNode(node))?;
+        initialise(&mut new, generation, attr)?;
+        new.data().lookups.set_shared(debt.share()?);
+        new.set_automount();
+        attr_cache::update(&new, attr, valid_until, sample);
+        return Ok(new.unlock());
+    }
     loop {
         match sb.iget5_locked(&ByNode(node))? {
             IGet::New(mut new) => {
@@ -357,11 +373,37 @@ pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<ARef<INode<F
     )
 }
 
+/// The root inode of the submount that belongs on `point`: the same node, with what is known of it.
+///
+/// # Errors
+///
+/// `ENOMEM`; `EIO` if `point` is not the place of a submount.
+pub(crate) fn submount_root(
+    sb: &SuperBlock<Fuse, New>,
+    point: &INode<Fuse>,
+) -> Result<ARef<INode<Fuse>>> {
+    let data = point.data();
+    let shared = data.lookups.shared().ok_or(EIO)?;
+    let attr = CheckedAttr::of_inode(point)?;
+    let IGet::New(mut new) = sb.iget5_locked(&ByNode(data.node_id()))? else {
+        // Nobody has looked for anything there yet.
+        return Err(EIO);
+    };
+    initialise(&mut new, Generation::new(point.generation().into()), &attr)?;
+    new.data().lookups.set_shared(shared);
+    // The server is asked before anybody uses them.
+    attr_cache::update(&new, &attr, Deadline::PAST, Sample::FIRST);
+    Ok(new.unlock())
+}
+
 /// Pays what the inode owes when the VFS has thrown it out.
 ///
 /// At unmount nothing is sent: the server knows that everything is forgotten.
 pub(crate) fn evict(inode: &INodeView<Fuse>) {
     let sb = inode.sb();
+    if sb.data().conn().options().auto_submounts {
+        inode.data().lookups.drop_shared();
+    }
     if !sb.is_active() {
         return;
     }

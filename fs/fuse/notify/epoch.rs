@@ -6,35 +6,33 @@
 //! a directory's cached stream is dropped when it is read. If the administrator wants names that may not be used
 //! thrown out, a worker does that here: it may wait for the server, whose thread has sent this notification.
 //!
-//! Locks: the super block's handle.
+//! Locks: those of the super blocks' handles.
 
 use super::Notifications;
 use crate::{
-    fuse::Fuse,
+    fuse::conn::mount::Mount,
     vfs::{
         dentry_expiry,
-        sb::SuperHandle,
         sync::watchdog::Check, //
     },
 };
 use kernel::sync::Arc;
 
-/// The names that are cached of one mount.
+/// The names that are cached of one connection.
 pub(super) struct OldNames {
-    sb: Arc<SuperHandle<Fuse>>,
+    mount: Arc<Mount>,
 }
 
 impl OldNames {
-    /// Those of the mount whose super block `sb` leads to.
-    pub(super) fn new(sb: Arc<SuperHandle<Fuse>>) -> Self {
-        Self { sb }
+    /// Those of the connection of `mount`.
+    pub(super) fn new(mount: Arc<Mount>) -> Self {
+        Self { mount }
     }
 }
 
 impl Check for OldNames {
     fn check(&self) -> bool {
-        // Without a super block there are no names.
-        let _ = self.sb.with(|sb| sb.shrink_dcache());
+        self.mount.conn().mounts().for_each(|sb| sb.shrink_dcache());
         false
     }
 }

@@ -33,8 +33,7 @@ use crate::{
         inode::INode,
         sb::{
             New,
-            SuperBlock,
-            SuperHandle, //
+            SuperBlock, //
         },
         sync::watchdog::Watchdog, //
     },
@@ -51,36 +50,36 @@ use zerocopy::{
     IntoBytes, //
 };
 
-/// Hears the notifications for one mount.
+/// Hears the notifications for one connection.
 pub(crate) struct Notifications {
+    /// Its first mount.
     mount: Arc<Mount>,
-    sb: Arc<SuperHandle<Fuse>>,
     /// Throws out what was cached before this epoch.
     old_names: Pin<KBox<Watchdog<OldNames>>>,
 }
 
 impl Notifications {
-    /// For the mount whose super block `sb` leads to.
+    /// For the connection of `mount`, which is its first.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(mount: Arc<Mount>, sb: Arc<SuperHandle<Fuse>>) -> Result<Self> {
-        let old_names = Watchdog::idle(OldNames::new(sb.clone()))?;
-        Ok(Self {
-            mount,
-            sb,
-            old_names,
-        })
+    pub(crate) fn new(mount: Arc<Mount>) -> Result<Self> {
+        let old_names = Watchdog::idle(OldNames::new(mount.clone()))?;
+        Ok(Self { mount, old_names })
     }
 
-    /// Runs `f` with the super block.
+    /// Runs `f` with each super block of the connection until it finds there what it looks for.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is none any more, and those of `f`.
-    fn with_super(&self, f: impl FnOnce(&SuperBlock<Fuse>) -> Result) -> Result {
-        self.sb.with(f).unwrap_or(Err(ENOENT))
+    /// `ENOENT` if it did not find it, and the other errors of `f`.
+    fn with_super(&self, mut f: impl FnMut(&SuperBlock<Fuse>) -> Result) -> Result {
+        let found = self.mount.conn().mounts().find(|sb| match f(sb) {
+            Err(error) if error == ENOENT => None,
+            found => Some(found),
+        });
+        found.unwrap_or(Err(ENOENT))
     }
 }
 

@@ -33,14 +33,13 @@ impl Notifications {
             let batch = nodes.get_mut(..left.min(BATCH)).ok_or(EINVAL)?;
             payload.take(batch.as_mut_bytes())?;
             left -= batch.len();
-            self.with_super(|sb| {
+            self.mount.conn().mounts().for_each(|sb| {
                 for node in batch.iter() {
                     if let Some(inode) = inode::cached(sb, *node) {
                         inode.prune_aliases();
                     }
                 }
-                Ok(())
-            })?;
+            });
         }
         Ok(())
     }

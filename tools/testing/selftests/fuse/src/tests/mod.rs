@@ -58,6 +58,7 @@ pub mod statfs;
 pub mod statx;
 pub mod store;
 pub mod stress;
+pub mod submount;
 pub mod tmpfile;
 pub mod trace;
 pub mod userns;
@@ -103,6 +104,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     userns::TESTS,
     idmap::TESTS,
     export::TESTS,
+    submount::TESTS,
     interrupt::TESTS,
     kill::TESTS,
     death::TESTS,

@@ -29,8 +29,8 @@ crate::tests![
     resend_of_nothing,
 ];
 
-const INVAL_INODE: i32 = 2;
-const INVAL_ENTRY: i32 = 3;
+pub(super) const INVAL_INODE: i32 = 2;
+pub(super) const INVAL_ENTRY: i32 = 3;
 const DELETE: i32 = 6;
 const RESEND: i32 = 7;
 const INC_EPOCH: i32 = 8;
@@ -40,16 +40,16 @@ const PRUNE: i32 = 9;
 const UNIQUE_RESEND: u64 = 1 << 63;
 
 /// Sends a notification.
-fn notify(dev: &Device, code: i32, parts: &[&[u8]]) -> Result<()> {
+pub(super) fn notify(dev: &Device, code: i32, parts: &[&[u8]]) -> Result<()> {
     dev.reply(0, code, &parts.concat())
 }
 
-fn inval_inode(node: u64, off: i64, len: i64) -> Vec<u8> {
+pub(super) fn inval_inode(node: u64, off: i64, len: i64) -> Vec<u8> {
     [node.to_ne_bytes(), off.to_ne_bytes(), len.to_ne_bytes()].concat()
 }
 
 /// Body of INVAL_ENTRY: the name's length is told apart from the name, to be wrong on purpose.
-fn inval_entry(parent: u64, namelen: u32, flags: u32) -> Vec<u8> {
+pub(super) fn inval_entry(parent: u64, namelen: u32, flags: u32) -> Vec<u8> {
     [
         &parent.to_ne_bytes()[..],
         &namelen.to_ne_bytes(),

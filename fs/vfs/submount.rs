@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Submounts: what a file system mounts by itself when a walk comes to one of its directories.
+//!
+//! The walk asks for it (`dentry.rs`) where the inode says so. [`Automount::mount`] makes a super
+//! block of the same type, which the VFS then mounts on the directory. There are no options, and
+//! nobody's permission is needed: who may walk there may cause it.
+//!
+//! Locks: none are held around it; `s_umount` of the new super block is, for writing, around the
+//! setting up.
+//!
+//! C headers: `include/linux/fs_context.h`, `include/linux/mount.h`.
+
+use super::{
+    bindings,
+    dentry::DEntry,
+    fs_type::get_super,
+    sb::{
+        New,
+        SuperBlock,
+        SuperTable, //
+    },
+    FileSystem, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        from_result, //
+    },
+    prelude::*, //
+};
+
+/// The table of a context that nobody has said yet what to mount of.
+pub(super) static SUBMOUNT: bindings::fs_context_operations = bindings::fs_context_operations {
+    free: None,
+    dup: None,
+    parse_param: None,
+    parse_monolithic: None,
+    get_tree: Some(mount_nothing),
+    reconfigure: None,
+};
+
+/// # Safety
+///
+/// Called by `vfs_get_tree`.
+unsafe extern "C" fn mount_nothing(_fc: *mut bindings::fs_context) -> c_int {
+    EINVAL.to_errno()
+}
+
+/// A directory that a walk has come to, and that something is to be mounted on.
+///
+/// # Invariants
+///
+/// The walk holds a reference to the path for `'a`, and its dentry is one of `T`.
+pub(crate) struct Automount<'a, T: FileSystem> {
+    path: NonNull<bindings::path>,
+    _p: PhantomData<&'a DEntry<T>>,
+}
+
+/// A mount that is nowhere yet; dropping it unmounts it.
+///
+/// # Invariants
+///
+/// It owns a reference to the mount.
+pub(crate) struct Mounted(NonNull<bindings::vfsmount>);
+
+impl Mounted {
+    /// The mount; its reference goes to the caller.
+    pub(super) fn into_raw(self) -> *mut bindings::vfsmount {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::mntput(self.0.as_ptr()) };
+    }
+}
+
+impl<'a, T: FileSystem> Automount<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `path`, which must not be null.
+    pub(super) unsafe fn from_raw(path: *mut bindings::path) -> Self {
+        Self {
+            // SAFETY: The caller promises it.
+            path: unsafe { NonNull::new_unchecked(path) },
+            _p: PhantomData,
+        }
+    }
+
+    /// The directory.
+    pub(crate) fn point(&self) -> &'a DEntry<T> {
+        // SAFETY: The path keeps its dentry, by the type invariant.
+        unsafe { DEntry::from_raw((*self.path.as_ptr()).dentry) }
+    }
+
+    /// Mounts a new super block of the type that the walk is in. It owns `data`, and `fill` sets it
+    /// up, as [`FileSystem::fill_super`] does. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fill`; `ENOMEM`; those of the security modules.
+    pub(crate) fn mount<F>(self, data: T::SuperData, fill: F) -> Result<Mounted>
+    where
+        F: for<'b> FnOnce(&'b SuperBlock<T, New>) -> Result<&'b SuperBlock<T>>,
+    {
+        let mut job: Job<T, F> = Job {
+            data: Some(data),
+            fill: Some(fill),
+        };
+        // SAFETY: By the type invariant, the dentry has a super block of a type of `T`.
+        let fc = unsafe {
+            let dentry = (*self.path.as_ptr()).dentry;
+            from_err_ptr(bindings::fs_context_for_submount(
+                (*(*dentry).d_sb).s_type,
+                dentry,
+            ))
+        }?;
+        // SAFETY: The context is new, and nobody else uses it. The job is there until it is put.
+        unsafe {
+            (*fc).fs_private = (&raw mut job).cast();
+            (*fc).ops = &Job::<T, F>::TABLE;
+        }
+        // SAFETY: The context is valid; the table and the private data belong together.
+        let mount = from_err_ptr(unsafe { bindings::fc_mount(fc) });
+        // SAFETY: Nobody else uses the context. The table has no `free` for the private data.
+        unsafe { bindings::put_fs_context(fc) };
+        // INVARIANT: The caller of `fc_mount` owns the reference.
+        Ok(Mounted(NonNull::new(mount?).ok_or(EINVAL)?))
+    }
+}
+
+/// What is mounted, on its way through the VFS: the private data of the context.
+struct Job<T: FileSystem, F> {
+    data: Option<T::SuperData>,
+    fill: Option<F>,
+}
+
+impl<T, F> Job<T, F>
+where
+    T: FileSystem,
+    F: for<'b> FnOnce(&'b SuperBlock<T, New>) -> Result<&'b SuperBlock<T>>,
+{
+    const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
+        free: None,
+        dup: None,
+        parse_param: None,
+        parse_monolithic: None,
+        get_tree: Some(Self::get_tree),
+        reconfigure: None,
+    };
+
+    /// # Safety
+    ///
+    /// `fc` must be a context of [`Automount::mount`] with this job, to which there must be no
+    /// other reference for `'b`.
+    unsafe fn of<'b>(fc: *mut bindings::fs_context) -> &'b mut Self {
+        // SAFETY: The caller promises that it is there.
+        unsafe { &mut *(*fc).fs_private.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_get_tree` with a context of [`Automount::mount`] with this job, that no other
+    /// task uses; may sleep.
+    unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
+        // SAFETY: The caller promises it; the reference is not used after the statement.
+        let data = unsafe { Self::of(fc) }.data.take();
+        // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for.
+        let get = |fc| unsafe { bindings::get_tree_nodev(fc, Some(Self::fill_super)) };
+        from_result(|| {
+            // SAFETY: No other task uses the context.
+            unsafe { get_super::<T>(fc, data.ok_or(EINVAL)?, get) }?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `vfs_get_super` with `s_umount` held for writing, with a new super block of a type
+    /// of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_super` made, and with a context of
+    /// [`Automount::mount`] with this job.
+    unsafe extern "C" fn fill_super(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        let sb = unsafe { SuperTable::<T>::begin(sb) };
+        // SAFETY: As above; the reference is not used after the statement.
+        let fill = unsafe { Self::of(fc) }.fill.take();
+        from_result(|| {
+            fill.ok_or(EINVAL)?(sb)?;
+            // It returned the super block of somebody else, or the caller could not use this one.
+            sb.root().ok_or(EINVAL)?;
+            Ok(0)
+        })
+    }
+}
