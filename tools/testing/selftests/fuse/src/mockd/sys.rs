@@ -451,7 +451,19 @@ pub fn getdents(fd: RawFd, len: usize) -> Result<Vec<Entry>> {
             [fd as usize, buf.as_mut_ptr() as usize, len, 0, 0, 0],
         )
     }? as usize;
-    let mut rest = &buf[..n];
+    Ok(entries(&buf[..n]))
+}
+
+/// The same, as a 32-bit program calls it.
+pub fn getdents_32(fd: RawFd, len: usize) -> Result<Vec<Entry>> {
+    let memory = Map::low(len)?;
+    // SAFETY: a buffer with its length.
+    let n = unsafe { syscall_32(220, [fd as u32, memory.address() as u32, len as u32]) }?;
+    Ok(entries(&memory.load(0, n as usize)))
+}
+
+/// The records in a buffer of getdents64(2).
+fn entries(mut rest: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     while !rest.is_empty() {
         let reclen = usize::from(u16::from_le_bytes([rest[16], rest[17]]));
@@ -465,7 +477,7 @@ pub fn getdents(fd: RawFd, len: usize) -> Result<Vec<Entry>> {
         });
         rest = &rest[reclen..];
     }
-    Ok(entries)
+    entries
 }
 
 /// Maps `len` bytes of `fd` for reading and copies them out; the loads are what faults the pages in.
@@ -534,6 +546,21 @@ impl Map {
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED,
         )
+    }
+
+    /// Maps memory whose addresses a 32-bit program could have.
+    pub fn low(len: usize) -> Result<Self> {
+        Self::new(
+            -1,
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT,
+        )
+    }
+
+    /// The address of its first byte.
+    pub fn address(&self) -> usize {
+        self.start as usize
     }
 
     pub fn store(&self, at: usize, bytes: &[u8]) {
@@ -816,6 +843,54 @@ pub fn ioctl(fd: RawFd, cmd: u64) -> Result<()> {
 pub fn ioctl_number(fd: RawFd, cmd: u32, arg: usize) -> Result<i32> {
     // SAFETY: the tests pass numbers, or addresses that make the call fail.
     check(unsafe { libc::ioctl(fd, cmd.into(), arg) }.into()).map(|n| n as i32)
+}
+
+/// A system call as a 32-bit program makes it, by its number for those. Numbers and addresses have 32 bits.
+///
+/// # Safety
+///
+/// The arguments must be what the call with number `nr` allows.
+unsafe fn syscall_32(nr: u32, a: [u32; 3]) -> Result<i32> {
+    let mut result = nr;
+    // SAFETY: promised by the caller. The compiler keeps `rbx` for itself, so it is put back; the kernel may clear the
+    // registers that 32-bit programs do not have.
+    unsafe {
+        std::arch::asm!(
+            "mov {saved}, rbx",
+            "mov ebx, {first:e}",
+            "int 0x80",
+            "mov rbx, {saved}",
+            saved = out(reg) _,
+            first = in(reg) a[0],
+            inout("eax") result,
+            in("ecx") a[1],
+            in("edx") a[2],
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+        )
+    };
+    match result as i32 {
+        error @ -4095..0 => Err(Errno(-error)),
+        value => Ok(value),
+    }
+}
+
+/// An ioctl(2) as a 32-bit program makes it, with a number as argument.
+pub fn ioctl_number_32(fd: RawFd, cmd: u32, arg: u32) -> Result<i32> {
+    // SAFETY: the tests pass numbers, or addresses of memory that is as long as `cmd` says.
+    unsafe { syscall_32(54, [fd as u32, cmd, arg]) }
+}
+
+/// An ioctl(2) as a 32-bit program makes it, on memory.
+pub fn ioctl_on_32(fd: RawFd, cmd: u32, memory: &mut [u8]) -> Result<i32> {
+    assert!(memory.len() >= ((cmd >> 16) & 0x3fff) as usize);
+    let low = Map::low(memory.len().max(1))?;
+    low.store(0, memory);
+    let result = ioctl_number_32(fd, cmd, low.address() as u32);
+    memory.copy_from_slice(&low.load(0, memory.len()));
+    result
 }
 
 /// An ioctl(2) on memory, which must be as long as `cmd` says.

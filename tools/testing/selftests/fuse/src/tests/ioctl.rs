@@ -31,6 +31,10 @@ crate::tests![
     attributes_of_directories_come_from_opendir,
     attribute_errors_release_the_file,
     a_short_attribute_is_an_error,
+    a_32_bit_caller_is_told_apart,
+    on_directories_a_32_bit_caller_too,
+    flags_of_a_32_bit_caller_are_the_same,
+    memory_that_a_32_bit_caller_lacks,
 ];
 
 /// The number of an ioctl that reads (2) and writes (1) so many bytes, as `_IOC()` makes it.
@@ -510,4 +514,132 @@ fn a_short_attribute_is_an_error() {
     fs.release(2, 9);
     fs.flush_and_release(2, 7);
     assert_eq!(c.wait().0, Err(EIO));
+}
+
+/// FUSE_IOCTL_COMPAT, FUSE_IOCTL_32BIT and FUSE_IOCTL_DIR.
+const COMPAT: u32 = 1 << 0;
+const BITS_32: u32 = 1 << 3;
+const DIR: u32 = 1 << 4;
+
+/// As `on_file`, from a 32-bit program.
+fn on_file_32(cmd: u32, memory: Vec<u8>) -> (Fs, Caller<Answer>) {
+    let fs = Fs::new();
+    let c = fs.call(move |m| {
+        let fd = m.open("f").expect("open");
+        let mut memory = memory;
+        let result = ioctl_on_32(fd, cmd, &mut memory);
+        close(fd).expect("close");
+        (result, memory)
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 7, 0);
+    (fs, c)
+}
+
+/// The server is told that a caller is a 32-bit program, whose structures have another layout; data goes both ways.
+fn a_32_bit_caller_is_told_apart() {
+    let cmd = ioc(TO_SERVER | FROM_SERVER, b'E', 4, 5);
+    let (fs, c) = on_file_32(cmd, b"hello world".to_vec());
+    let (r, data) = expect_ioctl(&fs, cmd, 7, COMPAT | BITS_32, 5);
+    assert_eq!(data, b"hello");
+    let arg = IoctlIn::from_bytes(&r.body).arg;
+    assert!(
+        arg != 0 && arg >> 32 == 0,
+        "an address of 32 bits: {arg:#x}"
+    );
+    r.reply(&answer(3, b"HELLO"));
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait(), (Ok(3), b"HELLO world".to_vec()));
+
+    // A number is one of 32 bits, without a sign.
+    let fs = Fs::new();
+    let cmd = ioc(NONE, b'E', 1, 0);
+    let c = fs.call(move |m| {
+        let fd = m.open("f").expect("open");
+        let result = ioctl_number_32(fd, cmd, 0xfedc_ba98);
+        close(fd).expect("close");
+        result
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 7, 0);
+    let (r, _) = expect_ioctl(&fs, cmd, 7, COMPAT | BITS_32, 0);
+    assert_eq!(IoctlIn::from_bytes(&r.body).arg, 0xfedc_ba98);
+    r.reply(&answer(0, &[]));
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait(), Ok(0));
+}
+
+/// On a directory it is told both.
+fn on_directories_a_32_bit_caller_too() {
+    let fs = Fs::new();
+    let cmd = ioc(FROM_SERVER, b'E', 3, 5);
+    let c = fs.call(move |m| {
+        let fd = m.opendir("d").expect("opendir");
+        let mut memory = *b"xxxxx";
+        let result = ioctl_on_32(fd, cmd, &mut memory);
+        close(fd).expect("close");
+        (result, memory.to_vec())
+    });
+    fs.lookup(ROOT, "d", dir(2));
+    fs.opendir(2, 7);
+    let (r, _) = expect_ioctl(&fs, cmd, 7, COMPAT | BITS_32 | DIR, 5);
+    r.reply(&answer(0, b"HELLO"));
+    fs.releasedir(2, 7);
+    assert_eq!(c.wait(), (Ok(0), b"HELLO".to_vec()));
+
+    // Servers before 7.18 hear of none.
+    let fs = Setup::new().minor(17).start();
+    let c = fs.call(move |m| {
+        let fd = m.opendir("d").expect("opendir");
+        let result = ioctl_number_32(fd, ioc(NONE, b'E', 1, 0), 0);
+        close(fd).expect("close");
+        result
+    });
+    fs.lookup(ROOT, "d", dir(2));
+    fs.opendir(2, 7);
+    fs.releasedir(2, 7);
+    assert_eq!(c.wait(), Err(ENOTTY));
+}
+
+/// FS_IOC32_GETFLAGS and FS_IOC32_SETFLAGS reach the server as those of 64 bits: it is the kernel that asks.
+fn flags_of_a_32_bit_caller_are_the_same() {
+    let (fs, c) = on_file_32(ioc(FROM_SERVER, b'f', 1, 4), vec![0xee; 8]);
+    fs.open(2, 9, 0);
+    let (r, _) = expect_ioctl(&fs, GETFLAGS, 9, 0, 4);
+    r.reply(&answer(0, &0x10u32.to_le_bytes()));
+    fs.release(2, 9);
+    fs.flush_and_release(2, 7);
+    assert_eq!(
+        c.wait(),
+        (Ok(0), [&[0x10, 0, 0, 0][..], &[0xee; 4]].concat())
+    );
+
+    let (fs, c) = on_file_32(ioc(TO_SERVER, b'f', 2, 4), 0x40u32.to_le_bytes().to_vec());
+    fs.open(2, 9, 0);
+    expect_ioctl(&fs, FSGETXATTR, 9, 0, 28)
+        .0
+        .reply(&answer(0, &fsxattr(0, 0, 0, 0, 0)));
+    fs.release(2, 9);
+    fs.open(2, 10, 0);
+    let (r, data) = expect_ioctl(&fs, SETFLAGS, 10, 0, 0);
+    assert_eq!(data, 0x40u32.to_le_bytes());
+    r.reply(&answer(0, &[]));
+    fs.release(2, 10);
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait().0, Ok(0));
+}
+
+/// Memory that is not there is EFAULT for a 32-bit program, too.
+fn memory_that_a_32_bit_caller_lacks() {
+    let fs = Fs::new();
+    let c = fs.call(move |m| {
+        let fd = m.open("f").expect("open");
+        let result = ioctl_number_32(fd, ioc(TO_SERVER, b'E', 2, 5), 8);
+        close(fd).expect("close");
+        result
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 7, 0);
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait(), Err(EFAULT));
 }

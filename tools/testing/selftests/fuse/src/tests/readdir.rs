@@ -26,6 +26,7 @@ crate::tests![
     long_names,
     too_long_reply,
     not_for_read,
+    offsets_of_a_32_bit_reader,
 ];
 
 /// READDIR carries handle, offset, size and open flags, and no lock owner.
@@ -387,4 +388,25 @@ fn not_for_read() {
     let c = with_dir(&fs, |d| read(d, 10).map(drop));
     fs.releasedir(ROOT, 5);
     assert_eq!(c.wait(), Err(EISDIR));
+}
+
+/// A 32-bit program gets the server's offsets as they are, all 64 bits, and can go back to one.
+fn offsets_of_a_32_bit_reader() {
+    let fs = Fs::new();
+    let c = with_dir(&fs, |d| {
+        let first = getdents_32(d, 4096).unwrap();
+        lseek(d, first[0].off, libc::SEEK_SET).unwrap();
+        (first, names(getdents_32(d, 4096)))
+    });
+    let reply = Dirents::new()
+        .add(7, (5 << 40) + 3, libc::DT_REG, "one")
+        .add(8, (5 << 40) + 4, libc::DT_REG, "two");
+    fs.expect_readdir(5, 0).reply(&reply.0);
+    let reply = Dirents::new().add(8, (5 << 40) + 4, libc::DT_REG, "two");
+    fs.expect_readdir(5, (5 << 40) + 3).reply(&reply.0);
+    fs.releasedir(ROOT, 5);
+    let (first, second) = c.wait();
+    let seen: Vec<_> = first.iter().map(|e| (e.ino, e.off)).collect();
+    assert_eq!(seen, [(7, (5 << 40) + 3), (8, (5 << 40) + 4)]);
+    assert_eq!(second, Ok(vec!["two".to_string()]));
 }
