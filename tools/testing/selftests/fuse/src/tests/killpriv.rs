@@ -15,6 +15,11 @@ crate::tests![
     write_says_so_for_users,
     write_does_not_look_for_capabilities_twice,
     write_back_of_a_file_with_id_bits,
+    chown_asks_for_the_mode,
+    set_gid_without_group_exec_stays,
+    truncation_drops_them_for_users,
+    write_drops_them_for_users,
+    nothing_to_drop_by_then,
 ];
 
 const V1: u64 = init::HANDLE_KILLPRIV;
@@ -293,5 +298,114 @@ fn write_back_of_a_file_with_id_bits() {
             _ => r.reply(&[]),
         }
     }
+    c.wait();
+}
+
+/// A server that leaves it to the kernel.
+fn start_plain() -> Fs {
+    start(0)
+}
+
+/// The mode that a SETATTR sets, if it sets one.
+fn mode_set(r: &Request) -> Option<u32> {
+    (number(r, 0) & MODE != 0).then(|| number(r, 68))
+}
+
+/// A server that handles none of this is asked for the mode, and is told the one without id bits.
+fn chown_asks_for_the_mode() {
+    let fs = start_plain();
+    let c = fs.call(|m| io(std::os::unix::fs::chown(m.path("f"), Some(7), Some(8))));
+    // The kernel believes in other permissions than the server has by now.
+    fs.lookup(ROOT, "f", file(2).perm(0o6755));
+    expect(&fs, GETATTR).ok(file(2).perm(0o6711).attr_out());
+    let r = expect(&fs, SETATTR).node(2);
+    assert_eq!(number(&r, 0) & (OWNER | KILL_SUIDGID), OWNER);
+    assert_eq!(mode_set(&r), Some(libc::S_IFREG | 0o711));
+    r.ok(file(2).perm(0o711).owner(7, 8).attr_out());
+    assert_eq!(c.wait(), Ok(()));
+}
+
+/// Without execution by the group, the set-group-id bit is no privilege, and stays.
+fn set_gid_without_group_exec_stays() {
+    let fs = start_plain();
+    let c = fs.call(|m| io(std::os::unix::fs::chown(m.path("f"), Some(7), Some(8))));
+    fs.lookup(ROOT, "f", file(2).perm(0o6755));
+    expect(&fs, GETATTR).ok(file(2).perm(0o6745).attr_out());
+    let r = expect(&fs, SETATTR).node(2);
+    assert_eq!(mode_set(&r), Some(libc::S_IFREG | 0o2745));
+    r.ok(file(2).perm(0o2745).attr_out());
+    assert_eq!(c.wait(), Ok(()));
+}
+
+/// A truncation drops them, unless the caller may keep them.
+fn truncation_drops_them_for_users() {
+    let fs = start_plain();
+    let truncate = |m: &Side| {
+        let p = std::ffi::CString::new(m.path("f")).unwrap();
+        // SAFETY: A C string.
+        assert_eq!(unsafe { libc::truncate(p.as_ptr(), 5) }, 0);
+    };
+    let node = || file(2).perm(0o6777).size(100).entry_valid(0, 0);
+    each(&fs, truncate, |user| {
+        fs.lookup(ROOT, "f", node());
+        if user {
+            expect(&fs, GETATTR).ok(node().attr_out());
+        }
+        let r = expect(&fs, SETATTR);
+        let mode = user.then_some(libc::S_IFREG | 0o777);
+        assert_eq!((number(&r, 0) & SIZE, mode_set(&r)), (SIZE, mode));
+        r.ok(node().size(5).attr_out());
+    });
+}
+
+/// So does a write, before it is sent.
+fn write_drops_them_for_users() {
+    let fs = start_plain();
+    let write = |m: &Side| {
+        let f = sys::open(&m.path("f"), libc::O_WRONLY).unwrap();
+        write(f, b"x").unwrap();
+        close(f).unwrap();
+    };
+    each(&fs, write, |user| {
+        let node = file(2).perm(0o6777).entry_valid(0, 0);
+        fs.lookup(ROOT, "f", node);
+        fs.open(2, 5, 0);
+        if user {
+            expect(&fs, GETATTR).ok(node.attr_out());
+            let r = expect(&fs, SETATTR);
+            assert_eq!(mode_set(&r), Some(libc::S_IFREG | 0o777));
+            r.ok(file(2).perm(0o777).attr_out());
+        }
+        let r = expect(&fs, WRITE);
+        let flags = WriteIn::from_bytes(&r.body).write_flags;
+        assert_eq!(flags & WRITE_KILL_SUIDGID, 0);
+        r.ok(WriteOut {
+            size: 1,
+            padding: 0,
+        });
+        closed(&fs);
+    });
+}
+
+/// If the server has dropped them already, it is not told a mode.
+fn nothing_to_drop_by_then() {
+    let fs = start_plain();
+    let c = fs.call(|m| {
+        become_user(1000, 1000);
+        let f = sys::open(&m.path("f"), libc::O_WRONLY).unwrap();
+        write(f, b"x").unwrap();
+        close(f).unwrap();
+    });
+    fs.lookup(ROOT, "f", file(2).perm(0o6777));
+    fs.open(2, 5, 0);
+    expect(&fs, GETATTR).ok(file(2).perm(0o777).attr_out());
+    let r = expect(&fs, SETATTR);
+    assert_eq!(mode_set(&r), None);
+    r.ok(file(2).perm(0o777).attr_out());
+    expect(&fs, WRITE).ok(WriteOut {
+        size: 1,
+        padding: 0,
+    });
+    closed(&fs);
     c.wait();
 }

@@ -20,6 +20,8 @@ crate::tests![
     permission_may_be_believed_until_it_expires,
     execution_needs_an_x_bit,
     directories_need_no_x_bit_by_default,
+    the_administrator_can_let_his_kind_in,
+    his_kind_are_not_those_of_a_namespace,
 ];
 
 /// Without allow_other only the mount's owner may use it: EACCES for others, and the server does not hear of them.
@@ -258,4 +260,54 @@ fn directories_need_no_x_bit_by_default() {
     fs.lookup(ROOT, "d", dir(2).perm(0));
     fs.lookup(2, "f", file(3));
     assert_eq!(c.wait(), Ok(3));
+}
+
+/// Sets the module's parameter allow_sys_admin_access until it is dropped.
+pub(super) struct AdminAccess(());
+
+impl AdminAccess {
+    const PARAMETER: &'static str = "/sys/module/fuse/parameters/allow_sys_admin_access";
+
+    pub(super) fn on() -> Self {
+        // The test has a mount namespace of its own, and maybe no sysfs in it.
+        let _ = mount("none", "/sys", "sysfs", 0, "");
+        std::fs::write(Self::PARAMETER, "Y").expect("the parameter");
+        AdminAccess(())
+    }
+}
+
+impl Drop for AdminAccess {
+    fn drop(&mut self) {
+        std::fs::write(Self::PARAMETER, "N").expect("the parameter");
+    }
+}
+
+/// With the parameter allow_sys_admin_access, who has CAP_SYS_ADMIN may use every mount, and nobody else.
+fn the_administrator_can_let_his_kind_in() {
+    let fs = Setup::new().owner(1000, 1000).start();
+    {
+        let _on = AdminAccess::on();
+        let c = fs.call(|m| m.stat("f").map(|s| s.ino));
+        let r = fs.expect_lookup(ROOT, "f");
+        assert_eq!((r.head.uid, r.head.gid), (0, 0));
+        r.ok(file(2).entry());
+        assert_eq!(c.wait(), Ok(2));
+        let got = fs.call_quietly(|m| {
+            become_user(1001, 1001);
+            m.stat("f").map(drop)
+        });
+        assert_eq!(got, Err(EACCES));
+    }
+    assert_eq!(fs.call_quietly(|m| m.stat("f").map(drop)), Err(EACCES));
+}
+
+/// The capability is that of the whole system: root of a user namespace is not let in.
+fn his_kind_are_not_those_of_a_namespace() {
+    let fs = Setup::new().owner(1000, 1000).start();
+    let _on = AdminAccess::on();
+    let got = fs.call_quietly(|m| {
+        unshare(libc::CLONE_NEWUSER).unwrap();
+        m.stat("f").map(drop)
+    });
+    assert_eq!(got, Err(EACCES));
 }

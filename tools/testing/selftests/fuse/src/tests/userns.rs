@@ -11,6 +11,9 @@ crate::tests![
     lists_are_not_translated_without_the_flag,
     lists_are_translated_with_the_flag,
     extended_attributes_are_the_servers,
+    set_id_bits_count_in_the_namespace,
+    set_id_bits_of_nobody_count_nowhere,
+    set_id_bits_do_not_count_outside,
 ];
 
 const ACCESS_NAME: &str = "system.posix_acl_access";
@@ -180,4 +183,135 @@ fn extended_attributes_are_the_servers() {
         r.reply(b"value");
         assert_eq!(c.wait(), (Ok(b"value".to_vec()), Err(ENODATA), Err(EPERM)));
     });
+}
+
+/// A program that exits with its effective user id.
+fn who_am_i() -> Vec<u8> {
+    const ADDRESS: u64 = 0x40_0000;
+    const HEAD: u64 = 64 + 56;
+    // geteuid(); exit(its result).
+    let code = [
+        0xb8, 107, 0, 0, 0, 0x0f, 0x05, 0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05,
+    ];
+    let len = HEAD + code.len() as u64;
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // An executable for x86-64; entry, program headers, no section headers.
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for word in [ADDRESS + HEAD, 64, 0] {
+        elf.extend(u64::to_le_bytes(word));
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    // One segment to load, to be read and executed.
+    elf.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for word in [0, ADDRESS, ADDRESS, len, len, 4096] {
+        elf.extend(u64::to_le_bytes(word));
+    }
+    elf.extend(code);
+    elf
+}
+
+/// Serves `node` as "f", which is [`who_am_i`], until `c` has ended; how it did.
+fn serve_program<T: Ship>(fs: &Fs, node: Node, c: &mut Caller<T>) -> Death {
+    let program = who_am_i();
+    let node = node.size(program.len() as u64);
+    let answer = |r: Request| match r.head.opcode {
+        LOOKUP => r.ok(node.entry()),
+        GETATTR if r.head.nodeid == ROOT => r.ok(dir(ROOT).attr_out()),
+        GETATTR => r.ok(node.attr_out()),
+        GETXATTR => r.err(ENODATA),
+        OPEN => r.ok(OpenOut::default()),
+        READ => r.reply(&program),
+        ACCESS | FLUSH | RELEASE => r.reply(&[]),
+        _ => drop(forgotten(&r)),
+    };
+    serve_until(fs.dev(), answer, || c.is_gone());
+    while let Some(r) = fs.dev().next_within(1) {
+        answer(r);
+    }
+    c.death()
+}
+
+/// Lets set-id bits count on the mount at `place`; that is the mounter's to decide.
+fn allow_set_id(place: &str) {
+    let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_NODEV;
+    mount("none", place, "none", flags, "").expect("remount");
+}
+
+/// In the namespace of the mount, and with its ids, a set-user-id program is one.
+fn set_id_bits_count_in_the_namespace() {
+    in_namespace(|place| {
+        let fs = allowing_others().start_at(place.to_string());
+        for (allowed, id) in [(false, 5), (true, 7)] {
+            if allowed {
+                allow_set_id(place);
+            }
+            let mut c = fs.call(|m| {
+                become_user(5, 6);
+                exec(&m.path("f"))
+            });
+            let death = serve_program(&fs, file(2).perm(0o4755).owner(7, 8), &mut c);
+            assert_eq!(death, Death::Exit(id), "allowed: {allowed}");
+        }
+    });
+}
+
+/// One whose owner has no id in the namespace is none.
+fn set_id_bits_of_nobody_count_nowhere() {
+    in_namespace(|place| {
+        let fs = allowing_others().start_at(place.to_string());
+        allow_set_id(place);
+        let mut c = fs.call(|m| {
+            become_user(5, 6);
+            exec(&m.path("f"))
+        });
+        let death = serve_program(&fs, file(2).perm(0o4755).owner(5000, 8), &mut c);
+        assert_eq!(death, Death::Exit(5));
+    });
+}
+
+/// For who comes from outside of the namespace, if he is let in at all, it is none either.
+fn set_id_bits_do_not_count_outside() {
+    let place = mount_point();
+    let _on = super::permissions::AdminAccess::on();
+    let server: Caller<()> = Caller::start_with_devices(&place, |m| {
+        unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).expect("unshare");
+        m.pause();
+        let place = m.path("");
+        let fs = allowing_others().start_at(place.clone());
+        allow_set_id(&place);
+        // Keeps the place in the namespace findable from outside.
+        m.pause();
+        let program = who_am_i();
+        let node = file(2).perm(0o4755).owner(7, 8).size(program.len() as u64);
+        loop {
+            let r = fs.dev().next();
+            match r.head.opcode {
+                LOOKUP => r.ok(node.entry()),
+                GETATTR if r.head.nodeid == ROOT => r.ok(dir(ROOT).attr_out()),
+                GETATTR => r.ok(node.attr_out()),
+                GETXATTR => r.err(ENODATA),
+                OPEN => r.ok(OpenOut::default()),
+                READ => r.reply(&program),
+                RELEASE => break r.reply(&[]),
+                ACCESS | FLUSH => r.reply(&[]),
+                _ => drop(forgotten(&r)),
+            }
+        }
+    });
+    server.paused();
+    for file in ["uid_map", "gid_map"] {
+        std::fs::write(
+            format!("/proc/{}/{file}", server.pid),
+            "0 0 1\n1 100001 999\n",
+        )
+        .expect("a map of ids");
+    }
+    server.go();
+    server.paused();
+    server.go();
+    let path = format!("/proc/{}/root{place}/f", server.pid);
+    let mut c: Caller<Errno> = Caller::start(&place, |_| exec(&path));
+    // root stays root.
+    assert_eq!(c.death(), Death::Exit(0));
+    server.wait();
 }
