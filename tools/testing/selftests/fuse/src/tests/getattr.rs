@@ -24,6 +24,8 @@ crate::tests![
     seek_to_the_end_asks_by_handle,
     root_starts_without_attributes,
     special_files,
+    a_reply_that_a_change_has_overtaken,
+    a_reply_that_the_server_has_overtaken,
 ];
 
 /// GETATTR names the node; stat(2) asks without a handle, even of an open file.
@@ -331,4 +333,40 @@ fn special_files() {
             assert_eq!(s.rdev, libc::makedev(1, 5));
         }
     }
+}
+
+/// Attributes that were asked for before a chmod and come after it are for who asked, and not for others.
+fn a_reply_that_a_change_has_overtaken() {
+    let fs = Fs::new();
+    let early = fs.call(|m| m.stat("f").map(|s| s.mode & 0o7777));
+    fs.lookup(ROOT, "f", file(2).perm(0o644).attr_valid(0, 0));
+    let r = fs.expect(GETATTR).node(2);
+    let c = fs.call(|m| chmod(&m.path("f"), 0o600));
+    fs.expect(SETATTR)
+        .node(2)
+        .ok(file(2).perm(0o600).attr_out());
+    assert_eq!(c.wait(), Ok(()));
+    r.ok(file(2).perm(0o644).attr_out());
+    assert_eq!(early.wait(), Ok(0o644));
+    let got = fs.call_quietly(|m| m.stat("f").map(|s| s.mode & 0o7777));
+    assert_eq!(got, Ok(0o600));
+}
+
+/// The same if the server says meanwhile, by INVAL_INODE, that they have changed.
+fn a_reply_that_the_server_has_overtaken() {
+    let fs = Fs::new();
+    let early = fs.call(|m| m.stat("f").map(|s| s.size));
+    fs.lookup(ROOT, "f", file(2).size(1).attr_valid(0, 0));
+    let r = fs.expect(GETATTR).node(2);
+    use super::notify;
+    let message = notify::inval_inode(2, -1, 0);
+    assert_eq!(
+        notify::notify(fs.dev(), notify::INVAL_INODE, &[&message]),
+        Ok(())
+    );
+    r.ok(file(2).size(2).attr_out());
+    assert_eq!(early.wait(), Ok(2));
+    let c = fs.call(|m| m.stat("f").map(|s| s.size));
+    fs.getattr(file(2).size(3));
+    assert_eq!(c.wait(), Ok(3));
 }

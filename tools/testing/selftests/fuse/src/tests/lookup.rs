@@ -31,6 +31,8 @@ crate::tests![
     creation_expects_absence,
     root_has_no_name,
     timeouts_beyond_measure,
+    attributes_from_before_the_node_was_dropped,
+    generation_of_the_root,
 ];
 
 /// LOOKUP names the directory's node and carries the name with its NUL, and the caller's ids.
@@ -427,4 +429,66 @@ fn timeouts_beyond_measure() {
         assert!(s.is_ok());
         assert_eq!(fs.call_quietly(|m| m.stat(&name)), s);
     }
+}
+
+/// A LOOKUP was sent, then its node changed and was dropped: what the LOOKUP brings of attributes may be older.
+fn attributes_from_before_the_node_was_dropped() {
+    use super::notify;
+    let fs = Fs::new();
+    let c = fs.call(|m| m.stat("f").map(drop));
+    fs.lookup(ROOT, "f", file(2).size(1));
+    assert_eq!(c.wait(), Ok(()));
+    let late = fs.call(|m| m.stat("g").map(|s| s.size));
+    let r = fs.expect_lookup(ROOT, "g");
+    let changed = notify::inval_inode(2, -1, 0);
+    assert_eq!(
+        notify::notify(fs.dev(), notify::INVAL_INODE, &[&changed]),
+        Ok(())
+    );
+    drop_caches();
+    assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
+    r.ok(file(2).size(1).entry());
+    fs.getattr(file(2).size(9));
+    assert_eq!(late.wait(), Ok(9));
+}
+
+/// The root has generation 0, whatever a server says of it where it names it: what it is called by ".." is still it.
+fn generation_of_the_root() {
+    let fs = Setup::new().flags(init::EXPORT_SUPPORT).start();
+    let c = fs.call(|m| {
+        let root = m.opendir("").unwrap();
+        // FILEID_INO64_GEN of node 5.
+        let result = open_by_handle(root, 0x81, &[0, 5, 0], libc::O_RDONLY).and_then(close);
+        close(root).unwrap();
+        (result, m.stat("").map(|s| s.ino))
+    });
+    fs.opendir(ROOT, 1);
+    fs.lookup(5, ".", dir(5));
+    fs.lookup(5, "..", dir(ROOT).generation(77));
+    loop {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            // By which name the root has it.
+            OPENDIR => r.ok(OpenOut::default()),
+            READDIR => r.reply(&[]),
+            GETATTR => {
+                let node = r.head.nodeid;
+                r.ok(dir(node).attr_out())
+            }
+            RELEASEDIR if r.arg::<ReleaseIn>().fh == 1 => break r.reply(&[]),
+            RELEASEDIR => r.reply(&[]),
+            _ => drop(forgotten(&r)),
+        }
+    }
+    let mut root = None;
+    while root.is_none() {
+        match fs.dev().next_within(ms(50)) {
+            Some(r) if r.head.opcode == GETATTR => r.ok(dir(ROOT).attr_out()),
+            Some(r) => drop(forgotten(&r)),
+            None if !c.running() => root = Some(c.wait().1),
+            None => (),
+        }
+    }
+    // A bad inode would give EIO.
+    assert_eq!(root, Some(Ok(ROOT)));
 }
