@@ -30,10 +30,16 @@ fn number(b: &[u8], at: usize) -> usize {
     u32::from_ne_bytes(b[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
+/// Whether SELinux runs, with a policy or without.
+fn selinux() -> bool {
+    std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("selinuxfs"))
+}
+
 /// Takes the security contexts off the start of `ext`: none, if no security module has any, or one.
 fn take_contexts(ext: &[u8]) -> &[u8] {
     let (size, count) = (number(ext, 0), number(ext, 4));
     if count == 0 {
+        assert!(!selinux(), "SELinux has a context for everything");
         assert_eq!(size, 8, "no context");
         return &ext[8..];
     }
@@ -41,6 +47,11 @@ fn take_contexts(ext: &[u8]) -> &[u8] {
     let len = number(ext, 8);
     let name_end = 16 + ext[16..].iter().position(|b| *b == 0).expect("a NUL") + 1;
     assert!(ext[16..name_end].starts_with(b"security."));
+    if selinux() {
+        assert_eq!(&ext[16..name_end], b"security.selinux\0");
+        // With its NUL, as the attribute has it.
+        assert_eq!(ext[name_end + len - 1], 0);
+    }
     assert!(len > 0);
     assert_eq!(size, 8 + (name_end - 8 + len).next_multiple_of(8));
     assert!(
