@@ -793,7 +793,7 @@ impl<T: FileSystem> DentryTable<T> {
     /// # Safety
     ///
     /// Called by `__dentry_kill` with a dentry of a super block of `T` that has no reference; only
-    /// the RCU walk may still look at it.
+    /// the RCU walk may still look at it, and [`super::dentry_expiry`], also under RCU.
     unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();

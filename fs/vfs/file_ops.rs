@@ -99,7 +99,7 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `mmap(2)`. The address space is locked for writing: nothing here may fault on user memory.
     fn mmap(file: &File<T>, vma: &VmaNew) -> Result;
 
-    /// `splice(2)` and `sendfile(2)` out of the file. The pipe is locked.
+    /// `splice(2)` and `sendfile(2)` out of the file. The pipe is the caller's alone.
     fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
 
     /// `splice(2)` and `sendfile(2)` into the file. The pipe is not locked.
@@ -507,8 +507,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
 
     /// # Safety
     ///
-    /// Called by `do_splice_read()` with an open file, a position of the caller's and a locked
-    /// pipe.
+    /// Called by `do_splice_read()` with an open file, a position of the caller's and a pipe that the
+    /// current task has locked, or that nobody else knows.
     unsafe extern "C" fn splice_read(
         file: *mut bindings::file,
         pos: *mut bindings::loff_t,

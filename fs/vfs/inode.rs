@@ -1091,13 +1091,14 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
 
 /// # Safety
 ///
-/// Called by `find_inode` with the lock of the inode cache held, with an inode of a super block of
-/// `T` and the key that `iget5_locked` or `ilookup5` was given.
+/// Called by `find_inode` in an RCU read-side critical section, with a hashed inode of a super block
+/// of `T` and the key that `iget5_locked` or `ilookup5` was given.
 unsafe extern "C" fn test<T: FileSystem, K: INodeKey<T>>(
     inode: *mut bindings::inode,
     key: *mut c_void,
 ) -> c_int {
-    // SAFETY: A hashed inode is valid, and its data was initialised before it was hashed.
+    // SAFETY: The inode was hashed when the section had begun, so it is not freed before its end; its
+    // data was set before that, and its super block outlives the call.
     let inode = unsafe { INodeView::<T>::from_raw(inode) };
     // SAFETY: The key outlives the call.
     let key: &K = unsafe { &*key.cast() };
