@@ -15,6 +15,20 @@
 //! [`dentry::DEntryView`]), whose methods are the ones that are sound on an object which may be
 //! going away. Whoever holds a reference gets the object itself ([`inode::INode`],
 //! [`dentry::DEntry`]), which derefs to its view.
+//!
+//! # What the types do not hold
+//!
+//! Safe code outside of this layer has to keep these rules by itself; the methods they are about
+//! say so:
+//!
+//! - Outside of a call of the VFS, no reference to an inode or a dentry outlives
+//!   [`FileSystem::kill_sb`]. It would keep its object, but not the super block.
+//! - What is called under a spinlock, in RCU walk or in an RCU callback does not sleep, and locks
+//!   are taken in the order of `Documentation/locking.rst`.
+//! - A registration is dropped at the exit of the module, when the kernel keeps no super block and
+//!   no open file of it any more.
+//! - A duty is not forgotten (`core::mem::forget`): a folio would stay locked or under writeback,
+//!   a name in lookup, and whoever waits for it would wait for ever.
 
 use core::ops::Deref;
 use kernel::{
