@@ -3,6 +3,10 @@
 //! Direct I/O: writers side by side, requests that are sent at once, callers that do not wait, and whose memory it is.
 
 use crate::mockd::*;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::os::fd::AsRawFd;
 
 crate::tests![
     writers_take_turns,
@@ -36,6 +40,7 @@ crate::tests![
     killed_writer_waits,
     killed_before_the_request_is_read,
     killed_while_nobody_waits,
+    loop_device_with_memory_of_kmalloc,
 ];
 
 const DIRECT: u32 = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
@@ -810,4 +815,74 @@ fn killed_while_nobody_waits() {
     }
     fs.expect(RELEASE).reply(&[]);
     assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// A loop device may send memory of kmalloc, of which no references can be taken: here blocks that ext4 has to copy
+/// before they go to its journal, because they begin as those of the journal do.
+fn loop_device_with_memory_of_kmalloc() {
+    const LEN: usize = 8 << 20;
+    const MAGIC: u32 = 0xc03b_3998;
+    let block = [&MAGIC.to_be_bytes()[..], &pattern(4, 1020)].concat();
+    let log = std::fs::File::open("/dev/kmsg").unwrap();
+    set_nonblock(log.as_raw_fd(), true);
+    (&log).seek(SeekFrom::End(0)).unwrap();
+
+    let fs = Fs::new();
+    let written = block.clone();
+    let c = fs.call(|m| {
+        let (device, keep) = loop_device(&m.path("f"))?;
+        let made = std::process::Command::new("/sbin/mkfs.ext4")
+            .args(["-q", "-b", "1024", &device])
+            .status();
+        assert!(made.is_ok_and(|status| status.success()));
+        let place = mount_point();
+        mount(&device, &place, "ext4", 0, "data=journal")?;
+        drop(keep);
+        for i in 0..16 {
+            let f = sys::open(&format!("{place}/{i}"), libc::O_RDWR | libc::O_CREAT)?;
+            assert_eq!(sys::write(f, &written)?, written.len());
+            fsync(f)?;
+            close(f)?;
+        }
+        umount(&place, 0)
+    });
+    let mut image = vec![0u8; LEN];
+    let node = file(2).size(LEN as u64);
+    let answer = |r: Request| match r.head.opcode {
+        LOOKUP => r.ok(node.entry()),
+        GETATTR | SETATTR => r.ok(node.attr_out()),
+        OPEN => r.ok(OpenOut {
+            fh: 5,
+            open_flags: FOPEN_DIRECT_IO,
+            backing_id: 0,
+        }),
+        READ => {
+            let a = ReadIn::from_bytes(&r.body);
+            let at = a.offset as usize;
+            r.reply(&image[at..at + a.size as usize])
+        }
+        WRITE => {
+            let (a, data) = (
+                WriteIn::from_bytes(&r.body),
+                &r.body[size_of::<WriteIn>()..],
+            );
+            let at = a.offset as usize;
+            image[at..at + data.len()].copy_from_slice(data);
+            r.ok(WriteOut {
+                size: a.size,
+                padding: 0,
+            })
+        }
+        FLUSH | RELEASE | FSYNC => r.reply(&[]),
+        FORGET | BATCH_FORGET => (),
+        _ => r.err(ENOSYS),
+    };
+    serve_until(fs.dev(), answer, || !c.running());
+    assert_eq!(c.wait(), Ok(()));
+    assert!(image.chunks(1024).filter(|b| *b == block).count() >= 16);
+    let mut said = [0u8; 8192];
+    while let Ok(len) = (&log).read(&mut said) {
+        let line = String::from_utf8_lossy(&said[..len]);
+        assert!(!line.contains("BUG") && !line.contains("WARNING"), "{line}");
+    }
 }
