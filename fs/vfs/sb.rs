@@ -804,6 +804,13 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// As [`Self::kill`].
     pub(super) unsafe extern "C" fn kill_block(sb: *mut bindings::super_block) {
+        // A submount has a number of its own instead, which is given back by the other function.
+        // SAFETY: The caller promises that the super block is valid; `s_dev` does not change.
+        let is_anon = unsafe { bindings::major((*sb).s_dev) } == 0;
+        if is_anon {
+            // SAFETY: As of this function.
+            return unsafe { Self::kill_anon(sb) };
+        }
         // SAFETY: The caller promises it; a super block with a device is shut down like that.
         unsafe { Self::kill(sb, |sb| bindings::kill_block_super(sb)) };
     }
