@@ -399,7 +399,7 @@ fn sent_again() {
     let line = only_line(&ctl, &fs);
     assert_eq!(
         (line.unique, line.at()),
-        (unique | 1 << 63, ("pending", "input"))
+        (unique | (1 << 63), ("pending", "input"))
     );
     assert!(line.age >= 50);
     fs.expect_lookup(ROOT, "f").err(ENOENT);

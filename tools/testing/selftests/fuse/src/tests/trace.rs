@@ -508,7 +508,7 @@ fn sent_again() {
     assert_eq!(fs.dev().reply(0, 77, &[0]), Err(EINVAL));
     let told = t.told_since("fuse_notify");
     let connection = t.connection();
-    let marked = unique | 1 << 63;
+    let marked = unique | (1 << 63);
     assert_eq!(
         told[0],
         format!("fuse_notify: connection {connection} code 7 (FUSE_NOTIFY_RESEND) len 0 tgid *")
