@@ -9,6 +9,7 @@ crate::tests![
     page_by_page_without_readahead,
     only_the_pages_asked_for,
     readahead_covers_the_file_once,
+    readahead_keeps_the_node,
     readahead_stays_within_max_pages,
     readahead_stays_within_max_readahead,
     cached_pages_are_not_read_again,
@@ -182,6 +183,31 @@ fn readahead_covers_the_file_once() {
         fs.flush_and_release(2, 5);
         assert!(c.wait());
     }
+}
+
+/// A node that is read ahead stays until the READ is answered, though its file is closed and the server, who does not
+/// know OPEN, makes room in the caches meanwhile (CVE-2025-68821).
+fn readahead_keeps_the_node() {
+    let fs = Setup::new()
+        .flags(init::ASYNC_READ)
+        .init(|i| i.max_readahead = 128 << 10)
+        .start();
+    let c = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::posix_fadvise(f, 0, 0, libc::POSIX_FADV_WILLNEED) };
+        close(f)
+    });
+    fs.lookup(ROOT, "f", file(2).size(8192));
+    fs.expect(OPEN).err(ENOSYS);
+    let r = fs.expect_read(0, 0, 8192);
+    fs.flush(2, 0);
+    assert_eq!(c.wait(), Ok(()));
+    drop_caches();
+    fs.quiet();
+    r.reply(&[7; 8192]);
+    drop_caches();
+    assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
 }
 
 /// Reads the first MiB of a big file sequentially and returns the READs.
