@@ -38,8 +38,9 @@ help:
 ## make lifecycle TRACE=FILE the same of a trace from elsewhere
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
-##                           lifecycle, run, bench
+##                           data, lifecycle, run, bench
 ## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
+## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
 ## make bench                what operations cost, ours against C, in instructions;
@@ -76,7 +77,7 @@ lifecycle:
 
 .PHONY: test
 test:
-	@scripts/test --module $(MODULE) $${SUITE:+--suite "$$SUITE"} $${CASE:+--case "$$CASE"}
+	@scripts/test --module $(MODULE) --kernel $(KERNEL) $${SUITE:+--suite "$$SUITE"} $${CASE:+--case "$$CASE"}
 
 .PHONY: check
 check:
