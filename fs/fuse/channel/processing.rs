@@ -117,8 +117,7 @@ impl Processing {
         self.inner.lock().0.as_ref()?.sent.find(unique)
     }
 
-    /// Whether a request here was made more than `age` jiffies ago, as far as the oldest of each
-    /// chain tell.
+    /// Whether a request here was made more than `age` jiffies ago.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         match self.inner.lock().0.as_ref() {
             Some(open) => open.copying.has_older(age) || open.sent.has_older(age),

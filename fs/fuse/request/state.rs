@@ -328,12 +328,9 @@ impl CopySet {
         self.device = device;
     }
 
-    /// Whether the one that has been here longest was made more than `age` jiffies ago.
+    /// Whether one was made more than `age` jiffies ago; who came first need not be the oldest.
     pub(crate) fn has_older(&self, age: u64) -> bool {
-        self.queue
-            .iter()
-            .next()
-            .is_some_and(|request| request.is_older(age))
+        self.queue.iter().any(|request| request.is_older(age))
     }
 
     /// Which of the connection's devices it is of.
@@ -414,12 +411,12 @@ impl SentTable {
             .map(Handle::from)
     }
 
-    /// Whether the first of some chain was made more than `age` jiffies ago.
+    /// Whether one was made more than `age` jiffies ago. One that was sent again is behind others that
+    /// are younger.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.buckets
             .iter()
-            .filter_map(|bucket| bucket.iter().next())
-            .any(|request| request.is_older(age))
+            .any(|bucket| bucket.iter().any(|request| request.is_older(age)))
     }
 
     /// Notes them in `seen`. If there is no room for all, the oldest of each chain come first,

@@ -48,6 +48,10 @@ use kernel::{
         },
         Arc, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// What became of a request: how often it ended, and with which errno.
@@ -286,6 +290,25 @@ mod tests {
         drop(queue.pop_front());
         assert!(queue.is_empty());
         assert_eq!(fate.errno(), ENOTCONN.to_errno());
+        Ok(())
+    }
+
+    /// A request that was made long ago is seen behind those that were made after it, too.
+    #[test]
+    fn older_behind_newer() -> Result {
+        let old = request(&Fate::new()?)?;
+        fsleep(Delta::from_millis(100));
+        let new = request(&Fate::new()?)?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let new = new.start(&mut set).ok_or(EINVAL)?;
+        let old = old.start(&mut set).ok_or(EINVAL)?;
+        assert!(set.has_older(5));
+        new.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        old.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        assert!(!set.has_older(0));
+        assert!(table.has_older(5));
+        table.abort_all();
         Ok(())
     }
 

@@ -179,23 +179,45 @@ fn max_pages_limit() {
     assert_eq!(c.wait(), Ok(16384));
 }
 
-/// A server that leaves a request unanswered for longer than it promised is cut off.
+/// A server that leaves a request unanswered for longer than it promised, or than the administrator allows, is cut off,
+/// whether it has read the request or not; one that answers is not.
 fn silent_server_loses_its_connection() {
     // The shortest timeout there is, and the kernel looks only now and then.
-    let s = Setting::sysctl("max_request_timeout");
-    s.set("1").unwrap();
-    let fs = Setup::new()
+    let most = Setting::sysctl("max_request_timeout");
+    most.set("1").unwrap();
+    let promised = Setup::new()
         .flags(init::REQUEST_TIMEOUT)
         .init(|i| i.request_timeout = 60)
         .start();
-    let c = fs.call(|m| m.stat("f").map(drop));
-    let r = fs.expect_lookup(ROOT, "f");
-    let broken = poll(fs.dev().fd(), libc::POLLIN, 3 * 15_000 + patience());
-    assert!(broken & libc::POLLERR != 0, "{broken:#x}");
-    assert_eq!(c.wait(), Err(ECONNABORTED));
+    most.set("0").unwrap();
+    let default = Setting::sysctl("default_request_timeout");
+    default.set("1").unwrap();
+    let unread = Fs::new();
+    let idle = Fs::new();
+    default.set("0").unwrap();
+    let ask = |fs: &Fs| {
+        let c = fs.call(|m| m.stat("f").map(drop));
+        c.until_interruptible();
+        c
+    };
+
+    let callers = [ask(&promised), ask(&unread), ask(&idle)];
+    let r = promised.expect_lookup(ROOT, "f");
+    idle.expect_lookup(ROOT, "f").err(ENOENT);
+    assert_eq!(callers[2].wait(), Err(ENOENT));
+    for fs in [&promised, &unread] {
+        let broken = poll(fs.dev().fd(), 0, 3 * 15_000 + patience());
+        assert!(broken & libc::POLLERR != 0, "{broken:#x}");
+        assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
+    }
+    assert_eq!(callers[0].wait(), Err(ECONNABORTED));
+    assert_eq!(callers[1].wait(), Err(ECONNABORTED));
     assert_eq!(r.try_reply(&[]), Err(ENOENT));
-    assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
-    let mut fs = fs;
-    fs.die();
-    fs.unmount();
+    let c = ask(&idle);
+    idle.expect_lookup(ROOT, "f").err(ENOENT);
+    assert_eq!(c.wait(), Err(ENOENT));
+    for mut fs in [promised, unread] {
+        fs.die();
+        fs.unmount();
+    }
 }
