@@ -464,6 +464,35 @@ impl Node {
             attr: self.attr,
         }
     }
+
+    /// The answer to STATX, with what `mask` says.
+    pub fn statx_out(&self, mask: u32, birth: (i64, u32)) -> Vec<u8> {
+        let a = self.attr;
+        let time = |sec: u64, nsec: u32| {
+            let mut b = sec.to_ne_bytes().to_vec();
+            b.extend(nsec.to_ne_bytes());
+            b.extend([0; 4]);
+            b
+        };
+        let mut b = self.attr_valid.0.to_ne_bytes().to_vec();
+        b.extend(self.attr_valid.1.to_ne_bytes());
+        b.extend([0; 4 + 16]);
+        b.extend(mask.to_ne_bytes());
+        b.extend(a.blksize.to_ne_bytes());
+        b.extend([0; 8]);
+        for n in [a.nlink, a.uid, a.gid, a.mode] {
+            b.extend(n.to_ne_bytes());
+        }
+        for n in [a.ino, a.size, a.blocks, 0] {
+            b.extend(n.to_ne_bytes());
+        }
+        b.extend(time(a.atime, a.atimensec));
+        b.extend(time(birth.0 as u64, birth.1));
+        b.extend(time(a.ctime, a.ctimensec));
+        b.extend(time(a.mtime, a.mtimensec));
+        b.resize(32 + 256, 0);
+        b
+    }
 }
 
 /// An answer to LOOKUP that says "no such name" and how long that may be believed.

@@ -25,6 +25,7 @@ pub mod fallocate;
 pub mod forget;
 pub mod fuseblk;
 pub mod getattr;
+pub mod hostile;
 pub mod idmap;
 pub mod init;
 pub mod interrupt;
@@ -129,4 +130,5 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     fuseblk::TESTS,
     bmap::TESTS,
     stress::TESTS,
+    hostile::TESTS,
 ];

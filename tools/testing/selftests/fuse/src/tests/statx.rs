@@ -18,35 +18,6 @@ crate::tests![
 const BASIC: u32 = libc::STATX_BASIC_STATS;
 const BTIME: u32 = libc::STATX_BTIME;
 
-/// The reply to STATX about `node`, with what `mask` says.
-fn reply(node: Node, mask: u32, birth: (i64, u32)) -> Vec<u8> {
-    let a = node.attr;
-    let time = |sec: u64, nsec: u32| {
-        let mut b = sec.to_ne_bytes().to_vec();
-        b.extend(nsec.to_ne_bytes());
-        b.extend([0; 4]);
-        b
-    };
-    let mut b = node.attr_valid.0.to_ne_bytes().to_vec();
-    b.extend(node.attr_valid.1.to_ne_bytes());
-    b.extend([0; 4 + 16]);
-    b.extend(mask.to_ne_bytes());
-    b.extend(a.blksize.to_ne_bytes());
-    b.extend([0; 8]);
-    for n in [a.nlink, a.uid, a.gid, a.mode] {
-        b.extend(n.to_ne_bytes());
-    }
-    for n in [a.ino, a.size, a.blocks, 0] {
-        b.extend(n.to_ne_bytes());
-    }
-    b.extend(time(a.atime, a.atimensec));
-    b.extend(time(birth.0 as u64, birth.1));
-    b.extend(time(a.ctime, a.ctimensec));
-    b.extend(time(a.mtime, a.mtimensec));
-    b.resize(32 + 256, 0);
-    b
-}
-
 /// statx(2) that asks for everything: size, and the time of birth if it is told.
 fn statx(m: &Side, name: &str, flags: i32) -> Result<(u64, Option<(i64, u32)>)> {
     let p = std::ffi::CString::new(m.path(name)).unwrap();
@@ -77,7 +48,7 @@ fn request() {
     let mut expected = [0; 24];
     expected[20..].copy_from_slice(&(BASIC | BTIME).to_ne_bytes());
     assert_eq!(r.body, expected);
-    r.reply(&reply(file(2).size(7), BASIC | BTIME, (-5, 6)));
+    r.reply(&file(2).size(7).statx_out(BASIC | BTIME, (-5, 6)));
     assert_eq!(c.wait(), Ok((7, Some((-5, 6)))));
 }
 
@@ -98,7 +69,7 @@ fn remembered() {
         (m.stat("f").unwrap().size, statx(m, "f", 0))
     });
     fs.lookup(ROOT, "f", file(2).size(1));
-    expect(&fs).reply(&reply(file(2).size(7), BASIC | BTIME, (5, 6)));
+    expect(&fs).reply(&file(2).size(7).statx_out(BASIC | BTIME, (5, 6)));
     assert_eq!(c.wait(), (7, Ok((7, Some((5, 6))))));
 }
 
@@ -107,7 +78,7 @@ fn server_does_not_know_it() {
     let fs = Fs::new();
     let c = fs.call(|m| (statx(m, "f", 0), statx(m, "f", 0)));
     fs.lookup(ROOT, "f", file(2));
-    expect(&fs).reply(&reply(file(2).size(7), BASIC, (5, 6)));
+    expect(&fs).reply(&file(2).size(7).statx_out(BASIC, (5, 6)));
     assert_eq!(c.wait(), (Ok((7, None)), Ok((7, None))));
 }
 
@@ -116,11 +87,11 @@ fn reply_without_all_attributes() {
     let fs = Fs::new();
     let c = fs.call(|m| (statx(m, "f", 0), m.stat("f").unwrap().size));
     fs.lookup(ROOT, "f", file(2).size(1));
-    expect(&fs).reply(&reply(
-        file(2).size(7),
-        (BASIC | BTIME) & !libc::STATX_UID,
-        (5, 6),
-    ));
+    expect(&fs).reply(
+        &file(2)
+            .size(7)
+            .statx_out((BASIC | BTIME) & !libc::STATX_UID, (5, 6)),
+    );
     assert_eq!(c.wait(), (Ok((7, Some((5, 6)))), 1));
 }
 
@@ -129,7 +100,7 @@ fn nanoseconds_of_more_than_a_second() {
     let fs = Fs::new();
     let c = fs.call(|m| (statx(m, "f", 0), statx(m, "f", 0)));
     fs.lookup(ROOT, "f", file(2));
-    expect(&fs).reply(&reply(file(2), BASIC | BTIME, (5, u32::MAX)));
+    expect(&fs).reply(&file(2).statx_out(BASIC | BTIME, (5, u32::MAX)));
     let expected = Ok((0, Some((5, 999_999_999))));
     assert_eq!(c.wait(), (expected, expected));
 }
@@ -151,7 +122,7 @@ fn hostile_replies() {
         });
         fs.lookup(ROOT, "f", file(2));
         fs.open(2, 5, 0);
-        expect(&fs).reply(&reply(bad, BASIC | BTIME, (0, 0)));
+        expect(&fs).reply(&bad.statx_out(BASIC | BTIME, (0, 0)));
         fs.release(2, 5);
         assert_eq!(c.wait(), (Err(EIO), Err(EIO)));
         while fs.dev().readable() {
@@ -169,7 +140,7 @@ fn forced_and_not() {
         (not, statx(m, "f", libc::AT_STATX_FORCE_SYNC))
     });
     fs.lookup(ROOT, "f", file(2).size(1));
-    expect(&fs).reply(&reply(file(2).size(7), BASIC | BTIME, (5, 6)));
-    expect(&fs).reply(&reply(file(2).size(8), BASIC | BTIME, (5, 6)));
+    expect(&fs).reply(&file(2).size(7).statx_out(BASIC | BTIME, (5, 6)));
+    expect(&fs).reply(&file(2).size(8).statx_out(BASIC | BTIME, (5, 6)));
     assert_eq!(c.wait(), (Ok((1, None)), Ok((8, Some((5, 6))))));
 }
