@@ -305,24 +305,24 @@ impl InputQueue {
     ///
     /// `ENODEV` if the queue is closed, `EAGAIN`, `ERESTARTSYS`.
     pub(crate) fn next(&self, room: ForgetRoom, nonblocking: bool) -> Result<Work> {
-        loop {
-            {
-                let mut inner = self.inner.lock();
-                if !inner.connected {
-                    return Err(ENODEV);
-                }
-                if let Some(work) = inner.take(room) {
-                    return Ok(work);
-                }
+        let take = || {
+            let mut inner = self.inner.lock();
+            if inner.connected {
+                inner.take(room).map(Ok)
+            } else {
+                Some(Err(ENODEV))
             }
-            if nonblocking {
-                return Err(EAGAIN);
-            }
-            self.readers.wait_interruptible_exclusive(|| {
-                let (work, connected) = self.status();
-                work || !connected
-            })?;
+        };
+        if nonblocking {
+            return take().unwrap_or(Err(EAGAIN));
         }
+        // Taken where it is looked for, so that a reader that is woken locks the queue once.
+        let mut work = None;
+        self.readers.wait_interruptible_exclusive(|| {
+            work = take();
+            work.is_some()
+        })?;
+        work.unwrap_or(Err(ERESTARTSYS))
     }
 
     /// Closes the queue and returns the requests that were on it; wakes every reader.

@@ -22,7 +22,7 @@ use crate::fuse::{
     op::{
         InArgs,
         Opcode,
-        OutArgs, //
+        OutSpace, //
     },
     request::{
         args::Data,
@@ -37,16 +37,18 @@ use kernel::{
 };
 
 fn request() -> Result<Pending> {
-    Ok(Request::reserve(GFP_KERNEL)?.make(Parts {
-        header: InHeader::default(),
-        connection: 0,
-        expects_reply: true,
-        opcode: Opcode::Getattr,
-        input: InArgs::new(),
-        output: OutArgs::default(),
-        data: Data::default(),
-        completion: None,
-    }))
+    Ok(Request::reserve(GFP_KERNEL)?.make_of(
+        Parts {
+            header: InHeader::default(),
+            connection: 0,
+            expects_reply: true,
+            opcode: Opcode::Getattr,
+            output: OutSpace::default(),
+            data: Data::default(),
+            completion: None,
+        },
+        InArgs::new(),
+    ))
 }
 
 fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {

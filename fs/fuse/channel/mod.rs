@@ -36,12 +36,12 @@ use self::{
 };
 use crate::fuse::{
     request::{
-        completion::Ended,
         outcome::Outcome,
         snapshot::Snapshot,
         state::Pending,
         wait::{
             Canceller,
+            Done,
             Left,
             Patience, //
         },
@@ -295,7 +295,7 @@ impl Channel {
         patience: Patience,
         make: impl FnOnce() -> Result<Pending>,
         leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<Ended> {
+    ) -> Result<Done> {
         let waiting = Waiting::new(self);
         if patience == Patience::Killable {
             self.pass_gate(false)?;

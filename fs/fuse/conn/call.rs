@@ -31,6 +31,7 @@ use crate::fuse::{
         Opcode,
         Operation,
         OutArgs,
+        OutSpace,
         Reply, //
     },
     request::{
@@ -43,6 +44,7 @@ use crate::fuse::{
             self,
             Ended, //
         },
+        outcome::Outcome,
         wait::{
             Canceller,
             Patience, //
@@ -104,7 +106,7 @@ impl Mount {
             &op,
             patience::<O>(),
             Data::default(),
-            |result, _| result,
+            |result, _, _| result,
             stay,
         )
     }
@@ -129,7 +131,7 @@ impl Mount {
             &op,
             patience::<O>(),
             Data::default(),
-            |result, _| result,
+            |result, _, _| result,
             |request| self.leave::<O, H>(request, heir),
         )
     }
@@ -170,9 +172,9 @@ impl Mount {
             &op,
             patience::<O>(),
             data.into(),
-            |result, ended| {
-                back = ended.data.output;
-                result.map(|_| ended.written)
+            |result, data, written| {
+                back = core::mem::take(&mut data.output);
+                result.map(|_| written)
             },
             stay,
         );
@@ -190,8 +192,8 @@ impl Mount {
             &op,
             patience::<O>(),
             data.into(),
-            |result, ended| {
-                back = ended.data.input;
+            |result, data, _| {
+                back = core::mem::take(&mut data.input);
                 result
             },
             stay,
@@ -217,9 +219,9 @@ impl Mount {
             &op,
             patience::<O>(),
             data,
-            |result, ended| {
-                back = ended.data.output;
-                result.map(|out| (out, ended.written))
+            |result, data, written| {
+                back = core::mem::take(&mut data.output);
+                result.map(|out| (out, written))
             },
             stay,
         );
@@ -236,7 +238,7 @@ impl Mount {
             &op,
             Patience::AbortsConnection,
             Data::default(),
-            |result, _| result,
+            |result, _, _| result,
             stay,
         )
     }
@@ -266,7 +268,7 @@ impl Mount {
                 Request::reserve(GFP_KERNEL)?,
                 KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?,
                 InArgs::encode(&op, minor)?,
-                OutArgs::new(op.out_spec(minor))?,
+                OutSpace::new(op.out_spec(minor))?,
             ))
         });
         let (vacant, completion, input, output) = match made {
@@ -283,16 +285,16 @@ impl Mount {
             kept: self.keep(),
             _operation: PhantomData::<fn() -> O>,
         });
-        channel.send_background(vacant.make(Parts {
-            header: conn.header(&op, caller, &input),
+        let parts = Parts {
+            header: conn.header(&op, caller),
             connection: conn.dev(),
             expects_reply: O::REPLY == Reply::Expected,
             opcode: O::OPCODE,
-            input,
             output,
             data,
             completion: Some(completion),
-        }));
+        };
+        channel.send_background(vacant.make_of(parts, input));
     }
 
     /// Answers a notification: sends `data` under the id that the server gave it. Nobody waits for
@@ -309,19 +311,19 @@ impl Mount {
             let vacant = Request::reserve(GFP_KERNEL)?;
             let completion = KBox::new(Posted { conn: conn.clone() }, GFP_KERNEL)?;
             let input = InArgs::encode(&op, conn.channel().limits().minor)?;
-            Ok(vacant.make(Parts {
+            let parts = Parts {
                 header: InHeader {
                     unique,
-                    ..conn.header(&op, caller, &input)
+                    ..conn.header(&op, caller)
                 },
                 connection: conn.dev(),
                 expects_reply: false,
                 opcode: Opcode::NotifyReply,
-                input,
-                output: OutArgs::default(),
+                output: OutSpace::default(),
                 data: data.into(),
                 completion: Some(completion),
-            }))
+            };
+            Ok(vacant.make_of(parts, input))
         })
     }
 
@@ -346,14 +348,13 @@ impl Connection {
         Caller::current(self, O::CREDS, O::GATE, idmap)
     }
 
-    fn header<O: Operation>(&self, op: &O, caller: Caller, input: &InArgs) -> InHeader {
+    fn header<O: Operation>(&self, op: &O, caller: Caller) -> InHeader {
         InHeader {
             opcode: O::OPCODE as u32,
             nodeid: op.node(),
             uid: caller.uid,
             gid: caller.gid,
             pid: caller.pid,
-            total_extlen: input.total_extlen(),
             ..InHeader::default()
         }
     }
@@ -363,7 +364,7 @@ impl Connection {
         op: &O,
         patience: Patience,
         data: Data,
-        finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
+        finish: impl FnOnce(Result<O::Out>, &mut Data, usize) -> Result<R>,
         leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
         self.call_as(Idmap::invalid(), op, patience, data, finish, leave)
@@ -374,54 +375,60 @@ impl Connection {
         idmap: &Idmap,
         op: &O,
         patience: Patience,
-        data: Data,
-        finish: impl FnOnce(Result<O::Out>, Ended) -> Result<R>,
+        mut data: Data,
+        finish: impl FnOnce(Result<O::Out>, &mut Data, usize) -> Result<R>,
         leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
         if self.unimplemented().contains(O::OPCODE) {
-            return finish(O::lacking(), Ended::unsent(data));
+            return finish(O::lacking(), &mut data, 0);
         }
         let caller = match self.admit::<O>(idmap) {
             Ok(caller) => caller,
-            Err(error) => return finish(Err(error), Ended::unsent(data)),
+            Err(error) => return finish(Err(error), &mut data, 0),
         };
         let channel = self.channel();
-        let mut data = Some(data);
         let mut minor = 0;
         let sent = channel.call(
             patience,
             || {
                 minor = channel.limits().minor;
-                let (vacant, input, output) = retry(patience != Patience::Killable, || {
+                let (vacant, output) = retry(patience != Patience::Killable, || {
                     Ok((
                         Request::reserve(GFP_KERNEL)?,
-                        InArgs::encode(op, minor)?,
-                        OutArgs::new(op.out_spec(minor))?,
+                        OutSpace::new(op.out_spec(minor))?,
                     ))
                 })?;
-                Ok(vacant.make(Parts {
-                    header: self.header(op, caller, &input),
+                let parts = Parts {
+                    header: self.header(op, caller),
                     connection: self.dev(),
                     expects_reply: O::REPLY == Reply::Expected,
                     opcode: O::OPCODE,
-                    input,
                     output,
-                    data: data.take().unwrap_or_default(),
+                    data: core::mem::take(&mut data),
                     completion: None,
-                }))
+                };
+                // Only long names need memory here, and what is forced has none.
+                vacant.make(parts, &mut data, |args| op.encode(minor, args))
             },
             leave,
         );
         match sent {
-            Ok(mut ended) => finish(self.decode::<O>(minor, &mut ended), ended),
-            Err(error) => finish(Err(error), Ended::unsent(data.take().unwrap_or_default())),
+            Ok(done) => done.read(|outcome, output, data, written| {
+                finish(self.decode::<O>(minor, outcome, output), data, written)
+            }),
+            Err(error) => finish(Err(error), &mut data, 0),
         }
     }
 
-    /// What the end of a request means for its operation.
-    fn decode<O: Operation>(&self, minor: u32, ended: &mut Ended) -> Result<O::Out> {
-        match Result::from(ended.outcome) {
-            Ok(()) => O::decode(minor, &mut ended.output),
+    /// What the end of a request means for its operation. Does not sleep.
+    fn decode<O: Operation>(
+        &self,
+        minor: u32,
+        outcome: Outcome,
+        output: &mut OutArgs,
+    ) -> Result<O::Out> {
+        match Result::from(outcome) {
+            Ok(()) => O::decode(minor, output),
             Err(ENOSYS) if O::ENOSYS != Enosys::Pass => {
                 self.unimplemented().insert(O::OPCODE);
                 O::lacking()
@@ -451,7 +458,7 @@ struct Orphan<Out, H> {
     request: Handle,
     minor: u32,
     /// That of its operation, which itself may borrow from the caller.
-    decode: fn(&Connection, u32, &mut Ended) -> Result<Out>,
+    decode: fn(&Connection, u32, Outcome, &mut OutArgs) -> Result<Out>,
     heir: H,
     /// Of the super block that the heir holds something of.
     kept: Option<Keeper>,
@@ -468,7 +475,7 @@ impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
             kept,
         } = KBox::into_inner(self);
         conn.channel().forget_interrupt(&request);
-        heir.answered(decode(&conn, minor, &mut ended));
+        heir.answered(decode(&conn, minor, ended.outcome, &mut ended.output));
         // Last: an unmount waits for these, and what the heir held has to be gone by then.
         drop(kept);
         conn.channel().end_waiting();
@@ -509,7 +516,7 @@ impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Backgr
             ..
         } = KBox::into_inner(self);
         conn.channel().free_slot();
-        let result = conn.decode::<O>(minor, &mut ended);
+        let result = conn.decode::<O>(minor, ended.outcome, &mut ended.output);
         done.complete(result, ended.data, ended.written);
         // Last: an unmount waits for these, and what `done` held has to be gone by then.
         drop(kept);

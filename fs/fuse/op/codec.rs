@@ -60,6 +60,19 @@ impl InArgs {
         }
     }
 
+    /// Nothing to send yet, made where it stays.
+    #[inline]
+    pub(crate) fn init() -> impl Init<Self> {
+        // INVARIANT: All is empty.
+        init!(Self {
+            inline: [0; IN_INLINE],
+            inline_len: 0,
+            head_len: 0,
+            ext_len: 0,
+            spill: KVVec::new(),
+        })
+    }
+
     /// Makes `op` the thing to send, in the form of protocol 7.`minor`.
     ///
     /// # Errors
@@ -337,12 +350,6 @@ impl OutSpec {
 /// Bytes of [`OutArgs`] that need no allocation: all structures but that of STATX.
 const OUT_INLINE: usize = 160;
 
-/// Where the structures of a reply go.
-enum Fixed {
-    Inline([u8; OUT_INLINE]),
-    Heap(KVVec<u8>),
-}
-
 /// What a reply contains after its header, pages not counted.
 ///
 /// Allocated as long as the reply may be before the request is sent; filled by the transport; read
@@ -350,11 +357,14 @@ enum Fixed {
 ///
 /// # Invariants
 ///
-/// `fixed` holds at least `spec.fixed` bytes; `var` holds `spec.var` bytes, or none if `spec.data`
-/// or if it was taken. `var_len <= spec.var`. `pos <= spec.fixed`.
+/// `heap`, if there is any, else `inline` holds at least `spec.fixed` bytes; `var` holds `spec.var`
+/// bytes, or none if `spec.data` or if it was taken. `var_len <= spec.var`. `pos <= spec.fixed`.
 pub(crate) struct OutArgs {
     spec: OutSpec,
-    fixed: Fixed,
+    /// Where the structures go, if they fit.
+    inline: [u8; OUT_INLINE],
+    /// Where they go else.
+    heap: KVVec<u8>,
     var: KVVec<u8>,
     /// How much of the varying part was written.
     var_len: usize,
@@ -364,13 +374,55 @@ pub(crate) struct OutArgs {
     compat_len: Option<usize>,
 }
 
+/// Memory for what of a reply does not fit into [`OutArgs`] itself.
+///
+/// # Invariants
+///
+/// As long as [`OutArgs`] says of its parts.
+#[derive(Default)]
+pub(crate) struct OutSpace {
+    spec: OutSpec,
+    heap: KVVec<u8>,
+    var: KVVec<u8>,
+}
+
+impl OutSpace {
+    /// Memory for a reply.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    #[inline]
+    pub(crate) fn new(spec: OutSpec) -> Result<Self> {
+        let zeroed = |len: usize| -> Result<KVVec<u8>> {
+            Ok(if len == 0 {
+                KVVec::new()
+            } else {
+                KVVec::zeroed(len, GFP_KERNEL)?
+            })
+        };
+
+        // INVARIANT: As long as it says.
+        Ok(Self {
+            spec,
+            heap: zeroed(if spec.fixed <= OUT_INLINE {
+                0
+            } else {
+                spec.fixed
+            })?,
+            var: zeroed(if spec.data { 0 } else { spec.var })?,
+        })
+    }
+}
+
 impl Default for OutArgs {
     /// No space.
     fn default() -> Self {
         // INVARIANT: Nothing is expected, and nothing is there.
         Self {
             spec: OutSpec::default(),
-            fixed: Fixed::Inline([0; OUT_INLINE]),
+            inline: [0; OUT_INLINE],
+            heap: KVVec::new(),
             var: KVVec::new(),
             var_len: 0,
             pos: 0,
@@ -380,27 +432,49 @@ impl Default for OutArgs {
 }
 
 impl OutArgs {
+    /// Space for a reply, made where it stays.
+    #[inline]
+    pub(crate) fn init(space: OutSpace) -> impl Init<Self> {
+        let OutSpace { spec, heap, var } = space;
+
+        // INVARIANT: The memory is as long as it says; nothing is written or read.
+        init!(Self {
+            spec,
+            inline: [0; OUT_INLINE],
+            heap,
+            var,
+            var_len: 0,
+            pos: 0,
+            compat_len: None,
+        })
+    }
+
     /// Space for a reply.
     ///
     /// # Errors
     ///
     /// ENOMEM.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn new(spec: OutSpec) -> Result<Self> {
-        let var = if spec.data { 0 } else { spec.var };
+        let OutSpace { spec, heap, var } = OutSpace::new(spec)?;
 
-        // INVARIANT: As long as it says; nothing is written or read.
+        // INVARIANT: As in `init()`.
         Ok(Self {
             spec,
-            fixed: if spec.fixed <= OUT_INLINE {
-                Fixed::Inline([0; OUT_INLINE])
-            } else {
-                Fixed::Heap(KVVec::zeroed(spec.fixed, GFP_KERNEL)?)
-            },
-            var: KVVec::zeroed(var, GFP_KERNEL)?,
-            var_len: 0,
-            pos: 0,
-            compat_len: None,
+            heap,
+            var,
+            ..Self::default()
         })
+    }
+
+    /// The space for the structures.
+    #[inline]
+    fn fixed(&self) -> &[u8] {
+        if self.spec.fixed <= OUT_INLINE {
+            &self.inline
+        } else {
+            self.heap.as_slice()
+        }
     }
 
     /// How long the reply may be.
@@ -426,9 +500,10 @@ impl OutArgs {
     /// The space for the reply that was accepted: structures, then what varies.
     #[inline]
     pub(crate) fn parts_mut(&mut self) -> [&mut [u8]; 2] {
-        let fixed: &mut [u8] = match &mut self.fixed {
-            Fixed::Inline(bytes) => bytes,
-            Fixed::Heap(bytes) => bytes.as_mut_slice(),
+        let fixed = if self.spec.fixed <= OUT_INLINE {
+            &mut self.inline
+        } else {
+            self.heap.as_mut_slice()
         };
         let var = if self.spec.data { 0 } else { self.var_len };
 
@@ -468,16 +543,12 @@ impl OutArgs {
     pub(crate) fn read<T: FromBytes + IntoBytes>(&mut self) -> Result<T> {
         let len = self.compat_len.take().unwrap_or(size_of::<T>());
         let end = self.pos.checked_add(len).ok_or(EIO)?;
-        let fixed: &[u8] = match &self.fixed {
-            Fixed::Inline(bytes) => bytes,
-            Fixed::Heap(bytes) => bytes.as_slice(),
-        };
 
         if end > self.spec.fixed {
             return Err(EIO);
         }
 
-        let bytes = fixed.get(self.pos..end).ok_or(EIO)?;
+        let bytes = self.fixed().get(self.pos..end).ok_or(EIO)?;
         let value = zero_extended(bytes);
 
         // INVARIANT: Checked above.

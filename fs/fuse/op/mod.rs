@@ -31,6 +31,7 @@ mod table_test;
 pub(crate) use codec::{
     InArgs,
     OutArgs,
+    OutSpace,
     OutSpec,
     SetxattrHead,
     Unsplit,

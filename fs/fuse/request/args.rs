@@ -18,7 +18,8 @@ use crate::fuse::{
     abi::header::InHeader,
     op::{
         InArgs,
-        OutArgs, //
+        OutArgs,
+        OutSpace, //
     },
 };
 use crate::vfs::mm::{
@@ -165,20 +166,25 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(
-        input: InArgs,
-        output: OutArgs,
+    /// What `encode` makes of the input, and the rest as given; all made where it stays.
+    #[inline]
+    pub(super) fn init(
+        encode: impl FnOnce(&mut InArgs),
+        output: OutSpace,
         data: Data,
         completion: Option<KBox<dyn Completion>>,
-    ) -> Self {
-        Self {
+    ) -> impl Init<Self> {
+        init!(Self {
             outcome: None,
-            input,
-            output,
+            input <- InArgs::init().chain(|args| {
+                encode(args);
+                Ok(())
+            }),
+            output <- OutArgs::init(output),
             data,
             written: 0,
             completion,
-        }
+        })
     }
 
     /// Sets the outcome; the first one stays. Returns whether this was it.
@@ -299,6 +305,15 @@ impl Body {
         Ok(copied + taken)
     }
 
+    /// Whether there are data that the reply which was accepted does not fill, and which have to be
+    /// zeroed then.
+    pub(super) fn is_short(&self) -> bool {
+        match &self.data.output {
+            OutData::Folios(segments) => self.output.data_len() < segments.len(),
+            OutData::None | OutData::Caller(_) => false,
+        }
+    }
+
     /// Where in the data `progress` is, if everything before the data is done and `len` bytes of
     /// the reply are still to come into it.
     fn place_in_data(&mut self, progress: &Progress, len: usize) -> Option<usize> {
@@ -371,8 +386,24 @@ impl Body {
         Some((completion, self.take_ended()))
     }
 
+    /// How it ended, the reply, what was lent and how much of that the reply filled.
+    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Data, usize) {
+        (
+            // Only a request that has ended is taken apart.
+            self.outcome.unwrap_or(Outcome::Io),
+            &mut self.output,
+            &mut self.data,
+            self.written,
+        )
+    }
+
+    /// Takes what was lent out of a request that was not sent.
+    pub(super) fn take_data(&mut self) -> Data {
+        core::mem::take(&mut self.data)
+    }
+
     /// Moves the reply out.
-    pub(super) fn take_ended(&mut self) -> Ended {
+    fn take_ended(&mut self) -> Ended {
         Ended {
             // Only a request that has ended is taken apart.
             outcome: self.outcome.unwrap_or(Outcome::Io),

@@ -21,18 +21,6 @@ pub(crate) struct Ended {
     pub(crate) written: usize,
 }
 
-impl Ended {
-    /// A request that was never made.
-    pub(crate) fn unsent(data: Data) -> Self {
-        Self {
-            outcome: Outcome::NotConnected,
-            output: OutArgs::default(),
-            data,
-            written: 0,
-        }
-    }
-}
-
 /// Runs when a background request ends: exactly once, whatever ends it, without any spinlock, in
 /// the context of whoever ended it (a server's thread, an aborter, the sender itself).
 pub(crate) trait Completion: Send {

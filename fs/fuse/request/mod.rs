@@ -34,10 +34,7 @@ use self::{
         Progress, //
     },
     clock::Clock,
-    completion::{
-        Completion,
-        Ended, //
-    },
+    completion::Completion,
     outcome::Outcome,
     state::{
         Pending,
@@ -52,7 +49,8 @@ use crate::fuse::{
     op::{
         InArgs,
         Opcode,
-        OutArgs, //
+        OutArgs,
+        OutSpace, //
     },
     trace::{
         self,
@@ -72,7 +70,8 @@ use crate::vfs::{
         deadline::Jiffies,
         queue::{
             Entry,
-            Vacant, //
+            Vacant,
+            MAIN, //
         },
         wait::{
             new_wait_queue,
@@ -80,8 +79,10 @@ use crate::vfs::{
         },
     },
 };
+use core::cell::Cell;
 use kernel::{
     alloc::Flags,
+    list::ListArc,
     new_spinlock,
     prelude::*,
     sync::{
@@ -134,7 +135,7 @@ pub(crate) struct Request {
 
 /// What a new request is made of.
 pub(crate) struct Parts {
-    /// The header; `len` is filled in, and `unique` but for NOTIFY_REPLY.
+    /// The header; lengths are filled in, and `unique` but for NOTIFY_REPLY.
     pub(crate) header: InHeader,
     /// Device number of the mount, for the tracepoints.
     pub(crate) connection: u32,
@@ -142,10 +143,8 @@ pub(crate) struct Parts {
     pub(crate) expects_reply: bool,
     /// The operation, as in the header.
     pub(crate) opcode: Opcode,
-    /// What follows the header.
-    pub(crate) input: InArgs,
     /// Space for the reply.
-    pub(crate) output: OutArgs,
+    pub(crate) output: OutSpace,
     /// What follows that, and what the reply fills.
     pub(crate) data: Data,
     /// Who is told of the end, if nobody waits.
@@ -159,26 +158,75 @@ pub(crate) struct Parts {
 pub(crate) struct VacantRequest(Vacant<Request>);
 
 impl VacantRequest {
-    /// Makes the request, ready to be queued.
-    pub(crate) fn make(self, parts: Parts) -> Pending {
+    /// Makes the request, ready to be queued. `encode` writes what follows the header where it
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// That of `encode`; the data are put `back` then.
+    #[inline]
+    pub(crate) fn make(
+        self,
+        parts: Parts,
+        back: &mut Data,
+        encode: impl FnOnce(&mut InArgs) -> Result,
+    ) -> Result<Pending> {
+        let mut encoded = Ok(());
+        let entry = self.fill(parts, |args| encoded = encode(args));
+        match encoded {
+            Ok(()) => Ok(Pending::new(entry)),
+            Err(error) => {
+                *back = entry.body.lock().take_data();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the request of what was encoded before; that cannot fail.
+    pub(crate) fn make_of(self, parts: Parts, input: InArgs) -> Pending {
+        Pending::new(self.fill(parts, |args| *args = input))
+    }
+
+    #[inline]
+    fn fill(self, parts: Parts, encode: impl FnOnce(&mut InArgs)) -> ListArc<Entry<Request>, MAIN> {
         let Parts {
-            mut header,
+            header,
             connection,
             expects_reply,
             opcode,
-            input,
             output,
             data,
             completion,
         } = parts;
-        // `InArgs` does not grow beyond what the header can say, and the limits of the mount keep
-        // data far below that.
-        let len = size_of::<InHeader>()
-            .saturating_add(input.len())
-            .saturating_add(data.input.len());
-        header.len = u32::try_from(len).unwrap_or(u32::MAX);
-        let entry = self.0.fill(pin_init!(Request {
-            header,
+        let data_len = data.input.len();
+        // Length of what was encoded, and of the extensions in it.
+        let encoded = Cell::new((0usize, 0u16));
+        self.0.fill(pin_init!(Request {
+            // First, because the header tells lengths.
+            body <- new_spinlock!(
+                Body::init(
+                    |args| {
+                        encode(args);
+                        encoded.set((args.len(), args.total_extlen()));
+                    },
+                    output,
+                    data,
+                    completion,
+                ),
+                "FuseRequest::body"
+            ),
+            header: InHeader {
+                // `InArgs` does not grow beyond what the header can say, and the limits of the
+                // mount keep data far below that.
+                len: u32::try_from(
+                    size_of::<InHeader>()
+                        .saturating_add(encoded.get().0)
+                        .saturating_add(data_len)
+                )
+                .unwrap_or(u32::MAX),
+                total_extlen: encoded.get().1,
+                ..header
+            },
             opcode,
             created: Jiffies::now(),
             clock: Clock::new(),
@@ -188,12 +236,7 @@ impl VacantRequest {
             phase: Atomic::new(Phase::Pending as i32),
             interrupted: Atomic::new(false),
             ended <- new_wait_queue!("FuseRequest::ended"),
-            body <- new_spinlock!(
-                Body::new(input, output, data, completion),
-                "FuseRequest::body"
-            ),
-        }));
-        Pending::new(entry)
+        }))
     }
 }
 
@@ -346,13 +389,25 @@ impl Request {
         self.body.lock().send(&header, progress, sink)
     }
 
-    /// Gets the reply space ready for a payload of `len` bytes.
+    /// Gets the reply space ready for a payload of `len` bytes, and is the first loan for the way
+    /// back, see [`Self::lend_output`], if `source` has bytes to copy. A reply that is complete
+    /// with it has what it left out of the data zeroed.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the operation's reply cannot have that length; `ENOENT` if it has ended.
-    pub(crate) fn expect_output(&self, len: usize) -> Result {
-        self.body.lock().expect(len)
+    pub(crate) fn begin_output(
+        &self,
+        len: usize,
+        progress: &mut Progress,
+        source: Option<impl FnMut(Room<'_>) -> usize>,
+    ) -> Result<bool> {
+        let mut body = self.body.lock();
+        body.expect(len)?;
+        if let Some(source) = source {
+            body.receive(progress, source)?;
+        }
+        Ok(body.is_short())
     }
 
     /// One loan for the way back: fills the next piece of the reply space from `source`, which
@@ -418,11 +473,13 @@ impl Request {
         leave
     }
 
-    /// Takes what the reply brought; for the waiter of a finished request.
-    fn take_ended(&self) -> Ended {
-        let ended = self.body.lock().take_ended();
-        trace::request_wake(self, ended.outcome.errno());
-        ended
+    /// Shows what the reply brought, and what was lent; for the waiter of a finished request.
+    #[inline]
+    fn with_reply<R>(&self, read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R) -> R {
+        let mut body = self.body.lock();
+        let (outcome, output, data, written) = body.reply();
+        trace::request_wake(self, outcome.errno());
+        read(outcome, output, data, written)
     }
 }
 

@@ -26,22 +26,24 @@ use crate::fuse::{
     op::{
         InArgs,
         Opcode,
-        OutArgs, //
+        OutSpace, //
     },
 };
 use kernel::prelude::*;
 
 fn request(unique: u64) -> Result<Pending> {
-    let pending = Request::reserve(GFP_KERNEL)?.make(Parts {
-        header: InHeader::default(),
-        connection: 0,
-        expects_reply: true,
-        opcode: Opcode::Getattr,
-        input: InArgs::new(),
-        output: OutArgs::default(),
-        data: Data::default(),
-        completion: None,
-    });
+    let pending = Request::reserve(GFP_KERNEL)?.make_of(
+        Parts {
+            header: InHeader::default(),
+            connection: 0,
+            expects_reply: true,
+            opcode: Opcode::Getattr,
+            output: OutSpace::default(),
+            data: Data::default(),
+            completion: None,
+        },
+        InArgs::new(),
+    );
     if let Some(request) = pending.request() {
         request.assign_unique(Unique::new(unique));
     }

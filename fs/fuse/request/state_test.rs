@@ -36,7 +36,7 @@ use crate::fuse::{
     op::{
         InArgs,
         Opcode,
-        OutArgs, //
+        OutSpace, //
     },
 };
 use kernel::{
@@ -96,16 +96,18 @@ fn request(fate: &Arc<Fate>) -> Result<Pending> {
 }
 
 fn request_with(completion: Option<KBox<dyn Completion>>) -> Result<Pending> {
-    let pending = Request::reserve(GFP_KERNEL)?.make(Parts {
-        header: InHeader::default(),
-        connection: 0,
-        expects_reply: true,
-        opcode: Opcode::Getattr,
-        input: InArgs::new(),
-        output: OutArgs::default(),
-        data: Data::default(),
-        completion,
-    });
+    let pending = Request::reserve(GFP_KERNEL)?.make_of(
+        Parts {
+            header: InHeader::default(),
+            connection: 0,
+            expects_reply: true,
+            opcode: Opcode::Getattr,
+            output: OutSpace::default(),
+            data: Data::default(),
+            completion,
+        },
+        InArgs::new(),
+    );
     if let Some(request) = pending.request() {
         request.assign_unique(Unique::new(2));
     }

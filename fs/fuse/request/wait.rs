@@ -8,11 +8,15 @@
 //! phase waits for its end, whatever comes.
 
 use super::{
-    completion::Ended,
+    args::Data,
+    outcome::Outcome,
     state::Pending,
     Handle, //
 };
-use crate::fuse::trace;
+use crate::fuse::{
+    op::OutArgs,
+    trace, //
+};
 
 /// What the waiter needs of the channel.
 pub(crate) trait Canceller {
@@ -59,7 +63,7 @@ impl Waiter {
         Self { request }
     }
 
-    /// Sleeps until the request has ended, and takes it apart.
+    /// Sleeps until the request has ended.
     ///
     /// `leave` is asked when the caller is killed and the server has the request: whether somebody
     /// else is told of the end from now on ([`Request::bequeath`]).
@@ -70,7 +74,7 @@ impl Waiter {
         channel: &impl Canceller,
         patience: Patience,
         leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<Ended, Left> {
+    ) -> Result<Done, Left> {
         let request = &self.request;
         let finished = || request.is_finished();
 
@@ -108,6 +112,22 @@ impl Waiter {
             }
         }
         channel.woken(request);
-        Ok(request.take_ended())
+        Ok(Done(self.request))
+    }
+}
+
+/// A request that has ended, in the hands of who waited for that.
+pub(crate) struct Done(Handle);
+
+impl Done {
+    /// Reads the reply where it is, and takes of what was lent what is wanted back, with the number
+    /// of bytes that the reply filled of it. `read` runs under the lock of the request's body, and
+    /// must not sleep.
+    #[inline]
+    pub(crate) fn read<R>(
+        self,
+        read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R,
+    ) -> R {
+        self.0.with_reply(read)
     }
 }

@@ -20,6 +20,7 @@ use crate::fuse::{
 };
 use crate::vfs::mm::iov::{
     Dest,
+    Room,
     Source, //
 };
 use kernel::prelude::*;
@@ -65,7 +66,13 @@ pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
 
 fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -> Result {
     let payload = from.len();
-    request.expect_output(payload)?;
+    // As a rule all of it is at hand: then this is all, under one lock.
+    let at_hand = !from.has_page();
+    let source = at_hand.then_some(|bytes: Room<'_>| from.copy_nofault(bytes));
+    let short = request.begin_output(payload, progress, source)?;
+    if at_hand && progress.done() >= payload {
+        return if short { request.zero_rest() } else { Ok(()) };
+    }
     loop {
         // A page that is given away is taken outside of the loans: that sleeps.
         while from.has_page() && request.takes_page(progress)? {
