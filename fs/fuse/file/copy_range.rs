@@ -61,11 +61,12 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     if !core::ptr::eq(source.sb(), target.sb()) {
         return Err(EXDEV);
     }
-    let from_end = advanced(range.from_pos, range.len)?;
+    advanced(range.from_pos, range.len)?;
     let to_end = advanced(range.to_pos, range.len)?;
     {
         let _lock = source.lock();
-        source.write_and_wait_range(range.from_pos, from_end.saturating_sub(1))?;
+        // Not only the range: what is dirty behind it may be what makes the file so long.
+        source.write_and_wait_range(range.from_pos, i64::MAX)?;
         source.data().writes.wait();
     }
 
@@ -73,7 +74,7 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     range.to().modified(&lock)?;
     // What is stored to the pages through a mapping from here on, and lies beside what is copied in
     // the same page, is lost with the page.
-    target.write_and_wait_range(range.to_pos, to_end.saturating_sub(1))?;
+    target.write_and_wait_range(range.to_pos, i64::MAX)?;
     target.data().writes.wait();
     zero_gap(target, range.to_pos);
     let _size = (to_end > target.size()).then(|| attr_cache::hold_size(target));

@@ -21,6 +21,7 @@ crate::tests![
     size_of_other_replies_does_not_count,
     drops_the_pages_that_were_copied_over,
     nothing_copied_drops_nothing,
+    source_is_as_long_for_the_server,
 ];
 
 const FROM: u64 = 5;
@@ -386,4 +387,49 @@ fn nothing_copied_drops_nothing() {
     copied(expect_copy(&fs, COPY_FILE_RANGE_64, 0, 0, 4096), 0);
     closed(&fs);
     assert_eq!(c.wait(), Ok(0));
+}
+
+/// With write-back the server learns how long the source is before it copies: what is dirty behind the range, too, is
+/// written first.
+fn source_is_as_long_for_the_server() {
+    let fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let g = sys::open(&m.path("g"), libc::O_RDWR).unwrap();
+        pwrite(f, &[7; 4096], 40960).unwrap();
+        let n = copy_file_range((f, 0), (g, 0), 100);
+        close(g).unwrap();
+        close(f).unwrap();
+        n
+    });
+    opened(&fs, 0, 100);
+    let (mut written, mut released) = (false, 0);
+    while released < 2 {
+        let r = next(&fs);
+        match r.head.opcode {
+            WRITE => {
+                assert_eq!(WriteIn::from_bytes(&r.body).offset, 40960);
+                written = true;
+                r.ok(WriteOut {
+                    size: 4096,
+                    padding: 0,
+                });
+            }
+            COPY_FILE_RANGE_64 => {
+                assert!(written, "the server knows no byte of the source yet");
+                copied(r, 100);
+            }
+            SETATTR => {
+                let node = file(r.head.nodeid);
+                r.ok(node.size(45056).attr_out());
+            }
+            FLUSH => r.reply(&[]),
+            RELEASE => {
+                released += 1;
+                r.reply(&[]);
+            }
+            _ => panic!("{r:?} came"),
+        }
+    }
+    assert_eq!(c.wait(), Ok(100));
 }
