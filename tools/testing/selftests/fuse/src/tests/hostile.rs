@@ -430,7 +430,7 @@ fn more(m: &Side, dice: &mut Dice) {
     match dice.below(6) {
         0 => {
             let len = dice.one_of(&[0u32, 4, 8, 100, 4096, 9000]);
-            let cmd = (dice.below(4) as u32) << 30 | len << 16 | 0x7800 | dice.below(3) as u32;
+            let cmd = ((dice.below(4) as u32) << 30) | (len << 16) | 0x7800 | dice.below(3) as u32;
             let _ = ioctl_on(fd, cmd, &mut vec![0; len as usize]);
         }
         // FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR.
