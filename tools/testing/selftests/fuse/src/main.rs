@@ -12,7 +12,6 @@ mod tests;
 
 use harness::Outcome;
 use harness::Test;
-use std::path::Path;
 use std::time::Instant;
 
 const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
@@ -37,8 +36,7 @@ fn number(argument: Option<String>) -> u64 {
 fn main() {
     let mut list = false;
     let mut module = String::from("c");
-    // Lockdep comes with kernels that check everything, and take their time.
-    let (mut slow, mut stress) = if Path::new("/proc/lockdep_stats").exists() {
+    let (mut slow, mut stress) = if mockd::kernel_checks_everything() {
         (5, 60)
     } else {
         (1, 10)

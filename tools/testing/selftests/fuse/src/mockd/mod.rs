@@ -40,6 +40,11 @@ pub fn set_slowness(factor: u64) {
     SLOWNESS.store(factor.max(1), Ordering::Relaxed);
 }
 
+/// Whether the kernel checks everything that it does, and takes its time.
+pub fn kernel_checks_everything() -> bool {
+    std::path::Path::new("/proc/lockdep_stats").exists()
+}
+
 static RUST: AtomicBool = AtomicBool::new(false);
 
 /// Says that the Rust module is loaded.
