@@ -31,7 +31,7 @@ const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP_SIZE;
 const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
 
 /// Opens "f" for reading and writing, runs `with`, and closes.
-fn with_open<T: Ship>(fs: &Fs, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
+pub fn with_open<T: Ship>(fs: &Fs, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
     fs.call(|m| {
         let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
         let t = with(m, f);
@@ -40,7 +40,8 @@ fn with_open<T: Ship>(fs: &Fs, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> 
     })
 }
 
-fn opened(fs: &Fs, size: u64) {
+/// Answers what that asks first: "f" is node 2 of this size, opened with handle 5.
+pub fn opened(fs: &Fs, size: u64) {
     fs.lookup(ROOT, "f", file(2).size(size));
     fs.open(2, 5, 0);
 }

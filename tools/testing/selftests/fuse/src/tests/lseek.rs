@@ -2,6 +2,8 @@
 
 //! LSEEK: the server says where there are data and holes.
 
+use super::fallocate::opened;
+use super::fallocate::with_open;
 use crate::mockd::*;
 
 crate::tests![
@@ -16,21 +18,6 @@ crate::tests![
     of_a_file_that_is_written_back,
     killed_while_the_server_seeks,
 ];
-
-/// Opens "f" for reading and writing, runs `with`, and closes.
-fn with_open<T: Ship>(fs: &Fs, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
-    fs.call(|m| {
-        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
-        let t = with(m, f);
-        close(f).unwrap();
-        t
-    })
-}
-
-fn opened(fs: &Fs, size: u64) {
-    fs.lookup(ROOT, "f", file(2).size(size));
-    fs.open(2, 5, 0);
-}
 
 #[track_caller]
 fn expect_lseek(fs: &Fs, offset: i64, whence: i32) -> Request {
