@@ -16,6 +16,7 @@ use super::{
     deferred::Deferred,
     dentry::DEntry,
     inode::{
+        keep_times_dirty,
         INode,
         INodeLock,
         INodeSharedLock, //
@@ -170,7 +171,9 @@ impl<T: FileSystem> File<T> {
     pub(crate) fn update_time(&self, lock: &INodeLock<'_, T>) -> Result {
         lock.check(self.inode())?;
         // SAFETY: Valid by the type invariant, and the inode is locked.
-        to_result(unsafe { bindings::file_update_time(self.as_ptr()) })
+        let updated = to_result(unsafe { bindings::file_update_time(self.as_ptr()) });
+        self.inode().keep_times_dirty();
+        updated
     }
 
     /// Maps the file through the page cache, as long as no store can reach the file through it.
@@ -253,6 +256,8 @@ impl<'a, T: FileSystem> Opening<'a, T> {
     pub(crate) fn update_time(&self) {
         // SAFETY: Valid by the type invariant. The contents have changed whatever comes of it.
         unsafe { bindings::file_update_time(self.file) };
+        // SAFETY: The file has a reference to its inode.
+        unsafe { keep_times_dirty((*self.file).f_inode) };
     }
 
     /// The file has a position, but cannot be seeked.

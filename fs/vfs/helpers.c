@@ -622,6 +622,12 @@ __vfs_helper bool vfs_helper_inode_is_new(struct inode *inode)
 	return inode_state_read_once(inode) & I_NEW;
 }
 
+__vfs_helper bool vfs_helper_inode_times_clean(struct inode *inode)
+{
+	return !IS_NOCMTIME(inode) &&
+	       !(inode_state_read_once(inode) & (I_DIRTY_SYNC | I_DIRTY_TIME));
+}
+
 __vfs_helper bool vfs_helper_is_rdonly(const struct inode *inode)
 {
 	return IS_RDONLY(inode);

@@ -718,6 +718,12 @@ impl<T: FileSystem> INode<T> {
         unsafe { bindings::mark_inode_dirty_sync(self.as_ptr()) };
     }
 
+    /// See the function [`keep_times_dirty`].
+    pub(crate) fn keep_times_dirty(&self) {
+        // SAFETY: There is a reference.
+        unsafe { keep_times_dirty(self.as_ptr()) };
+    }
+
     /// Removes it from the inode cache: a lookup will not find it any more.
     pub(crate) fn remove_hash(&self) {
         // SAFETY: There is a reference.
@@ -1189,4 +1195,22 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one it
     // is of is not asked of the super block, which may be gone.
     unsafe { bindings::kfree(slot.cast()) };
+}
+
+/// Makes the times dirty if the VFS keeps them and they are not: [`write_inode`] will be called for
+/// them also if a change of the contents left them as they were, because the clock had not moved
+/// on. Whoever serves the file system sees the change later than the VFS, by another clock. Costs
+/// two loads if there is nothing to do. May sleep.
+///
+/// [`write_inode`]: super::FileSystem::write_inode
+///
+/// # Safety
+///
+/// There must be a reference to the inode.
+pub(super) unsafe fn keep_times_dirty(inode: *mut bindings::inode) {
+    // SAFETY: The caller's promise; the flags are only looked at.
+    if unsafe { bindings::inode_times_clean(inode) } {
+        // SAFETY: The caller's promise.
+        unsafe { bindings::mark_inode_dirty_sync(inode) };
+    }
 }

@@ -125,7 +125,11 @@ fn cached(
                 handle,
                 flags: iocb.file().flags(),
             };
-            iocb.write_page_cache(lock, from, &mut reader)
+            let written = iocb.write_page_cache(lock, from, &mut reader);
+            // A write in the same tick as the last change leaves the times as they were, but the
+            // server's move when it is sent the data: it has to be told them once more.
+            handle.inode().keep_times_dirty();
+            written
         } else {
             through_cache(handle, iocb, from)
         };

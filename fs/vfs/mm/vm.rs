@@ -12,6 +12,7 @@
 use super::super::{
     bindings,
     file::File,
+    inode::keep_times_dirty,
     FileSystem, //
 };
 use kernel::{
@@ -79,6 +80,8 @@ unsafe extern "C" fn page_mkwrite(vmf: *mut vm_fault) -> vm_fault_t {
     };
     // SAFETY: The file is valid. The store goes on if the times cannot be updated.
     unsafe { bindings::file_update_time(file) };
+    // SAFETY: The file has a reference to its inode.
+    unsafe { keep_times_dirty((*file).f_inode) };
     // SAFETY: The caller has a reference to the page.
     unsafe { bindings::folio_lock(folio) };
     // SAFETY: The folio is locked, so its mapping does not change; the file keeps its own.

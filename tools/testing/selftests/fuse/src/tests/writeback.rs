@@ -18,6 +18,7 @@ crate::tests![
     size_is_the_kernels,
     mtime_is_the_kernels,
     mtime_set_by_the_caller,
+    mtime_of_the_same_tick_is_sent,
     write_handle_of_another_file,
     newest_write_handle,
     fsync_waits,
@@ -412,6 +413,48 @@ fn mtime_set_by_the_caller() {
     r.ok(file(2).size(0).with(|a| a.mtime = 77).attr_out());
     closed(&fs);
     assert_eq!(c.wait(), (0, Ok(6)));
+}
+
+/// A write that leaves the times as they are, because the clock has not moved on, has them sent all the same: the
+/// server's own are those of its write.
+fn mtime_of_the_same_tick_is_sent() {
+    skip_on_c("a write in the tick of the last change leaves the server with a time of its own");
+    let fs = cached().start();
+    let c = with_open(&fs, libc::O_RDWR, |m, f| {
+        let hit = (0..1000).any(|_| {
+            // SAFETY: no times, so that both become now.
+            assert_eq!(unsafe { libc::futimens(f, std::ptr::null()) }, 0);
+            let before = fstat(f).unwrap().mtime;
+            put(f, 0, 4096).unwrap();
+            let hit = fstat(f).unwrap().mtime == before;
+            if !hit {
+                fsync(f).unwrap();
+            }
+            hit
+        });
+        m.pause();
+        (hit, fsync(f))
+    });
+    opened(&fs, 4096);
+    while c.running() {
+        let Some(r) = fs.dev().next_within(1) else {
+            continue;
+        };
+        match r.head.opcode {
+            SETATTR | GETATTR => r.ok(file(2).size(4096).attr_out()),
+            WRITE => wrote(r, 4096),
+            FSYNC => r.reply(&[]),
+            GETXATTR => r.err(ENOSYS),
+            other => panic!("{} came", opcode_name(other)),
+        }
+    }
+    c.paused();
+    c.go();
+    serve_write(&fs, 0, 4096);
+    serve_times(&fs);
+    expect(&fs, FSYNC).reply(&[]);
+    closed(&fs);
+    assert_eq!(c.wait(), (true, Ok(())), "(a write hit its tick, fsync)");
 }
 
 /// The data of a file is written through a handle that may write, also if a reader asks for it.
