@@ -39,7 +39,8 @@ help:
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
 ##                           data, lifecycle, run, bench
-## make test SUITE=libfuse CASE='mount/*'   some cases of a suite
+## make test SUITE=libfuse CASE=mount/      some cases of a suite: those with this in
+##                           their names, where * stands for anything
 ## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them

@@ -7,14 +7,16 @@
 Prints TAP. Each case mounts a server on a directory of its own, works there, unmounts,
 and looks whether the connection is gone. The cases `*.killed` kill the server in the
 middle: whoever works there must get an error and end, and a new server must show what
-was synced before. PATTERN picks cases by a part of their names; --part does one Nth of
-the work, for slow kernels; --seed throws the dice as in the run that printed it.
+was synced before. PATTERN picks cases by a part of their names, where * stands for
+anything; --part does one Nth of the work, for slow kernels; --seed throws the dice as in
+the run that printed it. Exits with 1 if a case failed, with 2 if none could be run.
 """
 
 import concurrent.futures
 import contextlib
 import ctypes
 import filecmp
+import fnmatch
 import functools
 import os
 import queue
@@ -76,6 +78,14 @@ def mounted(place):
         return any(line.split()[4] == place for line in table)
 
 
+def inode(path):
+    """The inode number of what is there, or None."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
 class Server:
     """A directory that is served by a process, for the time of a `with`."""
 
@@ -84,7 +94,7 @@ class Server:
         self.source, self.place, self.log = f'{base}.source', f'{PLACE}/{name}.mnt', f'{base}.log'
         self.command = [word.format(source=self.source, place=self.place)
                         for word in SERVERS[kind]]
-        self.process = self.connection = None
+        self.process = self.connection = self.control = None
 
     def path(self, name):
         return f'{self.place}/{name}'
@@ -103,6 +113,7 @@ class Server:
             if mounted(self.place):
                 # What fusectl calls it.
                 self.connection = f'{CONNECTIONS}/{os.stat(self.place).st_dev}'
+                self.control = inode(self.connection)
                 return
             if self.process.poll() is not None:
                 break
@@ -127,7 +138,6 @@ class Server:
         self.start()
 
     def unmount(self):
-        connection = self.connection
         for _ in range(100):
             if subprocess.run(['umount', self.place], check=False,
                               stderr=subprocess.DEVNULL).returncode == 0:
@@ -141,7 +151,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise Failed('the server stays after the unmount') from None
-        if os.path.isdir(CONNECTIONS) and os.path.exists(connection):
+        # Another case may have mounted since, and have got the same device number.
+        if self.control is not None and inode(self.connection) == self.control:
             raise Failed('the connection stays after the unmount')
 
     def __exit__(self, kind, *_):
@@ -637,22 +648,29 @@ class Report:
             print(f'#   {took:.0f} s', flush=True)
 
 
+def refuse(why):
+    """Ends before any case is run."""
+    print(why, file=sys.stderr)
+    sys.exit(2)
+
+
 def main(arguments):
     seed, part = int(time.time()), 1
     while arguments[:1] in (['--seed'], ['--part']):
         if len(arguments) < 2 or not arguments[1].isdigit() or int(arguments[1]) < 1:
-            sys.exit(f'data.py: {arguments[0]} takes a number')
+            refuse(f'data.py: {arguments[0]} takes a number')
         if arguments[0] == '--seed':
             seed = int(arguments[1])
         else:
             part = int(arguments[1])
         arguments = arguments[2:]
     if len(arguments) > 1:
-        sys.exit(__doc__)
+        refuse(__doc__)
     pattern = arguments[0] if arguments else ''
-    chosen = sorted((-weight, name) for name, (weight, _) in CASES.items() if pattern in name)
+    chosen = sorted((-weight, name) for name, (weight, _) in CASES.items()
+                    if fnmatch.fnmatchcase(name, f'*{pattern}*'))
     if not chosen:
-        sys.exit(f'data.py: no case has {pattern} in its name')
+        refuse(f"data.py: no case has '{pattern}' in its name")
     # One of the servers holds a file open for each inode.
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     for place in (PLACE, DISK):

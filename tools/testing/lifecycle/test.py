@@ -7,6 +7,7 @@ Runs in the root of scripts/browser. DIRECTORY gets the pages and their pictures
 in its first line what must hold.
 """
 
+import fnmatch
 import json
 import subprocess
 import sys
@@ -361,7 +362,8 @@ def recorded(browser):
 
 
 def main():
-    chosen = [t for t in TESTS if len(sys.argv) < 3 or sys.argv[2] in t.__name__]
+    pattern = f'*{sys.argv[2] if len(sys.argv) > 2 else ""}*'
+    chosen = [t for t in TESTS if fnmatch.fnmatchcase(t.__name__, pattern)]
     print(f'1..{len(chosen)}')
     bad = 0
     browser = None

@@ -8,11 +8,13 @@ Prints TAP: a case for each server and each kind of work (see work.py). Where a
 server behaves differently by itself, known/SERVER has the lines that differ, with
 the reason. They must be exactly those that do: so the two modules behave alike
 wherever the work looks, and the lists stay true. PATTERN picks cases by a part of
-their names; --learn writes what differs there, to be given reasons.
+their names, where * stands for anything; --learn writes what differs there, to be given
+reasons.
 """
 
 import collections
 import difflib
+import fnmatch
 import os
 import resource
 import shutil
@@ -174,7 +176,7 @@ def main(arguments):
     if arguments[:1] == ['--learn']:
         learn, arguments = arguments[1], arguments[2:]
         os.makedirs(learn, exist_ok=True)
-    pattern = arguments[0] if arguments else ''
+    pattern = f'*{arguments[0] if arguments else ""}*'
     os.umask(0o022)
     # Some servers hold a file open for each inode.
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
@@ -182,7 +184,8 @@ def main(arguments):
     report, references = Report(), {}
     for server in SERVERS:
         chosen = [name for name in work.WORK
-                  if pattern in f'{server.name}.{name}' and name not in server.skip]
+                  if fnmatch.fnmatchcase(f'{server.name}.{name}', pattern)
+                  and name not in server.skip]
         if not chosen:
             continue
         learned = None if learn is None else []
@@ -205,7 +208,8 @@ def main(arguments):
                 file.write(''.join(line + '\n' for line in learned))
     # It falls over a symbolic link when an archive has extended attributes.
     chosen = [name for name in references
-              if pattern in f'squashfuse.{name}' and name not in ('xattrs', 'acls', 'permissions')]
+              if fnmatch.fnmatchcase(f'squashfuse.{name}', pattern)
+              and name not in ('xattrs', 'acls', 'permissions')]
     if chosen:
         learned = None if learn is None else []
         try:
