@@ -9,7 +9,8 @@
 //! that does not consist of pages, or whose pages cannot be kept, is copied to the request instead.
 //!
 //! Locks: the inode's, for writes; shared with other writers if the server can take them side by
-//! side (`inode/io_mode.rs`).
+//! side (`inode/io_mode.rs`). Who maps the file waits for those, with its address space locked, so
+//! none of them is waited for while it faults its pages in.
 
 use super::{
     read::read_args,
@@ -131,6 +132,7 @@ fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
             &handle,
             &mut buffer,
             Reading::max(&handle),
+            None,
             |done, pages| {
                 let op = reading.op(done, pages.len())?;
                 handle.mount().call_out(op, OutData::Caller(pages)).0
@@ -153,8 +155,9 @@ fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
 }
 
 /// Takes the caller's next pages, `max_bytes` at most, and has them sent, until it has no more, or
-/// less was done than sent. `send` is told how many bytes are done before. Returns how many are done
-/// in the end.
+/// less was done than sent. `send` is told how many bytes are done before. A writer's `lock` lets it
+/// write beside others from then on, but not while the pages are taken. Returns how many are done in
+/// the end.
 ///
 /// # Errors
 ///
@@ -163,14 +166,21 @@ fn each(
     handle: &OpenHandle,
     buffer: &mut CallerBuffer<'_>,
     max_bytes: usize,
+    mut lock: Option<&mut WriteLock<'_>>,
     mut send: impl FnMut(usize, CallerPages) -> Result<usize>,
 ) -> Result<usize> {
     let max_pages = handle.mount().conn().features().max_pages as usize;
     let mut done = 0usize;
     while buffer.left() != 0 {
         let mut sent = 0usize;
+        if let Some(lock) = &mut lock {
+            lock.pause();
+        }
         let result = buffer.pages(max_bytes, max_pages).and_then(|pages| {
             sent = pages.len();
+            if let Some(lock) = &mut lock {
+                lock.write_on(done);
+            }
             send(done, pages)
         });
         match result {
@@ -318,6 +328,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
         &handle,
         &mut buffer,
         Reading::max(&handle),
+        None,
         |done, pages| {
             let len = pages.len();
             let op = reading.op(done, len)?;
@@ -388,39 +399,80 @@ fn read_copied(
     Ok((asked, copied))
 }
 
-/// The lock of an inode that is written directly.
-enum WriteLock<'a> {
-    /// By one writer alone.
-    Alone(INodeLock<'a, Fuse>),
-    /// By one of several. The fields go in this order: who waits for the last of them does not
-    /// hold the lock.
-    Beside(
-        // Kept, not looked at.
-        #[allow(dead_code)] ParallelWrite<'a>,
-        INodeSharedLock<'a, Fuse>,
-    ),
+/// The lock of an inode that is written directly: shared with other writers or not.
+///
+/// The fields go in this order: who waits for the last parallel write does not hold the lock.
+struct WriteLock<'a> {
+    /// A write beside others, while it runs.
+    parallel: Option<ParallelWrite<'a>>,
+    shared: Option<INodeSharedLock<'a, Fuse>>,
+    alone: Option<INodeLock<'a, Fuse>>,
+    inode: &'a INode<Fuse>,
+    /// Where the write begins, in bytes.
+    start: i64,
 }
 
 impl<'a> WriteLock<'a> {
-    /// Takes the lock in the way that the server can live with. Sleeps.
-    fn take(handle: &'a OpenHandle, iocb: &Kiocb<'_, Fuse>, from: &IovIterSource<'_>) -> Self {
+    /// Takes the lock in the way that the server can live with, and returns how many bytes may be
+    /// written. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of the VFS: `EFBIG` and the like.
+    fn take(
+        handle: &'a OpenHandle,
+        iocb: &mut Kiocb<'_, Fuse>,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<(Self, usize)> {
         let inode = handle.inode();
         let io_mode = &inode.data().io_mode;
-        let alone = !handle.writes_in_parallel()
+        let beside = handle.writes_in_parallel()
             // Whoever appends has to know the end.
-            || iocb.is_append()
-            || io_mode.is_caching()
-            || grows(inode, iocb.pos(), from.len());
-        if !alone {
-            let lock = inode.lock_shared();
+            && !iocb.is_append()
+            && !io_mode.is_caching()
+            && !grows(inode, iocb.pos(), from.len());
+        let shared = beside
+            .then(|| inode.lock_shared())
             // What was looked at without the lock may have changed.
-            if !grows(inode, iocb.pos(), from.len()) {
-                if let Some(write) = io_mode.enter_parallel() {
-                    return Self::Beside(write, lock);
-                }
+            .filter(|_| !grows(inode, iocb.pos(), from.len()));
+        let (alone, count) = match &shared {
+            Some(lock) => (None, iocb.shared_write_checks(lock, from)?),
+            None => {
+                let lock = inode.lock();
+                let count = iocb.write_checks(&lock, from)?;
+                (Some(lock), count)
+            }
+        };
+        let this = Self {
+            parallel: None,
+            shared,
+            alone,
+            inode,
+            start: iocb.pos(),
+        };
+        Ok((this, count))
+    }
+
+    /// Is no parallel write for now: nobody waits for whoever cannot go on.
+    fn pause(&mut self) {
+        self.parallel = None;
+    }
+
+    /// Goes on, `done` bytes from the start: beside others, or alone from here on, if somebody may
+    /// use the page cache. Sleeps.
+    fn write_on(&mut self, done: usize) {
+        if self.alone.is_some() || self.parallel.is_some() {
+            return;
+        }
+        self.parallel = self.inode.data().io_mode.enter_parallel();
+        if self.parallel.is_none() {
+            self.shared = None;
+            self.alone = Some(self.inode.lock());
+            // The file may have become shorter between the locks.
+            if let Ok(pos) = advanced(self.start, done) {
+                zero_gap(self.inode, pos);
             }
         }
-        Self::Alone(inode.lock())
     }
 }
 
@@ -442,12 +494,8 @@ pub(super) fn write_iter(
 ) -> Result<usize> {
     let handle = iocb.file().data();
     let inode = handle.inode();
-    let lock = WriteLock::take(&handle, iocb, from);
 
-    let count = match &lock {
-        WriteLock::Alone(lock) => iocb.write_checks(lock, from)?,
-        WriteLock::Beside(_, lock) => iocb.shared_write_checks(lock, from)?,
-    };
+    let (mut lock, count) = WriteLock::take(&handle, iocb, from)?;
     if count == 0 {
         return Ok(0);
     }
@@ -455,12 +503,12 @@ pub(super) fn write_iter(
     let start = iocb.pos();
     zero_gap(inode, start);
     let written = if iocb.caller_waits() {
-        let result = write(iocb, from);
+        let result = write(iocb, from, Some(&mut lock));
         let end = result.and_then(|written| advanced(start, written));
         attr_cache::written(inode, end.ok().filter(|end| *end != start));
         result?
     } else {
-        direct_write(iocb, from)?
+        write_locked(iocb, from, Some(&mut lock))?
     };
     let end = advanced(start, written)?;
     if end != start {
@@ -482,6 +530,15 @@ pub(super) fn direct_write(
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
 ) -> Result<usize> {
+    write_locked(iocb, from, None)
+}
+
+/// Writes with the inode locked, by the `lock` of [`write_iter`] or by the VFS. Sleeps.
+fn write_locked(
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+    lock: Option<&mut WriteLock<'_>>,
+) -> Result<usize> {
     let handle = iocb.file().data();
     let inode = handle.inode();
     let start = iocb.pos();
@@ -490,12 +547,12 @@ pub(super) fn direct_write(
     let result = if handle.mount().conn().features().async_dio {
         prepare_write(&handle, start, from.len()).and_then(|()| {
             match CallerBuffer::of_source(from) {
-                Some(buffer) => write_at_once(iocb, buffer, grows),
-                None => write_memory(&Writing::new(iocb), from),
+                Some(buffer) => write_at_once(iocb, buffer, grows, lock),
+                None => write_memory(&Writing::new(iocb), from, lock),
             }
         })
     } else {
-        write(iocb, from)
+        write(iocb, from, lock)
     };
     if result == Err(EIOCBQUEUED) {
         return result;
@@ -531,7 +588,11 @@ fn prepare_write(handle: &OpenHandle, start: i64, len: usize) -> Result {
 }
 
 /// Writes, one request after the other.
-fn write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+fn write(
+    iocb: &Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+    lock: Option<&mut WriteLock<'_>>,
+) -> Result<usize> {
     let writing = Writing::new(iocb);
     let handle = writing.handle;
     prepare_write(&handle, writing.start, from.len())?;
@@ -540,6 +601,7 @@ fn write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> 
             &handle,
             &mut buffer,
             Writing::max(&handle),
+            lock,
             |done, pages| {
                 let sent = pages.len();
                 let op = writing.op(done, sent)?;
@@ -547,7 +609,7 @@ fn write(iocb: &Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> 
                 written_of(sent, reply)
             },
         ),
-        None => write_memory(&writing, from),
+        None => write_memory(&writing, from, lock),
     }
 }
 
@@ -556,6 +618,7 @@ fn write_at_once(
     iocb: &mut Kiocb<'_, Fuse>,
     mut buffer: CallerBuffer<'_>,
     grows: bool,
+    lock: Option<&mut WriteLock<'_>>,
 ) -> Result<usize> {
     let (start, file) = (iocb.pos(), iocb.file());
     let handle = file.data();
@@ -578,6 +641,7 @@ fn write_at_once(
         &handle,
         &mut buffer,
         Writing::max(&handle),
+        lock,
         |done, pages| {
             let len = pages.len();
             let op = writing.op(done, len)?;
@@ -595,7 +659,15 @@ fn write_at_once(
 }
 
 /// Writes from memory of the kernel that does not consist of pages.
-fn write_memory(writing: &Writing<'_, '_>, from: &mut IovIterSource<'_>) -> Result<usize> {
+fn write_memory(
+    writing: &Writing<'_, '_>,
+    from: &mut IovIterSource<'_>,
+    lock: Option<&mut WriteLock<'_>>,
+) -> Result<usize> {
+    if let Some(lock) = lock {
+        // Nothing is faulted in.
+        lock.write_on(0);
+    }
     let handle = writing.handle;
     let features = handle.mount().conn().features();
     let max = (features.max_pages as usize)

@@ -7,7 +7,8 @@
 //!
 //! Locks: the address space is locked for writing. No server is asked anything here, as it could be
 //! waiting for that lock, but to write the dirty pages of a file that is used past the page cache;
-//! and its direct writes that run side by side are waited for.
+//! and its direct writes that run side by side are waited for: those that the server has, never one
+//! that waits for the lock itself (`inode/io_mode.rs`).
 
 use crate::{
     fuse::{

@@ -7,6 +7,10 @@
 //! are open for cached use, and parallel writes, keep each other out. A cached open waits for the
 //! writes that run, and those that come after it take turns.
 //!
+//! So does the first shared mapping of a file, and that waits with its address space locked. A write
+//! is therefore in parallel while it waits for the server, and not while it waits for memory of its
+//! caller: that may need the same address space. (In C it is, and the two wait for each other.)
+//!
 //! Locks: one spinlock, a leaf.
 
 use crate::vfs::sync::wait::{
@@ -101,10 +105,11 @@ impl IoMode {
         self.caching.load(Relaxed)
     }
 
-    /// Begins a write beside others; [`None`] if somebody may use the page cache.
+    /// Begins a write beside others; [`None`] if somebody may use the page cache, or waits for that.
+    /// Until it is dropped, its owner must not fault in memory of user space.
     pub(crate) fn enter_parallel(&self) -> Option<ParallelWrite<'_>> {
         let mut users = self.users.lock();
-        if users.cached != 0 {
+        if self.is_caching() {
             return None;
         }
         users.parallel = users.parallel.checked_add(1)?;

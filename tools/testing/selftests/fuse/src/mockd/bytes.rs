@@ -60,19 +60,30 @@ impl Aio {
     }
 
     fn submit(&mut self, opcode: u16, fd: RawFd, buffer: Vec<u8>, offset: i64) -> Result<()> {
+        let part = (buffer.as_ptr() as usize, buffer.len());
         self.buffers.push(buffer);
-        let buffer = self.buffers.last().expect("pushed just now");
+        self.submit_part(opcode, fd, part, offset)
+    }
+
+    /// For the last of the buffers.
+    fn submit_part(
+        &mut self,
+        opcode: u16,
+        fd: RawFd,
+        (base, len): (usize, usize),
+        offset: i64,
+    ) -> Result<()> {
         let iocb = Iocb {
             data: self.buffers.len() as u64 - 1,
             opcode,
             fd: fd as u32,
-            buf: buffer.as_ptr() as u64,
-            nbytes: buffer.len() as u64,
+            buf: base as u64,
+            nbytes: len as u64,
             offset,
             ..Default::default()
         };
         let list = [&iocb as *const Iocb];
-        // SAFETY: one valid control block, whose buffer lives as long as the context.
+        // SAFETY: one valid control block, whose memory lives as long as the context.
         let ret = unsafe { libc::syscall(libc::SYS_io_submit, self.context, 1, list.as_ptr()) };
         check(ret).map(drop)
     }
@@ -85,6 +96,12 @@ impl Aio {
     /// Starts to write `data` at `offset`.
     pub fn write(&mut self, fd: RawFd, data: &[u8], offset: i64) -> Result<()> {
         self.submit(1, fd, data.to_vec(), offset)
+    }
+
+    /// Starts to write memory of the caller's, which stays until then, given as address and length.
+    pub fn write_part(&mut self, fd: RawFd, part: (usize, usize), offset: i64) -> Result<()> {
+        self.buffers.push(Vec::new());
+        self.submit_part(1, fd, part, offset)
     }
 
     /// Waits for one to end: what came of it, and its buffer.

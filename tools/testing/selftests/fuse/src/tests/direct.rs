@@ -16,6 +16,8 @@ crate::tests![
     writers_that_append_take_turns,
     cached_file_makes_writers_take_turns,
     cached_open_waits_for_writers,
+    mapping_waits_for_writers,
+    mapping_waits_for_no_writer_that_faults,
     writers_after_a_cached_file_was_closed,
     failed_write_beyond_the_end_is_cut_back,
     failed_write_within_the_file_is_not,
@@ -242,36 +244,104 @@ fn cached_file_makes_writers_take_turns() {
     assert_eq!(reader.wait(), Ok(100));
 }
 
-/// An open for cached use waits until no WRITEs are side by side, and keeps new ones from that.
-fn cached_open_waits_for_writers() {
-    let fs = Fs::new();
-    let one = writer(&fs, 0, 0, DIRECT);
-    let two = writer(&fs, 0, 200, DIRECT);
+/// Opens "f" with this FOPEN flag and does `what`, which waits until no WRITEs are side by side, keeps new ones from that,
+/// and comes to a pause then.
+fn waits_for_writers(fs: &Fs, fopen: u32, what: fn(&Side, i32)) {
+    let one = writer(fs, 0, 0, DIRECT);
+    let two = writer(fs, 0, 200, DIRECT);
     one.go();
-    let r = expect_write(&fs, 0, 100);
-    let reader = with_open(&fs, libc::O_RDONLY, |m, _| m.pause());
-    fs.open(2, 6, FOPEN_KEEP_CACHE);
-    reader.stays_asleep();
+    let r = expect_write(fs, 0, 100);
+    let waiter = with_open(fs, libc::O_RDWR, what);
+    fs.open(2, 6, fopen);
+    waiter.stays_asleep();
     two.go();
     two.stays_asleep();
     fs.quiet();
     wrote(r, 100);
-    reader.paused();
+    waiter.paused();
     // The first one closes, and the second one writes.
     let mut last = None;
     for _ in 0..3 {
-        let r = next(&fs);
+        let r = next(fs);
         match r.head.opcode {
             WRITE => last = Some(r),
             _ => r.reply(&[]),
         }
     }
     wrote(last.expect("the WRITE of the second"), 100);
-    closed(&fs);
-    reader.go();
-    closed(&fs);
-    reader.wait();
+    closed(fs);
+    waiter.go();
+    closed(fs);
+    waiter.wait();
     assert_eq!((one.wait(), two.wait()), (Ok(100), Ok(100)));
+}
+
+/// An open for cached use waits until no WRITEs are side by side, and keeps new ones from that.
+fn cached_open_waits_for_writers() {
+    waits_for_writers(&Fs::new(), FOPEN_KEEP_CACHE, |m, _| m.pause());
+}
+
+/// So does the first shared mapping of a file that is used past the cache.
+fn mapping_waits_for_writers() {
+    let fs = Setup::new().flags(init::DIRECT_IO_ALLOW_MMAP).start();
+    waits_for_writers(&fs, DIRECT, |m, f| {
+        let map = Map::shared(f, PAGE).unwrap();
+        m.pause();
+        map.unmap();
+    });
+}
+
+/// A mapping does not wait for one that needs the address space meanwhile, because not all of its memory is there yet.
+fn mapping_waits_for_no_writer_that_faults() {
+    skip_on_c("who maps and who writes side by side wait for each other");
+    for (setup, submits) in [(Setup::new(), false), (async_dio(), true)] {
+        let fs = setup
+            .flags(init::DIRECT_IO_ALLOW_MMAP)
+            .init(|out| (out.max_write, out.max_background) = (4096, 1))
+            .start();
+        let c = with_open(&fs, libc::O_RDWR, |m, f| {
+            let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let len = 3 * PAGE;
+            let memory = Map::new(-1, len, libc::PROT_READ | libc::PROT_WRITE, anonymous).unwrap();
+            // Of what is submitted two pages are taken before the first is written.
+            memory.store(0, &vec![0; if submits { 2 } else { 1 } * PAGE]);
+            let part = memory.part(0, len);
+            let writer = std::thread::spawn(move || {
+                if submits {
+                    let mut aio = Aio::new();
+                    aio.write_part(f, part, 0).unwrap();
+                    aio.wait().0
+                } else {
+                    writev(f, &[part])
+                }
+            });
+            m.pause();
+            let map = Map::shared(f, PAGE).unwrap();
+            let written = writer.join().unwrap();
+            map.unmap();
+            memory.unmap();
+            written
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, DIRECT);
+        c.paused();
+        let next_write = |at: usize| {
+            let r = next(&fs);
+            assert_eq!(r.head.opcode, WRITE, "WRITE expected, {r:?} came");
+            let a = WriteIn::from_bytes(&r.body);
+            assert_eq!((a.offset, a.size), (at as u64, 4096));
+            r
+        };
+        let r = next_write(0);
+        c.go();
+        c.stays_asleep();
+        wrote(r, PAGE);
+        for at in [PAGE, 2 * PAGE] {
+            wrote(next_write(at), PAGE);
+        }
+        fs.flush_and_release(2, 5);
+        assert_eq!(c.wait(), Ok(3 * PAGE));
+    }
 }
 
 /// When the last file for cached use is closed, writers are side by side again.
