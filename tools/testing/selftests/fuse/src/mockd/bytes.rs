@@ -16,6 +16,14 @@ pub fn copy_file_range(from: (RawFd, i64), to: (RawFd, i64), len: usize) -> Resu
     check(n as i64).map(|n| n as usize)
 }
 
+/// splice(2) from one descriptor to another, at their positions; one of them is a pipe.
+pub fn splice(from: RawFd, to: RawFd, len: usize) -> Result<usize> {
+    let none = std::ptr::null_mut();
+    // SAFETY: no offsets are passed.
+    let n = unsafe { libc::splice(from, none, to, none, len, libc::SPLICE_F_MOVE) };
+    check(n as i64).map(|n| n as usize)
+}
+
 pub fn pwrite(fd: RawFd, data: &[u8], off: i64) -> Result<usize> {
     // SAFETY: the slice is valid for its length.
     let n = unsafe { libc::pwrite(fd, data.as_ptr().cast(), data.len(), off) };

@@ -17,6 +17,7 @@ pub mod lock;
 pub mod model;
 pub mod random;
 pub mod sys;
+pub mod uring;
 pub mod wire;
 
 pub use bytes::*;
@@ -27,6 +28,7 @@ pub use lock::*;
 pub use model::*;
 pub use random::*;
 pub use sys::*;
+pub use uring::*;
 pub use wire::*;
 
 use std::sync::atomic::AtomicBool;

@@ -527,8 +527,13 @@ pub struct Map {
 impl Map {
     /// Maps the first `len` bytes of `fd` with these `PROT_` and `MAP_` flags.
     pub fn new(fd: RawFd, len: usize, prot: c_int, flags: c_int) -> Result<Self> {
+        Self::at(fd, 0, len, prot, flags)
+    }
+
+    /// As [`Self::new`], from `offset` on.
+    pub fn at(fd: RawFd, offset: i64, len: usize, prot: c_int, flags: c_int) -> Result<Self> {
         // SAFETY: a new mapping where the kernel likes.
-        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd, 0) };
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd, offset) };
         if p == libc::MAP_FAILED {
             return Err(errno());
         }

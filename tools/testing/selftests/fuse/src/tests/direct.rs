@@ -42,6 +42,9 @@ crate::tests![
     killed_writer_waits,
     killed_before_the_request_is_read,
     killed_while_nobody_waits,
+    rings_are_told_when_the_server_has_answered,
+    killed_with_a_ring,
+    memory_is_given_back,
     loop_device_with_memory_of_kmalloc,
 ];
 
@@ -65,15 +68,15 @@ fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -
     })
 }
 
-/// The next request, which is no look at capabilities.
+/// The next request, which is no look at capabilities, nor at whether a file is ready, as a ring first takes.
 #[track_caller]
 fn next(fs: &Fs) -> Request {
     loop {
         let r = fs.dev().next();
-        if r.head.opcode != GETXATTR {
-            return r;
+        match r.head.opcode {
+            GETXATTR | POLL => r.err(ENOSYS),
+            _ => return r,
         }
-        r.err(ENOSYS);
     }
 }
 
@@ -885,6 +888,117 @@ fn killed_while_nobody_waits() {
     }
     fs.expect(RELEASE).reply(&[]);
     assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// Who reads and writes by io_uring goes on, too, and is told what came of it. A read through the page cache alone waits
+/// in the call, because the file is always ready.
+fn rings_are_told_when_the_server_has_answered() {
+    for (flags, fopen) in [(0, 0), (libc::O_DIRECT, 0), (0, FOPEN_DIRECT_IO)] {
+        let waits = (flags, fopen) == (0, 0);
+        let fs = async_dio().start();
+        let c = with_open(&fs, libc::O_RDWR | flags, |m, f| {
+            let mut ring = Uring::new();
+            ring.read(f, 3 * PAGE, 0).unwrap();
+            m.pause();
+            let (n, data) = ring.wait();
+            ring.write(f, &pattern(PAGE, 2 * PAGE), PAGE as u64)
+                .unwrap();
+            m.pause();
+            (n, data == pattern(0, 3 * PAGE), ring.wait().0)
+        });
+        let submitted = || {
+            c.paused();
+            c.go();
+        };
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, fopen);
+        let mut done = 0;
+        while done < 3 * PAGE {
+            let r = next(&fs);
+            let a: ReadIn = r.arg();
+            assert_eq!((r.head.opcode, a.fh), (READ, 5), "{r:?} came");
+            if done == 0 && !waits {
+                submitted();
+            }
+            c.stays_asleep();
+            done += a.size as usize;
+            r.reply(&pattern(a.offset as usize, a.size as usize));
+        }
+        if waits {
+            submitted();
+        }
+        let r = expect_write(&fs, PAGE, PAGE);
+        submitted();
+        c.stays_asleep();
+        wrote(r, PAGE);
+        wrote(expect_write(&fs, 2 * PAGE, PAGE), PAGE);
+        fs.flush_and_release(2, 5);
+        assert_eq!(c.wait(), (Ok(3 * PAGE), true, Ok(2 * PAGE)));
+    }
+}
+
+/// A process that is killed while the server has what its ring sent is gone when the last of it is answered.
+fn killed_with_a_ring() {
+    for (flags, fopen) in [(libc::O_DIRECT, 0), (0, FOPEN_DIRECT_IO)] {
+        let fs = async_dio().start();
+        let mut c = with_open(&fs, libc::O_RDWR | flags, |m, f| {
+            let mut ring = Uring::new();
+            ring.read(f, PAGE, 0).unwrap();
+            m.pause();
+            ring.write(f, &pattern(PAGE, PAGE), PAGE as u64).unwrap();
+            m.pause();
+            m.pause();
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, fopen);
+        let r = expect_read(&fs, 0, PAGE);
+        c.paused();
+        c.go();
+        let w = expect_write(&fs, PAGE, PAGE);
+        c.paused();
+        c.signal(libc::SIGKILL);
+        c.stays_asleep();
+        assert!(!c.is_gone());
+        wrote(w, PAGE);
+        r.reply(&pattern(0, PAGE));
+        closed_by_death(&fs);
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+    }
+}
+
+/// How many pages of user memory the kernel has ever pinned, and how many of them it has given back.
+fn pins() -> [u64; 2] {
+    // Each processor counts by itself for a while.
+    std::fs::read("/proc/sys/vm/stat_refresh").unwrap();
+    let all = std::fs::read_to_string("/proc/vmstat").unwrap();
+    ["nr_foll_pin_acquired ", "nr_foll_pin_released "].map(|name| {
+        let line = all.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("a count of pins").parse().unwrap()
+    })
+}
+
+/// Memory that requests had is given back, however those ended.
+fn memory_is_given_back() {
+    for ends in [
+        one_after_the_other_without_async_dio,
+        all_at_once_with_async_dio,
+        error_of_one_of_many,
+        error_for_who_does_not_wait,
+        memory_that_cannot_be_written,
+        memory_that_cannot_be_read,
+        killed_reader_waits_and_its_memory_is_filled,
+        killed_writer_waits,
+        killed_before_the_request_is_read,
+        killed_while_nobody_waits,
+        killed_with_a_ring,
+        nobody_waits_and_the_server_dies,
+    ] {
+        let [taken, given] = pins();
+        ends();
+        let [taken_since, given_since] = pins();
+        assert!(taken_since > taken, "nothing was pinned");
+        assert_eq!(taken_since - taken, given_since - given);
+    }
 }
 
 /// A loop device may send memory of kmalloc, of which no references can be taken: here blocks that ext4 has to copy

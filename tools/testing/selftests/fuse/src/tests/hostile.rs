@@ -328,17 +328,6 @@ fn send(dice: &mut Dice, fd: i32, message: &[u8]) -> Result<usize> {
     }
 }
 
-/// splice(2) of what a pipe has to the device, which may keep its pages.
-fn splice(from: i32, to: i32, len: usize) -> Result<usize> {
-    let null = std::ptr::null_mut();
-    // SAFETY: no offsets.
-    let n = unsafe { libc::splice(from, null, to, null, len, libc::SPLICE_F_MOVE) };
-    match n {
-        0.. => Ok(n as usize),
-        _ => Err(errno()),
-    }
-}
-
 /// How many bad messages each process of the server has sent, over all mounts of a test.
 struct Tally(Map);
 

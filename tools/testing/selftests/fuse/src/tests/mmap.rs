@@ -17,10 +17,12 @@ crate::tests![
     behind_the_end_is_zeroed_by_a_copy,
     write_from_its_own_mapping,
     store_waits_for_writeback,
+    no_page_is_a_signal,
     server_dies_with_dirty_pages,
     private_stores_stay_private,
     read_only_file,
     direct_is_refused,
+    direct_can_be_private,
     direct_is_allowed_by_agreement,
 ];
 
@@ -413,6 +415,39 @@ fn store_waits_for_writeback() {
     c.wait();
 }
 
+/// A page that cannot be read is SIGBUS, and so is one that is behind the end, from the start or since a truncation. What
+/// was stored to that before is not written.
+fn no_page_is_a_signal() {
+    let never: fn(&Map, i32) = |_, _| ();
+    let cut: fn(&Map, i32) = |map, f| {
+        map.store(4096, b"lost");
+        ftruncate(f, 4096).unwrap();
+    };
+    for (at, size, before) in [(0, 4096, never), (4096, 4096, never), (4096, 8192, cut)] {
+        let fs = Fs::new();
+        let mut c = with_open(&fs, |_, f| {
+            let map = Map::shared(f, 8192).unwrap();
+            before(&map, f);
+            map.store(at, b"x");
+        });
+        opened(&fs, size, 0);
+        let end = loop {
+            let r = fs.dev().next();
+            match r.head.opcode {
+                READ if at == 0 => r.err(EIO),
+                READ => r.reply(&[7; 4096]),
+                SETATTR => r.ok(file(2).size(4096).attr_out()),
+                GETXATTR => r.err(ENOSYS),
+                _ => break r,
+            }
+        };
+        assert_eq!(end.head.opcode, FLUSH, "{end:?} came");
+        end.reply(&[]);
+        fs.release(2, 5);
+        assert_eq!(c.death(), Death::Signal(libc::SIGBUS));
+    }
+}
+
 /// When the server dies, nobody waits for its dirty pages, and msync(2) tells of it.
 fn server_dies_with_dirty_pages() {
     let mut fs = Fs::new();
@@ -481,6 +516,30 @@ fn direct_is_refused() {
     opened(&fs, 4096, FOPEN_DIRECT_IO);
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), Some(ENODEV));
+}
+
+/// A private mapping of one needs no agreement. It shows what the server has when it is made, not what was cached before.
+fn direct_can_be_private() {
+    let fs = Fs::new();
+    let c = with_open(&fs, |m, f| {
+        let g = m.open("f").unwrap();
+        let cached = pread(f, 3, 0);
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let map = Map::new(g, 4096, prot, libc::MAP_PRIVATE).unwrap();
+        map.store(10, b"mine");
+        let seen = (map.load(0, 3), map.load(10, 4));
+        map.unmap();
+        close(g).unwrap();
+        (cached, seen)
+    });
+    opened(&fs, 4096, 0);
+    fs.open(2, 6, FOPEN_DIRECT_IO | FOPEN_KEEP_CACHE);
+    fs.expect_read(5, 0, 4096).reply(&[7; 4096]);
+    fs.expect_read(6, 0, 4096).reply(&[8; 4096]);
+    fs.flush_and_release(2, 6);
+    fs.flush_and_release(2, 5);
+    let seen = (vec![8; 3], b"mine".to_vec());
+    assert_eq!(c.wait(), (Ok(vec![7; 3]), seen));
 }
 
 /// With FUSE_DIRECT_IO_ALLOW_MMAP it can, and what is stored is written.

@@ -3,6 +3,7 @@
 //! READ: through the page cache, and past it.
 
 use crate::mockd::*;
+use std::os::fd::AsRawFd;
 
 crate::tests![
     request,
@@ -28,6 +29,7 @@ crate::tests![
     changed_mtime_drops_it_with_auto_inval_data,
     changed_size_keeps_it_with_explicit_inval_data,
     mapped_file,
+    splice_out_of_the_file,
     direct_request,
     direct_is_not_cached,
     direct_ignores_the_size,
@@ -542,6 +544,45 @@ fn mapped_file() {
     fs.expect_read(5, 4096, 4096).reply(&pattern(4096, 4096));
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), (true, true));
+}
+
+/// splice(2) into a pipe is a read, through the cache or past it.
+fn splice_out_of_the_file() {
+    for fopen in [0, FOPEN_DIRECT_IO] {
+        let fs = Fs::new();
+        let c = fs.call(|m| {
+            let f = m.open("f").unwrap();
+            let (from, to) = pipe();
+            let mut data = Vec::new();
+            while let Ok(n @ 1..) = splice(f, to.as_raw_fd(), 10_000) {
+                data.extend(read(from.as_raw_fd(), n).unwrap());
+            }
+            // Through the cache it is there now.
+            let again = pread(f, 100, 4000);
+            close(f).unwrap();
+            (data, again)
+        });
+        fs.lookup(ROOT, "f", file(2).size(6000));
+        fs.open(2, 5, fopen);
+        let mut read = 0;
+        let end = loop {
+            let r = fs.dev().next();
+            if r.head.opcode != READ {
+                break r;
+            }
+            let a: ReadIn = r.arg();
+            assert_eq!(a.fh, 5);
+            let at = (a.offset as usize).min(6000);
+            let size = (a.size as usize).min(6000 - at);
+            read += size;
+            r.reply(&pattern(at, size));
+        };
+        assert_eq!(end.head.opcode, FLUSH, "{end:?} came");
+        end.reply(&[]);
+        fs.release(2, 5);
+        assert_eq!(c.wait(), (pattern(0, 6000), Ok(pattern(4000, 100))));
+        assert_eq!(read, if fopen == 0 { 6000 } else { 6100 });
+    }
 }
 
 /// With FOPEN_DIRECT_IO a READ is what the caller asked for, and names the owner of locks.

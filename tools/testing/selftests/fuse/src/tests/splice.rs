@@ -45,15 +45,6 @@ fn pipe_of(bytes: i32) -> (i32, i32) {
     (ends[0], ends[1])
 }
 
-fn splice(from: i32, to: i32, len: usize) -> Result<usize> {
-    let none = std::ptr::null_mut();
-    // SAFETY: no offsets are passed.
-    match unsafe { libc::splice(from, none, to, none, len, libc::SPLICE_F_MOVE) } {
-        -1 => Err(sys::errno()),
-        n => Ok(n as usize),
-    }
-}
-
 fn header(len: usize, error: i32, unique: u64) -> Vec<u8> {
     [
         &(16 + len as u32).to_ne_bytes()[..],

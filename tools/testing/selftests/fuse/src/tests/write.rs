@@ -3,6 +3,7 @@
 //! WRITE and FSYNC: through the page cache, and past it.
 
 use crate::mockd::*;
+use std::os::fd::AsRawFd;
 
 crate::tests![
     request,
@@ -411,25 +412,13 @@ fn splice_into_the_file() {
     let fs = big().start();
     let c = with_open(&fs, libc::O_WRONLY, |f| {
         let (from, to) = sys::pipe();
-        use std::os::fd::AsRawFd;
         write(to.as_raw_fd(), &pattern(0, 3000)).unwrap();
-        // SAFETY: descriptors of our own, and no offsets.
-        let n = unsafe {
-            libc::splice(
-                from.as_raw_fd(),
-                std::ptr::null_mut(),
-                f,
-                std::ptr::null_mut(),
-                5000,
-                0,
-            )
-        };
-        usize::try_from(n).unwrap_or(0)
+        splice(from.as_raw_fd(), f, 5000)
     });
     opened(&fs, 0, 0);
     serve_write(&fs, 0, 3000);
     fs.flush_and_release(2, 5);
-    assert_eq!(c.wait(), 3000);
+    assert_eq!(c.wait(), Ok(3000));
 }
 
 /// A direct write carries a lock owner; one by root leaves set-user-id alone.

@@ -45,6 +45,7 @@ crate::tests![
     gap_is_zero,
     write_from_its_own_mapping,
     syncfs_comes_after_writes,
+    syncfs_does_not_wait_for_later_writes,
     ctime_of_a_link_is_the_kernels,
 ];
 
@@ -1081,17 +1082,23 @@ fn write_from_its_own_mapping() {
     assert_eq!(c.wait(), Ok(100));
 }
 
-/// SYNCFS, which file systems on block devices get, comes when the WRITEs that began before it are answered.
-fn syncfs_comes_after_writes() {
+/// Writes a page, and has it sent.
+fn put_and_send(f: i32) {
+    put(f, 0, 4096).unwrap();
+    // SAFETY: no memory involved.
+    unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// A process calls syncfs(2) while a WRITE of "f" is with the server, does `meanwhile`, and answers that WRITE. Then
+/// comes SYNCFS.
+fn syncfs_after_a_write<T>(meanwhile: impl FnOnce(&Fs) -> T, end: impl FnOnce(&Fs, T)) {
     let image = format!("{PLACE}/image");
     std::fs::write(&image, vec![0; 1 << 20]).unwrap();
     let (device, keep) = loop_device(&image).unwrap();
     let mut fs = cached().on_block_device(&device).start();
     drop(keep);
     let c = with_open(&fs, libc::O_RDWR, |m, f| {
-        put(f, 0, 4096).unwrap();
-        // SAFETY: no memory involved.
-        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        put_and_send(f);
         m.pause();
         syncfs(f)
     });
@@ -1102,14 +1109,49 @@ fn syncfs_comes_after_writes() {
     serve_times(&fs);
     c.stays_asleep();
     fs.quiet();
+    let held = meanwhile(&fs);
     wrote(r, 4096);
     fs.expect(SYNCFS).node(ROOT).reply(&[]);
     closed(&fs);
     assert_eq!(c.wait(), Ok(()));
+    end(&fs, held);
     let unmount = Caller::start(&fs.dir, |m| sys::umount(&m.path(""), 0));
     fs.expect(DESTROY).reply(&[]);
     assert_eq!(unmount.wait(), Ok(()));
     fs.unmounted();
+}
+
+/// SYNCFS, which file systems on block devices get, comes when the WRITEs that began before it are answered.
+fn syncfs_comes_after_writes() {
+    syncfs_after_a_write(|_| (), |_, ()| ());
+}
+
+/// It does not wait for those that began since.
+fn syncfs_does_not_wait_for_later_writes() {
+    let later = |fs: &Fs| {
+        let c = fs.call(|m| {
+            let g = sys::open(&m.path("g"), libc::O_RDWR).unwrap();
+            put_and_send(g);
+            m.pause();
+            close(g).unwrap();
+        });
+        fs.lookup(ROOT, "g", file(3));
+        fs.open(3, 6, 0);
+        let r = next(fs).node(3);
+        assert_eq!(r.head.opcode, WRITE, "WRITE expected, {r:?} came");
+        c.paused();
+        (c, r)
+    };
+    syncfs_after_a_write(later, |fs, (c, r)| {
+        c.go();
+        c.stays_asleep();
+        wrote(r, 4096);
+        let r = next(fs).node(3);
+        assert_eq!(r.head.opcode, SETATTR, "SETATTR expected, {r:?} came");
+        r.ok(file(3).attr_out());
+        fs.flush_and_release(3, 6);
+        c.wait();
+    });
 }
 
 /// A link changes the ctime of the file, which is the kernel's: it is now, whatever LINK answers, and is sent.
