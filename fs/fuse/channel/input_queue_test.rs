@@ -15,46 +15,20 @@ use super::{
     transport::Wake,
 };
 use crate::fuse::{
-    abi::{
-        header::InHeader,
-        NodeId, //
-    },
-    op::{
-        InArgs,
-        Opcode,
-        OutSpace, //
-    },
-    request::{
-        args::Data,
-        state::Pending,
-        Parts,
-        Request, //
-    },
+    abi::NodeId,
+    request::Request, //
 };
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 
-fn request() -> Result<Pending> {
-    Ok(Request::reserve(GFP_KERNEL)?.make_of(
-        Parts {
-            header: InHeader::default(),
-            connection: 0,
-            expects_reply: true,
-            opcode: Opcode::Getattr,
-            output: OutSpace::default(),
-            data: Data::default(),
-            completion: None,
-        },
-        InArgs::new(),
-    ))
-}
-
 fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
     let queue = Arc::pin_init(InputQueue::new(), GFP_KERNEL)?;
     for _ in 0..requests {
-        queue.push(request()?, Wake::Normal).map_err(|_| ENOTCONN)?;
+        queue
+            .push(Request::sample()?, Wake::Normal)
+            .map_err(|_| ENOTCONN)?;
     }
     for nlookup in 0..forgets as u64 {
         let forget = Forget {
@@ -129,7 +103,7 @@ mod tests {
             queue.next(ForgetRoom { max: 1 }, true),
             Err(ENODEV)
         ));
-        assert!(queue.push(request()?, Wake::Normal).is_err());
+        assert!(queue.push(Request::sample()?, Wake::Normal).is_err());
         Ok(())
     }
 }

@@ -27,8 +27,6 @@ use crate::fuse::{
         self,
         Enosys,
         Gate,
-        InArgs,
-        Opcode,
         Operation,
         OutArgs,
         OutSpace,
@@ -45,6 +43,7 @@ use crate::fuse::{
             Ended, //
         },
         outcome::Outcome,
+        state::Pending,
         wait::{
             Canceller,
             Patience, //
@@ -252,7 +251,7 @@ impl Mount {
     {
         let conn = self.conn_arc();
         let channel = conn.channel();
-        let data = data.into();
+        let mut data = data.into();
         let forced = O::GATE != Gate::Normal;
 
         let caller = match conn.admit::<O>(Idmap::invalid()) {
@@ -263,38 +262,28 @@ impl Mount {
             return done.complete(Err(error), data, 0);
         }
         let minor = channel.limits().minor;
-        let made = retry(forced, || {
-            Ok((
-                Request::reserve(GFP_KERNEL)?,
-                KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?,
-                InArgs::encode(&op, minor)?,
-                OutSpace::new(op.out_spec(minor))?,
-            ))
+        let place = retry(forced, || {
+            Ok(KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?)
         });
-        let (vacant, completion, input, output) = match made {
+        let made = place.and_then(|completion| {
+            let request = conn.make(&op, Unique::new(0), minor, caller, forced, &mut data)?;
+            Ok((completion, request))
+        });
+        let (completion, request) = match made {
             Ok(made) => made,
             Err(error) => {
                 channel.leave_background();
                 return done.complete(Err(error), data, 0);
             }
         };
-        let completion = completion.write(Background {
+        request.tell(completion.write(Background {
             conn: conn.clone(),
             minor,
             done,
             kept: self.keep(),
             _operation: PhantomData::<fn() -> O>,
-        });
-        let parts = Parts {
-            header: conn.header(&op, caller),
-            connection: conn.dev(),
-            expects_reply: O::REPLY == Reply::Expected,
-            opcode: O::OPCODE,
-            output,
-            data,
-            completion: Some(completion),
-        };
-        channel.send_background(vacant.make_of(parts, input));
+        }));
+        channel.send_background(request);
     }
 
     /// Answers a notification: sends `data` under the id that the server gave it. Nobody waits for
@@ -308,22 +297,11 @@ impl Mount {
         let conn = self.conn_arc();
         let caller = conn.admit::<op::NotifyReply>(Idmap::invalid())?;
         conn.channel().post(|| {
-            let vacant = Request::reserve(GFP_KERNEL)?;
             let completion = KBox::new(Posted { conn: conn.clone() }, GFP_KERNEL)?;
-            let input = InArgs::encode(&op, conn.channel().limits().minor)?;
-            let parts = Parts {
-                header: InHeader {
-                    unique,
-                    ..conn.header(&op, caller)
-                },
-                connection: conn.dev(),
-                expects_reply: false,
-                opcode: Opcode::NotifyReply,
-                output: OutSpace::default(),
-                data: data.into(),
-                completion: Some(completion),
-            };
-            Ok(vacant.make_of(parts, input))
+            let minor = conn.channel().limits().minor;
+            let request = conn.make(&op, unique, minor, caller, false, &mut data.into())?;
+            request.tell(completion);
+            Ok(request)
         })
     }
 
@@ -348,15 +326,47 @@ impl Connection {
         Caller::current(self, O::CREDS, O::GATE, idmap)
     }
 
-    fn header<O: Operation>(&self, op: &O, caller: Caller) -> InHeader {
-        InHeader {
-            opcode: O::OPCODE as u32,
-            nodeid: op.node(),
-            uid: caller.uid,
-            gid: caller.gid,
-            pid: caller.pid,
-            ..InHeader::default()
-        }
+    /// Makes the request for an operation, in the form of protocol 7.`minor`; `unique` is 0 unless
+    /// the server has given it. It carries `data`, which is not touched if it cannot be made. With
+    /// `forced`, it waits for memory as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `E2BIG` if the operation does not fit into a request.
+    #[inline]
+    fn make<O: Operation>(
+        &self,
+        op: &O,
+        unique: Unique,
+        minor: u32,
+        caller: Caller,
+        forced: bool,
+        data: &mut Data,
+    ) -> Result<Pending> {
+        let (vacant, output) = retry(forced, || {
+            Ok((
+                Request::reserve(GFP_KERNEL)?,
+                OutSpace::new(op.out_spec(minor))?,
+            ))
+        })?;
+        let parts = Parts {
+            header: InHeader {
+                opcode: O::OPCODE as u32,
+                unique,
+                nodeid: op.node(),
+                uid: caller.uid,
+                gid: caller.gid,
+                pid: caller.pid,
+                ..InHeader::default()
+            },
+            connection: self.dev(),
+            expects_reply: O::REPLY == Reply::Expected,
+            opcode: O::OPCODE,
+            output,
+            data: core::mem::take(data),
+        };
+        // Only long names need memory here, and what is forced has none.
+        vacant.make(parts, data, |args| op.encode(minor, args))
     }
 
     fn call_with<O: Operation, R>(
@@ -392,23 +402,8 @@ impl Connection {
             patience,
             || {
                 minor = channel.limits().minor;
-                let (vacant, output) = retry(patience != Patience::Killable, || {
-                    Ok((
-                        Request::reserve(GFP_KERNEL)?,
-                        OutSpace::new(op.out_spec(minor))?,
-                    ))
-                })?;
-                let parts = Parts {
-                    header: self.header(op, caller),
-                    connection: self.dev(),
-                    expects_reply: O::REPLY == Reply::Expected,
-                    opcode: O::OPCODE,
-                    output,
-                    data: core::mem::take(&mut data),
-                    completion: None,
-                };
-                // Only long names need memory here, and what is forced has none.
-                vacant.make(parts, &mut data, |args| op.encode(minor, args))
+                let forced = patience != Patience::Killable;
+                self.make(op, Unique::new(0), minor, caller, forced, &mut data)
             },
             leave,
         );
@@ -465,7 +460,7 @@ struct Orphan<Out, H> {
 }
 
 impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
-    fn complete(self: KBox<Self>, mut ended: Ended) {
+    fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
             conn,
             request,
@@ -475,7 +470,8 @@ impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
             kept,
         } = KBox::into_inner(self);
         conn.channel().forget_interrupt(&request);
-        heir.answered(decode(&conn, minor, ended.outcome, &mut ended.output));
+        let answer = ended.read(|outcome, output, _, _| decode(&conn, minor, outcome, output));
+        heir.answered(answer);
         // Last: an unmount waits for these, and what the heir held has to be gone by then.
         drop(kept);
         conn.channel().end_waiting();
@@ -488,9 +484,9 @@ struct Posted {
 }
 
 impl completion::Completion for Posted {
-    fn complete(self: KBox<Self>, ended: Ended) {
+    fn complete(self: KBox<Self>, ended: Ended<'_>) {
         // What it carried goes first: an unmount waits for the count.
-        drop(ended);
+        drop(ended.read(|_, _, data, _| core::mem::take(data)));
         self.conn.channel().end_waiting();
     }
 }
@@ -507,7 +503,7 @@ struct Background<O, C> {
 }
 
 impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Background<O, C> {
-    fn complete(self: KBox<Self>, mut ended: Ended) {
+    fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
             conn,
             minor,
@@ -516,8 +512,11 @@ impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Backgr
             ..
         } = KBox::into_inner(self);
         conn.channel().free_slot();
-        let result = conn.decode::<O>(minor, ended.outcome, &mut ended.output);
-        done.complete(result, ended.data, ended.written);
+        let (result, data, written) = ended.read(|outcome, output, data, written| {
+            let result = conn.decode::<O>(minor, outcome, output);
+            (result, core::mem::take(data), written)
+        });
+        done.complete(result, data, written);
         // Last: an unmount waits for these, and what `done` held has to be gone by then.
         drop(kept);
         conn.channel().end_waiting();

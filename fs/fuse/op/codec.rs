@@ -9,10 +9,7 @@
 //! Neighbours on the walk: [`declare`](super::declare) makes operations use this, `request` owns
 //! the buffers, the transports copy them. No locks.
 
-use super::{
-    InData,
-    Operation, //
-};
+use super::InData;
 use crate::fuse::abi::node::{
     CompatSetxattrIn,
     GetxattrOut,
@@ -34,21 +31,23 @@ pub(super) const IN_INLINE: usize = 128;
 ///
 /// - `inline_len <= IN_INLINE`, `head_len <= inline_len`, and `ext_len <= len()`.
 /// - The bytes to send are `inline[..inline_len]`, then `spill`.
-/// - `spill` is empty unless its first piece did not fit into `inline`.
+/// - There is no `spill` unless its first piece did not fit into `inline`.
 /// - `len() <= u32::MAX - size_of::<InHeader>()`.
 pub(crate) struct InArgs {
     inline: [u8; IN_INLINE],
     inline_len: usize,
     head_len: usize,
     ext_len: usize,
-    spill: KVVec<u8>,
+    // Here and below no vector rather than an empty one: that is freed by a call, too.
+    spill: Option<KVVec<u8>>,
 }
 
 impl InArgs {
     /// Most bytes after the header: its length field has 32 bits.
     const MAX_LEN: usize = u32::MAX as usize - size_of::<InHeader>();
 
-    /// Nothing to send yet.
+    /// Nothing to send yet, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) const fn new() -> Self {
         // INVARIANT: All is empty.
         Self {
@@ -56,7 +55,7 @@ impl InArgs {
             inline_len: 0,
             head_len: 0,
             ext_len: 0,
-            spill: KVVec::new(),
+            spill: None,
         }
     }
 
@@ -69,16 +68,17 @@ impl InArgs {
             inline_len: 0,
             head_len: 0,
             ext_len: 0,
-            spill: KVVec::new(),
+            spill: None,
         })
     }
 
-    /// Makes `op` the thing to send, in the form of protocol 7.`minor`.
+    /// Makes `op` the thing to send, in the form of protocol 7.`minor`, for tests.
     ///
     /// # Errors
     ///
-    /// As of [`Operation::encode`].
-    pub(crate) fn encode<O: Operation>(op: &O, minor: u32) -> Result<Self> {
+    /// As of [`Operation::encode`](super::Operation::encode).
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn encode<O: super::Operation>(op: &O, minor: u32) -> Result<Self> {
         let mut args = Self::new();
 
         op.encode(minor, &mut args)?;
@@ -118,8 +118,9 @@ impl InArgs {
     /// As of [`InArgs::push_bytes`].
     pub(crate) fn push_name(&mut self, name: &[u8]) -> Result {
         // A name and its NUL stay together, so that a transport sees them as one piece.
-        if self.spill.is_empty() && name.len() >= IN_INLINE.saturating_sub(self.inline_len) {
+        if self.spill.is_none() && name.len() >= IN_INLINE.saturating_sub(self.inline_len) {
             self.spill
+                .get_or_insert_default()
                 .reserve(name.len().checked_add(1).ok_or(E2BIG)?, GFP_KERNEL)?;
             self.push_spill(name)?;
             return self.push_spill(&[0]);
@@ -134,7 +135,7 @@ impl InArgs {
     ///
     /// ENOMEM; E2BIG if the request becomes too long for its header.
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> Result {
-        if self.spill.is_empty() {
+        if self.spill.is_none() {
             let space = self
                 .inline
                 .get_mut(self.inline_len..)
@@ -173,7 +174,8 @@ impl InArgs {
             return Err(E2BIG);
         }
         // INVARIANT: The length was checked, and the callers have found `inline` to be full.
-        Ok(self.spill.extend_from_slice(bytes, GFP_KERNEL)?)
+        let spill = self.spill.get_or_insert_default();
+        Ok(spill.extend_from_slice(bytes, GFP_KERNEL)?)
     }
 
     /// Adds a piece of data as the row of the operation says.
@@ -190,7 +192,7 @@ impl InArgs {
     /// Bytes to send, pages not counted.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.inline_len.saturating_add(self.spill.len())
+        self.inline_len.saturating_add(slice(&self.spill).len())
     }
 
     /// Whether there is nothing to send but the header.
@@ -218,9 +220,21 @@ impl InArgs {
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         [
             self.inline.get(..self.inline_len).unwrap_or(&[]),
-            self.spill.as_slice(),
+            slice(&self.spill),
         ]
     }
+}
+
+/// The bytes of a vector that may not be there.
+#[inline]
+fn slice(vec: &Option<KVVec<u8>>) -> &[u8] {
+    vec.as_ref().map_or(&[], |vec| vec.as_slice())
+}
+
+/// As [`slice()`], to write.
+#[inline]
+fn slice_mut(vec: &mut Option<KVVec<u8>>) -> &mut [u8] {
+    vec.as_mut().map_or(&mut [], |vec| vec.as_mut_slice())
 }
 
 /// The first thing that a request sends.
@@ -357,15 +371,11 @@ const OUT_INLINE: usize = 160;
 ///
 /// # Invariants
 ///
-/// `heap`, if there is any, else `inline` holds at least `spec.fixed` bytes; `var` holds `spec.var`
-/// bytes, or none if `spec.data` or if it was taken. `var_len <= spec.var`. `pos <= spec.fixed`.
+/// `var_len <= spec.var`. `pos <= spec.fixed`.
 pub(crate) struct OutArgs {
-    spec: OutSpec,
+    space: OutSpace,
     /// Where the structures go, if they fit.
     inline: [u8; OUT_INLINE],
-    /// Where they go else.
-    heap: KVVec<u8>,
-    var: KVVec<u8>,
     /// How much of the varying part was written.
     var_len: usize,
     /// How much of the structures was read.
@@ -378,12 +388,13 @@ pub(crate) struct OutArgs {
 ///
 /// # Invariants
 ///
-/// As long as [`OutArgs`] says of its parts.
+/// `fixed` holds `spec.fixed` bytes, unless they fit into [`OutArgs`]; `var` holds `spec.var` bytes,
+/// or none if `spec.data` or if it was taken.
 #[derive(Default)]
 pub(crate) struct OutSpace {
     spec: OutSpec,
-    heap: KVVec<u8>,
-    var: KVVec<u8>,
+    fixed: Option<KVVec<u8>>,
+    var: Option<KVVec<u8>>,
 }
 
 impl OutSpace {
@@ -394,18 +405,15 @@ impl OutSpace {
     /// ENOMEM.
     #[inline]
     pub(crate) fn new(spec: OutSpec) -> Result<Self> {
-        let zeroed = |len: usize| -> Result<KVVec<u8>> {
-            Ok(if len == 0 {
-                KVVec::new()
-            } else {
-                KVVec::zeroed(len, GFP_KERNEL)?
-            })
+        let zeroed = |len: usize| match len {
+            0 => Ok(None),
+            _ => KVVec::zeroed(len, GFP_KERNEL).map(Some),
         };
 
         // INVARIANT: As long as it says.
         Ok(Self {
             spec,
-            heap: zeroed(if spec.fixed <= OUT_INLINE {
+            fixed: zeroed(if spec.fixed <= OUT_INLINE {
                 0
             } else {
                 spec.fixed
@@ -415,72 +423,50 @@ impl OutSpace {
     }
 }
 
-impl Default for OutArgs {
-    /// No space.
-    fn default() -> Self {
-        // INVARIANT: Nothing is expected, and nothing is there.
-        Self {
-            spec: OutSpec::default(),
-            inline: [0; OUT_INLINE],
-            heap: KVVec::new(),
-            var: KVVec::new(),
-            var_len: 0,
-            pos: 0,
-            compat_len: None,
-        }
-    }
-}
-
 impl OutArgs {
     /// Space for a reply, made where it stays.
     #[inline]
     pub(crate) fn init(space: OutSpace) -> impl Init<Self> {
-        let OutSpace { spec, heap, var } = space;
-
-        // INVARIANT: The memory is as long as it says; nothing is written or read.
+        // INVARIANT: Nothing is written or read.
         init!(Self {
-            spec,
+            space,
             inline: [0; OUT_INLINE],
-            heap,
-            var,
             var_len: 0,
             pos: 0,
             compat_len: None,
         })
     }
 
-    /// Space for a reply.
+    /// Space for a reply, for tests.
     ///
     /// # Errors
     ///
     /// ENOMEM.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn new(spec: OutSpec) -> Result<Self> {
-        let OutSpace { spec, heap, var } = OutSpace::new(spec)?;
-
         // INVARIANT: As in `init()`.
         Ok(Self {
-            spec,
-            heap,
-            var,
-            ..Self::default()
+            space: OutSpace::new(spec)?,
+            inline: [0; OUT_INLINE],
+            var_len: 0,
+            pos: 0,
+            compat_len: None,
         })
     }
 
     /// The space for the structures.
     #[inline]
     fn fixed(&self) -> &[u8] {
-        if self.spec.fixed <= OUT_INLINE {
-            &self.inline
-        } else {
-            self.heap.as_slice()
+        match &self.space.fixed {
+            Some(fixed) => fixed.as_slice(),
+            None => &self.inline,
         }
     }
 
     /// How long the reply may be.
     #[inline]
     pub(crate) fn spec(&self) -> OutSpec {
-        self.spec
+        self.space.spec
     }
 
     /// Begins a reply of `len` bytes, its header not counted.
@@ -493,30 +479,30 @@ impl OutArgs {
     /// EINVAL if a reply to this request cannot be so long.
     pub(crate) fn accept(&mut self, len: usize) -> Result {
         // INVARIANT: `check()` returns no more than `spec.var`.
-        self.var_len = self.spec.check(len)?;
+        self.var_len = self.space.spec.check(len)?;
         Ok(())
     }
 
     /// The space for the reply that was accepted: structures, then what varies.
     #[inline]
     pub(crate) fn parts_mut(&mut self) -> [&mut [u8]; 2] {
-        let fixed = if self.spec.fixed <= OUT_INLINE {
-            &mut self.inline
-        } else {
-            self.heap.as_mut_slice()
+        let OutSpace { spec, fixed, var } = &mut self.space;
+        let fixed = match fixed {
+            Some(fixed) => fixed.as_mut_slice(),
+            None => &mut self.inline,
         };
-        let var = if self.spec.data { 0 } else { self.var_len };
 
         [
-            fixed.get_mut(..self.spec.fixed).unwrap_or(&mut []),
-            self.var.as_mut_slice().get_mut(..var).unwrap_or(&mut []),
+            fixed.get_mut(..spec.fixed).unwrap_or(&mut []),
+            // None of it if it goes into the pages of the caller.
+            slice_mut(var).get_mut(..self.var_len).unwrap_or(&mut []),
         ]
     }
 
     /// How much of the reply that was accepted is for the pages of the caller.
     #[inline]
     pub(crate) fn data_len(&self) -> usize {
-        if self.spec.data {
+        if self.space.spec.data {
             self.var_len
         } else {
             0
@@ -544,7 +530,7 @@ impl OutArgs {
         let len = self.compat_len.take().unwrap_or(size_of::<T>());
         let end = self.pos.checked_add(len).ok_or(EIO)?;
 
-        if end > self.spec.fixed {
+        if end > self.space.spec.fixed {
             return Err(EIO);
         }
 
@@ -559,7 +545,7 @@ impl OutArgs {
     /// The varying part of the reply, as long as the server made it.
     #[inline]
     pub(crate) fn var(&self) -> &[u8] {
-        let var = self.var.as_slice();
+        let var = slice(&self.space.var);
 
         var.get(..self.var_len).unwrap_or(var)
     }
@@ -567,7 +553,7 @@ impl OutArgs {
     /// The varying part of the reply, to keep. Empty if it went into the pages of the caller.
     #[inline]
     pub(crate) fn take_var(&mut self) -> KVVec<u8> {
-        let mut var = core::mem::take(&mut self.var);
+        let mut var = self.space.var.take().unwrap_or_default();
 
         // INVARIANT: It is taken.
         var.truncate(self.var_len);
@@ -577,7 +563,7 @@ impl OutArgs {
     /// Whether nothing of the structures is left to be read, for tests.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn is_read(&self) -> bool {
-        self.pos == self.spec.fixed
+        self.pos == self.space.spec.fixed
     }
 }
 

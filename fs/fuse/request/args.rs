@@ -8,10 +8,7 @@
 //! copier may fault its buffer in, and an abort may end the request.
 
 use super::{
-    completion::{
-        Completion,
-        Ended, //
-    },
+    completion::Completion,
     outcome::Outcome, //
 };
 use crate::fuse::{
@@ -172,7 +169,6 @@ impl Body {
         encode: impl FnOnce(&mut InArgs),
         output: OutSpace,
         data: Data,
-        completion: Option<KBox<dyn Completion>>,
     ) -> impl Init<Self> {
         init!(Self {
             outcome: None,
@@ -183,7 +179,7 @@ impl Body {
             output <- OutArgs::init(output),
             data,
             written: 0,
-            completion,
+            completion: None,
         })
     }
 
@@ -375,15 +371,14 @@ impl Body {
         self.outcome.is_some()
     }
 
-    /// Who is told of the end instead of the waiter.
+    /// Who is told of the end, instead of a waiter.
     pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
         self.completion = Some(completion);
     }
 
-    /// The completion, with what it gets; `None` if somebody waits instead.
-    pub(super) fn take_completion(&mut self) -> Option<(KBox<dyn Completion>, Ended)> {
-        let completion = self.completion.take()?;
-        Some((completion, self.take_ended()))
+    /// The completion; `None` if somebody waits instead.
+    pub(super) fn take_completion(&mut self) -> Option<KBox<dyn Completion>> {
+        self.completion.take()
     }
 
     /// How it ended, the reply, what was lent and how much of that the reply filled.
@@ -400,16 +395,5 @@ impl Body {
     /// Takes what was lent out of a request that was not sent.
     pub(super) fn take_data(&mut self) -> Data {
         core::mem::take(&mut self.data)
-    }
-
-    /// Moves the reply out.
-    fn take_ended(&mut self) -> Ended {
-        Ended {
-            // Only a request that has ended is taken apart.
-            outcome: self.outcome.unwrap_or(Outcome::Io),
-            output: core::mem::take(&mut self.output),
-            data: core::mem::take(&mut self.data),
-            written: self.written,
-        }
     }
 }

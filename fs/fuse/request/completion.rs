@@ -4,26 +4,35 @@
 
 use super::{
     args::Data,
-    outcome::Outcome, //
+    outcome::Outcome,
+    Request, //
 };
 use crate::fuse::op::OutArgs;
 use kernel::prelude::*;
 
-/// A finished request, taken apart.
-pub(crate) struct Ended {
-    /// How it ended.
-    pub(crate) outcome: Outcome,
-    /// The reply, as far as it was filled.
-    pub(crate) output: OutArgs,
-    /// What was lent, always handed back.
-    pub(crate) data: Data,
-    /// Bytes that the reply wrote into its data.
-    pub(crate) written: usize,
+/// A request that has ended, in the hands of its completion.
+pub(crate) struct Ended<'a>(&'a Request);
+
+impl<'a> Ended<'a> {
+    pub(super) fn new(request: &'a Request) -> Self {
+        Self(request)
+    }
+
+    /// Reads the reply where it is, and takes of what was lent what is wanted back, with the number
+    /// of bytes that the reply filled of it. `read` runs under the lock of the request's body, and
+    /// must not sleep.
+    #[inline]
+    pub(crate) fn read<R>(
+        self,
+        read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R,
+    ) -> R {
+        self.0.with_reply(read)
+    }
 }
 
 /// Runs when a background request ends: exactly once, whatever ends it, without any spinlock, in
 /// the context of whoever ended it (a server's thread, an aborter, the sender itself).
 pub(crate) trait Completion: Send {
     /// Takes the finished request.
-    fn complete(self: KBox<Self>, ended: Ended);
+    fn complete(self: KBox<Self>, ended: Ended<'_>);
 }

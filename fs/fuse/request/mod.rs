@@ -34,7 +34,10 @@ use self::{
         Progress, //
     },
     clock::Clock,
-    completion::Completion,
+    completion::{
+        Completion,
+        Ended, //
+    },
     outcome::Outcome,
     state::{
         Pending,
@@ -147,8 +150,6 @@ pub(crate) struct Parts {
     pub(crate) output: OutSpace,
     /// What follows that, and what the reply fills.
     pub(crate) data: Data,
-    /// Who is told of the end, if nobody waits.
-    pub(crate) completion: Option<KBox<dyn Completion>>,
 }
 
 /// Memory for a request.
@@ -182,11 +183,6 @@ impl VacantRequest {
         }
     }
 
-    /// Makes the request of what was encoded before; that cannot fail.
-    pub(crate) fn make_of(self, parts: Parts, input: InArgs) -> Pending {
-        Pending::new(self.fill(parts, |args| *args = input))
-    }
-
     #[inline]
     fn fill(self, parts: Parts, encode: impl FnOnce(&mut InArgs)) -> ListArc<Entry<Request>, MAIN> {
         let Parts {
@@ -196,7 +192,6 @@ impl VacantRequest {
             opcode,
             output,
             data,
-            completion,
         } = parts;
         let data_len = data.input.len();
         // Length of what was encoded, and of the extensions in it.
@@ -211,7 +206,6 @@ impl VacantRequest {
                     },
                     output,
                     data,
-                    completion,
                 ),
                 "FuseRequest::body"
             ),
@@ -248,6 +242,21 @@ impl Request {
     /// `ENOMEM`.
     pub(crate) fn reserve(flags: Flags) -> Result<VacantRequest> {
         Ok(VacantRequest(Entry::reserve(flags)?))
+    }
+
+    /// A request without content, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn sample() -> Result<Pending> {
+        let parts = Parts {
+            header: InHeader::default(),
+            connection: 0,
+            expects_reply: true,
+            opcode: Opcode::Getattr,
+            output: OutSpace::default(),
+            data: Data::default(),
+        };
+        let vacant = Self::reserve(GFP_KERNEL)?;
+        vacant.make(parts, &mut Data::default(), |_| Ok(()))
     }
 
     /// The operation.
@@ -351,7 +360,7 @@ impl Request {
     ///
     /// Call it without any spinlock: a completion runs here, and it may sleep.
     fn end(&self, outcome: Outcome) -> bool {
-        let completed = {
+        let completion = {
             let mut body = self.body.lock();
             if !body.finish(outcome) {
                 return false;
@@ -366,8 +375,8 @@ impl Request {
             self.phase.xchg(Phase::Finished as i32, Full);
             body.take_completion()
         };
-        match completed {
-            Some((completion, ended)) => completion.complete(ended),
+        match completion {
+            Some(completion) => completion.complete(Ended::new(self)),
             None => self.ended.wake_up(),
         }
         true
@@ -460,6 +469,11 @@ impl Request {
         Ok(())
     }
 
+    /// Nobody waits for the end of the request: `completion` runs then.
+    fn tell(&self, completion: KBox<dyn Completion>) {
+        self.body.lock().set_completion(completion);
+    }
+
     /// Leaves the request to the completion that `heir` makes, which runs when it ends; for a
     /// waiter that goes and does not look at it any more. `false` if it has ended already: then
     /// `heir` is not asked. It is asked under the lock of the body, and must not sleep.
@@ -473,12 +487,11 @@ impl Request {
         leave
     }
 
-    /// Shows what the reply brought, and what was lent; for the waiter of a finished request.
+    /// Shows what the reply brought, and what was lent; for who is told of the end.
     #[inline]
     fn with_reply<R>(&self, read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R) -> R {
         let mut body = self.body.lock();
         let (outcome, output, data, written) = body.reply();
-        trace::request_wake(self, outcome.errno());
         read(outcome, output, data, written)
     }
 }

@@ -3,7 +3,6 @@
 //! What a look finds: each request once, where it was seen last, and no more than has room.
 
 use super::{
-    args::Data,
     snapshot::{
         Place,
         Snapshot,
@@ -15,35 +14,13 @@ use super::{
         PendingQueue,
         SentTable, //
     },
-    Parts,
     Request, //
 };
-use crate::fuse::{
-    abi::{
-        header::InHeader,
-        Unique, //
-    },
-    op::{
-        InArgs,
-        Opcode,
-        OutSpace, //
-    },
-};
+use crate::fuse::abi::Unique;
 use kernel::prelude::*;
 
 fn request(unique: u64) -> Result<Pending> {
-    let pending = Request::reserve(GFP_KERNEL)?.make_of(
-        Parts {
-            header: InHeader::default(),
-            connection: 0,
-            expects_reply: true,
-            opcode: Opcode::Getattr,
-            output: OutSpace::default(),
-            data: Data::default(),
-            completion: None,
-        },
-        InArgs::new(),
-    );
+    let pending = Request::sample()?;
     if let Some(request) = pending.request() {
         request.assign_unique(Unique::new(unique));
     }

@@ -19,6 +19,7 @@
 //! when dropped, and that must not happen under a spinlock: take them out first.
 
 use super::{
+    completion::Completion,
     outcome::Outcome,
     snapshot::{
         Place,
@@ -91,6 +92,13 @@ impl Pending {
     /// Somebody who will wait for the end; take it before the token is queued.
     pub(crate) fn waiter(&self) -> Option<Waiter> {
         self.0.as_ref().map(|entry| Waiter::new(entry.clone_arc()))
+    }
+
+    /// Instead of a waiter: who is told of the end.
+    pub(crate) fn tell(&self, completion: KBox<dyn Completion>) {
+        if let Some(request) = self.request() {
+            request.tell(completion);
+        }
     }
 
     /// A reader takes the request; `set` keeps it in sight of an abort meanwhile.

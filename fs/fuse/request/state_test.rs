@@ -3,10 +3,7 @@
 //! Every row of the token table, and every drop.
 
 use super::{
-    args::{
-        Data,
-        Progress, //
-    },
+    args::Progress,
     completion::{
         Completion,
         Ended, //
@@ -22,22 +19,11 @@ use super::{
         SentQueue,
         SentTable, //
     },
-    Parts,
     Request, //
 };
-use crate::fuse::{
-    abi::{
-        header::{
-            InHeader,
-            OutHeader, //
-        },
-        Unique, //
-    },
-    op::{
-        InArgs,
-        Opcode,
-        OutSpace, //
-    },
+use crate::fuse::abi::{
+    header::OutHeader,
+    Unique, //
 };
 use kernel::{
     prelude::*,
@@ -84,9 +70,10 @@ impl Fate {
 struct Tell(Arc<Fate>);
 
 impl Completion for Tell {
-    fn complete(self: KBox<Self>, ended: Ended) {
+    fn complete(self: KBox<Self>, ended: Ended<'_>) {
         self.0.ends.add(1, Relaxed);
-        self.0.errno.store(ended.outcome.errno(), Relaxed);
+        let errno = ended.read(|outcome, _, _, _| outcome.errno());
+        self.0.errno.store(errno, Relaxed);
     }
 }
 
@@ -96,18 +83,10 @@ fn request(fate: &Arc<Fate>) -> Result<Pending> {
 }
 
 fn request_with(completion: Option<KBox<dyn Completion>>) -> Result<Pending> {
-    let pending = Request::reserve(GFP_KERNEL)?.make_of(
-        Parts {
-            header: InHeader::default(),
-            connection: 0,
-            expects_reply: true,
-            opcode: Opcode::Getattr,
-            output: OutSpace::default(),
-            data: Data::default(),
-            completion,
-        },
-        InArgs::new(),
-    );
+    let pending = Request::sample()?;
+    if let Some(completion) = completion {
+        pending.tell(completion);
+    }
     if let Some(request) = pending.request() {
         request.assign_unique(Unique::new(2));
     }

@@ -128,6 +128,9 @@ impl Done {
         self,
         read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R,
     ) -> R {
-        self.0.with_reply(read)
+        self.0.with_reply(|outcome, output, data, written| {
+            trace::request_wake(&**self.0, outcome.errno());
+            read(outcome, output, data, written)
+        })
     }
 }
