@@ -317,12 +317,7 @@ impl InputQueue {
             return take().unwrap_or(Err(EAGAIN));
         }
         // Taken where it is looked for, so that a reader that is woken locks the queue once.
-        let mut work = None;
-        self.readers.wait_interruptible_exclusive(|| {
-            work = take();
-            work.is_some()
-        })?;
-        work.unwrap_or(Err(ERESTARTSYS))
+        self.readers.take_interruptible(take)?
     }
 
     /// Closes the queue and returns the requests that were on it; wakes every reader.

@@ -104,7 +104,7 @@ impl Mount {
             idmap,
             &op,
             patience::<O>(),
-            Data::default(),
+            None,
             |result, _, _| result,
             stay,
         )
@@ -129,7 +129,7 @@ impl Mount {
         self.conn().call_with(
             &op,
             patience::<O>(),
-            Data::default(),
+            None,
             |result, _, _| result,
             |request| self.leave::<O, H>(request, heir),
         )
@@ -172,7 +172,7 @@ impl Mount {
             patience::<O>(),
             data.into(),
             |result, data, written| {
-                back = core::mem::take(&mut data.output);
+                back = data.take().map(|data| data.output).unwrap_or_default();
                 result.map(|_| written)
             },
             stay,
@@ -192,7 +192,7 @@ impl Mount {
             patience::<O>(),
             data.into(),
             |result, data, _| {
-                back = core::mem::take(&mut data.input);
+                back = data.take().map(|data| data.input).unwrap_or_default();
                 result
             },
             stay,
@@ -217,9 +217,9 @@ impl Mount {
         let result = self.conn().call_with(
             &op,
             patience::<O>(),
-            data,
+            Some(data),
             |result, data, written| {
-                back = core::mem::take(&mut data.output);
+                back = data.take().map(|data| data.output).unwrap_or_default();
                 result.map(|out| (out, written))
             },
             stay,
@@ -236,7 +236,7 @@ impl Mount {
         self.conn().call_with(
             &op,
             Patience::AbortsConnection,
-            Data::default(),
+            None,
             |result, _, _| result,
             stay,
         )
@@ -244,22 +244,22 @@ impl Mount {
 
     /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent, and
     /// gets `data` back.
-    pub(crate) fn call_background<O, C>(&self, op: O, data: impl Into<Data>, done: C)
+    pub(crate) fn call_background<O, C>(&self, op: O, data: impl Into<Option<Data>>, done: C)
     where
         O: Operation + 'static,
         C: Completion<O>,
     {
         let conn = self.conn_arc();
         let channel = conn.channel();
-        let mut data = data.into();
+        let mut data: Option<Data> = data.into();
         let forced = O::GATE != Gate::Normal;
 
         let caller = match conn.admit::<O>(Idmap::invalid()) {
             Ok(caller) => caller,
-            Err(error) => return done.complete(Err(error), data, 0),
+            Err(error) => return done.complete(Err(error), data.unwrap_or_default(), 0),
         };
         if let Err(error) = channel.enter_background(forced) {
-            return done.complete(Err(error), data, 0);
+            return done.complete(Err(error), data.unwrap_or_default(), 0);
         }
         let minor = channel.limits().minor;
         let place = retry(forced, || {
@@ -273,7 +273,7 @@ impl Mount {
             Ok(made) => made,
             Err(error) => {
                 channel.leave_background();
-                return done.complete(Err(error), data, 0);
+                return done.complete(Err(error), data.unwrap_or_default(), 0);
             }
         };
         request.tell(completion.write(Background {
@@ -341,7 +341,7 @@ impl Connection {
         minor: u32,
         caller: Caller,
         forced: bool,
-        data: &mut Data,
+        data: &mut Option<Data>,
     ) -> Result<Pending> {
         let (vacant, output) = retry(forced, || {
             Ok((
@@ -363,7 +363,6 @@ impl Connection {
             expects_reply: O::REPLY == Reply::Expected,
             opcode: O::OPCODE,
             output,
-            data: core::mem::take(data),
         };
         // Only long names need memory here, and what is forced has none.
         vacant.make(parts, data, |args| op.encode(minor, args))
@@ -373,8 +372,8 @@ impl Connection {
         &self,
         op: &O,
         patience: Patience,
-        data: Data,
-        finish: impl FnOnce(Result<O::Out>, &mut Data, usize) -> Result<R>,
+        data: Option<Data>,
+        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
         leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
         self.call_as(Idmap::invalid(), op, patience, data, finish, leave)
@@ -385,8 +384,8 @@ impl Connection {
         idmap: &Idmap,
         op: &O,
         patience: Patience,
-        mut data: Data,
-        finish: impl FnOnce(Result<O::Out>, &mut Data, usize) -> Result<R>,
+        mut data: Option<Data>,
+        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
         leave: impl FnOnce(&Handle) -> bool,
     ) -> Result<R> {
         if self.unimplemented().contains(O::OPCODE) {
@@ -486,7 +485,7 @@ struct Posted {
 impl completion::Completion for Posted {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         // What it carried goes first: an unmount waits for the count.
-        drop(ended.read(|_, _, data, _| core::mem::take(data)));
+        drop(ended.read(|_, _, data, _| data.take()));
         self.conn.channel().end_waiting();
     }
 }
@@ -514,9 +513,9 @@ impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Backgr
         conn.channel().free_slot();
         let (result, data, written) = ended.read(|outcome, output, data, written| {
             let result = conn.decode::<O>(minor, outcome, output);
-            (result, core::mem::take(data), written)
+            (result, data.take(), written)
         });
-        done.complete(result, data, written);
+        done.complete(result, data.unwrap_or_default(), written);
         // Last: an unmount waits for these, and what `done` held has to be gone by then.
         drop(kept);
         conn.channel().end_waiting();

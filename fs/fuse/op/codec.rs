@@ -2,7 +2,7 @@
 
 //! Operations to bytes and back.
 //!
-//! [`InArgs`] owns what a request sends after its header, [`OutArgs`] the space for what comes back
+//! [`InArgs`] owns what a request sends, [`OutArgs`] the space for what comes back
 //! after the header of the reply; both belong to the request, so that no memory of the caller is
 //! lent to another thread. Pages are not here: they are segments of the request.
 //!
@@ -25,16 +25,24 @@ use zerocopy::Immutable;
 /// Bytes of [`InArgs`] that need no allocation: any structure, and any but long names with it.
 pub(super) const IN_INLINE: usize = 128;
 
-/// What a request sends after its header: one structure, then names, bytes or extensions.
+/// How a message begins. As a rule this is all of it: one piece to copy.
+#[derive(IntoBytes, zerocopy_derive::Immutable)]
+#[repr(C)]
+struct Front {
+    header: InHeader,
+    inline: [u8; IN_INLINE],
+}
+
+/// What a request sends: its header, one structure, then names, bytes or extensions.
 ///
 /// # Invariants
 ///
 /// - `inline_len <= IN_INLINE`, `head_len <= inline_len`, and `ext_len <= len()`.
-/// - The bytes to send are `inline[..inline_len]`, then `spill`.
+/// - The bytes to send after the header are `front.inline[..inline_len]`, then `spill`.
 /// - There is no `spill` unless its first piece did not fit into `inline`.
 /// - `len() <= u32::MAX - size_of::<InHeader>()`.
 pub(crate) struct InArgs {
-    inline: [u8; IN_INLINE],
+    front: Front,
     inline_len: usize,
     head_len: usize,
     ext_len: usize,
@@ -48,10 +56,13 @@ impl InArgs {
 
     /// Nothing to send yet, for tests.
     #[cfg(CONFIG_KUNIT = "y")]
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // INVARIANT: All is empty.
         Self {
-            inline: [0; IN_INLINE],
+            front: Front {
+                header: InHeader::default(),
+                inline: [0; IN_INLINE],
+            },
             inline_len: 0,
             head_len: 0,
             ext_len: 0,
@@ -59,12 +70,15 @@ impl InArgs {
         }
     }
 
-    /// Nothing to send yet, made where it stays.
+    /// Nothing to send yet but a header, made where it stays.
     #[inline]
-    pub(crate) fn init() -> impl Init<Self> {
+    pub(crate) fn init(header: InHeader) -> impl Init<Self> {
         // INVARIANT: All is empty.
         init!(Self {
-            inline: [0; IN_INLINE],
+            front <- init!(Front {
+                header,
+                inline: [0; IN_INLINE],
+            }),
             inline_len: 0,
             head_len: 0,
             ext_len: 0,
@@ -137,6 +151,7 @@ impl InArgs {
     pub(crate) fn push_bytes(&mut self, bytes: &[u8]) -> Result {
         if self.spill.is_none() {
             let space = self
+                .front
                 .inline
                 .get_mut(self.inline_len..)
                 .and_then(|space| space.get_mut(..bytes.len()));
@@ -189,7 +204,7 @@ impl InArgs {
         }
     }
 
-    /// Bytes to send, pages not counted.
+    /// Bytes to send after the header, pages not counted.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.inline_len.saturating_add(slice(&self.spill).len())
@@ -215,13 +230,25 @@ impl InArgs {
         u16::try_from(self.ext_len / 8).unwrap_or(u16::MAX)
     }
 
-    /// The bytes to send, in this order. The second part may be empty.
+    /// The header.
     #[inline]
-    pub(crate) fn parts(&self) -> [&[u8]; 2] {
-        [
-            self.inline.get(..self.inline_len).unwrap_or(&[]),
-            slice(&self.spill),
-        ]
+    pub(crate) fn header_mut(&mut self) -> &mut InHeader {
+        &mut self.front.header
+    }
+
+    /// The message, in this order; pages follow. The second part may be empty.
+    #[inline]
+    pub(crate) fn message(&self) -> [&[u8]; 2] {
+        let len = size_of::<InHeader>().saturating_add(self.inline_len);
+        let front = self.front.as_bytes();
+        [front.get(..len).unwrap_or(front), slice(&self.spill)]
+    }
+
+    /// The two parts of the message without the header, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn parts(&self) -> [&[u8]; 2] {
+        let [front, spill] = self.message();
+        [front.get(size_of::<InHeader>()..).unwrap_or(&[]), spill]
     }
 }
 
@@ -403,7 +430,8 @@ impl OutSpace {
     /// # Errors
     ///
     /// ENOMEM.
-    #[inline]
+    // Where the operation is known so is its `spec`, and for most of them nothing is left of this.
+    #[inline(always)]
     pub(crate) fn new(spec: OutSpec) -> Result<Self> {
         let zeroed = |len: usize| match len {
             0 => Ok(None),
@@ -573,6 +601,9 @@ impl OutArgs {
 ///
 /// EIO if there are too many.
 fn zero_extended<T: FromBytes + IntoBytes>(bytes: &[u8]) -> Result<T> {
+    if let Ok(value) = T::read_from_bytes(bytes) {
+        return Ok(value);
+    }
     let mut value = T::new_zeroed();
 
     value

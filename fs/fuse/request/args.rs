@@ -12,7 +12,10 @@ use super::{
     outcome::Outcome, //
 };
 use crate::fuse::{
-    abi::header::InHeader,
+    abi::{
+        header::InHeader,
+        Unique, //
+    },
     op::{
         InArgs,
         OutArgs,
@@ -33,11 +36,11 @@ use crate::vfs::mm::{
     },
     writeback::DirtyRanges, //
 };
+use core::ops::Range;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
-use zerocopy::IntoBytes;
 
 /// Bytes that one loan copies at most, so that the lock is not held for long.
 const LOAN_MAX: usize = 32 * 1024;
@@ -115,20 +118,23 @@ pub(crate) struct Data {
     pub(crate) output: OutData,
 }
 
-impl From<InData> for Data {
+impl From<InData> for Option<Data> {
     fn from(input: InData) -> Self {
-        Self {
+        Some(Data {
             input,
             output: OutData::None,
-        }
+        })
     }
 }
 
-impl From<OutData> for Data {
+impl From<OutData> for Option<Data> {
     fn from(output: OutData) -> Self {
-        Self {
-            input: InData::None,
-            output,
+        match output {
+            OutData::None => None,
+            output => Some(Data {
+                input: InData::None,
+                output,
+            }),
         }
     }
 }
@@ -147,6 +153,48 @@ impl Progress {
     }
 }
 
+/// One loan: how it goes on with a message, and how much of it it may deal with.
+struct Loan<'a> {
+    progress: &'a mut Progress,
+    /// Where in the rest of the message it goes on.
+    at: usize,
+    /// Bytes that it may still copy.
+    room: usize,
+}
+
+impl<'a> Loan<'a> {
+    #[inline]
+    fn new(progress: &'a mut Progress) -> Self {
+        Self {
+            at: progress.done,
+            progress,
+            room: LOAN_MAX,
+        }
+    }
+
+    /// Goes on with the next part of the message, which is `len` bytes long: `copy` gets the range
+    /// that is its turn, and says how many bytes of it it has copied. Whether the part is done.
+    #[inline]
+    fn part(&mut self, len: usize, copy: impl FnOnce(Range<usize>) -> usize) -> bool {
+        let start = self.at.min(len);
+        self.at -= start;
+        let left = len - start;
+        let given = left.min(self.room);
+        if given == 0 {
+            return left == 0;
+        }
+        let copied = copy(start..start.saturating_add(given)).min(given);
+        self.copied(copied);
+        copied == left
+    }
+
+    #[inline]
+    fn copied(&mut self, len: usize) {
+        self.room = self.room.saturating_sub(len);
+        self.progress.done = self.progress.done.saturating_add(len);
+    }
+}
+
 /// Everything of a request that is lent.
 ///
 /// # Invariants
@@ -156,31 +204,53 @@ pub(super) struct Body {
     outcome: Option<Outcome>,
     input: InArgs,
     output: OutArgs,
-    data: Data,
+    /// As a rule there are none.
+    data: Option<Data>,
     /// Bytes of the reply's data that are filled.
     written: usize,
     completion: Option<KBox<dyn Completion>>,
 }
 
 impl Body {
-    /// What `encode` makes of the input, and the rest as given; all made where it stays.
+    /// A body without content but the header, made where it stays.
     #[inline]
-    pub(super) fn init(
-        encode: impl FnOnce(&mut InArgs),
-        output: OutSpace,
-        data: Data,
-    ) -> impl Init<Self> {
+    pub(super) fn init(header: InHeader, output: OutSpace) -> impl Init<Self> {
         init!(Self {
             outcome: None,
-            input <- InArgs::init().chain(|args| {
-                encode(args);
-                Ok(())
-            }),
+            input <- InArgs::init(header),
             output <- OutArgs::init(output),
-            data,
+            data: None,
             written: 0,
             completion: None,
         })
+    }
+
+    /// Takes what `encode` says and `data`, and makes the header tell how long all that is; returns
+    /// that. If `encode` fails, nothing is taken.
+    ///
+    /// # Errors
+    ///
+    /// That of `encode`.
+    #[inline]
+    pub(super) fn load(
+        &mut self,
+        data: &mut Option<Data>,
+        encode: impl FnOnce(&mut InArgs) -> Result,
+    ) -> Result<u32> {
+        encode(&mut self.input)?;
+        let mut len = size_of::<InHeader>().saturating_add(self.input.len());
+        if let Some(some) = data {
+            len = len.saturating_add(some.input.len());
+            core::mem::swap(&mut self.data, data);
+        }
+        // `InArgs` does not grow beyond what the header can say, and the limits of the mount keep
+        // data far below that.
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let total_extlen = self.input.total_extlen();
+        let header = self.input.header_mut();
+        header.len = len;
+        header.total_extlen = total_extlen;
+        Ok(len)
     }
 
     /// Sets the outcome; the first one stays. Returns whether this was it.
@@ -199,58 +269,48 @@ impl Body {
         }
     }
 
-    /// Copies from `progress` on into `sink`, up to [`LOAN_MAX`] bytes.
+    /// Copies from `progress` on into `sink`, up to [`LOAN_MAX`] bytes, under this id.
     pub(super) fn send(
         &mut self,
-        header: &InHeader,
+        unique: Unique,
         progress: &mut Progress,
         mut sink: impl FnMut(SharedBytes<'_>) -> usize,
-    ) -> Result<usize> {
+    ) -> Result {
         self.lendable()?;
-        let [fixed, rest] = self.input.parts();
-        let mut start = 0usize;
-        let mut copied = 0usize;
-        for part in [header.as_bytes(), fixed, rest] {
-            let skip = progress.done.saturating_sub(start);
-            start = start.saturating_add(part.len());
-            let Some(left) = part.get(skip..) else {
-                continue;
-            };
-            let room = LOAN_MAX.saturating_sub(copied);
-            let piece = left.get(..room).unwrap_or(left);
-            if piece.is_empty() {
-                continue;
-            }
-            let taken = sink(piece.into()).min(piece.len());
-            copied += taken;
-            progress.done += taken;
-            if taken < left.len() {
-                return Ok(copied);
-            }
+        self.input.header_mut().unique = unique;
+        let mut loan = Loan::new(progress);
+        let [front, spill] = self.input.message();
+        let mut copy = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| sink(bytes.into()));
+        if !loan.part(front.len(), |range| copy(front.get(range)))
+            || !loan.part(spill.len(), |range| copy(spill.get(range)))
+        {
+            return Ok(());
         }
-        while copied < LOAN_MAX {
-            let at = progress.done.saturating_sub(start);
-            let room = LOAN_MAX - copied;
-            let Some((given, taken)) = self.data.input.with_bytes(at, |bytes| {
-                let piece = bytes.first(room);
+        let Some(data) = &mut self.data else {
+            return Ok(());
+        };
+        while loan.room > 0 {
+            let Some((given, taken)) = data.input.with_bytes(loan.at, |bytes| {
+                let piece = bytes.first(loan.room);
                 (piece.len(), sink(piece).min(piece.len()))
             }) else {
                 break;
             };
-            copied += taken;
-            progress.done += taken;
+            loan.at = loan.at.saturating_add(taken);
+            loan.copied(taken);
             if taken < given {
                 break;
             }
         }
-        Ok(copied)
+        Ok(())
     }
 
     /// Checks the length of a payload against what the operation allows.
     pub(super) fn expect(&mut self, len: usize) -> Result {
         self.lendable()?;
         self.output.accept(len)?;
-        if self.output.data_len() > self.data.output.len() {
+        let room = self.data.as_ref().map_or(0, |data| data.output.len());
+        if self.output.data_len() > room {
             return Err(EINVAL);
         }
         Ok(())
@@ -261,53 +321,49 @@ impl Body {
         &mut self,
         progress: &mut Progress,
         mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> Result<usize> {
+    ) -> Result {
         self.lendable()?;
-        let mut start = 0usize;
-        let mut copied = 0usize;
-        for part in self.output.parts_mut() {
-            let skip = progress.done.saturating_sub(start);
-            start = start.saturating_add(part.len());
-            let room = LOAN_MAX.saturating_sub(copied);
-            let Some(left) = part.get_mut(skip..) else {
-                continue;
-            };
-            let wanted = left.len();
-            let piece = match left.get_mut(..room) {
-                Some(piece) => piece,
-                None => left,
-            };
-            if piece.is_empty() {
-                continue;
-            }
-            let taken = source((&mut *piece).into()).min(piece.len());
-            copied += taken;
-            progress.done += taken;
-            if taken < wanted {
-                return Ok(copied);
-            }
+        let mut loan = Loan::new(progress);
+        let [fixed, var] = self.output.parts_mut();
+        let mut copy = |bytes: Option<&mut [u8]>| bytes.map_or(0, |bytes| source(bytes.into()));
+        if !loan.part(fixed.len(), |range| copy(fixed.get_mut(range)))
+            || !loan.part(var.len(), |range| copy(var.get_mut(range)))
+        {
+            return Ok(());
         }
-        let want = (self.output.data_len().saturating_sub(self.written))
-            .min(LOAN_MAX.saturating_sub(copied));
-        let taken = match &mut self.data.output {
-            OutData::None => return Ok(copied),
+        let Some(data) = &mut self.data else {
+            return Ok(());
+        };
+        let left = self.output.data_len().saturating_sub(self.written);
+        let want = left.min(loan.room);
+        let taken = match &mut data.output {
+            OutData::None => return Ok(()),
             OutData::Folios(segments) => {
                 segments.fill(self.written, want, |bytes| source(bytes.into()))
             }
             OutData::Caller(pages) => pages.fill(self.written, want, source),
         };
         self.written += taken;
-        progress.done += taken;
-        Ok(copied + taken)
+        loan.copied(taken);
+        Ok(())
+    }
+
+    /// The folios that the reply fills, if there are some.
+    fn folios(&mut self) -> Option<&mut FolioSegments> {
+        match &mut self.data {
+            Some(Data {
+                output: OutData::Folios(segments),
+                ..
+            }) => Some(segments),
+            _ => None,
+        }
     }
 
     /// Whether there are data that the reply which was accepted does not fill, and which have to be
     /// zeroed then.
-    pub(super) fn is_short(&self) -> bool {
-        match &self.data.output {
-            OutData::Folios(segments) => self.output.data_len() < segments.len(),
-            OutData::None | OutData::Caller(_) => false,
-        }
+    pub(super) fn is_short(&mut self) -> bool {
+        let filled = self.output.data_len();
+        self.folios().is_some_and(|folios| filled < folios.len())
     }
 
     /// Where in the data `progress` is, if everything before the data is done and `len` bytes of
@@ -326,10 +382,9 @@ impl Body {
         let Some(at) = self.place_in_data(progress, PAGE_SIZE) else {
             return Ok(false);
         };
-        Ok(match &mut self.data.output {
-            OutData::Folios(segments) => segments.is_replaceable(at),
-            OutData::None | OutData::Caller(_) => false,
-        })
+        Ok(self
+            .folios()
+            .is_some_and(|folios| folios.is_replaceable(at)))
     }
 
     /// Takes the next bytes as a page of their own. The page comes back if it cannot be taken.
@@ -342,10 +397,10 @@ impl Body {
             return Err((error, page));
         }
         let place = self.place_in_data(progress, PAGE_SIZE);
-        let (Some(at), OutData::Folios(segments)) = (place, &mut self.data.output) else {
+        let (Some(at), Some(folios)) = (place, self.folios()) else {
             return Err((EIO, page));
         };
-        let used = segments.take_page(at, page).map_err(|page| (EIO, page))?;
+        let used = folios.take_page(at, page).map_err(|page| (EIO, page))?;
         self.written += PAGE_SIZE;
         progress.done += PAGE_SIZE;
         Ok(used)
@@ -355,10 +410,11 @@ impl Body {
     /// already. `false` if nothing is left after that.
     pub(super) fn zero_piece(&mut self, done: &mut usize) -> Result<bool> {
         self.lendable()?;
-        let OutData::Folios(segments) = &mut self.data.output else {
+        let at = self.written.saturating_add(*done);
+        let Some(folios) = self.folios() else {
             return Ok(false);
         };
-        let zeroed = segments.fill(self.written.saturating_add(*done), LOAN_MAX, |bytes| {
+        let zeroed = folios.fill(at, LOAN_MAX, |bytes| {
             bytes.fill(0);
             bytes.len()
         });
@@ -382,7 +438,7 @@ impl Body {
     }
 
     /// How it ended, the reply, what was lent and how much of that the reply filled.
-    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Data, usize) {
+    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Option<Data>, usize) {
         (
             // Only a request that has ended is taken apart.
             self.outcome.unwrap_or(Outcome::Io),
@@ -390,10 +446,5 @@ impl Body {
             &mut self.data,
             self.written,
         )
-    }
-
-    /// Takes what was lent out of a request that was not sent.
-    pub(super) fn take_data(&mut self) -> Data {
-        core::mem::take(&mut self.data)
     }
 }

@@ -24,7 +24,7 @@ impl<'a> Ended<'a> {
     #[inline]
     pub(crate) fn read<R>(
         self,
-        read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R,
+        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
     ) -> R {
         self.0.with_reply(read)
     }

@@ -47,6 +47,7 @@ use self::{
 use crate::fuse::{
     abi::{
         header::InHeader,
+        NodeId,
         Unique, //
     },
     op::{
@@ -73,8 +74,7 @@ use crate::vfs::{
         deadline::Jiffies,
         queue::{
             Entry,
-            Vacant,
-            MAIN, //
+            Vacant, //
         },
         wait::{
             new_wait_queue,
@@ -85,7 +85,6 @@ use crate::vfs::{
 use core::cell::Cell;
 use kernel::{
     alloc::Flags,
-    list::ListArc,
     new_spinlock,
     prelude::*,
     sync::{
@@ -113,8 +112,11 @@ pub(crate) type Handle = Arc<Entry<Request>>;
 /// - `body.outcome` changes once, from none.
 #[pin_data]
 pub(crate) struct Request {
-    /// The header as sent, but for `unique`.
-    header: InHeader,
+    /// Length of the message to the server, header included, in bytes.
+    len: u32,
+    /// What it is on, and who asks, as the header has them.
+    nodeid: NodeId,
+    pid: u32,
     opcode: Opcode,
     /// When it was made.
     created: Jiffies,
@@ -148,8 +150,6 @@ pub(crate) struct Parts {
     pub(crate) opcode: Opcode,
     /// Space for the reply.
     pub(crate) output: OutSpace,
-    /// What follows that, and what the reply fills.
-    pub(crate) data: Data,
 }
 
 /// Memory for a request.
@@ -160,67 +160,38 @@ pub(crate) struct VacantRequest(Vacant<Request>);
 
 impl VacantRequest {
     /// Makes the request, ready to be queued. `encode` writes what follows the header where it
-    /// stays.
+    /// stays, and `data` come behind that.
     ///
     /// # Errors
     ///
-    /// That of `encode`; the data are put `back` then.
+    /// That of `encode`; then `data` are left alone.
     #[inline]
     pub(crate) fn make(
         self,
         parts: Parts,
-        back: &mut Data,
+        data: &mut Option<Data>,
         encode: impl FnOnce(&mut InArgs) -> Result,
     ) -> Result<Pending> {
-        let mut encoded = Ok(());
-        let entry = self.fill(parts, |args| encoded = encode(args));
-        match encoded {
-            Ok(()) => Ok(Pending::new(entry)),
-            Err(error) => {
-                *back = entry.body.lock().take_data();
-                Err(error)
-            }
-        }
-    }
-
-    #[inline]
-    fn fill(self, parts: Parts, encode: impl FnOnce(&mut InArgs)) -> ListArc<Entry<Request>, MAIN> {
         let Parts {
             header,
             connection,
             expects_reply,
             opcode,
             output,
-            data,
         } = parts;
-        let data_len = data.input.len();
-        // Length of what was encoded, and of the extensions in it.
-        let encoded = Cell::new((0usize, 0u16));
-        self.0.fill(pin_init!(Request {
-            // First, because the header tells lengths.
+        let loaded = &Cell::new(Ok(0));
+        let entry = self.0.fill(pin_init!(Request {
+            // First, because it tells how long the message is.
             body <- new_spinlock!(
-                Body::init(
-                    |args| {
-                        encode(args);
-                        encoded.set((args.len(), args.total_extlen()));
-                    },
-                    output,
-                    data,
-                ),
+                Body::init(header, output).chain(|body| {
+                    loaded.set(body.load(data, encode));
+                    Ok(())
+                }),
                 "FuseRequest::body"
             ),
-            header: InHeader {
-                // `InArgs` does not grow beyond what the header can say, and the limits of the
-                // mount keep data far below that.
-                len: u32::try_from(
-                    size_of::<InHeader>()
-                        .saturating_add(encoded.get().0)
-                        .saturating_add(data_len)
-                )
-                .unwrap_or(u32::MAX),
-                total_extlen: encoded.get().1,
-                ..header
-            },
+            len: loaded.get().unwrap_or(0),
+            nodeid: header.nodeid,
+            pid: header.pid,
             opcode,
             created: Jiffies::now(),
             clock: Clock::new(),
@@ -230,7 +201,8 @@ impl VacantRequest {
             phase: Atomic::new(Phase::Pending as i32),
             interrupted: Atomic::new(false),
             ended <- new_wait_queue!("FuseRequest::ended"),
-        }))
+        }));
+        loaded.get().map(|_| Pending::new(entry))
     }
 }
 
@@ -253,10 +225,9 @@ impl Request {
             expects_reply: true,
             opcode: Opcode::Getattr,
             output: OutSpace::default(),
-            data: Data::default(),
         };
         let vacant = Self::reserve(GFP_KERNEL)?;
-        vacant.make(parts, &mut Data::default(), |_| Ok(()))
+        vacant.make(parts, &mut None, |_| Ok(()))
     }
 
     /// The operation.
@@ -266,7 +237,7 @@ impl Request {
 
     /// Length of the message to the server, header included, in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.header.len as usize
+        self.len as usize
     }
 
     /// Its clock.
@@ -312,14 +283,6 @@ impl Request {
         self.unique.store(unique, Relaxed);
         self.set_phase(Phase::Pending);
         trace::request_resend(self);
-    }
-
-    /// The header as it is sent.
-    fn header(&self) -> InHeader {
-        InHeader {
-            unique: self.unique(),
-            ..self.header
-        }
     }
 
     fn phase(&self) -> Phase {
@@ -383,8 +346,7 @@ impl Request {
     }
 
     /// One loan for the way out: copies the next piece of the message into `sink`, which must
-    /// neither fault nor sleep. Returns the bytes copied; fewer than asked means that the sink
-    /// could not take more now.
+    /// neither fault nor sleep.
     ///
     /// # Errors
     ///
@@ -393,9 +355,9 @@ impl Request {
         &self,
         progress: &mut Progress,
         sink: impl FnMut(SharedBytes<'_>) -> usize,
-    ) -> Result<usize> {
-        let header = self.header();
-        self.body.lock().send(&header, progress, sink)
+    ) -> Result {
+        let unique = self.unique();
+        self.body.lock().send(unique, progress, sink)
     }
 
     /// Gets the reply space ready for a payload of `len` bytes, and is the first loan for the way
@@ -420,7 +382,7 @@ impl Request {
     }
 
     /// One loan for the way back: fills the next piece of the reply space from `source`, which
-    /// must neither fault nor sleep. Returns the bytes copied.
+    /// must neither fault nor sleep.
     ///
     /// # Errors
     ///
@@ -429,7 +391,7 @@ impl Request {
         &self,
         progress: &mut Progress,
         source: impl FnMut(Room<'_>) -> usize,
-    ) -> Result<usize> {
+    ) -> Result {
         self.body.lock().receive(progress, source)
     }
 
@@ -489,7 +451,10 @@ impl Request {
 
     /// Shows what the reply brought, and what was lent; for who is told of the end.
     #[inline]
-    fn with_reply<R>(&self, read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R) -> R {
+    fn with_reply<R>(
+        &self,
+        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
+    ) -> R {
         let mut body = self.body.lock();
         let (outcome, output, data, written) = body.reply();
         read(outcome, output, data, written)
@@ -501,10 +466,10 @@ impl Traced for Request {
         Subject {
             connection: self.connection,
             unique: self.unique().get(),
-            opcode: self.header.opcode,
-            nodeid: self.header.nodeid.get(),
-            pid: self.header.pid,
-            len: self.header.len,
+            opcode: self.opcode as u32,
+            nodeid: self.nodeid.get(),
+            pid: self.pid,
+            len: self.len,
             address: core::ptr::from_ref(self).addr(),
         }
     }

@@ -83,8 +83,8 @@ impl Sight {
         Some(Self {
             unique: request.unique(),
             opcode: request.opcode,
-            node: request.header.nodeid,
-            pid: request.header.pid,
+            node: request.nodeid,
+            pid: request.pid,
             state,
             place,
             age: request.created.elapsed_ms(),

@@ -126,7 +126,7 @@ impl Done {
     #[inline]
     pub(crate) fn read<R>(
         self,
-        read: impl FnOnce(Outcome, &mut OutArgs, &mut Data, usize) -> R,
+        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
     ) -> R {
         self.0.with_reply(|outcome, output, data, written| {
             trace::request_wake(&**self.0, outcome.errno());

@@ -51,44 +51,51 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// One `___wait_event()`: sleeps in `state` until `condition` holds.
+    /// One `___wait_event()`: sleeps in `state` until `find` finds what is waited for.
     ///
-    /// `condition` runs with the task state already set, so it must not sleep.
-    fn wait_event(&self, state: u32, flags: u32, mut condition: impl FnMut() -> bool) -> Result {
+    /// `find` runs with the task state already set, so it must not sleep.
+    fn wait_event<T>(
+        &self,
+        state: u32,
+        flags: u32,
+        mut find: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
         might_sleep();
-        if condition() {
-            return Ok(());
+        if let Some(found) = find() {
+            return Ok(found);
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is memory for a wait queue entry; it stays in this frame.
         unsafe { bindings::init_wait_entry(entry.get(), flags as i32) };
-        loop {
+        let found = loop {
             // SAFETY: The head is initialised by the type invariant and the entry by the line
             // above; the entry is taken off the queue below before this frame ends.
             let signal = unsafe {
                 bindings::prepare_to_wait_event(self.head.get(), entry.get(), state as i32)
             };
-            if condition() {
-                break;
+            if let Some(found) = find() {
+                break found;
             }
             // On a signal the entry is off the queue already, and if it was woken exclusively the
             // wake-up went to the next waiter.
             to_result(signal as i32)?;
             // SAFETY: Called in process context; the task state is set, so it may sleep.
             unsafe { bindings::schedule() };
-            if condition() {
-                break;
+            if let Some(found) = find() {
+                break found;
             }
-        }
+        };
         // SAFETY: As for `prepare_to_wait_event`.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
-        Ok(())
+        Ok(found)
     }
 
     /// Sleeps until `condition` holds, whatever signals come.
-    pub(crate) fn wait(&self, condition: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, mut condition: impl FnMut() -> bool) {
         // An uninterruptible wait has no error to return.
-        let _ = self.wait_event(bindings::TASK_UNINTERRUPTIBLE, 0, condition);
+        let _ = self.wait_event(bindings::TASK_UNINTERRUPTIBLE, 0, || {
+            condition().then_some(())
+        });
     }
 
     /// Sleeps until `condition` holds or any signal comes.
@@ -96,8 +103,10 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when a signal is pending.
-    pub(crate) fn wait_interruptible(&self, condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_INTERRUPTIBLE, 0, condition)
+    pub(crate) fn wait_interruptible(&self, mut condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_INTERRUPTIBLE, 0, || {
+            condition().then_some(())
+        })
     }
 
     /// Sleeps until `condition` holds or a fatal signal comes.
@@ -105,20 +114,21 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when the task is being killed.
-    pub(crate) fn wait_killable(&self, condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_KILLABLE, 0, condition)
+    pub(crate) fn wait_killable(&self, mut condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_KILLABLE, 0, || condition().then_some(()))
     }
 
-    /// Like [`Self::wait_interruptible`], but a wake-up of one wakes only one such waiter.
+    /// Sleeps until `take` takes what is waited for, or any signal comes. A wake-up of one wakes
+    /// only one such waiter.
     ///
     /// # Errors
     ///
-    /// `ERESTARTSYS` when a signal is pending; a wake-up that this waiter took is passed on.
-    pub(crate) fn wait_interruptible_exclusive(&self, condition: impl FnMut() -> bool) -> Result {
+    /// `ERESTARTSYS` when a signal is pending; a wake-up that this waiter got is passed on.
+    pub(crate) fn take_interruptible<T>(&self, take: impl FnMut() -> Option<T>) -> Result<T> {
         self.wait_event(
             bindings::TASK_INTERRUPTIBLE,
             bindings::WQ_FLAG_EXCLUSIVE,
-            condition,
+            take,
         )
     }
 
@@ -129,12 +139,12 @@ impl WaitQueue {
     /// `ERESTARTSYS` when the task is being killed; a wake-up that this waiter took is passed on.
     pub(crate) fn wait_killable_freezable_exclusive(
         &self,
-        condition: impl FnMut() -> bool,
+        mut condition: impl FnMut() -> bool,
     ) -> Result {
         self.wait_event(
             bindings::TASK_KILLABLE | bindings::TASK_FREEZABLE,
             bindings::WQ_FLAG_EXCLUSIVE,
-            condition,
+            || condition().then_some(()),
         )
     }
 

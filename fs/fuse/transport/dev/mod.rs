@@ -311,8 +311,17 @@ impl Device {
     /// # Errors
     ///
     /// `EPERM` before the mount, `ERESTARTSYS`.
+    #[inline]
     fn link_or_wait(&self) -> Result<&Link> {
-        if !self.is_installed() && self.is_sync_init() {
+        match self.link.as_ref() {
+            Some(link) => Ok(link),
+            None => self.wait_for_link(),
+        }
+    }
+
+    #[cold]
+    fn wait_for_link(&self) -> Result<&Link> {
+        if self.is_sync_init() {
             self.mounted.wait_interruptible(|| self.is_installed())?;
         }
         self.link()
