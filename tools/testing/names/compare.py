@@ -15,6 +15,7 @@ reasons.
 import collections
 import difflib
 import fnmatch
+import functools
 import os
 import resource
 import shutil
@@ -41,11 +42,38 @@ def mounted(directory):
         return any(line.split()[4] == directory for line in table)
 
 
+@functools.cache
+def reference(name):
+    """The transcript of work on tmpfs, whose tree stays there."""
+    os.mkdir(f'{REFERENCE}/{name}')
+    transcript = work.run(name, f'{REFERENCE}/{name}')
+    # Two transcripts that broke off at the same place are the same, and say nothing.
+    for line in transcript:
+        if line.startswith('BROKE:'):
+            raise RuntimeError(f'{name} does not come to its end on tmpfs: {line}')
+    return transcript
+
+
+def by_work(server, name):
+    """What differs when the work is done on the server."""
+    os.mkdir(f'{server.place}/{name}')
+    return difference(work.run(name, f'{server.place}/{name}'), reference(name))
+
+
+def by_tree(server, name):
+    """What differs when the server shows the tree that the work left on tmpfs."""
+    ours, theirs = work.Transcript(), work.Transcript()
+    work.dump(ours, f'{server.place}/{name}')
+    work.dump(theirs, f'{REFERENCE}/{name}')
+    return difference(ours.lines, theirs.lines)
+
+
 class Server:
     """A server that runs in the background, for the time of a `with`."""
 
-    def __init__(self, name, command, prepare=None, skip=()):
+    def __init__(self, name, command, prepare=None, skip=(), begin=None, compare=by_work):
         self.name, self.command, self.prepare, self.skip = name, command, prepare, skip
+        self.begin, self.compare = begin, compare
         self.source, self.place = f'{PLACE}/{name}.source', f'{PLACE}/{name}'
         self.process = None
 
@@ -60,6 +88,8 @@ class Server:
                                         stderr=subprocess.STDOUT)
         for _ in range(300):
             if mounted(self.place):
+                if self.begin:
+                    self.begin(self)
                 return self
             if self.process.poll() not in (None, 0):
                 break
@@ -89,9 +119,24 @@ def make_ntfs(server):
     sh('mkntfs', '-Q', '-F', '-q', image)
 
 
+def forget_default_acl(server):
+    """Takes the default ACL off the root.
+
+    The root that mkntfs makes has access entries that are inherited, as on Windows. ntfs-3g shows
+    them as a default ACL that lets everybody do everything, and a default ACL stands in for the
+    umask (the kernel leaves that to this server: FUSE_DONT_MASK). tmpfs begins without.
+    """
+    os.removexattr(server.place, work.DEFAULT)
+
+
 def make_overlay(server):
     for part in ('lower', 'upper', 'work'):
         os.mkdir(f'{server.source}/{part}')
+
+
+def make_archive(server):
+    sh('mksquashfs', REFERENCE, f'{server.source}/image', '-quiet', '-no-progress',
+       '-processors', '1')
 
 
 def libfuse(example, *more):
@@ -110,7 +155,13 @@ SERVERS = [
            ['fuse-overlayfs', '-f', '-o', 'lowerdir={source}/lower,upperdir={source}/upper,'
             'workdir={source}/work,allow_other,suid,dev', '{place}'], make_overlay),
     Server('ntfs-3g', ['ntfs-3g', '-o', 'no_detach,permissions,acl,allow_other,suid,dev,'
-                       'streams_interface=xattr', '{source}/image', '{place}'], make_ntfs),
+                       'streams_interface=xattr', '{source}/image', '{place}'], make_ntfs,
+           begin=forget_default_acl),
+    # An archive of the trees that the work on tmpfs left has what they have. The server falls over
+    # a symbolic link when an archive has extended attributes.
+    Server('squashfuse', ['squashfuse', '-f', '-o', 'allow_other,suid,dev', '{source}/image',
+                          '{place}'], make_archive, skip=('xattrs', 'acls', 'permissions'),
+           compare=by_tree),
 ]
 
 
@@ -157,20 +208,6 @@ def judge(report, server, name, differs, learned):
                 [f'does not differ any more: {line}' for line in (before - now).elements()])
 
 
-def squashed(report, references, learned):
-    """An archive of the trees that the work on tmpfs left has what they have."""
-    server = Server('squashfuse', ['squashfuse', '-f', '-o', 'allow_other,suid,dev',
-                                   '{source}/image', '{place}'],
-                    lambda s: sh('mksquashfs', REFERENCE, f'{s.source}/image', '-quiet',
-                                 '-no-progress', '-processors', '1'))
-    with server:
-        for name in references:
-            ours, theirs = work.Transcript(), work.Transcript()
-            work.dump(ours, f'{server.place}/{name}')
-            work.dump(theirs, f'{REFERENCE}/{name}')
-            judge(report, server.name, name, difference(ours.lines, theirs.lines), learned)
-
-
 def main(arguments):
     learn = None
     if arguments[:1] == ['--learn']:
@@ -181,7 +218,7 @@ def main(arguments):
     # Some servers hold a file open for each inode.
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     os.makedirs(REFERENCE)
-    report, references = Report(), {}
+    report = Report()
     for server in SERVERS:
         chosen = [name for name in work.WORK
                   if fnmatch.fnmatchcase(f'{server.name}.{name}', pattern)
@@ -190,34 +227,17 @@ def main(arguments):
             continue
         learned = None if learn is None else []
         try:
+            for name in chosen:
+                reference(name)
             with server:
                 began = time.monotonic()
                 for name in chosen:
-                    if name not in references:
-                        os.mkdir(f'{REFERENCE}/{name}')
-                        references[name] = work.run(name, f'{REFERENCE}/{name}')
-                    os.mkdir(f'{server.place}/{name}')
-                    transcript = work.run(name, f'{server.place}/{name}')
-                    judge(report, server.name, name, difference(transcript, references[name]),
-                          learned)
+                    judge(report, server.name, name, server.compare(server, name), learned)
             print(f'# {server.name} took {time.monotonic() - began:.0f} s')
         except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
             report.case(f'{server.name}.runs', [str(error)])
         if learn is not None:
             with open(f'{learn}/{server.name}', 'w', encoding='utf-8') as file:
-                file.write(''.join(line + '\n' for line in learned))
-    # It falls over a symbolic link when an archive has extended attributes.
-    chosen = [name for name in references
-              if fnmatch.fnmatchcase(f'squashfuse.{name}', pattern)
-              and name not in ('xattrs', 'acls', 'permissions')]
-    if chosen:
-        learned = None if learn is None else []
-        try:
-            squashed(report, chosen, learned)
-        except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-            report.case('squashfuse.runs', [str(error)])
-        if learn is not None:
-            with open(f'{learn}/squashfuse', 'w', encoding='utf-8') as file:
                 file.write(''.join(line + '\n' for line in learned))
     print(f'1..{report.count}')
     return 0 if report.count else 2

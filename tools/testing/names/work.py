@@ -20,6 +20,8 @@ AT_FDCWD = -100
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 O_TMPFILE = getattr(os, 'O_TMPFILE', 0o20200000)
 ACCESS, DEFAULT = 'system.posix_acl_access', 'system.posix_acl_default'
+KINDS = {'FIFO': stat.S_IFIFO, 'SOCK': stat.S_IFSOCK, 'CHR': stat.S_IFCHR, 'BLK': stat.S_IFBLK,
+         'REG': stat.S_IFREG}
 # Times that every file system can keep: whole multiples of 100 ns.
 THEN, LATER = 1_000_000_000_123_456_700, 1_234_567_890_000_000_000
 
@@ -168,8 +170,7 @@ def create(out):
     os.umask(0o022)
     for kind, device in (('FIFO', 0), ('SOCK', 0), ('CHR', os.makedev(1, 3)),
                          ('BLK', os.makedev(7, 99)), ('REG', 0)):
-        out.do(f'mknod {kind}', os.mknod, f'node-{kind}', getattr(stat, 'S_IF' + kind) | 0o640,
-               device)
+        out.do(f'mknod {kind}', os.mknod, f'node-{kind}', KINDS[kind] | 0o640, device)
     out.do('open again, exclusive', os.open, 'file-644', os.O_CREAT | os.O_EXCL | os.O_RDWR)
     out.do('mkdir again', os.mkdir, 'dir-755')
     out.do('mkdir over a file', os.mkdir, 'file-644')
