@@ -166,8 +166,8 @@ impl CheckedAttr {
         })
     }
 
-    /// Checks what a server sent for STATX. What it does not say of the type is taken from `mode`,
-    /// and a size that it does not say is 0.
+    /// Checks what a server sent for STATX. What it does not say of the type is taken from `mode`;
+    /// what is there for a size that it does not say stays as it is, and may be a negative number.
     ///
     /// # Errors
     ///
@@ -196,6 +196,11 @@ impl CheckedAttr {
             ..Attr::default()
         })?;
         Ok(Self {
+            size: if has(Statx::Size) {
+                attr.size
+            } else {
+                statx.size as i64
+            },
             birth: if has(Statx::Btime) {
                 Birth::Known(Timespec::new(statx.btime.tv_sec, statx.btime.tv_nsec))
             } else {
@@ -220,7 +225,7 @@ impl CheckedAttr {
         self.file_type
     }
 
-    /// The size in bytes.
+    /// The size in bytes; not negative, unless [`Self::from_statx`] says so.
     pub(crate) fn size(&self) -> i64 {
         self.size
     }

@@ -10,6 +10,7 @@ crate::tests![
     remembered,
     server_does_not_know_it,
     reply_without_all_attributes,
+    reply_without_a_size,
     nanoseconds_of_more_than_a_second,
     hostile_replies,
     forced_and_not,
@@ -18,19 +19,23 @@ crate::tests![
 const BASIC: u32 = libc::STATX_BASIC_STATS;
 const BTIME: u32 = libc::STATX_BTIME;
 
-/// statx(2) that asks for everything: size, and the time of birth if it is told.
-fn statx(m: &Side, name: &str, flags: i32) -> Result<(u64, Option<(i64, u32)>)> {
+/// statx(2) that asks for everything.
+fn all(m: &Side, name: &str, flags: i32) -> Result<libc::statx> {
     let p = std::ffi::CString::new(m.path(name)).unwrap();
     // SAFETY: all zeros is a valid `statx`.
     let mut s: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: a C string, and a `statx` to fill.
     match unsafe { libc::statx(libc::AT_FDCWD, p.as_ptr(), flags, BASIC | BTIME, &mut s) } {
-        0 => {
-            let birth = (s.stx_btime.tv_sec, s.stx_btime.tv_nsec);
-            Ok((s.stx_size, (s.stx_mask & BTIME != 0).then_some(birth)))
-        }
+        0 => Ok(s),
         _ => Err(errno()),
     }
+}
+
+/// The size, and the time of birth if it is told.
+fn statx(m: &Side, name: &str, flags: i32) -> Result<(u64, Option<(i64, u32)>)> {
+    let s = all(m, name, flags)?;
+    let birth = (s.stx_btime.tv_sec, s.stx_btime.tv_nsec);
+    Ok((s.stx_size, (s.stx_mask & BTIME != 0).then_some(birth)))
 }
 
 /// STATX of node 2 comes.
@@ -93,6 +98,25 @@ fn reply_without_all_attributes() {
             .statx_out((BASIC | BTIME) & !libc::STATX_UID, (5, 6)),
     );
     assert_eq!(c.wait(), (Ok((7, Some((5, 6)))), 1));
+}
+
+/// What stands for a size that the server does not say is shown as it stands, whatever it is, with a mask that says so;
+/// nothing takes it for a size.
+fn reply_without_a_size() {
+    for there in [0, 7, 1 << 63, u64::MAX] {
+        let fs = Fs::new();
+        let c = fs.call(|m| {
+            let shown = all(m, "f", 0).map(|s| (s.stx_size, s.stx_mask & libc::STATX_SIZE));
+            (shown, m.stat("f").unwrap().size)
+        });
+        fs.lookup(ROOT, "f", file(2).size(1));
+        expect(&fs).reply(
+            &file(2)
+                .size(there)
+                .statx_out((BASIC | BTIME) & !libc::STATX_SIZE, (5, 6)),
+        );
+        assert_eq!(c.wait(), (Ok((there, 0)), 1));
+    }
 }
 
 /// A time has less than a second of nanoseconds.
