@@ -4,15 +4,12 @@
 //!
 //! The VFS takes these four ioctls for itself, checks them, and comes in through [`fileattr_get`]
 //! and [`fileattr_set`] with an inode; the server knows them as ioctls on an open file. So the file
-//! is opened for each (`OPEN`, IOCTL by `file/ioctl.rs`, `RELEASE`).
+//! is opened for each (`OPEN`, `IOCTL`, `RELEASE`). They are the kernel's own: a server has to answer
+//! with exactly the attribute.
 //!
 //! The VFS holds the inode's lock around a change. No lock is taken here.
 
-use super::ioctl::{
-    self,
-    reads,
-    writes, //
-};
+use super::ioctl::no_ioctl;
 use crate::{
     fuse::{
         abi::file::{
@@ -52,7 +49,6 @@ use kernel::{
 };
 use zerocopy::{
     FromBytes,
-    Immutable,
     IntoBytes, //
 };
 
@@ -72,11 +68,10 @@ const FSSETXATTR: u32 = _IOW::<FsXattr>(b'X' as u32, 32);
 /// `EACCES` for callers who may not use the mount, `EIO` for a bad inode or an answer of another
 /// length, `ENOTTY` for what is neither file nor directory, `ENOMEM`, else what the server answers.
 pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
-    let handle = open(inode)?;
-    match form {
-        Form::Flags => Ok(FileAttr::Flags(get(&handle, GETFLAGS)?)),
+    with_handle(inode, |handle| match form {
+        Form::Flags => Ok(FileAttr::Flags(send(handle, GETFLAGS, &[])?)),
         Form::Extended => {
-            let attr: FsXattr = get(&handle, FSGETXATTR)?;
+            let attr: FsXattr = send(handle, FSGETXATTR, &[])?;
             Ok(FileAttr::Extended(ExtendedAttr {
                 xflags: attr.xflags,
                 extsize: attr.extsize,
@@ -85,7 +80,7 @@ pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> 
                 cowextsize: attr.cowextsize,
             }))
         }
-    }
+    })
 }
 
 /// The VFS changes the attributes of `inode`. May sleep.
@@ -94,9 +89,8 @@ pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> 
 ///
 /// As [`fileattr_get`].
 pub(crate) fn fileattr_set(inode: &INode<Fuse>, attr: FileAttr) -> Result {
-    let handle = open(inode)?;
-    match attr {
-        FileAttr::Flags(flags) => set(&handle, SETFLAGS, &flags),
+    with_handle(inode, |handle| match attr {
+        FileAttr::Flags(flags) => send(handle, SETFLAGS, flags.as_bytes()),
         FileAttr::Extended(attr) => {
             let attr = FsXattr {
                 xflags: attr.xflags,
@@ -106,12 +100,20 @@ pub(crate) fn fileattr_set(inode: &INode<Fuse>, attr: FileAttr) -> Result {
                 cowextsize: attr.cowextsize,
                 ..FsXattr::default()
             };
-            set(&handle, FSSETXATTR, &attr)
+            send(handle, FSSETXATTR, attr.as_bytes())
         }
-    }
+    })
 }
 
-/// Opens `inode` for one ioctl; dropping the handle releases it.
+/// Opens `inode`, calls `f`, and releases what was opened.
+fn with_handle<R>(inode: &INode<Fuse>, f: impl FnOnce(&OpenHandle) -> Result<R>) -> Result<R> {
+    let mut handle = open(inode)?;
+    let result = f(&handle);
+    handle.close_unshared();
+    result
+}
+
+/// Opens `inode` for one ioctl.
 fn open(inode: &INode<Fuse>) -> Result<OpenHandle> {
     let mount = mount(inode);
     if !is_caller_allowed(mount.conn()) {
@@ -132,21 +134,10 @@ fn open(inode: &INode<Fuse>) -> Result<OpenHandle> {
     }
 }
 
-fn get<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32) -> Result<T> {
-    let mut value = T::new_zeroed();
-    send(handle, cmd, value.as_mut_bytes())?;
-    Ok(value)
-}
-
-fn set<T: IntoBytes + Immutable>(handle: &OpenHandle, cmd: u32, value: &T) -> Result {
-    let mut bytes = KVec::new();
-    bytes.extend_from_slice(value.as_bytes(), GFP_KERNEL)?;
-    send(handle, cmd, &mut bytes)
-}
-
-/// Sends the ioctl with `data`, which it reads or writes as its number says.
-fn send(handle: &OpenHandle, cmd: u32, data: &mut [u8]) -> Result {
+/// Sends the ioctl with `data`, and returns the attribute that is the answer.
+fn send<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32, data: &[u8]) -> Result<T> {
     let args = IoctlIn {
+        fh: handle.fh(),
         cmd,
         flags: if handle.inode().is_dir() {
             IoctlFlag::Dir.into()
@@ -155,22 +146,21 @@ fn send(handle: &OpenHandle, cmd: u32, data: &mut [u8]) -> Result {
         },
         ..IoctlIn::default()
     };
-    let room = if writes(cmd) { data.len() } else { 0 };
-    let input: &[u8] = if reads(cmd) { data } else { &[] };
-    let mut answer = ioctl::send(handle, args, input, room)?;
-    if answer.out.result < 0 {
-        return Err(error_of(answer.out.result));
+    let ioctl = op::Ioctl {
+        node: handle.inode().data().node_id(),
+        args,
+    };
+    let (out, value) = handle
+        .mount()
+        .call(op::OwnIoctl::new(ioctl, data)?)
+        .map_err(no_ioctl)?;
+    if out.result < 0 {
+        return Err(no_ioctl(error_of(out.result)));
     }
-    if answer.out.flags.contains(IoctlFlag::Retry) || answer.len() != room {
+    if out.flags.contains(IoctlFlag::Retry) {
         return Err(EIO);
     }
-    let mut at = 0usize;
-    answer.copy(|piece| {
-        let end = at.saturating_add(piece.len());
-        data.get_mut(at..end).ok_or(EIO)?.copy_from_slice(piece);
-        at = end;
-        Ok(())
-    })
+    Ok(value)
 }
 
 /// The error that a server's result is; `EIO` for a number that is none.

@@ -72,12 +72,12 @@ const ENABLE_POINTERS: [(usize, usize); 2] = [(12, 16), (24, 32)];
 const ENABLE_MAX: usize = 256 * PAGE_SIZE;
 
 /// Whether an ioctl with this number reads its argument.
-pub(super) fn reads(cmd: u32) -> bool {
+fn reads(cmd: u32) -> bool {
     _IOC_DIR(cmd) & uapi::_IOC_WRITE != 0
 }
 
 /// Whether an ioctl with this number writes to its argument.
-pub(super) fn writes(cmd: u32) -> bool {
+fn writes(cmd: u32) -> bool {
     _IOC_DIR(cmd) & uapi::_IOC_READ != 0
 }
 
@@ -140,6 +140,13 @@ impl Areas {
             output: writes(call.cmd).then_some(area),
         })
     }
+
+    /// Bytes that are read.
+    fn input_len(&self) -> usize {
+        self.input
+            .iter()
+            .fold(0, |sum, area| sum.saturating_add(area.len))
+    }
 }
 
 /// How many bytes the caller has for a digest.
@@ -183,11 +190,12 @@ fn restricted(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> 
     check_good(file.inode())?;
 
     let areas = Areas::of(call)?;
+    let room = areas.output.map_or(0, |area| area.len);
+    check_len(&handle, areas.input_len().max(room))?;
     let mut input = KVVec::new();
     for area in &areas.input {
         UserSlice::new(UserPtr::from_addr(area.base), area.len).read_all(&mut input, GFP_KERNEL)?;
     }
-    let room = areas.output.map_or(0, |area| area.len);
     let mut answer = send(
         &handle,
         IoctlIn {
@@ -212,9 +220,22 @@ fn restricted(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> 
     Ok(answer.out.result)
 }
 
+/// Checks that a request may carry data of `len` bytes.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn check_len(handle: &OpenHandle, len: usize) -> Result {
+    let max_pages = handle.mount().conn().features().max_pages as usize;
+    if len.div_ceil(PAGE_SIZE) > max_pages {
+        return Err(ENOMEM);
+    }
+    Ok(())
+}
+
 /// What a server answered to IOCTL.
-pub(super) struct Answer {
-    pub(super) out: IoctlOut,
+struct Answer {
+    out: IoctlOut,
     data: FolioSegments,
     /// Bytes of data.
     len: usize,
@@ -228,7 +249,7 @@ impl Answer {
     }
 
     /// Calls `sink` with the data, piece by piece.
-    pub(super) fn copy(&mut self, mut sink: impl FnMut(&[u8]) -> Result) -> Result {
+    fn copy(&mut self, mut sink: impl FnMut(&[u8]) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
             let left = self.len - done;
@@ -240,11 +261,6 @@ impl Answer {
         }
         Ok(())
     }
-
-    /// Bytes of data.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
 }
 
 /// Sends `input` with `args`, whose handle and lengths are filled in here; there is room for an
@@ -252,19 +268,8 @@ impl Answer {
 ///
 /// # Errors
 ///
-/// `ENOMEM` also if it is about more memory than a request may carry, `ENOTTY` if the server knows
-/// no ioctls, else what the server answers.
-pub(super) fn send(
-    handle: &OpenHandle,
-    args: IoctlIn,
-    input: &[u8],
-    room: usize,
-) -> Result<Answer> {
-    let max_pages = handle.mount().conn().features().max_pages as usize;
-    let largest = input.len().max(room).max(PAGE_SIZE);
-    if largest.div_ceil(PAGE_SIZE) > max_pages {
-        return Err(ENOMEM);
-    }
+/// `ENOMEM`, `ENOTTY` if the server knows no ioctls, else what the server answers.
+fn send(handle: &OpenHandle, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
     let data = if input.is_empty() {
         InData::None
     } else {
@@ -292,7 +297,7 @@ pub(super) fn send(
 }
 
 /// No system call "ENOSYS" is meant, but no such ioctl.
-fn no_ioctl(error: Error) -> Error {
+pub(super) fn no_ioctl(error: Error) -> Error {
     if error == ENOSYS {
         ENOTTY
     } else {

@@ -226,8 +226,15 @@ impl OpenHandle {
         // Requests in the background may still use it; then their end releases it.
         if let Some(handle) = Arc::into_unique_or_drop(this) {
             let mut handle = Pin::into_inner(handle);
-            handle.detach();
-            handle.release_and_wait();
+            handle.close_unshared();
+        }
+    }
+
+    /// As [`Self::close_file`], for a handle that nobody shares. Sleeps.
+    pub(crate) fn close_unshared(&mut self) {
+        if self.mount.conn().options().auto_submounts {
+            self.detach();
+            self.release_and_wait();
         }
     }
 

@@ -251,6 +251,31 @@ mod tests {
     }
 
     #[test]
+    fn an_ioctl_of_our_own_is_answered_exactly() -> Result {
+        let ioctl = op::Ioctl {
+            node: NodeId::ROOT,
+            args: IoctlIn::default(),
+        };
+        let op = op::OwnIoctl::<u32>::new(ioctl, b"12345")?;
+        let sent = InArgs::encode(&op, 46)?;
+        let [inline, _] = sent.parts();
+
+        // The lengths, then the data.
+        assert_eq!(inline.get(24..), Some(&b"\x05\0\0\0\x04\0\0\x0012345"[..]));
+
+        let mut out = OutArgs::new(op.out_spec(46))?;
+
+        assert_eq!(out.accept(16 + 3), Err(EINVAL));
+        assert_eq!(out.accept(16 + 5), Err(EINVAL));
+        reply(&mut out, &pattern(16 + 4)?)?;
+
+        let (_, value) = op::OwnIoctl::<u32>::decode(46, &mut out)?;
+
+        assert_eq!(Some(value.as_bytes()), pattern(16 + 4)?.get(16..));
+        Ok(())
+    }
+
+    #[test]
     fn a_large_structure_needs_an_allocation() -> Result {
         let op = op::Statx {
             node: NodeId::ROOT,

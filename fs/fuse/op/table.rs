@@ -26,8 +26,13 @@ use crate::fuse::abi::init::*;
 use crate::fuse::abi::node::*;
 use crate::fuse::abi::notify::NotifyRetrieveIn;
 use crate::fuse::abi::NodeId;
+use core::marker::PhantomData;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use zerocopy::{
+    FromBytes,
+    IntoBytes, //
+};
 
 /// The structure of NOTIFY_REPLY, which is not its head.
 pub(crate) type NotifyReplyIn = Unsplit<NotifyRetrieveIn>;
@@ -307,6 +312,63 @@ impl Operation for Writeback {
 
     fn lacking() -> Result<Self::Out> {
         Write::lacking()
+    }
+}
+
+/// IOCTL that the kernel makes by itself: on data of its own, and with an answer that has exactly the
+/// length of a `T`.
+pub(crate) struct OwnIoctl<'a, T> {
+    ioctl: Ioctl,
+    data: &'a [u8],
+    answer: PhantomData<T>,
+}
+
+impl<'a, T: FromBytes + IntoBytes> OwnIoctl<'a, T> {
+    /// `ioctl` on `data`; the lengths are filled in here.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if one of the lengths does not fit into 32 bits.
+    pub(crate) fn new(mut ioctl: Ioctl, data: &'a [u8]) -> Result<Self> {
+        ioctl.args.in_size = data.len().try_into()?;
+        ioctl.args.out_size = size_of::<T>().try_into()?;
+        Ok(Self {
+            ioctl,
+            data,
+            answer: PhantomData,
+        })
+    }
+}
+
+impl<T: FromBytes + IntoBytes> Operation for OwnIoctl<'_, T> {
+    const OPCODE: Opcode = Ioctl::OPCODE;
+    const REPLY: Reply = Ioctl::REPLY;
+    const GATE: Gate = Ioctl::GATE;
+    const CREDS: Creds = Ioctl::CREDS;
+    const ENOSYS: Enosys = Ioctl::ENOSYS;
+    const IN_DATA: InData = InData::Bytes;
+
+    type Out = (IoctlOut, T);
+
+    fn node(&self) -> NodeId {
+        self.ioctl.node()
+    }
+
+    fn encode(&self, minor: u32, args: &mut InArgs) -> Result {
+        self.ioctl.encode(minor, args)?;
+        args.push_data(Self::IN_DATA, self.data)
+    }
+
+    fn out_spec(&self, _minor: u32) -> OutSpec {
+        <IoctlOut as Part>::spec(0).then(<T as Part>::spec(0))
+    }
+
+    fn decode(_minor: u32, out: &mut OutArgs) -> Result<Self::Out> {
+        Ok((<IoctlOut as Part>::take(out)?, <T as Part>::take(out)?))
+    }
+
+    fn lacking() -> Result<Self::Out> {
+        Err(ENOSYS)
     }
 }
 

@@ -30,7 +30,14 @@ crate::tests![
     extended_attributes_are_set_after_a_look,
     attributes_of_directories_come_from_opendir,
     attribute_errors_release_the_file,
-    a_short_attribute_is_an_error,
+    an_attribute_of_another_length_is_an_error,
+    attributes_of_a_server_without_open,
+    attribute_answers_that_ask_for_more,
+    attribute_results_above_zero,
+    errors_of_the_open_are_errors_of_the_attribute,
+    attributes_by_path,
+    only_files_and_directories_have_attributes,
+    no_attributes_of_a_bad_inode,
     a_32_bit_caller_is_told_apart,
     on_directories_a_32_bit_caller_too,
     flags_of_a_32_bit_caller_are_the_same,
@@ -367,10 +374,22 @@ fn verity_has_limits() {
     }
     // 32 pages are what a request may carry unless INIT says more.
     static SALT: [u8; 32 << 12] = [1; 32 << 12];
-    let arg = enable((SALT.as_ptr() as usize, SALT.len() as u32), (0, 0));
-    let (fs, c) = on_file(ENABLE_VERITY, arg);
-    fs.flush_and_release(2, 7);
-    assert_eq!(c.wait().0, Err(ENOMEM));
+    for arg in [
+        enable((SALT.as_ptr() as usize, SALT.len() as u32), (0, 0)),
+        // The lengths are looked at before what they are the lengths of.
+        enable((0, SALT.len() as u32), (0, 0)),
+        enable((0, 20 << 12), (0, 20 << 12)),
+    ] {
+        let (fs, c) = on_file(ENABLE_VERITY, arg);
+        fs.flush_and_release(2, 7);
+        assert_eq!(c.wait().0, Err(ENOMEM));
+    }
+    // Salt and signature that cannot be read.
+    for arg in [enable((8, 5), (0, 0)), enable((0, 0), (8, 5))] {
+        let (fs, c) = on_file(ENABLE_VERITY, arg);
+        fs.flush_and_release(2, 7);
+        assert_eq!(c.wait().0, Err(EFAULT));
+    }
 }
 
 /// Who may not use the mount has no ioctl on it, even with an open file: EACCES.
@@ -504,16 +523,205 @@ fn attribute_errors_release_the_file() {
     }
 }
 
-/// An answer shorter than the attribute is EIO.
-fn a_short_attribute_is_an_error() {
-    let (fs, c) = on_file(GETFLAGS, vec![0; 8]);
+/// The kernel knows how long the answer is: another length is refused with EINVAL, and EIO for the caller.
+fn an_attribute_of_another_length_is_an_error() {
+    for (cmd, right) in [(GETFLAGS, 4), (FSGETXATTR, 28)] {
+        for len in [0, right - 1, right + 1, 4096] {
+            let (fs, c) = on_file(cmd, vec![0; 28]);
+            fs.open(2, 9, 0);
+            let (r, _) = expect_ioctl(&fs, cmd, 9, 0, right as u32);
+            assert_eq!(r.try_reply(&answer(0, &vec![0; len])), Err(EINVAL), "{len}");
+            fs.release(2, 9);
+            fs.flush_and_release(2, 7);
+            assert_eq!(c.wait().0, Err(EIO));
+        }
+    }
+    // Nothing comes back from one that sets.
+    let (fs, c) = on_file(SETFLAGS, vec![0; 8]);
     fs.open(2, 9, 0);
-    let (r, _) = expect_ioctl(&fs, GETFLAGS, 9, 0, 4);
-    // Whether the device takes it is for the module to say.
-    let _ = r.try_reply(&answer(0, &[1, 2]));
+    expect_ioctl(&fs, FSGETXATTR, 9, 0, 28)
+        .0
+        .reply(&answer(0, &fsxattr(0, 0, 0, 0, 0)));
     fs.release(2, 9);
+    fs.open(2, 10, 0);
+    let (r, _) = expect_ioctl(&fs, SETFLAGS, 10, 0, 0);
+    assert_eq!(r.try_reply(&answer(0, &[0; 4])), Err(EINVAL));
+    fs.release(2, 10);
     fs.flush_and_release(2, 7);
     assert_eq!(c.wait().0, Err(EIO));
+}
+
+/// A server without OPEN is asked with handle 0, and nothing is released.
+fn attributes_of_a_server_without_open() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        let fd = m.open("f").expect("open");
+        let mut flags = [0; 8];
+        let result = ioctl_on(fd, GETFLAGS, &mut flags);
+        close(fd).expect("close");
+        (result, flags.to_vec())
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.expect(OPEN).node(2).err(ENOSYS);
+    expect_ioctl(&fs, GETFLAGS, 0, 0, 4)
+        .0
+        .reply(&answer(0, &2u32.to_le_bytes()));
+    fs.flush(2, 0);
+    assert_eq!(c.wait(), (Ok(0), vec![2, 0, 0, 0, 0, 0, 0, 0]));
+
+    // The same of directories.
+    let c = fs.call(|m| {
+        let fd = m.opendir("d").expect("opendir");
+        let result = ioctl_on(fd, GETFLAGS, &mut [0; 8]);
+        close(fd).expect("close");
+        result
+    });
+    fs.lookup(ROOT, "d", dir(2));
+    fs.expect(OPENDIR).node(2).err(ENOSYS);
+    expect_ioctl(&fs, GETFLAGS, 0, IOCTL_DIR, 4)
+        .0
+        .reply(&answer(0, &2u32.to_le_bytes()));
+    assert_eq!(c.wait(), Ok(0));
+}
+
+/// Asking for other memory (FUSE_IOCTL_RETRY) is EIO, unless there is an error anyway.
+fn attribute_answers_that_ask_for_more() {
+    for (result, seen) in [(0, EIO), (-ODD.0, ODD)] {
+        let (fs, c) = on_file(GETFLAGS, vec![0; 8]);
+        fs.open(2, 9, 0);
+        let head = IoctlOut {
+            result,
+            flags: IOCTL_RETRY,
+            in_iovs: 1,
+            ..Default::default()
+        };
+        expect_ioctl(&fs, GETFLAGS, 9, 0, 4)
+            .0
+            .reply(&[head.bytes(), vec![0; 4]].concat());
+        fs.release(2, 9);
+        fs.flush_and_release(2, 7);
+        assert_eq!(c.wait().0, Err(seen));
+    }
+}
+
+/// A result above zero is success, and not what the caller gets.
+fn attribute_results_above_zero() {
+    let (fs, c) = on_file(GETFLAGS, vec![0; 8]);
+    fs.open(2, 9, 0);
+    expect_ioctl(&fs, GETFLAGS, 9, 0, 4)
+        .0
+        .reply(&answer(42, &3u32.to_le_bytes()));
+    fs.release(2, 9);
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait(), (Ok(0), vec![3, 0, 0, 0, 0, 0, 0, 0]));
+}
+
+/// If the file cannot be opened once more, that is the error, and there is nothing to release.
+fn errors_of_the_open_are_errors_of_the_attribute() {
+    let (fs, c) = on_file(GETFLAGS, vec![0; 8]);
+    fs.expect(OPEN).node(2).err(ODD);
+    fs.flush_and_release(2, 7);
+    assert_eq!(c.wait().0, Err(ODD));
+}
+
+/// file_getattr(2), and file_setattr(2) with these flags, of the node at `path` itself.
+fn by_path(m: &Side, path: &str, set: Option<u64>) -> Result<u64> {
+    const FILE_GETATTR: libc::c_long = 468;
+    const FILE_SETATTR: libc::c_long = 469;
+
+    let path = std::ffi::CString::new(m.path(path)).unwrap();
+    // `struct file_attr`, whose first word has the flags.
+    let mut attr = [0u64; 3];
+    let call = match set {
+        Some(flags) => {
+            attr[0] = flags;
+            FILE_SETATTR
+        }
+        None => FILE_GETATTR,
+    };
+    // SAFETY: a C string, and 24 bytes that are ours.
+    let result = unsafe {
+        libc::syscall(
+            call,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            attr.as_mut_ptr(),
+            size_of_val(&attr),
+            libc::AT_SYMLINK_NOFOLLOW,
+        )
+    };
+    match result {
+        0 => Ok(attr[0]),
+        _ => Err(errno()),
+    }
+}
+
+/// FS_XFLAG_NODUMP and FS_NODUMP_FL.
+const NODUMP: (u32, u32) = (1 << 7, 1 << 6);
+
+/// file_getattr(2) asks for the flags, file_setattr(2) for the structure first; nothing needs to be open before.
+fn attributes_by_path() {
+    let fs = Fs::new();
+    let c = fs.call(|m| {
+        (
+            by_path(m, "f", None),
+            by_path(m, "f", Some(NODUMP.0.into())),
+        )
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 9, 0);
+    expect_ioctl(&fs, GETFLAGS, 9, 0, 4)
+        .0
+        .reply(&answer(0, &NODUMP.1.to_le_bytes()));
+    fs.release(2, 9);
+    fs.open(2, 10, 0);
+    expect_ioctl(&fs, FSGETXATTR, 10, 0, 28)
+        .0
+        .reply(&answer(0, &fsxattr(0, 0, 0, 0, 0)));
+    fs.release(2, 10);
+    fs.open(2, 11, 0);
+    let (r, data) = expect_ioctl(&fs, FSSETXATTR, 11, 0, 0);
+    assert_eq!(data, fsxattr(NODUMP.0, 0, 0, 0, 0));
+    r.reply(&answer(0, &[]));
+    fs.release(2, 11);
+    assert_eq!(c.wait(), (Ok(NODUMP.0.into()), Ok(NODUMP.0.into())));
+}
+
+/// Of symbolic links and special files the server is not asked.
+fn only_files_and_directories_have_attributes() {
+    for mode in [libc::S_IFLNK, libc::S_IFIFO, libc::S_IFCHR, libc::S_IFSOCK] {
+        let fs = Fs::new();
+        let c = fs.call(|m| (by_path(m, "n", None), by_path(m, "n", Some(0))));
+        fs.lookup(ROOT, "n", file(2).with(|a| a.mode = mode | 0o644));
+        assert_eq!(c.wait(), (Err(EOPNOTSUPP), Err(EOPNOTSUPP)), "{mode:o}");
+    }
+}
+
+/// Of an inode that the server has contradicted itself about, it is not asked: EIO.
+fn no_attributes_of_a_bad_inode() {
+    let (fs, c) = {
+        let fs = Fs::new();
+        let c = fs.call(|m| {
+            let fd = m.open("f").expect("open");
+            let bad = fstat(fd).map(drop);
+            let results = [
+                ioctl_on(fd, GETFLAGS, &mut [0; 8]),
+                ioctl_on(fd, SETFLAGS, &mut [0; 8]),
+                ioctl_number(fd, ioc(NONE, b'E', 1, 0), 0),
+            ];
+            let _ = close(fd);
+            (bad, results.to_vec())
+        });
+        (fs, c)
+    };
+    fs.lookup(ROOT, "f", file(2).attr_valid(0, 0));
+    fs.open(2, 7, 0);
+    fs.getattr(dir(2));
+    fs.release(2, 7);
+    assert_eq!(c.wait(), (Err(EIO), vec![Err(EIO); 3]));
+    while fs.dev().readable() {
+        assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
+    }
 }
 
 /// FUSE_IOCTL_COMPAT, FUSE_IOCTL_32BIT and FUSE_IOCTL_DIR.

@@ -30,6 +30,7 @@ crate::tests![
     a_directory_by_now,
     a_submount_by_now,
     close_waits_for_release,
+    attributes_wait_for_release,
     unmount_waits_for_what_is_under_way,
     unmount_waits_for_the_orphans,
     forced_unmount_ends_the_connection,
@@ -372,6 +373,54 @@ fn close_waits_for_release() {
         assert!(c.running());
         release.reply(&[]);
         c.wait();
+        while fs.dev().readable() {
+            let _ = forgotten(&fs.dev().next());
+        }
+    }
+}
+
+/// What is opened to ask for the attributes of lsattr(1) is released before the caller has them, for the same reason.
+fn attributes_wait_for_release() {
+    /// FS_IOC_GETFLAGS.
+    const GETFLAGS: u32 = 0x8008_6601;
+
+    let fs = start();
+    for name in ["sub/f", "sub/."] {
+        let c = fs.call(|m| {
+            let fd = m.open(name).unwrap();
+            let mut flags = [0; 8];
+            let result = ioctl_on(fd, GETFLAGS, &mut flags);
+            close(fd).unwrap();
+            (result, flags[0])
+        });
+        let answer = |r: Request| match r.head.opcode {
+            LOOKUP if r.head.nodeid == ROOT => r.ok(announced(2).entry()),
+            LOOKUP => r.ok(file(3).entry_valid(0, 0).entry()),
+            OPEN | OPENDIR => r.ok(OpenOut::default()),
+            IOCTL => r.reply(&[IoctlOut::default().bytes(), vec![6, 0, 0, 0]].concat()),
+            FLUSH | RELEASE | RELEASEDIR => r.reply(&[]),
+            other => panic!("opcode {other}"),
+        };
+        let release = loop {
+            let r = fs.dev().next();
+            if matches!(r.head.opcode, RELEASE | RELEASEDIR) {
+                break r;
+            }
+            answer(r);
+        };
+        c.until_asleep();
+        assert!(c.running());
+        assert!(!fs.dev().readable());
+        release.reply(&[]);
+        loop {
+            let r = fs.dev().next();
+            let last = matches!(r.head.opcode, RELEASE | RELEASEDIR);
+            answer(r);
+            if last {
+                break;
+            }
+        }
+        assert_eq!(c.wait(), (Ok(0), 6));
         while fs.dev().readable() {
             let _ = forgotten(&fs.dev().next());
         }
