@@ -65,6 +65,7 @@ pub mod trace;
 pub mod userns;
 pub mod write;
 pub mod writeback;
+pub mod xattr;
 
 /// Every table, in reading order.
 pub const ALL: &[&[crate::harness::Test]] = &[
@@ -100,6 +101,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     setattr::TESTS,
     killpriv::TESTS,
     permissions::TESTS,
+    xattr::TESTS,
     acl::TESTS,
     matrix::TESTS,
     userns::TESTS,
