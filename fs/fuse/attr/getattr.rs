@@ -116,16 +116,24 @@ fn known(conn: &Connection) -> StatxMask {
 /// # Errors
 ///
 /// As [`fetch`].
+#[inline]
 pub(crate) fn update_attributes(
     inode: &INode<Fuse>,
     handle: Option<FileHandle>,
     wanted: StatxMask,
 ) -> Result {
     if must_ask(inode, wanted, StatSync::AsStat) {
-        inode.forget_cached_acls();
-        fetch(inode, handle)?;
+        return refresh(inode, handle);
     }
     Ok(())
+}
+
+/// The request is the rare case, and its answer takes room that a read of what is cached need not
+/// make.
+#[cold]
+fn refresh(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result {
+    inode.forget_cached_acls();
+    fetch(inode, handle).map(drop)
 }
 
 fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {

@@ -110,10 +110,12 @@ impl file_ops::Regular<Fuse> for Regular {
         fsync::flush(file, owner)
     }
 
+    #[inline]
     fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
         read::read_iter(iocb, to)
     }
 
+    #[inline]
     fn write_iter(iocb: &mut Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
         write::write_iter(iocb, from)
     }

@@ -58,6 +58,7 @@ use kernel::{
 /// # Errors
 ///
 /// `EIO` for a bad inode, `EFAULT`, what the server answers.
+#[inline]
 pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let handle = iocb.file().data();
     check_good(handle.inode())?;
@@ -71,6 +72,7 @@ pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) ->
 /// Reads through the page cache. Its size of the file decides where the file ends, so that is
 /// fetched first: always if the server wants its changes noticed, otherwise when the read would
 /// reach the end.
+#[inline]
 fn cached(
     handle: &OpenHandle,
     iocb: &mut Kiocb<'_, Fuse>,

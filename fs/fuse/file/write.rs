@@ -73,6 +73,7 @@ use kernel::{
 ///
 /// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; what the server answers, or `EIO` if it
 /// claims to have written more than it was sent.
+#[inline]
 pub(super) fn write_iter(
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
@@ -104,6 +105,7 @@ pub(super) fn write_iter(
 
 /// Writes to a file that may be cached, with its inode locked; what is `written_back` stays in the
 /// page cache for now.
+#[inline]
 fn cached(
     handle: &OpenHandle,
     lock: &INodeLock<'_, Fuse>,

@@ -332,9 +332,10 @@ impl AttrCache {
     }
 
     /// Whether one of `wanted`, of which the kernel keeps those in `owned`, has to be fetched.
-    fn is_stale(&self, wanted: StatxMask, owned: StatxMask) -> bool {
-        self.stale.load(Relaxed) & wanted.bits() & !owned.bits() != 0
-            || self.valid_until.load().has_passed()
+    fn is_stale(&self, wanted: StatxMask, owned: impl FnOnce() -> StatxMask) -> bool {
+        let stale = self.stale.load(Relaxed) & wanted.bits();
+        // Mostly nothing is, and then nobody has to find out whose it would be.
+        (stale != 0 && stale & !owned().bits() != 0) || self.valid_until.load().has_passed()
     }
 
     /// Marks `attrs` stale, so that the next user of one fetches it.
@@ -385,11 +386,13 @@ pub(crate) fn owns_times(inode: &INodeView<Fuse>) -> bool {
 
 /// Whether one of `wanted` has to be fetched before it is used.
 pub(crate) fn is_stale(inode: &INodeView<Fuse>, wanted: StatxMask) -> bool {
-    let owned = match owns_times(inode) {
-        true => mask::OWNED,
-        false => StatxMask::default(),
-    };
-    inode.data().attrs.is_stale(wanted, owned)
+    inode
+        .data()
+        .attrs
+        .is_stale(wanted, || match owns_times(inode) {
+            true => mask::OWNED,
+            false => StatxMask::default(),
+        })
 }
 
 /// Marks the access time of `inode` stale after the server has seen a read of it.
@@ -791,23 +794,23 @@ mod tests {
 
         // Nothing is known at first, whatever the time.
         cache.valid_until.store(Deadline::after(1000, 0));
-        assert!(cache.is_stale(size, none));
+        assert!(cache.is_stale(size, || none));
 
         cache.change_stale(|_| 0);
-        assert!(!cache.is_stale(size, none));
+        assert!(!cache.is_stale(size, || none));
 
         // What the kernel keeps by itself does not get stale, but gets too old.
         cache.invalidate(size);
-        assert!(cache.is_stale(size, none));
-        assert!(!cache.is_stale(size, mask::OWNED));
+        assert!(cache.is_stale(size, || none));
+        assert!(!cache.is_stale(size, || mask::OWNED));
         cache.change_stale(|_| 0);
 
         cache.invalidate(mode);
-        assert!(cache.is_stale(mode, none));
-        assert!(!cache.is_stale(size, none));
+        assert!(cache.is_stale(mode, || none));
+        assert!(!cache.is_stale(size, || none));
 
         cache.valid_until.store(Deadline::PAST);
-        assert!(cache.is_stale(size, none));
+        assert!(cache.is_stale(size, || none));
         Ok(())
     }
 }
