@@ -49,6 +49,9 @@ use zerocopy::IntoBytes;
 /// Smallest buffer that a server may read with, in bytes (`FUSE_MIN_READ_BUFFER`).
 const MIN_READ_BUFFER: usize = 8192;
 
+/// How many nodes of BATCH_FORGET are copied at once.
+const FORGETS_AT_ONCE: usize = 16;
+
 /// First minor version with BATCH_FORGET.
 const MINOR_BATCH_FORGET: u32 = 16;
 
@@ -236,15 +239,21 @@ fn send_forgets(
         .as_bytes(),
         to,
     )?;
-    for forget in list {
-        copy_bytes(
-            ForgetOne {
+    // A copy costs more than its few bytes.
+    let mut some = [ForgetOne::default(); FORGETS_AT_ONCE];
+    loop {
+        let mut filled = 0;
+        for (place, forget) in some.iter_mut().zip(&mut list) {
+            *place = ForgetOne {
                 nodeid: forget.node,
                 nlookup: forget.nlookup,
-            }
-            .as_bytes(),
-            to,
-        )?;
+            };
+            filled += 1;
+        }
+        let filled = some.get(..filled).unwrap_or_default();
+        if filled.is_empty() {
+            return Ok(len);
+        }
+        copy_bytes(filled.as_bytes(), to)?;
     }
-    Ok(len)
 }
