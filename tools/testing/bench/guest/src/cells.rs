@@ -502,6 +502,7 @@ pub fn populate(dir: &str, large: bool) {
 
 /// Runs one cell on a mount of its own.
 pub fn run(cell: &Cell, report: &mut crate::window::Report) {
+    sys::settle();
     if let Some(options) = cell.library {
         let (library, dir) = Library::start(options);
         (cell.run)(&mut Bench::new(cell.name, dir, None, cell.batches, report));
@@ -518,6 +519,7 @@ pub fn run(cell: &Cell, report: &mut crate::window::Report) {
 
 /// Runs one cell on tmpfs.
 pub fn run_floor(cell: &Cell, report: &mut crate::window::Report) {
+    sys::settle();
     let dir = "floor".to_string();
     sys::mount("tmpfs", &dir, "size=90%,nr_inodes=0");
     populate(&dir, cell.name.starts_with("readdir"));

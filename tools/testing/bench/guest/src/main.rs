@@ -64,8 +64,12 @@ impl Plan {
 fn prepare() {
     sys::mount("proc", "/proc", "");
     sys::mount("sysfs", "/sys", "");
+    sys::mount("debugfs", "/sys/kernel/debug", "");
     // Nothing happens in the background that was not asked for.
     sys::set("/proc/sys/vm/dirty_writeback_centisecs", "0");
+    sys::set("/proc/sys/vm/stat_interval", "1000000");
+    // How many free pages a processor keeps to itself depends on what was freed before, unless it is said.
+    sys::set("/proc/sys/vm/percpu_pagelist_high_fraction", "1000");
     sys::set("/proc/sys/kernel/randomize_va_space", "0");
 }
 

@@ -2,6 +2,7 @@
 
 //! What the kernel's caches of objects hold, from /proc/slabinfo.
 
+use crate::sys;
 use std::collections::BTreeMap;
 
 /// By name: bytes of an object, objects in use.
@@ -10,11 +11,7 @@ pub struct Slabs(BTreeMap<String, (u64, u64)>);
 impl Slabs {
     pub fn now() -> Self {
         // A cache counts what its processors keep to themselves as in use.
-        let _ = std::fs::read_dir("/sys/kernel/slab").map(|caches| {
-            for cache in caches.flatten() {
-                let _ = std::fs::write(cache.path().join("shrink"), "1");
-            }
-        });
+        sys::shrink_slabs();
         let text = std::fs::read_to_string("/proc/slabinfo").expect("/proc/slabinfo");
         let row = |line: &str| {
             let mut words = line.split_whitespace();

@@ -345,10 +345,36 @@ pub fn set(path: &str, value: &str) {
     }
 }
 
+/// Waits until RCU has freed what was left to it: otherwise that happens while something else is measured.
+pub fn rcu_barrier() {
+    set("/sys/module/rcutree/parameters/do_rcu_barrier", "1");
+}
+
+/// Makes memory what it was at the start, as far as can be: what a page costs depends on how it was freed before.
+pub fn settle() {
+    // SAFETY: no memory involved.
+    unsafe { libc::sync() };
+    set("/proc/sys/vm/drop_caches", "3");
+    rcu_barrier();
+    shrink_slabs();
+    set("/proc/sys/vm/compact_memory", "1");
+}
+
+/// Gives back what the caches of objects keep for later.
+pub fn shrink_slabs() {
+    let caches = std::fs::read_dir("/sys/kernel/slab").expect("the caches of objects");
+    for cache in caches.flatten() {
+        // Some are only names of others.
+        let _ = std::fs::write(cache.path().join("shrink"), "1");
+    }
+}
+
 /// This process and those that it makes run until they sleep: what the scheduler does to be fair depends on how long
 /// they ran before, and would be in the figures.
 pub fn run_in_real_time() {
     set("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+    // Nor do the others get their twentieth of each second.
+    set("/sys/kernel/debug/sched/fair_server/cpu0/runtime", "0");
     let priority = libc::sched_param { sched_priority: 1 };
     // SAFETY: a parameter that lives as long as the call.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) } < 0 {

@@ -76,6 +76,7 @@ impl<'a> Bench<'a> {
 
     /// Measures `work`, which does `ops` operations.
     pub fn window(&mut self, ops: u64, work: impl FnOnce(&Self)) {
+        sys::rcu_barrier();
         let requests = self.requests();
         let switches = self.switches();
         let time = std::time::Instant::now();
