@@ -12,8 +12,12 @@ crate::tests![
     removal_requests,
     rename_request,
     rename2_request,
+    rename_flags_are_the_callers,
+    exchanged_names_are_known,
+    replaced_node_is_stale,
     umask_is_applied,
     umask_is_left_to_the_server,
+    umask_is_left_to_the_server_by_all,
     new_name_is_known,
     new_node_of_another_type,
     new_node_without_id,
@@ -184,6 +188,84 @@ fn rename2_request() {
     assert_eq!(c.wait(), Ok(()));
 }
 
+/// Each flag of renameat2(2) goes to the server; combinations that mean nothing, and others, do not.
+fn rename_flags_are_the_callers() {
+    for (flags, to) in [
+        (libc::RENAME_NOREPLACE, "g"),
+        (libc::RENAME_EXCHANGE, "d"),
+        (libc::RENAME_WHITEOUT, "g"),
+        (libc::RENAME_NOREPLACE | libc::RENAME_WHITEOUT, "g"),
+    ] {
+        let fs = with_names(Setup::new());
+        let c = fs.call(move |m| rename2(&m.path("f"), &m.path(to), flags));
+        if to == "g" {
+            fs.expect_lookup(ROOT, "g").ok(absent(0, 0));
+        }
+        let r = fs.expect(RENAME2).node(ROOT);
+        assert_eq!(
+            parts(&r, 16),
+            (
+                vec![ROOT as u32, 0, flags, 0],
+                vec!["f".into(), to.to_string()]
+            )
+        );
+        r.err(ODD);
+        assert_eq!(c.wait(), Err(ODD));
+    }
+    for flags in [libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE, 1 << 3, !0] {
+        let fs = with_names(Setup::new());
+        let c = fs.call(move |m| rename2(&m.path("f"), &m.path("g"), flags));
+        assert_eq!(c.wait(), Err(EINVAL));
+    }
+}
+
+/// Names that were exchanged are each the other's, without a LOOKUP; their change times are the server's.
+fn exchanged_names_are_known() {
+    let fs = with_names(Setup::new());
+    let c = fs.call(|m| {
+        rename2(&m.path("f"), &m.path("d"), libc::RENAME_EXCHANGE).unwrap();
+        (
+            m.stat("f").map(|s| (s.ino, s.ctime[0])),
+            m.stat("d").map(|s| (s.ino, s.ctime[0])),
+        )
+    });
+    fs.expect(RENAME2).reply(&[]);
+    fs.getattr(dir(3).with(|a| a.ctime = 13));
+    fs.getattr(file(2).with(|a| a.ctime = 12));
+    assert_eq!(c.wait(), (Ok((3, 13)), Ok((2, 12))));
+}
+
+/// A name that may be replaced is looked up again, however long it was good for; the node that has lost it has other
+/// attributes by then.
+fn replaced_node_is_stale() {
+    let fs = with_names(Setup::new());
+    let c = fs.call(|m| {
+        let g = m.open("g").unwrap();
+        rename(&m.path("f"), &m.path("g")).unwrap();
+        let links = fstat(g).map(|s| s.nlink);
+        close(g).unwrap();
+        (links, m.stat("g").map(|s| s.ino))
+    });
+    fs.lookup(ROOT, "g", file(4));
+    fs.open(4, 5, 0);
+    fs.lookup(ROOT, "g", file(4));
+    fs.expect(RENAME).reply(&[]);
+    fs.getattr(file(4).with(|a| a.nlink = 0));
+    fs.flush_and_release(4, 5);
+    // Its last user is gone; when it is given back is not said.
+    loop {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            GETATTR => break r.node(2).ok(file(2).attr_out()),
+            _ => assert_eq!(forgotten(&r), [(4, 2)]),
+        }
+    }
+    assert_eq!(c.wait(), (Ok(0), Ok(2)));
+    while fs.dev().readable() {
+        assert_eq!(forgotten(&fs.dev().next()), [(4, 2)]);
+    }
+}
+
 /// The mode of MKDIR has the umask applied, and the umask is sent.
 fn umask_is_applied() {
     let fs = Fs::new();
@@ -210,6 +292,29 @@ fn umask_is_left_to_the_server() {
     assert_eq!(parts(&r, 8).0, [0o755, 0o27]);
     r.ok(dir(2).entry());
     assert_eq!(c.wait(), Ok(()));
+}
+
+/// So it is with everything that has a mode.
+fn umask_is_left_to_the_server_by_all() {
+    let fs = Setup::new().flags(init::DONT_MASK).start();
+    let c = fs.call(|m| {
+        with_umask(0o27);
+        let made = mknod(&m.path("p"), libc::S_IFIFO | 0o666);
+        let created = sys::open(&m.path("f"), libc::O_WRONLY | libc::O_CREAT).and_then(close);
+        let unnamed = sys::open(&m.path(""), libc::O_RDWR | libc::O_TMPFILE).and_then(close);
+        (made, created, unnamed)
+    });
+    fs.expect_lookup(ROOT, "p").ok(absent(0, 0));
+    let r = fs.expect(MKNOD);
+    assert_eq!(parts(&r, 16).0, [libc::S_IFIFO | 0o666, 0, 0o27, 0]);
+    r.err(ODD);
+    fs.expect_lookup(ROOT, "f").ok(absent(0, 0));
+    for opcode in [CREATE, TMPFILE] {
+        let r = fs.expect(opcode);
+        assert_eq!(parts(&r, 16).0[1..], [libc::S_IFREG | 0o644, 0o27, 0]);
+        r.err(ODD);
+    }
+    assert_eq!(c.wait(), (Err(ODD), Err(ODD), Err(ODD)));
 }
 
 /// The reply makes name and attributes known for its times.

@@ -27,6 +27,10 @@ crate::tests![
     too_long_reply,
     not_for_read,
     offsets_of_a_32_bit_reader,
+    one_reader_at_a_time,
+    readers_side_by_side,
+    fsync_request,
+    fsync_error,
 ];
 
 /// READDIR carries handle, offset, size and open flags, and no lock owner.
@@ -409,4 +413,103 @@ fn offsets_of_a_32_bit_reader() {
     let seen: Vec<_> = first.iter().map(|e| (e.ino, e.off)).collect();
     assert_eq!(seen, [(7, (5 << 40) + 3), (8, (5 << 40) + 4)]);
     assert_eq!(second, Ok(vec!["two".to_string()]));
+}
+
+/// Two processes that read the root by handles of their own; the first is asked for.
+fn two_readers(fs: &Fs) -> [Caller<Result<()>>; 2] {
+    let read = |m: &Side| {
+        let d = m.opendir("").unwrap();
+        m.pause();
+        let result = getdents(d, 4096).map(drop);
+        close(d).unwrap();
+        result
+    };
+    let callers = [fs.call(read), fs.call(read)];
+    for fh in [5, 6] {
+        fs.opendir(ROOT, fh);
+    }
+    callers.each_ref().map(Caller::paused);
+    callers
+}
+
+/// Without PARALLEL_DIROPS a directory is read by one at a time.
+fn one_reader_at_a_time() {
+    let fs = Fs::new();
+    let [a, b] = two_readers(&fs);
+    a.go();
+    let first = fs.expect(READDIR).node(ROOT);
+    b.go();
+    b.until_uninterruptible();
+    fs.quiet();
+    first.reply(&[]);
+    let mut read = 1;
+    while read < 2 {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            READDIR => {
+                read += 1;
+                r.reply(&[]);
+            }
+            _ => drop(r.node(ROOT).reply(&[])),
+        }
+    }
+    fs.expect(RELEASEDIR).reply(&[]);
+    assert_eq!((a.wait(), b.wait()), (Ok(()), Ok(())));
+}
+
+/// With it, by as many as there are.
+fn readers_side_by_side() {
+    let fs = Setup::new().flags(init::PARALLEL_DIROPS).start();
+    let [a, b] = two_readers(&fs);
+    a.go();
+    b.go();
+    let (one, two) = (fs.expect(READDIR), fs.expect(READDIR));
+    let mut handles = [&one, &two].map(|r| r.arg::<ReadIn>().fh);
+    handles.sort();
+    assert_eq!(handles, [5, 6]);
+    two.reply(&[]);
+    one.reply(&[]);
+    for _ in 0..2 {
+        fs.expect(RELEASEDIR).node(ROOT).reply(&[]);
+    }
+    assert_eq!((a.wait(), b.wait()), (Ok(()), Ok(())));
+}
+
+/// Calls `f` with the open root.
+fn with_root<T: Ship>(fs: &Fs, f: impl FnOnce(i32) -> T + 'static) -> Caller<T> {
+    let c = fs.call(move |m| {
+        let d = m.opendir("").unwrap();
+        let result = f(d);
+        close(d).unwrap();
+        result
+    });
+    fs.opendir(ROOT, 5);
+    c
+}
+
+/// FSYNCDIR says by its flag whether only the data matters: fdatasync(2).
+fn fsync_request() {
+    let fs = Fs::new();
+    let c = with_root(&fs, |d| {
+        // SAFETY: no memory involved.
+        (fsync(d), unsafe { libc::fdatasync(d) })
+    });
+    for flags in [0, 1] {
+        let r = fs.expect(FSYNCDIR).node(ROOT);
+        let arg: FsyncIn = r.arg();
+        assert_eq!((arg.fh, arg.fsync_flags, arg.padding), (5, flags, 0));
+        r.reply(&[]);
+    }
+    fs.releasedir(ROOT, 5);
+    assert_eq!(c.wait(), (Ok(()), 0));
+}
+
+/// Its error is the caller's, each time.
+fn fsync_error() {
+    let fs = Fs::new();
+    let c = with_root(&fs, |d| (fsync(d), fsync(d)));
+    fs.expect(FSYNCDIR).err(ODD);
+    fs.expect(FSYNCDIR).err(ODD);
+    fs.releasedir(ROOT, 5);
+    assert_eq!(c.wait(), (Err(ODD), Err(ODD)));
 }
