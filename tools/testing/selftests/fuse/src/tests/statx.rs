@@ -11,6 +11,7 @@ crate::tests![
     server_does_not_know_it,
     reply_without_all_attributes,
     reply_without_a_size,
+    size_is_the_kernels_in_write_back,
     nanoseconds_of_more_than_a_second,
     hostile_replies,
     forced_and_not,
@@ -116,6 +117,49 @@ fn reply_without_a_size() {
                 .statx_out((BASIC | BTIME) & !libc::STATX_SIZE, (5, 6)),
         );
         assert_eq!(c.wait(), (Ok((there, 0)), 1));
+    }
+}
+
+/// The size of a file that is written back is the kernel's, whatever a reply says, whole or not. (The C module shows the
+/// server's if the reply lacks anything of what GETATTR gives, and the kernel's right afterwards.)
+fn size_is_the_kernels_in_write_back() {
+    for (mask, seen) in [
+        (BASIC | BTIME, 100),
+        (
+            (BASIC | BTIME) & !libc::STATX_UID,
+            if is_rust() { 100 } else { 7 },
+        ),
+    ] {
+        let fs = Setup::new()
+            .flags(init::WRITEBACK_CACHE | init::BIG_WRITES)
+            .start();
+        let c = fs.call(|m| {
+            let f = sys::open(&m.path("f"), libc::O_WRONLY).unwrap();
+            write(f, &[1; 100]).unwrap();
+            let shown = all(m, "f", 0).map(|s| s.stx_size);
+            let plain = m.stat("f").map(|s| s.size);
+            close(f).unwrap();
+            (shown, plain)
+        });
+        let node = || file(2).size(7).attr_valid(1000, 0);
+        let answer = |r: Request| match r.head.opcode {
+            LOOKUP => r.ok(file(2).entry()),
+            OPEN => r.ok(OpenOut::default()),
+            GETXATTR => r.err(ENODATA),
+            STATX => r.reply(&node().statx_out(mask, (5, 6))),
+            GETATTR | SETATTR => r.ok(node().attr_out()),
+            WRITE => {
+                let size = WriteIn::from_bytes(&r.body).size;
+                r.ok(WriteOut { size, padding: 0 });
+            }
+            FLUSH | RELEASE => r.reply(&[]),
+            _ => panic!("{r:?} came"),
+        };
+        serve_until(fs.dev(), answer, || !c.running());
+        assert_eq!(c.wait(), (Ok(seen), Ok(100)), "{mask:x}");
+        while fs.dev().readable() {
+            answer(fs.dev().next());
+        }
     }
 }
 
