@@ -26,6 +26,7 @@ const ATIME: u32 = 1 << 4;
 const MTIME: u32 = 1 << 5;
 const FH: u32 = 1 << 6;
 const ATIME_NOW: u32 = 1 << 7;
+const MTIME_NOW: u32 = 1 << 8;
 const LOCKOWNER: u32 = 1 << 9;
 
 /// The body of SETATTR.
@@ -167,14 +168,24 @@ fn utimes_request() {
     assert_eq!(c.wait(), Ok(()));
 }
 
-/// utimensat(2) with the time of the call says so.
+/// utimensat(2) with the time of the call says so, of each time by itself.
 fn times_of_the_call() {
-    let fs = with_file();
-    let c = fs.call(|m| utimes(&m.path("f"), [(0, libc::UTIME_NOW), (0, libc::UTIME_OMIT)]));
-    let r = fs.expect(SETATTR).node(2);
-    assert_eq!(body(&r).valid, ATIME | ATIME_NOW);
-    r.ok(file(2).size(100).attr_out());
-    assert_eq!(c.wait(), Ok(()));
+    const NOW: i64 = libc::UTIME_NOW;
+    const OMIT: i64 = libc::UTIME_OMIT;
+
+    for (atime, mtime, valid) in [
+        (NOW, OMIT, ATIME | ATIME_NOW),
+        (OMIT, NOW, MTIME | MTIME_NOW),
+        (NOW, NOW, ATIME | ATIME_NOW | MTIME | MTIME_NOW),
+        (NOW, 5, ATIME | ATIME_NOW | MTIME),
+    ] {
+        let fs = with_file();
+        let c = fs.call(move |m| utimes(&m.path("f"), [(0, atime), (0, mtime)]));
+        let r = fs.expect(SETATTR).node(2);
+        assert_eq!(body(&r).valid, valid);
+        r.ok(file(2).size(100).attr_out());
+        assert_eq!(c.wait(), Ok(()));
+    }
 }
 
 /// What stat(2) shows afterwards is what the reply says, whatever was asked for.
