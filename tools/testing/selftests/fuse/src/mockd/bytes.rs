@@ -57,14 +57,19 @@ pub struct Aio {
 
 impl Aio {
     pub fn new() -> Self {
+        Self::try_new().expect("io_setup")
+    }
+
+    /// As `new`, where memory may run out.
+    pub fn try_new() -> Result<Self> {
         let mut context = 0u64;
         // SAFETY: room for one context.
         let ret = unsafe { libc::syscall(libc::SYS_io_setup, 8, &mut context) };
-        check(ret).expect("io_setup");
-        Aio {
+        check(ret)?;
+        Ok(Aio {
             context,
             buffers: Vec::new(),
-        }
+        })
     }
 
     fn submit(&mut self, opcode: u16, fd: RawFd, buffer: Vec<u8>, offset: i64) -> Result<()> {

@@ -344,6 +344,11 @@ impl<T: Ship> Caller<T> {
         sys::write(self.go.as_raw_fd(), b"g").expect("go");
     }
 
+    /// A descriptor that can be read once the closure has paused or ended.
+    pub fn done(&self) -> RawFd {
+        self.hear.as_raw_fd()
+    }
+
     /// Whether the closure has neither paused nor ended so far.
     pub fn running(&self) -> bool {
         sys::poll(self.hear.as_raw_fd(), libc::POLLIN, 0) == 0

@@ -37,7 +37,8 @@ fn ioctl(dev: &Device, command: libc::Ioctl, arg: *const u32) -> Result<()> {
 
 /// Another device for the connection of `fd`.
 pub fn clone_of(fd: i32) -> Result<Device> {
-    let dev = Device::open();
+    let flags = libc::O_RDWR | libc::O_NONBLOCK;
+    let dev = Device::from_fd(sys::open("/dev/fuse", flags)?);
     ioctl(&dev, IOC_CLONE, &(fd as u32))?;
     Ok(dev)
 }

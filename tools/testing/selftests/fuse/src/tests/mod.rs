@@ -22,6 +22,7 @@ pub mod enosys;
 pub mod expiry;
 pub mod export;
 pub mod fallocate;
+pub mod faults;
 pub mod forget;
 pub mod fuseblk;
 pub mod getattr;
@@ -133,4 +134,5 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     bmap::TESTS,
     stress::TESTS,
     hostile::TESTS,
+    faults::TESTS,
 ];
