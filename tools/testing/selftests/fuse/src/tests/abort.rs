@@ -85,11 +85,11 @@ fn device_afterwards() {
 
 /// A reply to a request that the abort has ended finds nothing: ENOENT.
 fn reply_afterwards() {
-    let fs = Fs::new();
+    let mut fs = Fs::new();
     let c = fs.call(|m| m.stat("f").map(drop));
     let r = fs.expect_lookup(ROOT, "f");
     c.until_interruptible();
-    let _ = umount(&fs.dir, libc::MNT_FORCE);
+    fs.force_unmount();
     assert_eq!(c.wait(), Err(ECONNABORTED));
     assert_eq!(r.try_reply(&file(2).entry().bytes()), Err(ENOENT));
     drop(c);
