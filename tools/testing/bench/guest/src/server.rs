@@ -80,6 +80,8 @@ pub struct Server {
     pid: i32,
     shared: sys::Mapping,
     woken: sys::Fd,
+    /// Both ends of the pipe on which a server that has lost its file system waits, before it ends.
+    leave: (sys::Fd, sys::Fd),
 }
 
 impl Server {
@@ -87,6 +89,7 @@ impl Server {
         std::fs::create_dir_all(dir).ok();
         let shared = sys::Mapping::shared(sys::PAGE);
         let (woken, wake) = sys::pipe();
+        let (stay, leave) = sys::pipe();
         let device = fuse_samples::mount::direct("bench", dir)
             .unwrap_or_else(|why| panic!("mount of fuse: {why}"));
         let tally = shared.start();
@@ -94,12 +97,15 @@ impl Server {
             // SAFETY: zeroed shared memory that lives as long as this process, aligned and large enough.
             let tally = unsafe { &*tally.cast::<Tally>() };
             serve(profile, device, tally, &wake);
+            // Its end is not part of what is measured.
+            sys::read(stay.0, &mut [0]);
         });
         let server = Server {
             dir: dir.into(),
             pid,
             shared,
             woken,
+            leave: (stay, leave),
         };
         // INIT is answered when something else is.
         sys::stat(&sys::c_path(dir));
@@ -121,8 +127,9 @@ impl Server {
         self.wait();
     }
 
-    /// Waits for the end of a server whose file system is gone.
+    /// Lets a server end whose file system is gone, and waits for that.
     pub fn wait(self) {
+        sys::write(self.leave.1 .0, &[1]);
         sys::wait(self.pid);
     }
 }
@@ -269,7 +276,11 @@ impl Answers {
             let len = match device.read(&mut buffer) {
                 Ok(len) => len,
                 Err(e) => match e.raw_os_error() {
-                    Some(libc::ENODEV) => return,
+                    Some(libc::ENODEV) => {
+                        // They go with the process, which waits.
+                        std::mem::forget((self, buffer));
+                        return;
+                    }
                     // The request was withdrawn meanwhile, or the connection aborted.
                     Some(libc::ENOENT | libc::EINTR | libc::EAGAIN | libc::ECONNABORTED) => {
                         continue
