@@ -426,16 +426,16 @@ impl<T: FileSystem> InLookup<'_, T> {
         &self.dentry
     }
 
-    /// Gives it `inode` and puts it into the cache; returns the dentry that now has the name.
+    /// Gives it `inode` and puts it into the cache; returns the dentry that has the name instead,
+    /// if there is one.
     ///
     /// # Errors
     ///
     /// Those of [`Unhashed::splice_alias`].
-    pub(crate) fn splice_alias(self, inode: ARef<INode<T>>) -> Result<ARef<DEntry<T>>> {
+    pub(crate) fn splice_alias(self, inode: ARef<INode<T>>) -> Result<Option<ARef<DEntry<T>>>> {
         // INVARIANT: A dentry in lookup is not hashed; the rest is the invariant of this type, of
         // which nothing is left but the end of the lookup.
-        let alias = Unhashed(&self.dentry).splice_alias(Some(inode))?;
-        Ok(alias.unwrap_or_else(|| self.dentry.clone()))
+        Unhashed(&self.dentry).splice_alias(Some(inode))
     }
 }
 

@@ -182,14 +182,14 @@ pub(super) fn tmpfile<'a>(
 struct Before {
     /// What it says may be older than a new epoch.
     epoch: u32,
-    ticket: ForgetTicket,
+    ticket: Option<ForgetTicket>,
 }
 
 impl Before {
     fn new(conn: &Connection) -> Result<Self> {
         Ok(Self {
             epoch: conn.epoch(),
-            ticket: new_ticket()?,
+            ticket: Some(new_ticket()?),
         })
     }
 }
@@ -212,7 +212,7 @@ fn args(conn: &Connection, flags: u32, mode: u16) -> CreateIn {
 /// `EIO` for a reply that does not name a new regular file; `ENOMEM`; those of [`finish`].
 fn make<'a>(
     dir: &INode<Fuse>,
-    before: Before,
+    mut before: Before,
     (node, opened): (EntryOut, OpenOut),
     flags: u32,
     give: impl FnOnce(ARef<INode<Fuse>>) -> Result,
@@ -228,7 +228,7 @@ fn make<'a>(
     }
     let inode = iget(
         dir.sb(),
-        Debt::new(mount, node.nodeid, before.ticket),
+        Debt::new(mount, node.nodeid, &mut before.ticket),
         node.nodeid,
         node.generation,
         &attr,

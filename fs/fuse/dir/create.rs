@@ -178,7 +178,7 @@ pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
     let mount = mount(dir);
     // Sampled before the server is asked: what it says may be older than a new epoch.
     let epoch = mount.conn().epoch();
-    let ticket = new_ticket()?;
+    let mut ticket = Some(new_ticket()?);
     let dentry = entry.dentry();
     let reply = mount.call_mapped(idmap, op).inspect_err(|error| {
         if *error == EEXIST {
@@ -193,7 +193,7 @@ pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
     }
     let inode = iget(
         dir.sb(),
-        Debt::new(mount, reply.nodeid, ticket),
+        Debt::new(mount, reply.nodeid, &mut ticket),
         reply.nodeid,
         reply.generation,
         &attr,

@@ -140,7 +140,7 @@ fn lookup_name(anchor: &INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found> 
         });
     }
 
-    let debt = Debt::new(mount, reply.nodeid, ticket);
+    let debt = Debt::new(mount, reply.nodeid, &mut ticket);
     let attr = match CheckedAttr::new(reply.attr) {
         Ok(attr) => attr,
         Err(error) => {

@@ -190,12 +190,12 @@ fn emit_and_link(
     epoch: u32,
     sample: Sample,
 ) -> Result {
-    let mut full = false;
+    let (mut full, mut spare) = (false, None);
     for record in readdirplus::Records(records) {
         let readdirplus::Record { entry, name } = record?;
         full = full || !emit_and_cache(&entry.dirent, name, ctx, cache);
         // The server has counted a lookup of those that the reader had no room for, too.
-        readdirplus::link(dir, name, &entry.entry_out, epoch, sample);
+        readdirplus::link(dir, name, &entry.entry_out, epoch, sample, &mut spare);
     }
     Ok(())
 }

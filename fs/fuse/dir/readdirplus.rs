@@ -29,6 +29,7 @@ use crate::{
             node::Direntplus,
             NodeId, //
         },
+        channel::forget::ForgetTicket,
         inode::{
             self,
             attr_cache::{
@@ -74,12 +75,14 @@ pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
 /// One record.
 pub(super) struct Record<'a> {
     /// The record without its name.
-    pub(super) entry: Direntplus,
+    pub(super) entry: &'a Direntplus,
     /// The name.
     pub(super) name: &'a [u8],
 }
 
-/// The records in a buffer; it ends as that of [`Records`](super::readdir::Records) does.
+/// The records in a buffer; it ends as that of [`Records`](super::readdir::Records) does. They are
+/// read where they are, so the buffer has to be aligned as memory from the allocator is; in any
+/// other there are none.
 ///
 /// # Errors
 ///
@@ -90,7 +93,7 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (entry, after) = Direntplus::read_from_prefix(self.0).ok()?;
+        let (entry, after) = Direntplus::ref_from_prefix(self.0).ok()?;
         let namelen = entry.dirent.namelen as usize;
         let end = rec_align(size_of::<Direntplus>().checked_add(namelen)?)?;
         let name = match check_name(after, namelen, self.0.len() >= end)? {
@@ -103,7 +106,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 /// Takes over what the server says that `name` in `dir` stands for. `epoch` and `sample` are from
-/// before it was asked. May sleep.
+/// before it was asked; `spare` is what a record had no use for, for the next one. May sleep.
 ///
 /// What cannot be used is given back; nobody is told, because the name was listed all the same.
 pub(super) fn link(
@@ -112,6 +115,7 @@ pub(super) fn link(
     reply: &EntryOut,
     epoch: u32,
     sample: Sample,
+    spare: &mut Option<ForgetTicket>,
 ) {
     // Without a node the server only wanted to list the name. It does not count lookups of these
     // two names, and they have no dentries.
@@ -119,19 +123,19 @@ pub(super) fn link(
         return;
     }
     let mount = mount(dir.inode());
-    let Ok(ticket) = retry(true, new_ticket) else {
-        return;
-    };
-    let debt = Debt::new(mount, reply.nodeid, ticket);
+    if spare.is_none() {
+        *spare = retry(true, new_ticket).ok();
+    }
+    let debt = Debt::new(mount, reply.nodeid, spare);
     // What the reply says is wrong with it, or the lack of memory, is of no interest to a reader
     // who wants names; the debt is paid in any case.
-    if let Ok(entry) = cache(dir, name, reply, debt, epoch, sample) {
-        if let Some(inode) = entry.inode() {
-            if mount.conn().features().readdirplus_auto {
-                inode.data().set_prefetched();
-            }
-        }
-        believe(&entry, reply, epoch);
+    let _ = cache(dir, name, reply, debt, epoch, sample);
+}
+
+/// The attributes of `inode` came without having been asked for.
+fn prefetched(inode: &INode<Fuse>) {
+    if mount(inode).conn().features().readdirplus_auto {
+        inode.data().set_prefetched();
     }
 }
 
@@ -141,7 +145,7 @@ fn believe(entry: &DEntry<Fuse>, reply: &EntryOut, epoch: u32) {
     set_valid_until(entry, entry_valid_until(reply));
 }
 
-/// The entry of `name`, which stands for the node of `reply` now.
+/// Makes `name` stand for the node of `reply`.
 ///
 /// # Errors
 ///
@@ -154,7 +158,7 @@ fn cache(
     debt: Debt<'_>,
     epoch: u32,
     sample: Sample,
-) -> Result<ARef<DEntry<Fuse>>> {
+) -> Result {
     if reply.nodeid == NodeId::ROOT {
         return Err(EIO);
     }
@@ -164,7 +168,11 @@ fn cache(
             Child::InLookup(entry) => {
                 // Before it is hashed: who waits for the lookup looks at the entry at once.
                 believe(entry.dentry(), reply, epoch);
-                return look_up(dir, entry, reply, &attr, debt, sample);
+                let other = look_up(dir, entry, reply, &attr, debt, sample)?;
+                if let Some(other) = other {
+                    believe(&other, reply, epoch);
+                }
+                return Ok(());
             }
             Child::Cached(entry) => entry,
         };
@@ -184,11 +192,14 @@ fn cache(
         debt.credit(&inode.data().lookups);
         inode.forget_cached_acls();
         attr_cache::update(inode, &attr, attr_valid_until(reply), sample);
-        return Ok(entry);
+        prefetched(inode);
+        believe(&entry, reply, epoch);
+        return Ok(());
     }
 }
 
-/// Ends the lookup of a name that was not in the dentry cache.
+/// Ends the lookup of a name that was not in the dentry cache; returns the entry that has it
+/// instead, if there is one.
 fn look_up(
     dir: &SharedDir<'_, Fuse>,
     entry: InLookup<'_, Fuse>,
@@ -196,7 +207,7 @@ fn look_up(
     attr: &CheckedAttr,
     debt: Debt<'_>,
     sample: Sample,
-) -> Result<ARef<DEntry<Fuse>>> {
+) -> Result<Option<ARef<DEntry<Fuse>>>> {
     let inode = iget(
         dir.inode().sb(),
         debt,
@@ -206,6 +217,7 @@ fn look_up(
         attr_valid_until(reply),
         sample,
     )?;
+    prefetched(&inode);
     // If that fails the lookup stays credited to the inode, which pays it when it goes.
     entry.splice_alias(inode)
 }

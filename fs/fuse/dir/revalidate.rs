@@ -175,7 +175,7 @@ fn look_again(
         return Ok(false);
     }
 
-    let debt = Debt::new(mount, reply.nodeid, ticket);
+    let debt = Debt::new(mount, reply.nodeid, &mut ticket);
     let is_submount = reply.attr.flags.contains(AttrFlag::Submount);
     if reply.nodeid != inode.data().node_id() || is_submount != inode.is_automount() {
         return Ok(false);

@@ -123,28 +123,29 @@ impl LookupCount {
 pub(crate) struct Debt<'a> {
     mount: &'a Mount,
     node: NodeId,
-    ticket: Option<ForgetTicket>,
+    ticket: &'a mut Option<ForgetTicket>,
 }
 
 impl<'a> Debt<'a> {
     /// The debt that a reply naming `node` makes; `ticket` was allocated before the request, and is
-    /// missing only if an [`Orphaned`] has taken it over, who then got the reply too.
+    /// missing only if an [`Orphaned`] has taken it over, who then got the reply too. It is taken
+    /// only if the debt is paid, and else serves the next one.
     pub(crate) fn new(
         mount: &'a Mount,
         node: NodeId,
-        ticket: impl Into<Option<ForgetTicket>>,
+        ticket: &'a mut Option<ForgetTicket>,
     ) -> Self {
         Self {
             mount,
             node,
-            ticket: ticket.into(),
+            ticket,
         }
     }
 
     /// Credits the lookup to the inode of the node, which will pay it when it is evicted.
-    pub(crate) fn credit(mut self, count: &LookupCount) {
+    pub(crate) fn credit(self, count: &LookupCount) {
         count.add_one();
-        self.ticket = None;
+        self.settle();
     }
 
     /// Makes the lookup one for two inodes, which will pay it when both are evicted.
@@ -152,7 +153,7 @@ impl<'a> Debt<'a> {
     /// # Errors
     ///
     /// `ENOMEM`; the debt is then paid at once.
-    pub(super) fn share(mut self) -> Result<Arc<SharedLookup>> {
+    pub(super) fn share(self) -> Result<Arc<SharedLookup>> {
         let shared = SharedLookup {
             channel: self.mount.conn().channel().clone(),
             node: self.node,
@@ -162,8 +163,13 @@ impl<'a> Debt<'a> {
     }
 
     /// Drops the debt unpaid: the reply did not describe a node, so nothing was looked up.
-    pub(crate) fn write_off(mut self) {
-        self.ticket = None;
+    pub(crate) fn write_off(self) {
+        self.settle();
+    }
+
+    /// There is nothing to pay any more.
+    fn settle(self) {
+        core::mem::forget(self);
     }
 }
 
@@ -212,10 +218,11 @@ impl Heir<EntryOut> for Orphaned {
     fn answered(self, result: Result<EntryOut>) {
         match result {
             Ok(reply) if reply.nodeid != NodeId::NONE => {
+                let mut ticket = self.ticket;
                 drop(Debt::new(
                     super::mount(&self.dir),
                     reply.nodeid,
-                    self.ticket,
+                    &mut ticket,
                 ));
             }
             _ => {}

@@ -361,7 +361,8 @@ pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<ARef<INode<F
     })
     .map_err(|_| EINVAL)?;
     // The server keeps the root without being asked to, yet it is counted as one lookup of it.
-    let debt = Debt::new(sb.data(), NodeId::ROOT, lookup_count::new_ticket()?);
+    let mut ticket = Some(lookup_count::new_ticket()?);
+    let debt = Debt::new(sb.data(), NodeId::ROOT, &mut ticket);
     iget(
         sb,
         debt,
