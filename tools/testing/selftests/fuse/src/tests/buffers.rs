@@ -127,8 +127,9 @@ fn being_copied(fs: &Fs, of: &Fs) -> (Caller<Result<()>>, Server, Request) {
     let c = asking(fs);
     assert!(fs.dev().readable());
     server.go();
-    let page = fault(of);
+    // It has the LOOKUP when it sleeps in its page fault; before that, we might read it.
     server.until_asleep();
+    let page = fault(of);
     (c, server, page)
 }
 
