@@ -187,10 +187,10 @@ impl Dest for PipeDest<'_> {
 pub(crate) struct PipeSource<'a> {
     pipe: *mut bindings::pipe_inode_info,
     buffers: KVVec<bindings::pipe_buffer>,
-    /// The buffer to copy from next, and whether its content is confirmed.
+    /// The buffer to copy from next, and the first one whose content is not confirmed.
     at: usize,
-    confirmed: bool,
-    /// Whether the writer gives pages away (`SPLICE_F_MOVE`).
+    confirmed: usize,
+    /// Whether the writer gives pages away (`SPLICE_F_MOVE`), and none was held back so far.
     moves: bool,
     left: usize,
     _pipe: PhantomData<&'a ()>,
@@ -216,7 +216,7 @@ impl PipeSource<'_> {
             pipe,
             buffers: KVVec::new(),
             at: 0,
-            confirmed: false,
+            confirmed: 0,
             moves,
             left: len,
             _pipe: PhantomData,
@@ -282,12 +282,12 @@ impl Source for PipeSource<'_> {
     }
 
     fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
+        if self.at >= self.confirmed {
+            return 0;
+        }
         let Some(buffer) = self.buffers.get_mut(self.at) else {
             return 0;
         };
-        if !self.confirmed {
-            return 0;
-        }
         let len = room.len().min(buffer.len as usize);
         // SAFETY: The buffer owns a reference to its page, and its range lies within it; there
         // is room for `len` bytes. What others may do to the page meanwhile changes only what is
@@ -305,17 +305,23 @@ impl Source for PipeSource<'_> {
         self.left -= len;
         if buffer.len == 0 {
             self.at += 1;
-            self.confirmed = false;
         }
         len
     }
 
-    fn fault_in(&mut self, _len: usize) -> Result {
-        let buffer = self.buffers.get_mut(self.at).ok_or(EIO)?;
-        // SAFETY: The buffer is valid by the type invariant.
-        to_result(unsafe { bindings::pipe_buf_confirm(self.pipe, buffer) })?;
-        self.confirmed = true;
-        Ok(())
+    fn fault_in(&mut self, len: usize) -> Result {
+        let mut left = len;
+        self.confirmed = self.at;
+        loop {
+            let buffer = self.buffers.get_mut(self.confirmed).ok_or(EIO)?;
+            // SAFETY: The buffer is valid by the type invariant.
+            to_result(unsafe { bindings::pipe_buf_confirm(self.pipe, buffer) })?;
+            self.confirmed += 1;
+            left = left.saturating_sub(buffer.len as usize);
+            if left == 0 {
+                return Ok(());
+            }
+        }
     }
 
     fn has_page(&self) -> bool {
@@ -333,6 +339,8 @@ impl Source for PipeSource<'_> {
         };
         // SAFETY: The buffer is valid by the type invariant, and its content is confirmed.
         if !unsafe { bindings::pipe_buf_try_steal(self.pipe, buffer) } {
+            // The others are of the same kind as a rule: all are copied, many at once.
+            self.moves = false;
             return Ok(None);
         }
         // SAFETY: The buffer has a reference to its page.
@@ -350,7 +358,6 @@ impl Source for PipeSource<'_> {
         // it has no operations then.
         unsafe { bindings::pipe_buf_release(self.pipe, buffer) };
         self.at += 1;
-        self.confirmed = false;
         self.left = self.left.saturating_sub(PAGE_SIZE);
         Ok(Some(page))
     }
