@@ -20,7 +20,6 @@ const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
   --slow N    make every timeout N times as long (5 on a kernel with lockdep, else 1)
   --seed N    throw the dice of the tests by chance as in the run that printed N
   --stress N  seconds that the stress test takes (60 on a kernel with lockdep, else 10)
-  --part K/N  run each Nth of the tests, from the Kth on: N machines can share them
   FILTER      run the tests whose name contains one of these, where * stands for anything";
 
 fn usage() -> ! {
@@ -34,14 +33,6 @@ fn number(argument: Option<String>) -> u64 {
         .unwrap_or_else(|| usage())
 }
 
-/// "K/N", with 1 <= K <= N.
-fn part_of(argument: Option<String>) -> Option<(usize, usize)> {
-    let argument = argument?;
-    let (k, n) = argument.split_once('/')?;
-    let part: (usize, usize) = (k.parse().ok()?, n.parse().ok()?);
-    (1..=part.1).contains(&part.0).then_some(part)
-}
-
 fn main() {
     let mut list = false;
     let mut module = String::from("c");
@@ -53,7 +44,6 @@ fn main() {
     let mut seed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(1, |t| t.as_nanos() as u64 % 1_000_000_007);
-    let mut part = (1, 1);
     let mut filters = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -66,7 +56,6 @@ fn main() {
             "--slow" => slow = number(args.next()),
             "--seed" => seed = number(args.next()),
             "--stress" => stress = number(args.next()),
-            "--part" => part = part_of(args.next()).unwrap_or_else(|| usage()),
             _ if a.starts_with('-') => usage(),
             _ => filters.push(a),
         }
@@ -87,8 +76,6 @@ fn main() {
         .iter()
         .flat_map(|t| t.iter())
         .filter(|t| filters.is_empty() || filters.iter().any(|f| is_in(&short(t), f)))
-        .skip(part.0 - 1)
-        .step_by(part.1)
         .collect();
     if list {
         chosen.iter().for_each(|t| println!("{}", short(t)));
