@@ -102,7 +102,7 @@ impl Device {
             match self.read(1 << 20) {
                 Ok(bytes) => return Some(Request::parse(self.clone(), bytes)),
                 // Between the two a caller was killed, and its request withdrawn.
-                Err(EAGAIN) if left > 0 => (),
+                Err(EAGAIN) if left > 0 || ms == 0 => (),
                 Err(e) => panic!("read of a readable device: {e:?}"),
             }
         }
