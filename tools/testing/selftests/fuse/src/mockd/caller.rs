@@ -375,7 +375,9 @@ impl<T: Ship> Caller<T> {
 
     fn until(&self, what: &str, wanted: &[char]) {
         let mut in_a_row = 0;
-        for _ in 0..patience() {
+        // Not a number of looks: where each takes long, nobody would hear what was awaited.
+        let start = std::time::Instant::now();
+        while (start.elapsed().as_millis() as i64) < 2 * patience() {
             in_a_row = if wanted.contains(&self.state()) {
                 in_a_row + 1
             } else {
