@@ -97,7 +97,7 @@ fn main() {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (i, t) in chosen.iter().enumerate() {
         let begun = Instant::now();
-        let outcome = harness::run(t, mockd::ms(30_000) + 1000 * stress as i64);
+        let outcome = harness::run(t, mockd::ms(30_000) + 3000 * stress as i64);
         let took = begun.elapsed().as_millis();
         let (n, name) = (i + 1, short(t));
         let expected_to_fail = todo.iter().find(|(listed, _)| *listed == name);
