@@ -320,6 +320,13 @@ impl Fs {
         sys::umount(&self.dir, 0).expect("umount");
     }
 
+    /// Unmounts as soon as nothing is in use.
+    #[track_caller]
+    pub fn unmount_when_free(&mut self) {
+        self.mounted = false;
+        unmount_when_free(&self.dir).expect("umount");
+    }
+
     /// Aborts by a forced unmount. It also unmounts, if the callers that it frees are gone by then.
     #[track_caller]
     pub fn force_unmount(&mut self) {

@@ -101,3 +101,13 @@ pub fn skip_on_c(bug: &str) {
 pub fn patience() -> i64 {
     ms(8_000)
 }
+
+/// Waits until it has happened, `ms` milliseconds at most.
+#[track_caller]
+pub fn soon(ms: i64, what: &str, mut happened: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !happened() {
+        assert!((start.elapsed().as_millis() as i64) < ms, "{what}");
+        sleep_ms(5);
+    }
+}

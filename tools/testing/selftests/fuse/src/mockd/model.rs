@@ -103,6 +103,23 @@ impl Model {
         out
     }
 
+    /// The whole message that answers the one that a server has read; `None` if that takes no answer.
+    pub fn reply_to(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let head = InHeader::from_bytes(message);
+        let (error, body) = match self.answer(&head, &message[IN_HEADER..])? {
+            Ok(body) => (0, body),
+            Err(e) => (-e.0, Vec::new()),
+        };
+        let mut reply = OutHeader {
+            len: (OUT_HEADER + body.len()) as u32,
+            error,
+            unique: head.unique,
+        }
+        .bytes();
+        reply.extend(body);
+        Some(reply)
+    }
+
     /// The answer to a request; `None` if it takes none.
     pub fn answer(&self, head: &InHeader, body: &[u8]) -> Option<Result<Vec<u8>, Errno>> {
         Some(Ok(match head.opcode {

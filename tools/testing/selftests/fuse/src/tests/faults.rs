@@ -11,8 +11,6 @@ use super::control::Control;
 use crate::harness::skip;
 use crate::mockd::crowd;
 use crate::mockd::*;
-use std::time::Duration;
-use std::time::Instant;
 
 crate::tests![
     of_each_operation,
@@ -101,23 +99,9 @@ fn serve(fs: &Fs, model: Model, faulty: bool) -> Caller<()> {
                 Err(ENODEV | ECONNABORTED) => return,
                 Err(_) => continue,
             };
-            let head = InHeader::from_bytes(&bytes);
-            let (error, body) = match model.answer(&head, &bytes[IN_HEADER..]) {
-                None => continue,
-                Some(Ok(body)) => (0, body),
-                Some(Err(e)) => (-e.0, Vec::new()),
-            };
-            let message = [
-                &OutHeader {
-                    len: (OUT_HEADER + body.len()) as u32,
-                    error,
-                    unique: head.unique,
-                }
-                .bytes()[..],
-                &body,
-            ]
-            .concat();
-            while write(fd, &message) == Err(ENOMEM) {}
+            if let Some(reply) = model.reply_to(&bytes) {
+                while write(fd, &reply) == Err(ENOMEM) {}
+            }
         }
     })
 }
@@ -280,29 +264,14 @@ fn with_model<T: Ship>(setup: Setup, model: Model, f: impl FnOnce(&Side) -> T) -
     // The test's time is its limit.
     while poll(c.done(), libc::POLLIN, 1000) == 0 {}
     let result = c.wait();
-    let until = Instant::now() + Duration::from_millis(patience() as u64);
-    while ctl.get(&fs, "waiting") != Ok("0\n".into()) {
-        assert!(Instant::now() < until, "requests are left");
-        sleep_ms(5);
-    }
+    soon(patience(), "requests are left", || {
+        ctl.get(&fs, "waiting") == Ok("0\n".into())
+    });
     drop(c);
-    unmount_soon(&mut fs);
+    fs.unmount_when_free();
     fs.die();
     server.death();
     result
-}
-
-#[track_caller]
-fn unmount_soon(fs: &mut Fs) {
-    let until = Instant::now() + Duration::from_millis(patience() as u64);
-    loop {
-        match umount(&fs.dir, 0) {
-            Ok(()) => break,
-            e => assert!(e == Err(EBUSY) && Instant::now() < until, "{e:?}"),
-        }
-        sleep_ms(5);
-    }
-    fs.unmounted();
 }
 
 const NOTHING_BELIEVED: Model = Model {
@@ -405,21 +374,18 @@ fn of_a_server() {
             poll(fs.dev().fd(), libc::POLLIN, 1);
             continue;
         };
-        let head = InHeader::from_bytes(&bytes);
         let (code, body) = &notifications[count % notifications.len()];
         count += 1;
         let _ = nth.fails(n, || fs.dev().reply(0, *code, body));
-        let (error, body) = match model.answer(&head, &bytes[IN_HEADER..]) {
-            None => continue,
-            Some(Ok(body)) => (0, body),
-            Some(Err(e)) => (-e.0, Vec::new()),
+        let Some(reply) = model.reply_to(&bytes) else {
+            continue;
         };
-        let (sent, _) = nth.fails(n, || fs.dev().reply(head.unique, error, &body));
+        let (sent, _) = nth.fails(n, || fs.dev().write(&reply));
         // The caller may have gone meanwhile.
-        if !matches!(sent, Ok(_) | Err(ENOENT)) {
-            assert_eq!(sent, Err(ENOMEM), "{}", opcode_name(head.opcode));
-            let again = fs.dev().reply(head.unique, error, &body);
-            assert!(again.is_ok(), "{again:?} {}", opcode_name(head.opcode));
+        if sent != Err(ENOENT) && sent != Ok(reply.len()) {
+            let what = opcode_name(InHeader::from_bytes(&bytes).opcode);
+            assert_eq!(sent, Err(ENOMEM), "{what}");
+            assert_eq!(fs.dev().write(&reply), Ok(reply.len()), "{what}");
         }
     }
     while fs.dev().readable() {
@@ -511,12 +477,10 @@ fn of_anybody() {
     sleep_ms(ms(1000) as u64);
     Faults::set("probability", "0");
     std::fs::write(STOP, "").unwrap();
-    let until = Instant::now() + Duration::from_millis(2 * patience() as u64);
-    while !callers.iter_mut().all(Caller::is_gone) || ctl.get(&fs, "waiting") != Ok("0\n".into()) {
-        assert!(Instant::now() < until, "callers or requests are left");
-        sleep_ms(5);
-    }
-    unmount_soon(&mut fs);
+    soon(2 * patience(), "callers or requests are left", || {
+        callers.iter_mut().all(Caller::is_gone) && ctl.get(&fs, "waiting") == Ok("0\n".into())
+    });
+    fs.unmount_when_free();
     fs.die();
     for mut server in servers {
         server.death();

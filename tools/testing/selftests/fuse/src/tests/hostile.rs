@@ -10,7 +10,6 @@
 use super::control::Control;
 use crate::mockd::crowd;
 use crate::mockd::*;
-use std::time::Duration;
 use std::time::Instant;
 
 crate::tests![
@@ -454,16 +453,6 @@ fn caller(fs: &Fs, player: u64) -> Caller<()> {
     })
 }
 
-/// Waits for what must happen soon.
-#[track_caller]
-fn soon(what: &str, mut happened: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_millis(patience() as u64);
-    while !happened() {
-        assert!(Instant::now() < until, "{what}");
-        sleep_ms(5);
-    }
-}
-
 /// Mounts whose servers send [`MESSAGES`] bad messages in all. Each `test` has its own dice.
 fn hostile(test: u64, setup: Setup, model: Model) {
     // Here, so that no signal comes before a caller is ready for it.
@@ -501,22 +490,15 @@ fn one_life(ctl: &Control, setup: &Setup, model: Model, tally: &Tally, player: u
         }
     }
     std::fs::write(STOP, "").unwrap();
-    soon("the callers do not come back", || {
+    soon(patience(), "the callers do not come back", || {
         callers.iter_mut().all(Caller::is_gone)
     });
-    soon("requests are left", || {
+    soon(patience(), "requests are left", || {
         ctl.get(&fs, "waiting") == Ok("0\n".into())
     });
-    soon("the mount stays busy", || match umount(&fs.dir, 0) {
-        Err(EBUSY) => false,
-        other => {
-            assert_eq!(other, Ok(()));
-            true
-        }
-    });
-    fs.unmounted();
+    fs.unmount_when_free();
     fs.die();
-    soon("the server does not end", || {
+    soon(patience(), "the server does not end", || {
         servers.iter_mut().all(Caller::is_gone)
     });
     unlink(STOP).unwrap();
@@ -606,7 +588,7 @@ fn answers_to_init() {
             let _ = m.opendir("").and_then(close);
         });
         let mut given_up = false;
-        soon("the caller does not come back", || {
+        soon(patience(), "the caller does not come back", || {
             // A server that has asked for messages larger than memory cannot read them.
             match fs.dev().read(1 << 20) {
                 Ok(bytes) => {

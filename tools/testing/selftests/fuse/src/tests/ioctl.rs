@@ -487,16 +487,18 @@ fn extended_attributes_are_set_after_a_look() {
     assert_eq!(c.wait().0, Ok(0));
 }
 
+/// What comes of FS_IOC_GETFLAGS, and the caller's memory after it; `fd` is closed.
+fn flags_of(fd: i32) -> (Result<i32>, Vec<u8>) {
+    let mut flags = [0; 8];
+    let result = ioctl_on(fd, GETFLAGS, &mut flags);
+    close(fd).expect("close");
+    (result, flags.to_vec())
+}
+
 /// The attributes of a directory are asked for through OPENDIR, and marked.
 fn attributes_of_directories_come_from_opendir() {
     let fs = Fs::new();
-    let c = fs.call(move |m| {
-        let fd = m.opendir("d").expect("opendir");
-        let mut flags = [0; 8];
-        let result = ioctl_on(fd, GETFLAGS, &mut flags);
-        close(fd).expect("close");
-        (result, flags.to_vec())
-    });
+    let c = fs.call(move |m| flags_of(m.opendir("d").expect("opendir")));
     fs.lookup(ROOT, "d", dir(2));
     fs.opendir(2, 7);
     fs.opendir(2, 9);
@@ -554,13 +556,7 @@ fn an_attribute_of_another_length_is_an_error() {
 /// A server without OPEN is asked with handle 0, and nothing is released.
 fn attributes_of_a_server_without_open() {
     let fs = Fs::new();
-    let c = fs.call(|m| {
-        let fd = m.open("f").expect("open");
-        let mut flags = [0; 8];
-        let result = ioctl_on(fd, GETFLAGS, &mut flags);
-        close(fd).expect("close");
-        (result, flags.to_vec())
-    });
+    let c = fs.call(|m| flags_of(m.open("f").expect("open")));
     fs.lookup(ROOT, "f", file(2));
     fs.expect(OPEN).node(2).err(ENOSYS);
     expect_ioctl(&fs, GETFLAGS, 0, 0, 4)

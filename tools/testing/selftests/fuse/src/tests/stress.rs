@@ -37,23 +37,12 @@ fn read_and_answer(fd: i32, mut dice: Dice, model: Model) {
             Err(EAGAIN | EINTR | ENOENT) => continue,
             Err(_) => return,
         };
-        let head = InHeader::from_bytes(&message);
         if dice.once_in(64) {
             sleep_ms(dice.below(4));
         }
-        let (error, body) = match model.answer(&head, &message[IN_HEADER..]) {
-            None => continue,
-            Some(Ok(body)) => (0, body),
-            Some(Err(e)) => (-e.0, Vec::new()),
-        };
-        let mut reply = OutHeader {
-            len: (OUT_HEADER + body.len()) as u32,
-            error,
-            unique: head.unique,
+        if let Some(reply) = model.reply_to(&message) {
+            let _ = write(fd, &reply);
         }
-        .bytes();
-        reply.extend(body);
-        let _ = write(fd, &reply);
     }
 }
 
@@ -120,19 +109,6 @@ fn caller(dir: &str, number: u64) -> Caller<()> {
 
 const STOP: &str = "/mnt/stop";
 
-/// Waits for what must happen soon.
-#[track_caller]
-fn soon(what: &str, mut happened: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !happened() {
-        assert!(
-            (start.elapsed().as_millis() as i64) < 2 * patience(),
-            "{what}"
-        );
-        sleep_ms(5);
-    }
-}
-
 /// Interrupts and kills callers for a while; for each that dies another comes.
 fn harass(callers: &mut [Caller<()>], dying: &mut Vec<Caller<()>>, dir: &str, dice: &mut Dice) {
     let until = Instant::now() + Duration::from_millis(500 + dice.below(3000));
@@ -192,24 +168,28 @@ fn life(
     }
     at_its_end();
     if matches!(end, End::Abort | End::DeadServer | End::Unmount) {
-        soon("requests are left", || {
+        soon(2 * patience(), "requests are left", || {
             ctl.get(&fs, "waiting") == Ok("0\n".into())
         });
     }
     match end {
         End::DeadServerUnseen => (),
-        End::Unmount => soon("the mount stays busy", || match umount(dir, 0) {
-            Err(EBUSY) => false,
-            other => {
-                assert_eq!(other, Ok(()));
-                true
+        End::Unmount => soon(2 * patience(), "the mount stays busy", || {
+            match umount(dir, 0) {
+                Err(EBUSY) => false,
+                other => {
+                    assert_eq!(other, Ok(()));
+                    true
+                }
             }
         }),
         // By force it may be gone already.
         _ => drop(umount(dir, libc::MNT_DETACH)),
     }
     fs.unmounted();
-    soon("the server does not end", || server.is_gone());
+    soon(2 * patience(), "the server does not end", || {
+        server.is_gone()
+    });
 }
 
 /// However callers are interrupted and killed, and connections end, all callers come back and no request is left.
@@ -262,7 +242,7 @@ fn many_callers_and_ends() {
             }
         },
     );
-    soon("a connection is left", || {
+    soon(2 * patience(), "a connection is left", || {
         std::fs::read_dir(ctl.path()).unwrap().count() == 0
     });
 }
