@@ -55,8 +55,8 @@ pub(crate) struct PipeDest<'a> {
     pipe: *mut bindings::pipe_inode_info,
     /// As many as the pipe may have buffers have room here.
     pieces: KVVec<Piece>,
-    /// The page for the next piece of our own.
-    spare: Option<Page>,
+    /// Pages for the next pieces of our own.
+    spare: Spare,
     /// Bytes that the reader asked for and that are not there yet.
     room: usize,
     _pipe: PhantomData<&'a ()>,
@@ -74,11 +74,32 @@ impl PipeDest<'_> {
         Ok(Self {
             pipe,
             pieces: KVVec::with_capacity(max, GFP_KERNEL)?,
-            spare: None,
+            spare: Spare::default(),
             room,
             _pipe: PhantomData,
             _locked: NotThreadSafe,
         })
+    }
+
+    /// The page of our own that the next bytes are copied to, and how many are in it, less than
+    /// all; [`None`] if it has to be made by `fault_in` first.
+    fn last_own(&mut self) -> Option<(&Page, &mut usize)> {
+        let full =
+            !matches!(self.pieces.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE);
+        if full {
+            let page = self.spare.take()?;
+            if let Err(full) = self.pieces.push_within_capacity(Piece::Own(page, 0)) {
+                // Kept, because nothing is freed here.
+                if let Piece::Own(page, _) = full.0 {
+                    self.spare.put_back(page);
+                }
+                return None;
+            }
+        }
+        match self.pieces.last_mut() {
+            Some(Piece::Own(page, filled)) => Some((page, filled)),
+            _ => None,
+        }
     }
 
     /// Puts the whole message into the pipe; returns its length in bytes.
@@ -142,39 +163,88 @@ impl Dest for PipeDest<'_> {
                 Err(_full) => 0,
             };
         }
-        if !matches!(self.pieces.last(), Some(Piece::Own(_, len)) if *len < PAGE_SIZE) {
-            let Some(page) = self.spare.take() else {
-                return 0;
+        let (mut from, len) = (bytes.as_ptr(), bytes.len().min(room));
+        let mut left = len;
+        while left != 0 {
+            let Some((page, filled)) = self.last_own() else {
+                break;
             };
-            if let Err(full) = self.pieces.push_within_capacity(Piece::Own(page, 0)) {
-                // Kept, because nothing is freed here.
-                if let Piece::Own(page, _) = full.0 {
-                    self.spare = Some(page);
-                }
-                return 0;
-            }
+            let part = left.min(PAGE_SIZE - *filled);
+            // SAFETY: `bytes` has `left` more bytes at `from`, and room for as many as are copied is
+            // left of the page, which is not in the pipe yet, so that nobody else accesses it. What
+            // others may do to `bytes` meanwhile changes only what is copied.
+            unsafe { bindings::memcpy_to_page(page.as_ptr(), *filled, from.cast(), part) };
+            *filled += part;
+            left -= part;
+            // SAFETY: Within the bytes, or just behind them.
+            from = unsafe { from.add(part) };
         }
-        let Some(Piece::Own(page, filled)) = self.pieces.last_mut() else {
-            return 0;
-        };
-        let len = bytes.len().min(PAGE_SIZE - *filled).min(room);
-        // SAFETY: `bytes` holds `len` bytes, and so much is left of the page, which is not in the
-        // pipe yet, so that nobody else accesses it. What others may do to `bytes` meanwhile
-        // changes only what is copied.
-        unsafe { bindings::memcpy_to_page(page.as_ptr(), *filled, bytes.as_ptr().cast(), len) };
-        *filled += len;
-        self.room -= len;
-        len
+        self.room -= len - left;
+        len - left
     }
 
-    fn fault_in(&mut self, _len: usize) -> Result {
-        if self.pieces.len() >= self.pieces.capacity() || self.room == 0 {
+    fn fault_in(&mut self, len: usize) -> Result {
+        let free = self.pieces.capacity().saturating_sub(self.pieces.len());
+        if free == 0 || self.room == 0 {
             return Err(EIO);
         }
-        if self.spare.is_none() {
-            self.spare = Some(Page::alloc_page(GFP_KERNEL)?);
+        // Who has filled a page goes on as a rule with bytes that have to be copied. Before that,
+        // and behind a piece that is shared, it is not known.
+        let copying = self.pieces.len() > 1 && matches!(self.pieces.last(), Some(Piece::Own(..)));
+        let pages = if copying { len.div_ceil(PAGE_SIZE) } else { 1 };
+        self.spare.fill(pages.min(free))
+    }
+}
+
+/// Empty pages, allocated while that may sleep.
+///
+/// # Invariants
+///
+/// The first `count` of `pages` are there, the others are not.
+#[derive(Default)]
+struct Spare {
+    pages: [Option<Page>; Self::MAX],
+    count: usize,
+}
+
+impl Spare {
+    const MAX: usize = 16;
+
+    /// Allocates what is missing to `count` pages, or to as many as it keeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is none then.
+    fn fill(&mut self, count: usize) -> Result {
+        while self.count < count {
+            let Some(place) = self.pages.get_mut(self.count) else {
+                break;
+            };
+            match Page::alloc_page(GFP_KERNEL) {
+                Ok(page) => *place = Some(page),
+                Err(_) if self.count > 0 => break,
+                Err(error) => return Err(error.into()),
+            }
+            // INVARIANT: The page at the old count was just put there.
+            self.count += 1;
         }
         Ok(())
+    }
+
+    fn take(&mut self) -> Option<Page> {
+        let last = self.count.checked_sub(1)?;
+        // INVARIANT: What is at the new count is taken.
+        self.count = last;
+        self.pages.get_mut(last)?.take()
+    }
+
+    /// Puts one back that was taken.
+    fn put_back(&mut self, page: Page) {
+        if let Some(place) = self.pages.get_mut(self.count) {
+            // INVARIANT: The page at the old count is there now.
+            *place = Some(page);
+            self.count += 1;
+        }
     }
 }
 
