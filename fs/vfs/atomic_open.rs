@@ -21,6 +21,7 @@ use super::{
         Vacant, //
     },
     file::Opening,
+    file_ops,
     FileSystem, //
 };
 use core::{
@@ -31,8 +32,7 @@ use kernel::{
     error::to_result,
     fs::file::flags::O_CREAT,
     prelude::*,
-    sync::aref::ARef,
-    types::ForeignOwnable, //
+    sync::aref::ARef, //
 };
 
 /// How the call ends if it does not fail.
@@ -65,44 +65,35 @@ impl<'a, T: FileSystem> NewFile<'a, T> {
         self.dentry
     }
 
-    /// As [`Opening::check_large_file`], of the inode that the dentry has now.
+    /// Opens the file on the inode that the dentry has now, a regular file, by `open` instead of
+    /// its own: what that returns becomes the file's data.
     ///
     /// # Errors
     ///
-    /// `EOVERFLOW`; `ENOENT` if it has none.
-    pub(crate) fn check_large_file(&self) -> Result {
-        let inode = self.dentry.inode().ok_or(ENOENT)?;
-        // SAFETY: Both are valid by the type invariant.
-        to_result(unsafe { bindings::generic_file_open(inode.as_ptr(), self.file) })
-    }
-
-    /// Opens the file on the inode that the dentry has now, a regular file, without calling its
-    /// `open`: `data` is what that would have returned.
-    ///
-    /// # Errors
-    ///
-    /// Those of the VFS and of security modules; `ENOENT` if there is no regular file. `data` is
-    /// dropped.
-    pub(crate) fn finish(self, data: T::FileData) -> Result<Opening<'a, T>> {
+    /// Those of `open`, of the VFS, and of security modules; `ENOENT` if there is no regular file.
+    pub(crate) fn finish<F>(self, open: F) -> Result<Opening<'a, T>>
+    where
+        F: FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
+    {
         if !self.dentry.inode().is_some_and(|inode| inode.is_reg()) {
             return Err(ENOENT);
         }
+        let mut open = Some(open);
         // SAFETY: The file is ours alone by the type invariant.
-        unsafe { (*self.file).private_data = data.into_foreign().cast() };
-        // SAFETY: The file is new, and the dentry has an inode.
-        let result = to_result(unsafe {
-            bindings::finish_open(self.file, self.dentry.as_ptr(), Some(already_open))
-        });
-        if let Err(error) = result {
+        unsafe { (*self.file).private_data = (&raw mut open).cast() };
+        // SAFETY: The file is new, and the dentry has an inode. `open` outlives the call.
+        to_result(unsafe {
+            bindings::finish_open(self.file, self.dentry.as_ptr(), Some(open_by::<T, F>))
+        })
+        .inspect_err(|_| {
             // SAFETY: As above.
             let opened = unsafe { (*self.file).f_mode } & bindings::FMODE_OPENED != 0;
             // If it was opened and then refused, `release` drops the data.
             if !opened {
-                // SAFETY: It was set above, and nobody has taken it.
-                drop(unsafe { T::FileData::from_foreign((*self.file).private_data.cast()) });
+                // SAFETY: As above.
+                unsafe { (*self.file).private_data = core::ptr::null_mut() };
             }
-            return Err(error);
-        }
+        })?;
         // SAFETY: It is open, on an inode of `T`, and nobody else has it until the call returns.
         Ok(unsafe { Opening::from_raw(self.file) })
     }
@@ -256,10 +247,20 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
 
 /// # Safety
 ///
-/// Called by `finish_open` instead of the file's `open`.
-unsafe extern "C" fn already_open(
-    _inode: *mut bindings::inode,
-    _file: *mut bindings::file,
-) -> c_int {
-    0
+/// Called by `finish_open`, once at most, instead of the file's `open`, with an inode of `T` and a
+/// file of it that nobody else uses, whose private data is a function to open it by.
+unsafe extern "C" fn open_by<T, F>(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int
+where
+    T: FileSystem,
+    F: FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
+{
+    // SAFETY: By the safety requirement.
+    let function = unsafe { (*(*file).private_data.cast::<Option<F>>()).take() };
+    // SAFETY: This is an `open` trampoline.
+    unsafe {
+        file_ops::open::<T>(file, |opening| match function {
+            Some(function) => function(opening),
+            None => Err(EINVAL),
+        })
+    }
 }

@@ -11,6 +11,7 @@
 use super::bindings;
 use core::ptr::NonNull;
 use kernel::{
+    cred::Credential,
     fs::File,
     pid_namespace::PidNamespace,
     prelude::*,
@@ -190,6 +191,12 @@ impl Ids {
             }
         }
     }
+}
+
+/// The caller's (subjective) credentials, to act with later.
+pub(in crate::vfs) fn current() -> ARef<Credential> {
+    // SAFETY: As in `Ids::current`.
+    unsafe { Credential::from_ptr(current_cred()) }.into()
 }
 
 fn current_cred() -> *const bindings::cred {

@@ -7,11 +7,22 @@
 //! own callback, as soon as both are there: the result, and the return to the trampoline. So the
 //! call is valid as long as any function of the file system sees it.
 //!
+//! A call that the file system has [passed on](super::file::Kiocb::pass_on) is not its own any more:
+//! whoever it went to tells the caller, and nothing here looks at it again.
+//!
 //! Locks: none.
 
 use super::{
     bindings,
-    file::count_of, //
+    file::{
+        count_of,
+        Kiocb, //
+    },
+    FileSystem, //
+};
+use core::{
+    cell::Cell,
+    ffi::c_void, //
 };
 use kernel::{
     prelude::*,
@@ -140,19 +151,59 @@ impl Drop for Deferred {
     }
 }
 
-/// Runs the function that serves a call, and returns what C gets.
+/// What the trampoline of a call and its [`Kiocb`] share.
+pub(super) struct Served {
+    /// What the caller has in the field that is used here.
+    private: *mut c_void,
+    /// Whether the call is somebody else's.
+    passed_on: Cell<bool>,
+}
+
+impl Served {
+    /// The call becomes somebody else's: gives back what the caller has in it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the call was deferred.
+    ///
+    /// # Safety
+    ///
+    /// `iocb` is the call that [`run`] serves now with this value, and is not touched any more by
+    /// who serves it.
+    pub(super) unsafe fn pass_on(&self, iocb: *mut bindings::kiocb) -> Result {
+        // SAFETY: Valid by the safety requirement.
+        if unsafe { !(*iocb).private.is_null() } {
+            return Err(EBUSY);
+        }
+        // SAFETY: As above.
+        unsafe { (*iocb).private = self.private };
+        self.passed_on.set(true);
+        Ok(())
+    }
+}
+
+/// Runs the function that serves a call of a file of `T`, and returns what C gets.
 ///
 /// # Safety
 ///
-/// `iocb` is valid, and is the caller's own until this returns or the call is completed.
-pub(super) unsafe fn run(
+/// `iocb` is a valid call of an open file of `T`, and is the caller's own until this returns or the
+/// call is completed.
+pub(super) unsafe fn run<T: FileSystem>(
     iocb: *mut bindings::kiocb,
-    serve: impl FnOnce() -> Result<usize>,
+    serve: impl FnOnce(Kiocb<'_, T>) -> Result<usize>,
 ) -> isize {
     // SAFETY: Valid by the safety requirement. What the caller has in there is given back, unless
     // the call is not ours any more by then.
     let private = unsafe { core::mem::replace(&mut (*iocb).private, core::ptr::null_mut()) };
-    let result = serve();
+    let served = Served {
+        private,
+        passed_on: Cell::new(false),
+    };
+    // SAFETY: By the safety requirement, and it is served here.
+    let result = serve(unsafe { Kiocb::from_raw(iocb, Some(&served)) });
+    if served.passed_on.get() {
+        return count_of(result);
+    }
     // SAFETY: Still valid: nobody tells the caller before this function lets them.
     let call = unsafe { core::mem::replace(&mut (*iocb).private, private) };
     if call.is_null() {

@@ -13,7 +13,10 @@
 
 use super::{
     bindings,
-    deferred::Deferred,
+    deferred::{
+        Deferred,
+        Served, //
+    },
     dentry::DEntry,
     inode::{
         keep_times_dirty,
@@ -223,6 +226,11 @@ impl<'a, T: FileSystem> Opening<'a, T> {
         }
     }
 
+    /// The C object.
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file
+    }
+
     /// The inode.
     pub(crate) fn inode(&self) -> &'a INode<T> {
         // SAFETY: `f_inode` is constant, and the file holds a reference to its inode.
@@ -361,9 +369,11 @@ impl FilesId {
 ///
 /// # Invariants
 ///
-/// A valid `struct kiocb` of an open file of `T`, used by the running call alone.
+/// A valid `struct kiocb` of an open file of `T`, used by the running call alone. If there is
+/// `served`, it is that of the call.
 pub(crate) struct Kiocb<'a, T: FileSystem> {
     iocb: *mut bindings::kiocb,
+    served: Option<&'a Served>,
     _call: PhantomData<&'a mut bindings::kiocb>,
     _p: PhantomData<T>,
 }
@@ -374,9 +384,10 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb) -> Self {
+    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb, served: Option<&'a Served>) -> Self {
         Self {
             iocb,
+            served,
             _call: PhantomData,
             _p: PhantomData,
         }
@@ -385,6 +396,21 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     /// The C object.
     pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
         self.iocb
+    }
+
+    /// The call is going to be another's, who ends it and tells the caller: perhaps before what is
+    /// done with the result here has returned. Returns the C object with its flags (`IOCB_*`).
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the call was [deferred](Self::defer); `EINVAL` if it is served for somebody who
+    /// goes on with it afterwards.
+    pub(super) fn pass_on(self) -> Result<(*mut bindings::kiocb, c_int)> {
+        let served = self.served.ok_or(EINVAL)?;
+        // SAFETY: By the type invariant, and `self` goes.
+        unsafe { served.pass_on(self.iocb) }?;
+        // SAFETY: Valid by the type invariant: nobody has it yet.
+        Ok((self.iocb, unsafe { (*self.iocb).ki_flags }))
     }
 
     /// The file.
@@ -756,6 +782,17 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
         }
     }
 
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant; the call holds a reference to the file.
+        unsafe { File::from_raw(self.file) }
+    }
+
+    /// The arguments of the call: position, pipe, length and flags.
+    pub(super) fn into_raw(self) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
+        (self.pos, self.pipe, self.len, self.flags)
+    }
+
     /// Puts references to the page cache's folios into the pipe.
     ///
     /// # Errors
@@ -804,6 +841,17 @@ impl<'a, T: FileSystem> SpliceWrite<'a, T> {
             flags,
             _call: PhantomData,
         }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        // SAFETY: By the type invariant; the call holds a reference to the file.
+        unsafe { File::from_raw(self.file) }
+    }
+
+    /// The arguments of the call: position, pipe, length and flags.
+    pub(super) fn into_raw(self) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
+        (self.pos, self.pipe, self.len, self.flags)
     }
 
     /// Writes what is in the pipe by `write_iter`. May sleep.

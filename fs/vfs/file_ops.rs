@@ -88,10 +88,10 @@ pub(crate) trait Regular<T: FileSystem> {
     fn flush(file: &File<T>, owner: FilesId) -> Result;
 
     /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
-    fn read_iter(iocb: &mut Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
+    fn read_iter(iocb: Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
     /// `write(2)` and the like. No lock is held (but `f_pos_lock`).
-    fn write_iter(iocb: &mut Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
+    fn write_iter(iocb: Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// `lseek(2)`. No lock is held (but `f_pos_lock`). Returns the new position.
     fn llseek(file: &File<T>, offset: i64, whence: Whence) -> Result<i64>;
@@ -170,7 +170,7 @@ impl<T: FileSystem> FileOps<T> {
 /// # Safety
 ///
 /// Called by an `open` trampoline, with its file.
-unsafe fn open<T: FileSystem>(
+pub(super) unsafe fn open<T: FileSystem>(
     file: *mut bindings::file,
     open: impl FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
 ) -> c_int {
@@ -403,12 +403,10 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         raw: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: The request is valid and ours for the call.
-        let mut iocb = unsafe { Kiocb::from_raw(raw) };
         // SAFETY: `read_iter` is called with a destination, which is ours for the call.
         let to = unsafe { IovIterDest::from_raw(to) };
-        // SAFETY: As above.
-        unsafe { deferred::run(raw, || U::read_iter(&mut iocb, to)) }
+        // SAFETY: The request is valid and ours for the call.
+        unsafe { deferred::run(raw, |iocb| U::read_iter(iocb, to)) }
     }
 
     /// # Safety
@@ -419,12 +417,10 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         raw: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: The request is valid and ours for the call.
-        let mut iocb = unsafe { Kiocb::from_raw(raw) };
         // SAFETY: `write_iter` is called with a source, which is ours for the call.
         let from = unsafe { IovIterSource::from_raw(from) };
-        // SAFETY: As above.
-        unsafe { deferred::run(raw, || U::write_iter(&mut iocb, from)) }
+        // SAFETY: The request is valid and ours for the call.
+        unsafe { deferred::run(raw, |iocb| U::write_iter(iocb, from)) }
     }
 
     /// # Safety

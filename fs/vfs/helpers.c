@@ -529,6 +529,23 @@ __vfs_helper pid_t vfs_helper_current_tgid_nr_ns(struct pid_namespace *ns)
 	return pid_nr_ns(task_tgid(current), ns);
 }
 
+/* backing files */
+
+__vfs_helper bool vfs_helper_d_is_reg(const struct dentry *dentry)
+{
+	return d_is_reg(dentry);
+}
+
+__vfs_helper bool vfs_helper_d_is_dir(const struct dentry *dentry)
+{
+	return d_is_dir(dentry);
+}
+
+__vfs_helper void vfs_helper_init_sync_kiocb(struct kiocb *iocb, struct file *file)
+{
+	init_sync_kiocb(iocb, file);
+}
+
 /* super blocks */
 
 __vfs_helper char *vfs_helper_kstrdup_kernel(const char *s)

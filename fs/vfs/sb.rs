@@ -35,6 +35,7 @@ use super::{
 };
 use core::{
     cell::UnsafeCell,
+    ffi::c_int,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -59,6 +60,9 @@ use kernel::{
     types::Opaque,
     workqueue::Queue, //
 };
+
+/// How deep file systems can be stacked on each other at most.
+pub(crate) const MAX_STACK_DEPTH: u32 = bindings::FILESYSTEM_MAX_STACK_DEPTH;
 
 /// State of a [`SuperBlock`] that `fill_super` is setting up.
 pub(crate) struct New;
@@ -449,6 +453,13 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         let ns = ns.clamp(1, bindings::NSEC_PER_SEC);
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
+    }
+
+    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`].
+    pub(crate) fn set_stack_depth(&self, depth: u32) {
+        let depth = depth.min(MAX_STACK_DEPTH) as c_int;
+        // SAFETY: The super block is valid.
+        unsafe { write_once(&raw mut (*self.as_ptr()).s_stack_depth, depth) };
     }
 
     /// Sets how file handles are made and found. Handles that are in use are not affected.

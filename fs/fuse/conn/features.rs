@@ -38,6 +38,9 @@ pub(crate) struct Features {
     pub(crate) flock_locks: bool,
     /// Writes stay in the page cache; size and times of files are the kernel's.
     pub(crate) writeback_cache: bool,
+    /// Reads and writes may be passed through to files that the server registers; this is how deep
+    /// the mount is stacked on their file systems.
+    pub(crate) passthrough: Option<u32>,
     /// Files that go past the page cache can have shared mappings.
     pub(crate) direct_io_allow_mmap: bool,
     /// The server has READDIRPLUS.
@@ -87,6 +90,7 @@ impl Features {
         posix_locks: false,
         flock_locks: false,
         writeback_cache: false,
+        passthrough: None,
         direct_io_allow_mmap: false,
         readdirplus: false,
         readdirplus_auto: false,

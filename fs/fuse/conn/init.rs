@@ -48,7 +48,8 @@ use crate::vfs::{
         SbFlag,
         SbIFlag,
         SuperBlock,
-        SuperHandle, //
+        SuperHandle,
+        MAX_STACK_DEPTH, //
     },
     sync::retry,
 };
@@ -102,6 +103,7 @@ fn offered(conn: &Connection) -> InitFlags {
         | InitFlag::ExplicitInvalData
         | InitFlag::SetxattrExt
         | InitFlag::InitExt
+        | InitFlag::Passthrough
         | InitFlag::DirectIoAllowMmap
         | InitFlag::NoExportSupport
         | InitFlag::AllowIdmap
@@ -219,7 +221,11 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         0..=4 => LEAST_MAX_WRITE,
         _ => out.max_write.max(LEAST_MAX_WRITE),
     };
+    let passthrough = accept_passthrough(flags, out);
     sb.with(|sb| {
+        if let Some(depth) = passthrough {
+            sb.set_stack_depth(depth);
+        }
         if out.minor >= 6 && (1..=MAX_TIME_GRAN).contains(&out.time_gran) {
             sb.set_time_gran(out.time_gran);
         }
@@ -251,6 +257,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
             _ => InitFlag::FlockLocks,
         }),
         writeback_cache: flags.contains(InitFlag::WritebackCache),
+        passthrough,
         direct_io_allow_mmap: flags.contains(InitFlag::DirectIoAllowMmap),
         readdirplus: flags.contains(InitFlag::DoReaddirplus),
         readdirplus_auto: flags.contains(InitFlag::DoReaddirplus)
@@ -268,6 +275,14 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         create_supp_group: flags.contains(InitFlag::CreateSuppGroup),
         abort_error: flags.contains(InitFlag::AbortError),
     })
+}
+
+/// How deep the mount is stacked on the files that reads and writes are passed through to, if that
+/// is agreed on: on one file system at least. Nobody has thought of a way to keep what is written
+/// in the page cache as well.
+fn accept_passthrough(flags: InitFlags, out: &InitOut) -> Option<u32> {
+    let agreed = flags.contains(InitFlag::Passthrough) && !flags.contains(InitFlag::WritebackCache);
+    Some(out.max_stack_depth).filter(|depth| agreed && (1..=MAX_STACK_DEPTH).contains(depth))
 }
 
 /// Sees to it that requests are answered in time; `asked` is what the server asked for, in seconds.

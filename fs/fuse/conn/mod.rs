@@ -3,12 +3,14 @@
 //! The connection: one server, as the file system sees it (`struct fuse_conn`).
 //!
 //! Owns what was asked for at the mount ([`options`]), what INIT settled ([`features`]), what the
-//! server turned out to lack ([`unimplemented`]), and the counters that order attributes. On the
+//! server turned out to lack ([`unimplemented`]), the files it has registered ([`backing`]), and the
+//! counters that order attributes. On the
 //! walk: the rooms of the file system call [`mount::Mount::call`]; this room calls `channel`. It
 //! knows no transport.
 //!
-//! Locks: that of [`mounts`], a leaf.
+//! Locks: those of [`mounts`] and [`backing`], leaves.
 
+mod backing;
 pub(crate) mod call;
 pub(crate) mod creds;
 pub(crate) mod features;
@@ -21,6 +23,7 @@ pub(crate) mod options;
 pub(crate) mod unimplemented;
 
 use self::{
+    backing::BackingFiles,
     features::Features,
     lock_owner::LockOwnerKey,
     mounts::Mounts,
@@ -86,6 +89,9 @@ pub(crate) struct Connection {
     /// Names that were cached in an earlier epoch are looked up again.
     epoch: Atomic<u32>,
     lock_owner_key: LockOwnerKey,
+    /// What reads and writes can be passed through to.
+    #[pin]
+    backing: BackingFiles,
     /// Most pages of one request, as the administrator had it at the mount.
     max_pages_limit: u32,
     /// Sees to it that requests are answered in time, if they have to be.
@@ -115,6 +121,7 @@ impl Connection {
             evict_counter: Atomic::new(1),
             epoch: Atomic::new(1),
             lock_owner_key: LockOwnerKey::random(),
+            backing <- BackingFiles::new(),
             max_pages_limit: limits::MAX_PAGES_LIMIT.get(),
             watchdog: SetOnce::new(),
         })

@@ -86,10 +86,7 @@ use crate::{
 use kernel::{
     fs::file::flags,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::aref::ARef, //
 };
 
 /// The VFS opens a name in `dir` that it does not know. May sleep.
@@ -250,33 +247,28 @@ fn make<'a>(
 ///
 /// # Errors
 ///
-/// `EOVERFLOW` if the file is too large for the opener; `EIO` if the server wants it used in a way
-/// that was not agreed on; `ENOMEM`; those of the VFS.
+/// `EOVERFLOW` if the file is too large for the opener; those of [`open::finish`] and of the VFS.
 fn finish<'a>(
     file: NewFile<'a, Fuse>,
     handle: OpenHandle,
     flags: u32,
 ) -> Result<Opening<'a, Fuse>> {
-    if let Err(error) = file
-        .check_large_file()
-        .and_then(|()| open::check_agreed(&handle))
-    {
-        handle.release_now(flags);
-        return Err(error);
-    }
     // Until the file is open, and says otherwise when it is closed.
     handle.close(flags);
-    let handle = Arc::new(handle, GFP_KERNEL)?;
-    let file = file.finish(handle.clone())?;
-    open::begin(&file, &handle);
-    let inode = handle.inode();
-    if flags & flags::O_TRUNC != 0 && handle.mount().conn().features().atomic_o_trunc {
-        // What the server had there it has truncated.
-        inode.truncate_pagecache(0);
-    } else {
-        open::forget_cached(&handle);
-    }
-    Ok(file)
+    file.finish(|file| {
+        if let Err(error) = file.check_large_file() {
+            handle.release_now(flags);
+            return Err(error);
+        }
+        let handle = open::finish(file, handle, flags)?;
+        if flags & flags::O_TRUNC != 0 && handle.mount().conn().features().atomic_o_trunc {
+            // What the server had there it has truncated.
+            handle.inode().truncate_pagecache(0);
+        } else {
+            open::forget_cached(&handle);
+        }
+        Ok(handle)
+    })
 }
 
 /// There is no inode for what was opened: closes it again.

@@ -2,7 +2,7 @@
 
 //! `mmap(2)`.
 //!
-//! The VFS comes in through [`mmap`], faults go to the page cache. What is stored to a shared mapping
+//! The VFS comes in through [`mmap`], faults go to the page cache, or to a backing file. What is stored to a shared mapping
 //! is written through the file that was mapped, or another one that may write.
 //!
 //! Locks: the address space is locked for writing. No server is asked anything here, as it could be
@@ -10,6 +10,7 @@
 //! and its direct writes that run side by side are waited for: those that the server has, never one
 //! that waits for the lock itself (`inode/io_mode.rs`).
 
+use super::passthrough;
 use crate::{
     fuse::{
         abi::file::FopenFlag,
@@ -30,9 +31,17 @@ use kernel::{
 /// # Errors
 ///
 /// `ENODEV` for a shared mapping of a file that the server wants read past the page cache, unless
-/// it has agreed to that in INIT.
+/// it has agreed to that in INIT, and for any of a file that others have open to be passed through;
+/// `ETXTBSY` if it has just become one; those of the backing file.
 pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
     let handle = file.data();
+    if let Some(backing) = handle.backing() {
+        return passthrough::mmap(backing, file, vma);
+    }
+    if handle.inode().data().io_mode.is_passed_through() {
+        // The page cache has nothing of what others read and write.
+        return Err(ENODEV);
+    }
     if handle.wants(FopenFlag::DirectIo) {
         let shared = vma.flags() & flags::MAYSHARE != 0;
         if shared && !handle.mount().conn().features().direct_io_allow_mmap {
@@ -44,7 +53,7 @@ pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
         if !shared {
             return file.generic_readonly_mmap(vma);
         }
-        handle.use_cache();
+        handle.use_cache()?;
     }
     let stored_to = flags::SHARED | flags::MAYWRITE;
     if vma.flags() & stored_to == stored_to {

@@ -8,7 +8,8 @@
 //! `dir/readdir.rs`.
 //!
 //! What is written goes to the server at once, or stays in the page cache as dirty pages, if that
-//! was agreed on in INIT; what is stored to a mapping always stays there for a while.
+//! was agreed on in INIT; what is stored to a mapping always stays there for a while. If the server
+//! has named a backing file, all that goes there instead.
 
 mod bmap;
 mod copy_range;
@@ -21,6 +22,7 @@ mod llseek;
 mod lock;
 mod mmap;
 pub(crate) mod open;
+mod passthrough;
 mod poll;
 mod read;
 mod readahead;
@@ -111,12 +113,12 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     #[inline]
-    fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    fn read_iter(iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
         read::read_iter(iocb, to)
     }
 
     #[inline]
-    fn write_iter(iocb: &mut Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+    fn write_iter(iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
         write::write_iter(iocb, from)
     }
 
@@ -157,12 +159,18 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {
+        if let Some(backing) = passthrough::of_data(&splice.file().data()) {
+            return passthrough::splice_read(backing, splice);
+        }
         // A splice goes through the page cache even if the server wants reads to go past it; with
         // `O_DIRECT` the VFS does not come here.
         splice.filemap()
     }
 
     fn splice_write(splice: SpliceWrite<'_, Fuse>) -> Result<usize> {
+        if let Some(backing) = passthrough::of_data(&splice.file().data()) {
+            return passthrough::splice_write(backing, splice);
+        }
         splice.iter_file()
     }
 }

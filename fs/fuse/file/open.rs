@@ -6,6 +6,7 @@
 //! which also sends RELEASE. A server that answers ENOSYS is never asked again: all its files are
 //! open, and cached. No locks.
 
+use super::passthrough;
 use crate::{
     fuse::{
         abi::file::{
@@ -66,13 +67,7 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     let lock = (truncates && conn.features().writeback_cache).then(|| inode.lock());
     let gate = lock.as_ref().map(|_| inode.data().writes.shut());
 
-    let handle = send(file, Kind::File)?;
-    if let Err(error) = check_agreed(&handle) {
-        handle.release_now(file.flags());
-        return Err(error);
-    }
-    let handle = Arc::new(handle, GFP_KERNEL)?;
-    begin(file, &handle);
+    let handle = finish(file, send(file, Kind::File)?, file.flags())?;
     if truncates {
         attr_cache::truncated_by_open(inode);
         file.update_time();
@@ -86,12 +81,28 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(handle)
 }
 
-/// The newly opened regular file can be used from now on.
-pub(crate) fn begin(file: &Opening<'_, Fuse>, handle: &Arc<OpenHandle>) {
-    set_position(file, handle);
-    if file.may_write() && handle.mount().conn().features().writeback_cache {
-        handle.inode().data().write_files.add(handle);
+/// The server has opened the regular file, for `flags` (`O_*`): from now on it can be used. If that
+/// fails it is closed again. May sleep.
+///
+/// # Errors
+///
+/// `EIO` if the server wants the file used in a way that was not agreed on, or that does not go with
+/// how others use it; `ENOMEM`.
+pub(crate) fn finish(
+    file: &Opening<'_, Fuse>,
+    mut handle: OpenHandle,
+    flags: u32,
+) -> Result<Arc<OpenHandle>> {
+    if let Err(error) = settle_io_mode(file, &mut handle) {
+        handle.release_now(flags);
+        return Err(error);
     }
+    let handle = Arc::new(handle, GFP_KERNEL)?;
+    set_position(file, &handle);
+    if file.may_write() && handle.mount().conn().features().writeback_cache {
+        handle.inode().data().write_files.add(&handle);
+    }
+    Ok(handle)
 }
 
 /// The last reference to a regular file is gone; it had `flags` (`O_*`). Sleeps.
@@ -123,22 +134,24 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(Arc::new(handle, GFP_KERNEL)?)
 }
 
-/// Checks that the server wants a regular file used only in ways that were agreed on in INIT, and
-/// settles how its inode is used. Waits for direct writes of the inode if it will be cached.
+/// Settles how the inode of a newly opened regular file is used. Waits for direct writes of the inode
+/// if it will be cached.
 ///
 /// # Errors
 ///
-/// `EIO`.
-pub(crate) fn check_agreed(handle: &OpenHandle) -> Result {
-    if handle.wants(FopenFlag::Passthrough) {
-        // Nobody has agreed on it; there is no file to pass through to.
-        return Err(EIO);
-    }
-    if !handle.wants(FopenFlag::DirectIo) {
+/// `EIO`: whatever it is, it is the server's mistake, and not the opener's.
+fn settle_io_mode(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result {
+    let settled = if handle.wants(FopenFlag::Passthrough) {
+        passthrough::open(file, handle)
+    } else if handle.inode().data().io_mode.is_passed_through() {
+        Err(EINVAL)
+    } else if handle.wants(FopenFlag::DirectIo) {
+        Ok(())
+    } else {
         // Also if the opener wants to go past the cache: it can change its mind.
-        handle.use_cache();
-    }
-    Ok(())
+        handle.use_cache()
+    };
+    settled.map_err(|_| EIO)
 }
 
 /// Whether the newly opened regular file has a position, and whether that can be moved.

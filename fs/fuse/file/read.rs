@@ -3,12 +3,15 @@
 //! READ on behalf of somebody who waits: cached or direct, and one folio at a time.
 //!
 //! The VFS comes in through [`read_iter`], and its page cache through [`read_folio`]; `readahead`
-//! fills most of the cache, `direct` goes past it. One folio is read synchronously, because servers
+//! fills most of the cache, `direct` goes past it, `passthrough` to another file. One folio is read synchronously, because servers
 //! may rely on seeing the reads of a file in order.
 //!
 //! Locks: none; the folio is locked until its read has ended.
 
-use super::direct;
+use super::{
+    direct,
+    passthrough, //
+};
 use crate::{
     fuse::{
         abi::file::{
@@ -59,13 +62,15 @@ use kernel::{
 ///
 /// `EIO` for a bad inode, `EFAULT`, what the server answers.
 #[inline]
-pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+pub(super) fn read_iter(mut iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let handle = iocb.file().data();
     check_good(handle.inode())?;
     if handle.wants(FopenFlag::DirectIo) {
-        direct::read_iter(iocb, to)
+        direct::read_iter(&mut iocb, to)
+    } else if let Some(backing) = handle.backing() {
+        passthrough::read_iter(backing, iocb, to)
     } else {
-        cached(&handle, iocb, to)
+        cached(&handle, &mut iocb, to)
     }
 }
 

@@ -5,7 +5,7 @@
 //! The VFS comes in through [`write_iter`]. A cached file is written through: the folios of the
 //! page cache are filled, the server is sent them, and only then the next ones are filled. With
 //! write-back agreed on in INIT they are only filled, and `writeback` sends them later. `direct` goes
-//! past the cache.
+//! past the cache, `passthrough` to another file.
 //!
 //! Locks: the inode's, for the whole of a write. A folio that is written in part and was never
 //! read in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest of
@@ -13,6 +13,7 @@
 
 use super::{
     direct,
+    passthrough,
     read::read_range, //
 };
 use crate::{
@@ -74,14 +75,14 @@ use kernel::{
 /// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; what the server answers, or `EIO` if it
 /// claims to have written more than it was sent.
 #[inline]
-pub(super) fn write_iter(
-    iocb: &mut Kiocb<'_, Fuse>,
-    from: &mut IovIterSource<'_>,
-) -> Result<usize> {
+pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
     let handle = iocb.file().data();
     check_good(handle.inode())?;
     if handle.wants(FopenFlag::DirectIo) {
-        return direct::write_iter(iocb, from);
+        return direct::write_iter(&mut iocb, from);
+    }
+    if let Some(backing) = handle.backing() {
+        return passthrough::write_iter(backing, iocb, from);
     }
 
     let features = handle.mount().conn().features();
@@ -95,7 +96,7 @@ pub(super) fn write_iter(
     }
     let written = {
         let lock = handle.inode().lock();
-        cached(&handle, &lock, iocb, from, written_back)?
+        cached(&handle, &lock, &mut iocb, from, written_back)?
     };
     if written == 0 {
         return Ok(0);

@@ -37,7 +37,7 @@ use crate::{
         inode::{
             self,
             dir_cache::Place,
-            io_mode::CachedUse, //
+            io_mode::Use, //
         },
         op,
         request::args::{
@@ -48,6 +48,10 @@ use crate::{
     },
     vfs::{
         inode::INode,
+        io::backing::{
+            Backing,
+            BackingFile, //
+        },
         poll::Pollable,
         sync::wait::WaitQueue, //
     },
@@ -97,8 +101,12 @@ pub(crate) struct OpenHandle {
     /// Where the reader of a directory is in its cache: the parts of a [`Place`]. The VFS lets one
     /// task at a time read an open directory.
     place: (Atomic<i64>, Atomic<usize>, Atomic<u64>),
-    /// Whether it is a cached user of the inode.
-    cached_use: CachedUse,
+    /// How it uses the inode.
+    io_use: Use,
+    /// The file that the server has named to pass through to, with [`FopenFlag::Passthrough`].
+    backing_id: i32,
+    /// That file, opened like this one.
+    backing: Option<BackingFile>,
 }
 
 impl OpenHandle {
@@ -109,9 +117,9 @@ impl OpenHandle {
             Kind::File => FopenFlags::from(FopenFlag::KeepCache),
             Kind::Directory => FopenFlag::KeepCache | FopenFlag::CacheDir,
         };
-        let (fh, flags) = match answer {
-            Some(answer) => (answer.fh, answer.open_flags),
-            None => (FileHandle::new(0), cached),
+        let (fh, flags, backing_id) = match answer {
+            Some(answer) => (answer.fh, answer.open_flags, answer.backing_id),
+            None => (FileHandle::new(0), cached, 0),
         };
         Self {
             inode: inode.into(),
@@ -130,7 +138,9 @@ impl OpenHandle {
             write_key: Atomic::new(0),
             pollers: PollersSlot::new(),
             place: (Atomic::new(0), Atomic::new(0), Atomic::new(0)),
-            cached_use: CachedUse::new(),
+            io_use: Use::new(),
+            backing_id,
+            backing: None,
         }
     }
 
@@ -198,8 +208,42 @@ impl OpenHandle {
 
     /// The file is going to use the page cache, until the handle goes. Waits for writes of the
     /// inode that run in parallel.
-    pub(crate) fn use_cache(&self) {
-        self.inode.data().io_mode.enter_cached(&self.cached_use);
+    ///
+    /// # Errors
+    ///
+    /// `ETXTBSY` if the inode is passed through.
+    pub(crate) fn use_cache(&self) -> Result {
+        self.inode.data().io_mode.enter_cached(&self.io_use)
+    }
+
+    /// Whether the server wants it used in a way that is not one of `flags`, or in one that nobody
+    /// knows.
+    pub(crate) fn wants_more_than(&self, flags: FopenFlags) -> bool {
+        u32::from(self.open_flags) & !u32::from(flags) != 0
+    }
+
+    /// The file that the server has named to pass through to.
+    pub(crate) fn backing_id(&self) -> i32 {
+        self.backing_id
+    }
+
+    /// The file is going to be passed through to `file`, an opened `backing`, until the handle goes.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if the inode is passed through to another file; `ETXTBSY` if somebody may use its
+    /// page cache.
+    pub(crate) fn pass_through(&mut self, backing: &Arc<Backing>, file: BackingFile) -> Result {
+        let io_mode = &self.inode.data().io_mode;
+        io_mode.enter_passing(&self.io_use, backing)?;
+        self.backing = Some(file);
+        Ok(())
+    }
+
+    /// What it is passed through to: mappings, and what is read and written unless the server wants
+    /// [`FopenFlag::DirectIo`] as well.
+    pub(crate) fn backing(&self) -> Option<&BackingFile> {
+        self.backing.as_ref()
     }
 
     /// The file is closed, with `flags` (`O_*`): what the server is told in the end.
@@ -241,7 +285,7 @@ impl OpenHandle {
     /// Nobody uses the file any more.
     fn detach(&self) {
         self.mount.conn().channel().polled().remove(&self.pollers);
-        self.inode.data().io_mode.leave_cached(&self.cached_use);
+        self.inode.data().io_mode.leave(&self.io_use);
     }
 
     /// Releases a handle that has never been used, and waits for the answer.

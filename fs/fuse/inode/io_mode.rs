@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the bytes of an inode are used: through the page cache, or past it by writers side by side.
+//! How the bytes of an inode are used: through the page cache, past it by writers side by side, or
+//! passed through to a backing file.
 //!
 //! Direct writes of one file may run in parallel if the server has said so, but not while anybody
 //! may use the page cache: a reader could bring in what one of them has half written. So files that
@@ -11,11 +12,18 @@
 //! is therefore in parallel while it waits for the server, and not while it waits for memory of its
 //! caller: that may need the same address space. (In C it is, and the two wait for each other.)
 //!
-//! Locks: one spinlock, a leaf.
+//! The page cache knows nothing of what is passed through, so an inode is open for the one or for the
+//! other. All that is passed through goes to the same backing file, which the inode keeps as long.
+//! Neither side waits for the other: it is the server that has to open a file in one way only.
+//!
+//! Locks: one spinlock, a leaf. No backing file is let go of inside.
 
-use crate::vfs::sync::wait::{
-    new_wait_queue,
-    WaitQueue, //
+use crate::vfs::{
+    io::backing::Backing,
+    sync::wait::{
+        new_wait_queue,
+        WaitQueue, //
+    },
 };
 use kernel::{
     new_spinlock,
@@ -25,17 +33,22 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        Arc,
         SpinLock, //
     },
 };
 
-/// Who uses an inode. One of the two is always 0.
+/// Who uses an inode. Those who use the page cache, and the others, are never there together.
 #[derive(Default)]
 struct Users {
     /// Open files that may use the page cache.
     cached: u32,
     /// Direct writes that run in parallel.
     parallel: u32,
+    /// Open files that pass through.
+    passing: u32,
+    /// What they pass through to; there if there are any.
+    backing: Option<Arc<Backing>>,
 }
 
 /// How the bytes of one inode are used.
@@ -45,18 +58,25 @@ pub(crate) struct IoMode {
     users: SpinLock<Users>,
     /// Somebody uses the page cache, or waits for that: no more writes in parallel.
     caching: Atomic<bool>,
-    /// Where cached opens wait for the last parallel write.
+    /// Where cached opens wait for the last parallel write, or for the first that passes through.
     #[pin]
     idle: WaitQueue,
 }
 
-/// Whether one open file is a cached user of its inode; changed under the lock of [`IoMode`].
-pub(crate) struct CachedUse(Atomic<bool>);
+/// How one open file uses its inode; changed under the lock of [`IoMode`].
+pub(crate) struct Use(Atomic<i8>);
 
-impl CachedUse {
-    /// It is none yet.
+impl Use {
+    /// In no way that others have to know of.
+    const NONE: i8 = 0;
+    /// It may use the page cache.
+    const CACHED: i8 = 1;
+    /// It passes through to a backing file.
+    const PASSING: i8 = 2;
+
+    /// In none yet.
     pub(crate) fn new() -> Self {
-        Self(Atomic::new(false))
+        Self(Atomic::new(Self::NONE))
     }
 }
 
@@ -70,34 +90,86 @@ impl IoMode {
         })
     }
 
-    /// An open file is going to use the page cache, until [`Self::leave_cached`]. Waits for parallel
-    /// writes that run. An open file that does so already may come again.
-    pub(crate) fn enter_cached(&self, by: &CachedUse) {
+    /// An open file is going to use the page cache, until [`Self::leave`]. Waits for parallel writes
+    /// that run. An open file that does so already may come again.
+    ///
+    /// # Errors
+    ///
+    /// `ETXTBSY` if the inode is passed through.
+    pub(crate) fn enter_cached(&self, by: &Use) -> Result {
         loop {
             {
                 let mut users = self.users.lock();
+                if users.backing.is_some() {
+                    // Nobody uses the page cache, so whoever said so was waiting here.
+                    self.caching.store(false, Relaxed);
+                    return Err(ETXTBSY);
+                }
                 // From here on writers take turns, so that the wait ends.
                 self.caching.store(true, Relaxed);
                 if users.parallel == 0 {
-                    if !by.0.xchg(true, Relaxed) {
+                    if by.0.xchg(Use::CACHED, Relaxed) != Use::CACHED {
                         users.cached = users.cached.saturating_add(1);
                     }
-                    return;
+                    return Ok(());
                 }
             }
-            self.idle.wait(|| self.users.lock().parallel == 0);
+            self.idle.wait(|| {
+                let users = self.users.lock();
+                users.parallel == 0 || users.backing.is_some()
+            });
         }
     }
 
-    /// The open file is closed, or has never used the page cache.
-    pub(crate) fn leave_cached(&self, by: &CachedUse) {
-        let mut users = self.users.lock();
-        if by.0.xchg(false, Relaxed) {
-            users.cached = users.cached.saturating_sub(1);
-            if users.cached == 0 {
-                self.caching.store(false, Relaxed);
+    /// An open file that has used the inode in no other way is going to pass through to `backing`,
+    /// until [`Self::leave`].
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if others pass through to another file; `ETXTBSY` if somebody may use the page cache.
+    pub(crate) fn enter_passing(&self, by: &Use, backing: &Arc<Backing>) -> Result {
+        {
+            let mut users = self.users.lock();
+            match &users.backing {
+                Some(other) if !Arc::ptr_eq(other, backing) => return Err(EBUSY),
+                Some(_) => {}
+                None if users.cached != 0 => return Err(ETXTBSY),
+                None => users.backing = Some(backing.clone()),
             }
+            users.passing = users.passing.saturating_add(1);
+            by.0.store(Use::PASSING, Relaxed);
         }
+        // Those who wait to use the page cache shall know that it is in vain.
+        self.idle.wake_up_all();
+        Ok(())
+    }
+
+    /// The open file is closed, or has never used the inode.
+    pub(crate) fn leave(&self, by: &Use) {
+        let mut users = self.users.lock();
+        let mut unused = None;
+        match by.0.xchg(Use::NONE, Relaxed) {
+            Use::CACHED => {
+                users.cached = users.cached.saturating_sub(1);
+                if users.cached == 0 {
+                    self.caching.store(false, Relaxed);
+                }
+            }
+            Use::PASSING => {
+                users.passing = users.passing.saturating_sub(1);
+                if users.passing == 0 {
+                    unused = users.backing.take();
+                }
+            }
+            _ => {}
+        }
+        drop(users);
+        drop(unused);
+    }
+
+    /// Whether the inode is passed through.
+    pub(crate) fn is_passed_through(&self) -> bool {
+        self.users.lock().backing.is_some()
     }
 
     /// Whether parallel writes are out of the question just now.

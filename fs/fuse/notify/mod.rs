@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a server says without being asked: it implements the transport's `ChannelOwner`.
+//! What a server says without being asked: it implements the transport's `ChannelOwner`. The files
+//! that a server registers are the connection's (`conn/backing.rs`).
 //!
 //! Runs in the server's own thread. The super block is looked at through its handle, whose lock
 //! keeps it from being shut down meanwhile; that lock is outside inode, dentry and folio locks.
@@ -15,6 +16,7 @@ use self::epoch::OldNames;
 use crate::{
     fuse::{
         abi::{
+            device::BackingMap,
             notify::{
                 NotifyCode,
                 NotifyPollWakeupOut, //
@@ -107,6 +109,14 @@ impl ChannelOwner for Notifications {
             }
             None => Err(EINVAL),
         }
+    }
+
+    fn backing_open(&self, map: BackingMap) -> Result<i32> {
+        self.mount.conn().backing_open(map)
+    }
+
+    fn backing_close(&self, id: i32) -> Result {
+        self.mount.conn().backing_close(id)
     }
 }
 

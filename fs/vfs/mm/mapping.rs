@@ -318,7 +318,7 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
     ) -> isize {
         // SAFETY: The request is valid and ours for the call; `read_iter` or `write_iter` of the same
         // file serves it.
-        let mut iocb = unsafe { Kiocb::from_raw(iocb) };
+        let mut iocb = unsafe { Kiocb::from_raw(iocb, None) };
         // SAFETY: The iterator is valid.
         if unsafe { (*iter).data_source } == (bindings::ITER_DEST != 0) {
             // SAFETY: A destination, as was just looked at, and ours for the call.

@@ -7,6 +7,7 @@ use super::{
     DEVICE_OPS, //
 };
 use crate::fuse::abi::device::{
+    BackingMap,
     IOC_BACKING_CLOSE,
     IOC_BACKING_OPEN,
     IOC_CLONE,
@@ -21,6 +22,10 @@ use kernel::{
         UserSlice, //
     },
 };
+use zerocopy::{
+    FromBytes,
+    IntoBytes, //
+};
 
 impl Device {
     /// `ioctl(2)`.
@@ -28,19 +33,21 @@ impl Device {
     /// # Errors
     ///
     /// `ENOTTY` for an unknown command; `EFAULT`; `EINVAL` if the device serves a connection
-    /// already, or the descriptor is not one of `/dev/fuse`; `EPERM` if that one serves none;
-    /// `EOPNOTSUPP` for backing files, which this module does not have yet.
+    /// already, or the descriptor is not one of `/dev/fuse`; `EPERM` if that one serves none; for
+    /// backing files, what the connection says of them.
     pub(super) fn ioctl(&self, command: u32, argument: usize) -> Result<isize> {
         match command {
             IOC_CLONE => {
-                let fd = UserSlice::new(UserPtr::from_addr(argument), size_of::<u32>())
-                    .reader()
-                    .read::<u32>()?;
-                self.clone_of(fd)?;
+                self.clone_of(read_argument(argument)?)?;
             }
-            IOC_BACKING_OPEN | IOC_BACKING_CLOSE => {
-                self.link_or_wait()?;
-                return Err(EOPNOTSUPP);
+            IOC_BACKING_OPEN => {
+                let owner = &self.link_or_wait()?.owner;
+                let map: BackingMap = read_argument(argument)?;
+                return Ok(owner.backing_open(map)? as isize);
+            }
+            IOC_BACKING_CLOSE => {
+                let owner = &self.link_or_wait()?.owner;
+                owner.backing_close(read_argument(argument)?)?;
             }
             IOC_SYNC_INIT => {
                 if self.is_installed() {
@@ -66,4 +73,13 @@ impl Device {
             link.connection,
         )
     }
+}
+
+/// Reads what the argument of an ioctl points to.
+fn read_argument<T: FromBytes + IntoBytes>(argument: usize) -> Result<T> {
+    let mut value = T::new_zeroed();
+    UserSlice::new(UserPtr::from_addr(argument), size_of::<T>())
+        .reader()
+        .read_slice(value.as_mut_bytes())?;
+    Ok(value)
 }

@@ -44,6 +44,7 @@ pub mod mount;
 pub mod names;
 pub mod notify;
 pub mod open;
+pub mod passthrough;
 pub mod permissions;
 pub mod poll;
 pub mod read;
@@ -91,6 +92,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     mmap::TESTS,
     writeback::TESTS,
     direct::TESTS,
+    passthrough::TESTS,
     readdir::TESTS,
     ioctl::TESTS,
     readdirplus::TESTS,

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Backing files: files of the server's that it registers, to have reads and writes of files of the
+//! mount passed through to them (`fuse_backing`).
+//!
+//! A registered file has an id, by which the server names it when it answers an OPEN. It stays as
+//! long as it is registered or a file is open that it stands behind; what is registered last is
+//! given back with the connection. On the walk: entered by the transport's ioctl, through `notify`;
+//! found by `file/passthrough.rs`.
+//!
+//! Locks: `files`, a leaf. No file is let go of inside.
+
+use super::Connection;
+use crate::{
+    fuse::abi::device::BackingMap,
+    vfs::{
+        cred::{
+            capable,
+            Capability, //
+        },
+        io::backing::Backing, //
+    },
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+};
+
+/// The backing files of one connection (`backing_files_map`).
+#[pin_data]
+pub(super) struct BackingFiles {
+    #[pin]
+    files: SpinLock<Files>,
+}
+
+struct Files {
+    by_id: RBTree<i32, Arc<Backing>>,
+    /// Where the search for a free id begins: an id is used again late.
+    next: i32,
+}
+
+impl Files {
+    /// The first id that is free, at or behind [`Self::next`] if there is one there.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`.
+    fn free_id(&self) -> Result<i32> {
+        let mut behind = Iterator::chain(self.next..=i32::MAX, 1..self.next);
+        behind.find(|id| self.by_id.get(id).is_none()).ok_or(ENOSPC)
+    }
+}
+
+impl BackingFiles {
+    /// None is registered.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            files <- new_spinlock!(
+                Files {
+                    by_id: RBTree::new(),
+                    next: 1,
+                },
+                "FuseBackingFiles::files"
+            ),
+        })
+    }
+
+    /// Registers a file. May sleep.
+    fn add(&self, backing: Backing) -> Result<i32> {
+        let backing = Arc::new(backing, GFP_KERNEL)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut files = self.files.lock();
+        let id = files.free_id()?;
+        files.next = id.checked_add(1).unwrap_or(1);
+        files.by_id.insert(room.into_node(id, backing));
+        Ok(id)
+    }
+}
+
+impl Connection {
+    /// Checks that the caller may say anything about backing files; returns how deep the mount is
+    /// stacked on them.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM`. Files that are open only here are shown to nobody, so it takes an administrator.
+    fn check_may_back(&self) -> Result<u32> {
+        self.features()
+            .passthrough
+            .filter(|_| capable(Capability::SysAdmin))
+            .ok_or(EPERM)
+    }
+
+    /// Registers a file of the caller's, and returns its id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if that was not agreed on in INIT, or the caller is not privileged; `EINVAL` for what
+    /// is not understood, and for a file that is not a regular one; `EISDIR`, `EBADF`; `ELOOP` if
+    /// its file system is stacked on too many others itself; `ENOSPC` if there is no id; `ENOMEM`.
+    pub(crate) fn backing_open(&self, map: BackingMap) -> Result<i32> {
+        let depth = self.check_may_back()?;
+        if map.flags != 0 || map.padding != 0 {
+            return Err(EINVAL);
+        }
+        let backing = Backing::of_caller(map.fd)?;
+        if backing.stack_depth() >= depth {
+            return Err(ELOOP);
+        }
+        self.backing.add(backing)
+    }
+
+    /// Takes the file with this id back. Open files keep it.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` as [`Self::backing_open`]; `EINVAL` for a number that is no id; `ENOENT`.
+    pub(crate) fn backing_close(&self, id: i32) -> Result {
+        self.check_may_back()?;
+        if id <= 0 {
+            return Err(EINVAL);
+        }
+        let removed = self.backing.files.lock().by_id.remove_node(&id);
+        removed.map(drop).ok_or(ENOENT)
+    }
+
+    /// The file that the server has registered with this id.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if passing through was not agreed on in INIT, or for a number that is no id;
+    /// `ENOENT`.
+    pub(crate) fn backing(&self, id: i32) -> Result<Arc<Backing>> {
+        if self.features().passthrough.is_none() || id <= 0 {
+            return Err(EINVAL);
+        }
+        let files = self.backing.files.lock();
+        files.by_id.get(&id).cloned().ok_or(ENOENT)
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files of other file systems that stand behind a file of ours.
+//!
+//! Somebody with the right to do so lends a file ([`Backing`]): what is done with it later is done
+//! with the credentials of that moment. It is opened once more for each open file of ours that it
+//! stands behind ([`BackingFile`]), so that both have the same flags, and what shows paths to
+//! others shows ours. Reads, writes, splices and mappings are then passed on to it, and the file
+//! system is told what they mean for the inode ([`Backed`]).
+//!
+//! Before it on the walk is the file system, behind it the kernel's `fs/backing-file.c`, and that
+//! calls the other file system. Both objects can be dropped in any context: the last use of a file
+//! is always ended later, by somebody who may sleep.
+//!
+//! Locks: none of its own. Writing asks for our inode's lock, inside of which the other file system
+//! takes its own; what is between the two is the stack depth of the super blocks, which is checked
+//! when a file is lent and keeps them from meeting in a circle.
+//!
+//! C header: `include/linux/backing-file.h`.
+
+use super::super::{
+    bindings,
+    cred,
+    file::{
+        count,
+        File,
+        Kiocb,
+        Opening,
+        SpliceRead,
+        SpliceWrite, //
+    },
+    inode::{
+        INode,
+        INodeLock, //
+    },
+    FileSystem, //
+};
+use core::{
+    ffi::c_int,
+    ptr::NonNull, //
+};
+use kernel::{
+    cred::Credential,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fs,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    mm::virt::VmaNew,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// A regular file that somebody has lent, and what it may do there.
+pub(crate) struct Backing {
+    file: ARef<fs::File>,
+    cred: ARef<Credential>,
+}
+
+impl Backing {
+    /// The file behind a descriptor of the caller, which need not be open for anything, and the
+    /// caller's credentials.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `EISDIR` for a directory; `EINVAL` for everything else that is no regular file.
+    pub(crate) fn of_caller(fd: i32) -> Result<Self> {
+        // SAFETY: Any number will do: a negative one is above all descriptors.
+        let file = NonNull::new(unsafe { bindings::fget_raw(fd as u32) }).ok_or(EBADF)?;
+        // SAFETY: The reference is ours. No call that is on its way in this task uses the position
+        // of the file: this is one of another file, with the number of a descriptor.
+        let file: ARef<fs::File> = unsafe { ARef::from_raw(file.cast()) };
+        // SAFETY: The path of an open file is constant.
+        let dentry = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path.dentry };
+        // SAFETY: The file keeps its dentry.
+        if unsafe { !bindings::d_is_reg(dentry) } {
+            // SAFETY: As above.
+            return Err(match unsafe { bindings::d_is_dir(dentry) } {
+                true => EISDIR,
+                false => EINVAL,
+            });
+        }
+        Ok(Self {
+            file,
+            cred: cred::current(),
+        })
+    }
+
+    /// How many file systems are stacked below that of the file.
+    pub(crate) fn stack_depth(&self) -> u32 {
+        // SAFETY: The file keeps its inode, which keeps its super block. The depth is settled
+        // before anybody can open a file there.
+        let depth = unsafe { (*(*(*self.file.as_ptr()).f_inode).i_sb).s_stack_depth };
+        // It is never negative.
+        u32::try_from(depth).unwrap_or(u32::MAX)
+    }
+
+    /// Opens the file once more, with the flags of `user`, to stand behind it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the file may not be written in this way; `ENOMEM`; those of the other file system
+    /// and of security modules.
+    pub(crate) fn open<T: FileSystem>(&self, user: &Opening<'_, T>) -> Result<BackingFile> {
+        // SAFETY: Our file has its path while its `open` runs; path and credentials are kept by
+        // `self`.
+        let file = from_err_ptr(unsafe {
+            bindings::backing_file_open(
+                user.as_ptr(),
+                user.flags() as c_int,
+                &raw const (*self.file.as_ptr()).__bindgen_anon_1.f_path,
+                self.cred.as_ptr(),
+            )
+        })?;
+        let file = NonNull::new(file).ok_or(ENOMEM)?;
+        // INVARIANT: Opened just now.
+        // SAFETY: The reference is ours, and the file is in no table.
+        Ok(BackingFile(unsafe { ARef::from_raw(file.cast()) }))
+    }
+}
+
+/// What a file system does about calls that were passed on.
+pub(crate) trait Backed<T: FileSystem> {
+    /// Somebody has read the inode, or is going to. Process context, no lock is held but
+    /// `mmap_lock`, in a call of `mmap`.
+    fn accessed(inode: &INode<T>);
+
+    /// A write of the inode has ended, at position `end` behind what was written, or with nothing
+    /// written. Process context; the inode is locked if the writer waits.
+    fn written(inode: &INode<T>, end: Option<i64>);
+}
+
+/// An open file that stands behind one of ours.
+///
+/// # Invariants
+///
+/// It was opened by `backing_file_open()`, so its `f_cred` are the credentials it was lent with.
+pub(crate) struct BackingFile(ARef<fs::File>);
+
+impl BackingFile {
+    fn as_ptr(&self) -> *mut bindings::file {
+        self.0.as_ptr()
+    }
+
+    fn context<T: FileSystem, U: Backed<T>>(&self) -> bindings::backing_file_ctx {
+        bindings::backing_file_ctx {
+            cred: self.0.cred().as_ptr(),
+            accessed: Some(accessed::<T, U>),
+            end_write: Some(end_write::<T, U>),
+        }
+    }
+
+    /// Reads the file, and moves the position. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the other file system; `EINVAL` if the call is direct and that cannot be done there;
+    /// `EIOCBQUEUED` if the caller is told later.
+    pub(crate) fn read_iter<T: FileSystem, U: Backed<T>>(
+        &self,
+        iocb: Kiocb<'_, T>,
+        to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
+        let (iocb, flags) = iocb.pass_on()?;
+        let mut ctx = self.context::<T, U>();
+        // SAFETY: Call and destination are valid, and the call is not used here any more; the file
+        // is one of `backing_file_open()`.
+        count(unsafe {
+            bindings::backing_file_read_iter(self.as_ptr(), to.as_raw(), iocb, flags, &mut ctx)
+        })
+    }
+
+    /// Writes the file, and moves the position. Privileges that ours must not keep when it is
+    /// written are taken from it before. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_iter`]; `EPERM` if the file can only be appended to; those of taking
+    /// privileges; `EINVAL` if the lock is another inode's.
+    pub(crate) fn write_iter<T: FileSystem, U: Backed<T>>(
+        &self,
+        lock: &INodeLock<'_, T>,
+        iocb: Kiocb<'_, T>,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize> {
+        lock.check(iocb.file().inode())?;
+        let (iocb, flags) = iocb.pass_on()?;
+        let mut ctx = self.context::<T, U>();
+        // SAFETY: Call and source are valid, and the call is not used here any more; the inode is
+        // locked; the file is one of `backing_file_open()`.
+        count(unsafe {
+            bindings::backing_file_write_iter(self.as_ptr(), from.as_raw(), iocb, flags, &mut ctx)
+        })
+    }
+
+    /// Splices out of the file into the pipe. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of the other file system.
+    pub(crate) fn splice_read<T: FileSystem, U: Backed<T>>(
+        &self,
+        splice: SpliceRead<'_, T>,
+    ) -> Result<usize> {
+        let mut iocb = sync_kiocb(splice.file());
+        let (pos, pipe, len, flags) = splice.into_raw();
+        let mut ctx = self.context::<T, U>();
+        // SAFETY: The position is one of the running call.
+        iocb.ki_pos = unsafe { *pos };
+        // SAFETY: The pipe is one of the running call, `iocb` is of its file, and this file is one of
+        // `backing_file_open()`.
+        let spliced = count(unsafe {
+            bindings::backing_file_splice_read(
+                self.as_ptr(),
+                &mut iocb,
+                pipe.cast(),
+                len,
+                flags,
+                &mut ctx,
+            )
+        });
+        // SAFETY: As above.
+        unsafe { *pos = iocb.ki_pos };
+        spliced
+    }
+
+    /// Splices out of the pipe into the file. Privileges are taken as by [`Self::write_iter`].
+    /// Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of the other file system; `EPERM` if the file can only be appended to; those of taking
+    /// privileges; `EINVAL` if the lock is another inode's, or the other file system cannot do it.
+    pub(crate) fn splice_write<T: FileSystem, U: Backed<T>>(
+        &self,
+        lock: &INodeLock<'_, T>,
+        splice: SpliceWrite<'_, T>,
+    ) -> Result<usize> {
+        lock.check(splice.file().inode())?;
+        let mut iocb = sync_kiocb(splice.file());
+        let (pos, pipe, len, flags) = splice.into_raw();
+        let mut ctx = self.context::<T, U>();
+        // SAFETY: The position is one of the running call.
+        iocb.ki_pos = unsafe { *pos };
+        // SAFETY: The pipe is one of the running call, `iocb` is of its file, whose inode is locked,
+        // and this file is one of `backing_file_open()`.
+        let spliced = count(unsafe {
+            bindings::backing_file_splice_write(
+                pipe.cast(),
+                self.as_ptr(),
+                &mut iocb,
+                len,
+                flags,
+                &mut ctx,
+            )
+        });
+        // SAFETY: As above.
+        unsafe { *pos = iocb.ki_pos };
+        spliced
+    }
+
+    /// Maps the file instead of `user`, ours: faults do not come to us.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the file cannot be mapped; `EACCES` if it can only be appended to; those of the
+    /// other file system and of security modules; `EINVAL` if `vma` is an area of another file.
+    pub(crate) fn mmap<T: FileSystem, U: Backed<T>>(&self, user: &File<T>, vma: &VmaNew) -> Result {
+        // SAFETY: The area is being set up by the caller's `mmap`.
+        if !core::ptr::eq(unsafe { (*vma.as_ptr()).vm_file }, user.as_ptr()) {
+            return Err(EINVAL);
+        }
+        let mut ctx = self.context::<T, U>();
+        // SAFETY: The area is being set up for a file of `T`, which the caller of `mmap` keeps also
+        // when the area has let go of it; this file is one of `backing_file_open()`.
+        to_result(unsafe { bindings::backing_file_mmap(self.as_ptr(), vma.as_ptr(), &mut ctx) })
+    }
+}
+
+/// A call on `file` whose end is waited for.
+fn sync_kiocb<T: FileSystem>(file: &File<T>) -> bindings::kiocb {
+    let mut iocb = bindings::kiocb::default();
+    // SAFETY: The file is open.
+    unsafe { bindings::init_sync_kiocb(&mut iocb, file.as_ptr()) };
+    iocb
+}
+
+/// # Safety
+///
+/// Called by the functions of `fs/backing-file.c` with the file of ours that was given to them, of
+/// `T`, which their caller keeps.
+unsafe extern "C" fn accessed<T: FileSystem, U: Backed<T>>(file: *mut bindings::file) {
+    // SAFETY: By the safety requirement.
+    U::accessed(unsafe { File::<T>::from_raw(file) }.inode());
+}
+
+/// # Safety
+///
+/// Called by the functions of `fs/backing-file.c` with the call that was given to them, one on an
+/// open file of `T`, before its caller is told; by a worker if that does not wait.
+unsafe extern "C" fn end_write<T: FileSystem, U: Backed<T>>(
+    iocb: *mut bindings::kiocb,
+    written: isize,
+) {
+    // SAFETY: By the safety requirement: the call keeps its file.
+    let file = unsafe { File::<T>::from_raw((*iocb).ki_filp) };
+    // SAFETY: As above; the position is that of the end already.
+    let end = unsafe { (*iocb).ki_pos };
+    U::written(file.inode(), (written > 0).then_some(end));
+}
