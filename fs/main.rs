@@ -31,11 +31,14 @@ struct Ferrofuse {
     sysctls: vfs::sysctl::Registration,
     mount_point: vfs::sysfs::MountPoint,
     control: vfs::control_fs::Registration<fuse::conn::Connection>,
+    // Goes last: all of the others may have requests.
+    requests: vfs::sync::entry::Registration<fuse::request::Request>,
 }
 
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            requests: vfs::sync::entry::Registration::new()?,
             // Before the first mount, whose dentries expire.
             expiry: vfs::dentry_expiry::Registration::new()?,
             // Before the first mount, which adds its connection.

@@ -579,6 +579,16 @@ __vfs_helper unsigned int vfs_helper_minor(dev_t dev)
 	return MINOR(dev);
 }
 
+/* slabs */
+
+__vfs_helper struct kmem_cache *vfs_helper_slab_create(const char *name, unsigned int size,
+						       unsigned int align, unsigned int at_hand)
+{
+	struct kmem_cache_args args = { .align = align, .sheaf_capacity = at_hand };
+
+	return kmem_cache_create(name, size, &args, 0);
+}
+
 /* inodes */
 
 __vfs_helper struct kmem_cache *vfs_helper_inode_cache_create(const char *name, unsigned int size,

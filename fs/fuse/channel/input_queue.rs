@@ -38,7 +38,7 @@ use crate::vfs::sync::{
     fasync::Fasync,
     queue::{
         Queue,
-        SIDE, //
+        Side, //
     },
     wait::{
         new_wait_queue,
@@ -94,7 +94,7 @@ struct Inner {
     /// Last id given out; ids are even, and the odd one after each names its INTERRUPT.
     last_unique: u64,
     pending: PendingQueue,
-    interrupts: Queue<Request, SIDE>,
+    interrupts: Queue<Request, Side>,
     forgets: ForgetList,
     /// FORGETs left of this turn while positive, requests of this turn while not.
     forget_turn: i32,
@@ -231,7 +231,7 @@ impl InputQueue {
             }
             // An INTERRUPT that was not read yet would name a request the server has not.
             for request in resent.iter() {
-                inner.interrupts.remove(&request);
+                inner.interrupts.remove(request);
             }
             resent.append(&mut inner.pending);
             inner.pending = resent;

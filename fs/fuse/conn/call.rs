@@ -344,10 +344,7 @@ impl Connection {
         data: &mut Option<Data>,
     ) -> Result<Pending> {
         let (vacant, output) = retry(forced, || {
-            Ok((
-                Request::reserve(GFP_KERNEL)?,
-                OutSpace::new(op.out_spec(minor))?,
-            ))
+            Ok((Request::reserve()?, OutSpace::new(op.out_spec(minor))?))
         })?;
         let parts = Parts {
             header: InHeader {

@@ -72,8 +72,10 @@ use crate::vfs::{
     },
     sync::{
         deadline::Jiffies,
-        queue::{
+        entry::{
             Entry,
+            Pool,
+            Pooled,
             Vacant, //
         },
         wait::{
@@ -84,10 +86,10 @@ use crate::vfs::{
 };
 use core::cell::Cell;
 use kernel::{
-    alloc::Flags,
     new_spinlock,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Acquire,
             Atomic,
@@ -95,13 +97,21 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Arc,
         SpinLock, //
     },
 };
 
 /// A shared reference to a request.
-pub(crate) type Handle = Arc<Entry<Request>>;
+pub(crate) type Handle = ARef<Entry<Request>>;
+
+/// Where requests come from, under the name that they have in `/proc/slabinfo` with C, too.
+static POOL: Pool<Request> = Pool::new(c"fuse_request");
+
+impl Pooled for Request {
+    fn pool() -> &'static Pool<Self> {
+        &POOL
+    }
+}
 
 /// A request from its queueing to its end (`struct fuse_req`).
 ///
@@ -207,13 +217,13 @@ impl VacantRequest {
 }
 
 impl Request {
-    /// Memory for a request.
+    /// Memory for a request. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn reserve(flags: Flags) -> Result<VacantRequest> {
-        Ok(VacantRequest(Entry::reserve(flags)?))
+    pub(crate) fn reserve() -> Result<VacantRequest> {
+        Entry::reserve().map(VacantRequest)
     }
 
     /// A request without content, for tests.
@@ -226,7 +236,7 @@ impl Request {
             opcode: Opcode::Getattr,
             output: OutSpace::default(),
         };
-        let vacant = Self::reserve(GFP_KERNEL)?;
+        let vacant = Self::reserve()?;
         vacant.make(parts, &mut None, |_| Ok(()))
     }
 

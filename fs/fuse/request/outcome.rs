@@ -3,19 +3,22 @@
 //! How a request ended, and the one place that turns it into an errno.
 
 use crate::fuse::abi::header::OutHeader;
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// Largest errno, in magnitude, that a server may answer plus one: kernel-internal codes start
 /// here (`ERESTARTSYS` of `linux/errno.h`).
 const FIRST_INTERNAL_ERRNO: i32 = 512;
 
-/// An errno out of a server's reply: -511 to 0.
+/// An errno out of a server's reply: -511 to 0, which is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ServerErrno(i32);
+pub(crate) struct ServerErrno(Option<Error>);
 
 impl ServerErrno {
     /// Success.
-    pub(crate) const OK: Self = Self(0);
+    pub(crate) const OK: Self = Self(None);
 
     /// Checks the `error` field of a reply header.
     ///
@@ -26,7 +29,7 @@ impl ServerErrno {
         if error > 0 || error <= -FIRST_INTERNAL_ERRNO {
             return Err(EINVAL);
         }
-        Ok(Self(error))
+        Ok(Self(to_result(error).err()))
     }
 }
 
@@ -63,17 +66,21 @@ impl Outcome {
         }
     }
 
-    /// 0 or a negative errno.
-    pub(crate) fn errno(self) -> i32 {
+    fn error(self) -> Option<Error> {
         match self {
             Self::Answered { errno, .. } => errno.0,
-            Self::Delivered => 0,
-            Self::NotConnected => ENOTCONN.to_errno(),
-            Self::Aborted => ECONNABORTED.to_errno(),
-            Self::Interrupted => EINTR.to_errno(),
-            Self::TooLarge => E2BIG.to_errno(),
-            Self::Io => EIO.to_errno(),
+            Self::Delivered => None,
+            Self::NotConnected => Some(ENOTCONN),
+            Self::Aborted => Some(ECONNABORTED),
+            Self::Interrupted => Some(EINTR),
+            Self::TooLarge => Some(E2BIG),
+            Self::Io => Some(EIO),
         }
+    }
+
+    /// 0 or a negative errno.
+    pub(crate) fn errno(self) -> i32 {
+        self.error().map_or(0, Error::to_errno)
     }
 
     /// Length of the server's reply in bytes; 0 if there was none.
@@ -87,6 +94,6 @@ impl Outcome {
 
 impl From<Outcome> for Result {
     fn from(outcome: Outcome) -> Result {
-        kernel::error::to_result(outcome.errno())
+        outcome.error().map_or(Ok(()), Err)
     }
 }

@@ -21,12 +21,9 @@ use crate::fuse::{
     },
     op::Opcode, //
 };
-use crate::vfs::sync::queue::Entry;
+use crate::vfs::sync::entry::Entry;
 use core::cell::Cell;
-use kernel::{
-    prelude::*,
-    sync::ArcBorrow, //
-};
+use kernel::prelude::*;
 
 /// Most requests that are shown.
 pub(crate) const BOUND: usize = 1024;
@@ -151,11 +148,11 @@ impl Snapshot {
     /// Notes as many of these as have room.
     pub(super) fn add_all<'a>(
         &mut self,
-        requests: impl Iterator<Item = ArcBorrow<'a, Entry<Request>>>,
+        requests: impl Iterator<Item = &'a Entry<Request>>,
         place: Place,
     ) {
         for request in requests {
-            if !self.add(&request, place) {
+            if !self.add(request, place) {
                 return;
             }
         }

@@ -33,19 +33,17 @@ use crate::fuse::{
     abi::Unique,
     trace, //
 };
-use crate::vfs::sync::queue::{
-    Entry,
-    Queue,
-    MAIN, //
-};
-use kernel::{
-    list::{
-        List,
-        ListArc, //
+use crate::vfs::sync::{
+    entry::{
+        Entry,
+        Owned, //
     },
-    prelude::*,
-    sync::ArcBorrow, //
+    queue::{
+        Chain,
+        Queue, //
+    },
 };
+use kernel::prelude::*;
 
 /// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,10 +75,10 @@ impl From<i32> for Phase {
 
 /// A request that no server has seen.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Pending(Option<ListArc<Entry<Request>, MAIN>>);
+pub(crate) struct Pending(Option<Owned<Request>>);
 
 impl Pending {
-    pub(super) fn new(entry: ListArc<Entry<Request>, MAIN>) -> Self {
+    pub(super) fn new(entry: Owned<Request>) -> Self {
         Self(Some(entry))
     }
 
@@ -91,7 +89,7 @@ impl Pending {
 
     /// Somebody who will wait for the end; take it before the token is queued.
     pub(crate) fn waiter(&self) -> Option<Waiter> {
-        self.0.as_ref().map(|entry| Waiter::new(entry.clone_arc()))
+        self.0.as_ref().map(|entry| Waiter::new(entry.share()))
     }
 
     /// Instead of a waiter: who is told of the end.
@@ -104,7 +102,7 @@ impl Pending {
     /// A reader takes the request; `set` keeps it in sight of an abort meanwhile.
     pub(crate) fn start(mut self, set: &mut CopySet) -> Option<Copying> {
         let entry = self.0.take()?;
-        let handle = entry.clone_arc();
+        let handle = entry.share();
         entry.set_phase(Phase::Copying);
         trace::request_start(&*handle, set.device);
         set.queue.push_back(entry);
@@ -196,13 +194,13 @@ impl Drop for Copying {
 
 /// A request that a server has and owes an answer to.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Sent(Option<ListArc<Entry<Request>, MAIN>>);
+pub(crate) struct Sent(Option<Owned<Request>>);
 
 impl Sent {
     /// The answer has come; `set` keeps the request in sight of an abort while it is copied.
     pub(crate) fn reply(mut self, set: &mut CopySet) -> Option<Replying> {
         let entry = self.0.take()?;
-        let handle = entry.clone_arc();
+        let handle = entry.share();
         entry.set_phase(Phase::Replying);
         trace::request_reply(&*handle, set.device);
         set.queue.push_back(entry);
@@ -255,7 +253,7 @@ impl Drop for Replying {
 /// Requests that wait to be read, oldest first.
 #[derive(Default)]
 pub(crate) struct PendingQueue {
-    queue: Queue<Request, MAIN>,
+    queue: Queue<Request>,
 }
 
 impl PendingQueue {
@@ -289,7 +287,7 @@ impl PendingQueue {
     }
 
     /// The requests, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = ArcBorrow<'_, Entry<Request>>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<Request>> {
         self.queue.iter()
     }
 
@@ -325,7 +323,7 @@ impl Drop for PendingQueue {
 /// The requests of one device that are lent to a copier just now.
 #[derive(Default)]
 pub(crate) struct CopySet {
-    queue: Queue<Request, MAIN>,
+    queue: Queue<Request>,
     /// Which of the connection's devices it is.
     device: u32,
 }
@@ -364,7 +362,7 @@ const BUCKETS: usize = 256;
 
 /// The requests that the server of one device owes an answer to, by id (`fpq->processing`).
 pub(crate) struct SentTable {
-    buckets: KVec<List<Entry<Request>, MAIN>>,
+    buckets: KVec<Chain<Request>>,
 }
 
 impl SentTable {
@@ -376,7 +374,7 @@ impl SentTable {
     pub(crate) fn new() -> Result<Self> {
         let mut buckets = KVec::with_capacity(BUCKETS, GFP_KERNEL)?;
         for _ in 0..BUCKETS {
-            buckets.push(List::new(), GFP_KERNEL)?;
+            buckets.push(Chain::new(), GFP_KERNEL)?;
         }
         Ok(Self { buckets })
     }
@@ -400,14 +398,8 @@ impl SentTable {
     /// Takes the request with this id.
     pub(crate) fn take(&mut self, unique: Unique) -> Option<Sent> {
         let bucket = self.buckets.get_mut(Self::bucket(unique))?;
-        let mut cursor = bucket.cursor_front();
-        while let Some(next) = cursor.peek_next() {
-            if next.unique() == unique {
-                return Some(Sent(Some(next.remove())));
-            }
-            cursor.move_next();
-        }
-        None
+        let found = bucket.take_first(|request| request.unique() == unique);
+        found.map(|entry| Sent(Some(entry)))
     }
 
     /// Finds the request with this id and leaves it there.
@@ -468,7 +460,7 @@ impl SentTable {
 /// Sent requests that were taken out of their tables, oldest first.
 #[derive(Default)]
 pub(crate) struct SentQueue {
-    queue: Queue<Request, MAIN>,
+    queue: Queue<Request>,
 }
 
 impl SentQueue {

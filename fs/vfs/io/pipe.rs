@@ -134,11 +134,14 @@ impl PipeDest<'_> {
             // SAFETY: The pipe is valid and locked; the buffer's reference to its page is that of
             // the piece, which the call takes over in any case.
             let added = unsafe { bindings::add_to_pipe(self.pipe, &mut buffer) };
-            match to_result(added as i32) {
-                Ok(()) => total += len,
-                Err(error) if total == 0 => return Err(error),
-                Err(_) => break,
+            // As a rule all goes well: nobody is called to find that out.
+            if added < 0 {
+                if total == 0 {
+                    return Err(Error::from_errno(added as i32));
+                }
+                break;
             }
+            total += len;
         }
         Ok(total)
     }

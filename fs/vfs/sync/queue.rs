@@ -2,114 +2,302 @@
 
 //! Intrusive queues whose items can be removed from the middle, safely.
 //!
-//! `kernel::list::List::remove` is unsafe because an item may be on another list. Here every item
-//! carries the number of the queue it is on, so that asking the wrong queue is a `None`.
+//! Each item of a [`Queue`] carries the number of the queue it is on, so that asking the wrong queue
+//! is a `None`. A [`Chain`] has no number and takes the place of one pointer: what is in it is found by
+//! looking for it.
 
+use super::entry::{
+    Entry,
+    Owned, //
+};
 use core::{
-    mem::MaybeUninit,
-    ops::Deref,
+    cell::Cell,
+    marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
-    alloc::{AllocError, Flags},
-    list::{
-        AtomicTracker,
-        List,
-        ListArc,
-        ListLinks,
-        TryNewListArc, //
+    alloc::{
+        AllocError,
+        Flags, //
     },
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
-        Arc, UniqueArc,
     },
 };
 
-/// Link of an [`Entry`] that passes from queue to queue with the entry's ownership.
-pub(crate) const MAIN: u64 = 0;
-/// Second link, for a queue that lists entries which are owned elsewhere.
-pub(crate) const SIDE: u64 = 1;
+/// By the link that passes from queue to queue with the right to queue the entry.
+pub(crate) struct Main;
+/// By the second link, of a queue that lists entries which are owned elsewhere.
+pub(crate) struct Side;
 
-/// A shared value that can be on one [`Queue`] by each of its two links.
+/// One of the two links of an entry.
+pub(crate) trait By: sealed::Sealed + Sized {
+    /// What is put on a queue by this link, and taken from it.
+    type Item<T>;
+
+    /// The link.
+    fn links<T>(entry: &Entry<T>) -> &Links<T, Self>;
+
+    /// The reference that the queue keeps.
+    fn into_shared<T>(item: Self::Item<T>) -> ARef<Entry<T>>;
+
+    /// # Safety
+    ///
+    /// The reference is one that [`Self::into_shared`] gave, and the entry has left its chain.
+    unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Self::Item<T>;
+}
+
+mod sealed {
+    /// An entry has no other links.
+    pub(crate) trait Sealed {}
+    impl Sealed for super::Main {}
+    impl Sealed for super::Side {}
+}
+
+impl By for Main {
+    type Item<T> = Owned<T>;
+
+    #[inline]
+    fn links<T>(entry: &Entry<T>) -> &Links<T, Self> {
+        &entry.main
+    }
+
+    #[inline]
+    fn into_shared<T>(item: Owned<T>) -> ARef<Entry<T>> {
+        item.into_shared()
+    }
+
+    #[inline]
+    unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Owned<T> {
+        // SAFETY: There was one, which went into the chain that the entry has left, and no other is
+        // made from a reference.
+        unsafe { Owned::new(entry) }
+    }
+}
+
+impl By for Side {
+    type Item<T> = Claimed<T>;
+
+    #[inline]
+    fn links<T>(entry: &Entry<T>) -> &Links<T, Self> {
+        &entry.side
+    }
+
+    #[inline]
+    fn into_shared<T>(item: Claimed<T>) -> ARef<Entry<T>> {
+        item.0
+    }
+
+    #[inline]
+    unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Claimed<T> {
+        // INVARIANT: Its number stays until it is let go of.
+        Claimed(entry)
+    }
+}
+
+/// An entry whose side link is reserved for one queue, by that queue's number.
 ///
 /// # Invariants
 ///
-/// `on_main` (`on_side`) is the number of the queue that this entry is on by its main (side)
-/// link, or 0. Only [`Queue`] changes them.
-#[pin_data]
-pub(crate) struct Entry<T> {
-    #[pin]
-    main: ListLinks<MAIN>,
-    #[pin]
-    side: ListLinks<SIDE>,
-    #[pin]
-    side_tracker: AtomicTracker<SIDE>,
-    on_main: Atomic<u64>,
-    on_side: Atomic<u64>,
-    #[pin]
-    value: T,
-}
+/// The only one of its entry, whose side link is in no chain; the number at the link is not 0.
+pub(crate) struct Claimed<T>(ARef<Entry<T>>);
 
-kernel::list::impl_list_arc_safe! {
-    impl{T} ListArcSafe<0> for Entry<T> {
-        untracked;
+impl<T> Claimed<T> {
+    /// Reserves the side link for the queue with this number, if it is free.
+    #[inline]
+    fn claim(entry: &ARef<Entry<T>>, number: u64) -> Option<Self> {
+        // INVARIANT: The number was 0, so there is no other, nor was it in a chain.
+        let free = entry.side.on.cmpxchg(0, number, Acquire).is_ok();
+        free.then(|| Self(entry.clone()))
     }
-    impl{T} ListArcSafe<1> for Entry<T> {
-        tracked_by side_tracker: AtomicTracker<1>;
-    }
-}
-kernel::list::impl_list_item! {
-    impl{T} ListItem<0> for Entry<T> {
-        using ListLinks { self.main };
-    }
-    impl{T} ListItem<1> for Entry<T> {
-        using ListLinks { self.side };
+
+    /// Lets go of the link.
+    #[inline]
+    fn release(self) -> ARef<Entry<T>> {
+        self.0.side.on.store(0, Release);
+        self.0
     }
 }
 
-impl<T> Entry<T> {
-    /// Allocates memory for an entry, to be filled without another way to fail.
-    ///
-    /// # Errors
-    ///
-    /// `AllocError` if there is no memory.
-    pub(crate) fn reserve(flags: Flags) -> Result<Vacant<T>, AllocError> {
-        Ok(Vacant(UniqueArc::new_uninit(flags)?))
-    }
+/// Where an entry is in a chain by one of its links.
+///
+/// # Invariants
+///
+/// - While the entry is in a chain, `next` and `prev` are its neighbours in the ring of that chain;
+///   whoever exclusively has the chain may access them, and nobody else.
+/// - `on` is the number of the [`Queue`] that it is on, or 0; only that queue changes it then.
+pub(crate) struct Links<T, B> {
+    next: Cell<NonNull<Entry<T>>>,
+    prev: Cell<NonNull<Entry<T>>>,
+    on: Atomic<u64>,
+    _by: PhantomData<B>,
 }
 
-/// Memory for an [`Entry`].
-pub(crate) struct Vacant<T>(UniqueArc<MaybeUninit<Entry<T>>>);
-
-impl<T> Vacant<T> {
-    /// Makes the entry. The returned `ListArc` is the right to put it on queues by its main link;
-    /// further references come from `clone_arc`.
-    pub(crate) fn fill(self, value: impl PinInit<T>) -> ListArc<Entry<T>, MAIN> {
-        // INVARIANT: A new entry is on no queue.
-        let filled = self.0.pin_init_with(pin_init!(Entry {
-            main <- ListLinks::new(),
-            side <- ListLinks::new(),
-            side_tracker <- AtomicTracker::new(),
-            on_main: Atomic::new(0),
-            on_side: Atomic::new(0),
-            value <- value,
-        }));
-        match filled {
-            Ok(unique) => ListArc::from(unique),
-            Err(never) => match never {},
+impl<T, B> Links<T, B> {
+    /// In no chain.
+    #[inline]
+    pub(super) fn new() -> Self {
+        // INVARIANT: On no queue.
+        Self {
+            next: Cell::new(NonNull::dangling()),
+            prev: Cell::new(NonNull::dangling()),
+            on: Atomic::new(0),
+            _by: PhantomData,
         }
     }
 }
 
-impl<T> Deref for Entry<T> {
-    type Target = T;
+/// Entries in order, by one of their links; owns a reference to each. One pointer.
+///
+/// Not locked: put it inside the lock that guards it. Dropping it drops the references.
+///
+/// # Invariants
+///
+/// `first` is the first of a ring of entries, whose links `B` lead to each other, if there is one.
+/// Each of them was an item that was pushed, and the chain owns the reference of that.
+pub(crate) struct Chain<T, B: By = Main> {
+    first: Option<NonNull<Entry<T>>>,
+    _items: PhantomData<(ARef<Entry<T>>, B)>,
+}
 
-    fn deref(&self) -> &T {
-        &self.value
+// SAFETY: The chain owns references to its entries, and the right to their links.
+unsafe impl<T, B: By> Send for Chain<T, B> where ARef<Entry<T>>: Send {}
+// SAFETY: A shared chain gives shared access to its entries, and only reads their links.
+unsafe impl<T, B: By> Sync for Chain<T, B> where ARef<Entry<T>>: Sync {}
+
+impl<T, B: By> Chain<T, B> {
+    /// Without an entry.
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: There is none.
+        Self {
+            first: None,
+            _items: PhantomData,
+        }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Puts one at the end.
+    #[inline]
+    pub(crate) fn push_back(&mut self, item: B::Item<T>) {
+        let added = ARef::into_raw(B::into_shared(item));
+        // SAFETY: The reference is the chain's from now on.
+        let links = B::links(unsafe { added.as_ref() });
+        // INVARIANT: The new one is between the last and the first, in a ring of its own if there is
+        // none. Nobody else accesses its links: they come with the item.
+        let Some(first) = self.first else {
+            links.next.set(added);
+            links.prev.set(added);
+            self.first = Some(added);
+            return;
+        };
+        // SAFETY: In the ring, so the chain has a reference to it.
+        let first_links = B::links(unsafe { first.as_ref() });
+        let last = first_links.prev.get();
+        links.prev.set(last);
+        links.next.set(first);
+        first_links.prev.set(added);
+        // SAFETY: As above.
+        B::links(unsafe { last.as_ref() }).next.set(added);
+    }
+
+    /// Takes the first.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<B::Item<T>> {
+        let first = self.first?;
+        // SAFETY: It is in this chain.
+        Some(unsafe { self.unlink(first) })
+    }
+
+    /// Takes the first that is `wanted`.
+    #[inline]
+    pub(crate) fn take_first(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<B::Item<T>> {
+        let found = NonNull::from(self.iter().find(|entry| wanted(entry))?);
+        // SAFETY: It is in this chain.
+        Some(unsafe { self.unlink(found) })
+    }
+
+    /// # Safety
+    ///
+    /// `entry` is in this chain.
+    #[inline]
+    unsafe fn unlink(&mut self, entry: NonNull<Entry<T>>) -> B::Item<T> {
+        // SAFETY: In the ring, so the chain has a reference to it.
+        let links = B::links(unsafe { entry.as_ref() });
+        let (next, prev) = (links.next.get(), links.prev.get());
+        // INVARIANT: Its neighbours are each other's. If it was alone, it was its own.
+        if next == entry {
+            self.first = None;
+        } else {
+            // SAFETY: As above.
+            B::links(unsafe { next.as_ref() }).prev.set(prev);
+            // SAFETY: As above.
+            B::links(unsafe { prev.as_ref() }).next.set(next);
+            if self.first == Some(entry) {
+                self.first = Some(next);
+            }
+        }
+        // SAFETY: The reference that `push_back` put in, which the chain gives away.
+        let shared = unsafe { ARef::from_raw(entry) };
+        // SAFETY: It came from an item, and has left the chain.
+        unsafe { B::from_shared(shared) }
+    }
+
+    /// The entries, in order.
+    #[inline]
+    pub(crate) fn iter(&self) -> Iter<'_, T, B> {
+        Iter {
+            next: self.first,
+            chain: self,
+        }
+    }
+}
+
+impl<T, B: By> Default for Chain<T, B> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, B: By> Drop for Chain<T, B> {
+    fn drop(&mut self) {
+        while self.pop_front().is_some() {}
+    }
+}
+
+/// The entries of a chain.
+///
+/// # Invariants
+///
+/// `next` is in the chain.
+pub(crate) struct Iter<'a, T, B: By> {
+    next: Option<NonNull<Entry<T>>>,
+    chain: &'a Chain<T, B>,
+}
+
+impl<'a, T, B: By> Iterator for Iter<'a, T, B> {
+    type Item = &'a Entry<T>;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Entry<T>> {
+        // SAFETY: The chain has a reference to it, and keeps it while it is borrowed.
+        let entry = unsafe { self.next?.as_ref() };
+        // INVARIANT: The neighbour of one in the chain is in it, too.
+        let next = Some(B::links(entry).next.get());
+        self.next = if next == self.chain.first { None } else { next };
+        Some(entry)
     }
 }
 
@@ -122,118 +310,118 @@ static NEXT_QUEUE: Atomic<u64> = Atomic::new(1);
 ///
 /// # Invariants
 ///
-/// An entry is in `list` exactly if its field for this link holds `number`.
-pub(crate) struct Queue<T, const ID: u64>
-where
-    Entry<T>: Link<ID>,
-{
-    list: List<Entry<T>, ID>,
+/// An entry is in `chain` exactly if its number for this link is `number`.
+pub(crate) struct Queue<T, B: By = Main> {
+    chain: Chain<T, B>,
     number: u64,
 }
 
-/// The two links of an entry, as the queue of that link sees them.
-pub(crate) trait Link<const ID: u64>: kernel::list::ListItem<ID> + sealed::Sealed {
-    /// The number of the queue that the entry is on by this link.
-    fn on(&self) -> &Atomic<u64>;
-}
-
-mod sealed {
-    /// Only [`super::Entry`] has links.
-    pub(crate) trait Sealed {}
-    impl<T> Sealed for super::Entry<T> {}
-}
-
-impl<T> Link<MAIN> for Entry<T> {
-    fn on(&self) -> &Atomic<u64> {
-        &self.on_main
-    }
-}
-
-impl<T> Link<SIDE> for Entry<T> {
-    fn on(&self) -> &Atomic<u64> {
-        &self.on_side
-    }
-}
-
-impl<T, const ID: u64> Queue<T, ID>
-where
-    Entry<T>: Link<ID>,
-{
+impl<T, B: By> Queue<T, B> {
     /// An empty queue.
     pub(crate) fn new() -> Self {
         // INVARIANT: The queue is empty and no entry has its new number.
         Self {
-            list: List::new(),
+            chain: Chain::new(),
             number: NEXT_QUEUE.fetch_add(1u64, Relaxed),
         }
     }
 
     /// Whether nothing is queued.
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.chain.is_empty()
     }
 
+    /// The entries, oldest first.
+    #[inline]
+    pub(crate) fn iter(&self) -> Iter<'_, T, B> {
+        self.chain.iter()
+    }
+
+    /// Whether this entry is on this queue.
+    #[inline]
+    fn has(&self, entry: &Entry<T>) -> bool {
+        B::links(entry).on.load(Relaxed) == self.number
+    }
+}
+
+impl<T> Queue<T, Main> {
     /// Puts the entry at the end.
-    pub(crate) fn push_back(&mut self, entry: ListArc<Entry<T>, ID>) {
-        entry.on().store(self.number, Relaxed);
-        self.list.push_back(entry);
+    #[inline]
+    pub(crate) fn push_back(&mut self, entry: Owned<T>) {
+        // INVARIANT: Here and below the number comes and goes with the place in the chain.
+        entry.main.on.store(self.number, Relaxed);
+        self.chain.push_back(entry);
     }
 
     /// Takes the oldest entry.
-    pub(crate) fn pop_front(&mut self) -> Option<ListArc<Entry<T>, ID>> {
-        let entry = self.list.pop_front()?;
-        entry.on().store(0, Relaxed);
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<Owned<T>> {
+        let entry = self.chain.pop_front()?;
+        entry.main.on.store(0, Relaxed);
         Some(entry)
     }
 
     /// Takes `entry` off, if it is on this queue.
-    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<ListArc<Entry<T>, ID>> {
-        if entry.on().load(Relaxed) != self.number {
+    #[inline]
+    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<Owned<T>> {
+        if !self.has(entry) {
             return None;
         }
-        // SAFETY: The entry is in `self.list` by the type invariant, hence in no other list of
-        // this link. The field cannot change meanwhile: only a method of the queue with that
-        // number changes it, and `self` is borrowed exclusively.
-        let entry = unsafe { self.list.remove(entry) }?;
-        entry.on().store(0, Relaxed);
+        // SAFETY: It is in the chain by the type invariant. The number cannot change meanwhile: only
+        // a method of the queue with that number changes it, and `self` is borrowed exclusively.
+        let entry = unsafe { self.chain.unlink(NonNull::from(entry)) };
+        entry.main.on.store(0, Relaxed);
         Some(entry)
     }
-
-    /// The entries, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = kernel::sync::ArcBorrow<'_, Entry<T>>> {
-        self.list.iter()
-    }
 }
 
-impl<T> Queue<T, SIDE> {
-    /// Lists a shared entry by its side link; `false` if it already is on some side queue.
-    pub(crate) fn push_shared(&mut self, entry: &Arc<Entry<T>>) -> bool {
-        match ListArc::try_from_arc_borrow(entry.as_arc_borrow()) {
-            Some(entry) => {
-                self.push_back(entry);
-                true
-            }
-            None => false,
+impl<T> Queue<T, Side> {
+    /// Lists a shared entry; `false` if it already is on some side queue.
+    #[inline]
+    pub(crate) fn push_shared(&mut self, entry: &ARef<Entry<T>>) -> bool {
+        // INVARIANT: As for a main queue.
+        let claimed = Claimed::claim(entry, self.number);
+        let free = claimed.is_some();
+        if let Some(claimed) = claimed {
+            self.chain.push_back(claimed);
         }
+        free
+    }
+
+    /// Takes the oldest entry.
+    #[inline]
+    pub(crate) fn pop_front(&mut self) -> Option<ARef<Entry<T>>> {
+        self.chain.pop_front().map(Claimed::release)
+    }
+
+    /// Takes `entry` off, if it is on this queue.
+    #[inline]
+    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<ARef<Entry<T>>> {
+        if !self.has(entry) {
+            return None;
+        }
+        // SAFETY: As for a main queue.
+        let claimed = unsafe { self.chain.unlink(NonNull::from(entry)) };
+        Some(claimed.release())
     }
 }
 
-impl<T, const ID: u64> Default for Queue<T, ID>
-where
-    Entry<T>: Link<ID>,
-{
+impl<T, B: By> Default for Queue<T, B> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T, const ID: u64> Drop for Queue<T, ID>
-where
-    Entry<T>: Link<ID>,
-{
+impl<T, B: By> Drop for Queue<T, B> {
     fn drop(&mut self) {
-        // Entries that outlive the queue must not look queued.
-        while self.pop_front().is_some() {}
+        // Entries that outlive the queue must not look queued, and the links of none are kept.
+        while let Some(first) = self.chain.first {
+            // SAFETY: In the chain, which has a reference to it.
+            let entry: ARef<Entry<T>> = unsafe { first.as_ref() }.into();
+            drop(self.chain.pop_front());
+            B::links(&*entry).on.store(0, Release);
+        }
     }
 }
 

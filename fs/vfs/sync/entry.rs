@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared values that come from a slab of their own and can be queued.
+//!
+//! An [`Entry`] counts its references and has two links, by which a [`queue`](super::queue) refers
+//! to it. What `kernel::sync::Arc` and `kernel::list` offer is nearly that, but an `Arc` can only be
+//! made by the general allocator: that takes more instructions, and rounds the size up to a power of
+//! two.
+
+use super::{
+    super::bindings,
+    queue::{
+        Links,
+        Main,
+        Side, //
+    },
+};
+use core::{
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Refcount, //
+    },
+};
+
+/// Objects that a processor keeps to itself before it goes to the slabs they lie in: as many as it
+/// keeps of small ones. Without that, those who are freed many at a time cost twice as much.
+const AT_HAND: u32 = 60;
+
+/// Where the entries of a type come from. One `static` for a type; empty while the module is not
+/// loaded.
+pub(crate) struct Pool<T> {
+    name: &'static CStr,
+    slab: Atomic<*mut bindings::kmem_cache>,
+    _p: PhantomData<fn(T)>,
+}
+
+impl<T> Pool<T> {
+    /// Nothing yet; `name` is what the slab will be called.
+    pub(crate) const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            slab: Atomic::new(core::ptr::null_mut()),
+            _p: PhantomData,
+        }
+    }
+}
+
+/// A type whose entries have a pool.
+pub(crate) trait Pooled: Sized + 'static {
+    /// Its pool.
+    fn pool() -> &'static Pool<Self>;
+}
+
+/// The pool of `T`, made; dropping it gives its slab back, when nothing is left of it.
+pub(crate) struct Registration<T: Pooled>(PhantomData<fn(T)>);
+
+impl<T: Pooled> Registration<T> {
+    /// Makes the slab of the pool of `T`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `EBUSY` if it has been made already.
+    pub(crate) fn new() -> Result<Self> {
+        let pool = T::pool();
+        // SAFETY: The name is static. The kernel adds that no object is bigger than a slab may have.
+        let slab = unsafe {
+            bindings::slab_create(
+                pool.name.as_char_ptr(),
+                u32::try_from(size_of::<Entry<T>>())?,
+                u32::try_from(align_of::<Entry<T>>())?,
+                AT_HAND,
+            )
+        };
+        let slab = NonNull::new(slab).ok_or(ENOMEM)?.as_ptr();
+        let placed = pool.slab.cmpxchg(core::ptr::null_mut(), slab, Full);
+        if placed.is_err() {
+            // SAFETY: Nothing was allocated from it.
+            unsafe { bindings::kmem_cache_destroy(slab) };
+            return Err(EBUSY);
+        }
+        Ok(Self(PhantomData))
+    }
+}
+
+impl<T: Pooled> Drop for Registration<T> {
+    fn drop(&mut self) {
+        let slab = T::pool().slab.xchg(core::ptr::null_mut(), Full);
+        // SAFETY: It was made in `new`, and from here on nobody finds it. If objects are left, the
+        // kernel complains and keeps it.
+        unsafe { bindings::kmem_cache_destroy(slab) };
+    }
+}
+
+/// A shared value that can be on one queue by each of its two links.
+///
+/// # Invariants
+///
+/// - Lies in memory that `kfree` frees, and the last of its counted references does so.
+/// - There is one [`Owned`] of it, or it is in one chain by its main link, or neither.
+#[pin_data]
+pub(crate) struct Entry<T> {
+    refs: Refcount,
+    pub(super) main: Links<T, Main>,
+    pub(super) side: Links<T, Side>,
+    #[pin]
+    value: T,
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: It holds a value of `T`, and pointers that go with references to others of the kind.
+unsafe impl<T: Send + Sync> Send for Entry<T> {}
+// SAFETY: A shared entry gives shared access to the value; its links are accessed only by who owns
+// the right to queue it, or exclusively has the queue that it is on.
+unsafe impl<T: Send + Sync> Sync for Entry<T> {}
+
+// SAFETY: There is a count, and the entry lives while that is not zero.
+unsafe impl<T> AlwaysRefCounted for Entry<T> {
+    #[inline]
+    fn inc_ref(&self) {
+        self.refs.inc();
+    }
+
+    #[inline]
+    unsafe fn dec_ref(entry: NonNull<Self>) {
+        // SAFETY: The caller has a reference, so the entry is alive.
+        if unsafe { entry.as_ref() }.refs.dec_and_test() {
+            // SAFETY: That was the last reference: nobody else looks at the entry any more.
+            unsafe { core::ptr::drop_in_place(entry.as_ptr()) };
+            // SAFETY: By the type invariant, and its content was dropped.
+            unsafe { bindings::kfree(entry.as_ptr().cast()) };
+        }
+    }
+}
+
+impl<T: Pooled> Entry<T> {
+    /// Allocates memory for an entry, to be filled without another way to fail. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also while its pool is not there.
+    #[inline]
+    pub(crate) fn reserve() -> Result<Vacant<T>> {
+        let slab = T::pool().slab.load(Relaxed);
+        if slab.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The slab is there while the module is used, which whoever calls this does.
+        let memory = unsafe { bindings::kmem_cache_alloc_noprof(slab, bindings::GFP_KERNEL) };
+        // INVARIANT: Of the slab of `T`, whose objects have the size and alignment of an entry.
+        Ok(Vacant(NonNull::new(memory.cast()).ok_or(ENOMEM)?))
+    }
+}
+
+impl<T> Deref for Entry<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Memory for an [`Entry`].
+///
+/// # Invariants
+///
+/// Memory for one entry, without content, that `kfree` frees; owned by this.
+pub(crate) struct Vacant<T>(NonNull<Entry<T>>);
+
+// SAFETY: There is nothing of `T` in it yet.
+unsafe impl<T> Send for Vacant<T> {}
+
+impl<T> Vacant<T> {
+    /// Makes the entry. What is returned is the right to put it on queues by its main link; further
+    /// references come from [`Owned::share`].
+    #[inline]
+    pub(crate) fn fill(self, value: impl PinInit<T>) -> Owned<T> {
+        let entry = core::mem::ManuallyDrop::new(self).0;
+        let made = pin_init!(Entry {
+            refs: Refcount::new(1),
+            main: Links::new(),
+            side: Links::new(),
+            value <- value,
+            _pin: PhantomPinned,
+        });
+        // SAFETY: The memory is for one entry, nobody else accesses it, and it is not moved.
+        unsafe { pin_init::raw_init(entry.as_ptr(), made) };
+        // SAFETY: The count of the new entry is this one reference.
+        let entry = unsafe { ARef::from_raw(entry) };
+        // INVARIANT: It is in no chain, and there is no other.
+        Owned(entry)
+    }
+}
+
+impl<T> Drop for Vacant<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::kfree(self.0.as_ptr().cast()) };
+    }
+}
+
+/// An entry that is on no queue by its main link, and the right to put it on one.
+///
+/// # Invariants
+///
+/// The only one of its entry, which is in no chain by its main link.
+pub(crate) struct Owned<T>(ARef<Entry<T>>);
+
+impl<T> Owned<T> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    #[inline]
+    pub(super) unsafe fn new(entry: ARef<Entry<T>>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(entry)
+    }
+
+    /// The entry, without the right.
+    #[inline]
+    pub(super) fn into_shared(self) -> ARef<Entry<T>> {
+        self.0
+    }
+
+    /// A reference to the entry, for others.
+    #[inline]
+    pub(crate) fn share(&self) -> ARef<Entry<T>> {
+        self.0.clone()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = Entry<T>;
+
+    #[inline]
+    fn deref(&self) -> &Entry<T> {
+        &self.0
+    }
+}
