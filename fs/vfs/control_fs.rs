@@ -18,6 +18,7 @@ use super::{
         Kgid,
         Kuid, //
     },
+    sync::static_mutex::StaticMutex, //
 };
 use core::{
     marker::PhantomData,
@@ -39,17 +40,9 @@ use kernel::{
     static_lock_class,
     str::NullTerminatedFormatter,
     sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Release, //
-        },
         lock::mutex::MutexBackend,
         Arc,
         ArcBorrow,
-        GlobalGuard,
-        GlobalLock,
         GlobalLockBackend,
         LockClassKey, //
     },
@@ -217,17 +210,14 @@ impl<T: Object> GlobalLockBackend for Table<T> {
 ///
 /// # Invariants
 ///
-/// `state` is initialised once `ready` is set. The functions of `fs_type` are those of this module
-/// for `T`, and it is part of a `ControlFs<T>`.
+/// The functions of `fs_type` are those of this module for `T`, and it is part of a `ControlFs<T>`.
 #[repr(C)]
 pub(crate) struct ControlFs<T: Object> {
     /// First, so that it is found from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
     magic: u32,
     files: &'static [File<T>],
-    started: Atomic<bool>,
-    ready: Atomic<bool>,
-    state: GlobalLock<Table<T>>,
+    state: StaticMutex<Table<T>>,
 }
 
 // SAFETY: The type is changed only by the VFS, which does its own locking; the rest is locked.
@@ -246,27 +236,14 @@ impl<T: Object> ControlFs<T> {
             }),
             magic,
             files,
-            started: Atomic::new(false),
-            ready: Atomic::new(false),
-            // SAFETY: `lock` is called only when `ready` says that it was initialised. The marker
-            // is private to this module, which guards no other data by it.
+            // SAFETY: The marker is private to this module, which guards no other data by it.
             state: unsafe {
-                GlobalLock::new(State {
+                StaticMutex::new(State {
                     sb: core::ptr::null_mut(),
                     objects: KVec::new(),
                 })
             },
         }
-    }
-
-    /// # Errors
-    ///
-    /// `ENODEV` if it was never registered.
-    fn lock(&'static self) -> Result<GlobalGuard<Table<T>>> {
-        if !self.ready.load(Acquire) {
-            return Err(ENODEV);
-        }
-        Ok(self.state.lock())
     }
 
     /// Adds an object, and its directory if the file system is mounted. May sleep.
@@ -275,7 +252,7 @@ impl<T: Object> ControlFs<T> {
     ///
     /// `ENOMEM`; `ENODEV` if the file system was never registered.
     pub(crate) fn add(&'static self, object: Arc<T>) -> Result {
-        let mut state = self.lock()?;
+        let mut state = self.state.lock()?;
         state.objects.reserve(1, GFP_KERNEL)?;
         if !state.sb.is_null() {
             // SAFETY: The lock is held, and the super block is there.
@@ -287,7 +264,9 @@ impl<T: Object> ControlFs<T> {
 
     /// Removes an object, if it was added, and its directory. May sleep.
     pub(crate) fn remove(&'static self, object: &T) {
-        let Ok(mut state) = self.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         let is_it = |other: &Arc<T>| core::ptr::eq(&**other, object);
         if !state.objects.iter().any(is_it) {
             return;
@@ -401,7 +380,7 @@ impl<T: Object> ControlFs<T> {
         from_result(|| {
             // SAFETY: The super block is new. A file without a name ends the list of files.
             to_result(unsafe { bindings::simple_fill_super(sb, this.magic as c_ulong, &none) })?;
-            let mut state = this.lock()?;
+            let mut state = this.state.lock()?;
             for object in &state.objects {
                 // INVARIANT: If one fails the super block is killed, and nobody will have seen it.
                 // SAFETY: The lock is held, and the object is in the list.
@@ -419,7 +398,7 @@ impl<T: Object> ControlFs<T> {
     /// more, `s_umount` held for writing.
     unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
         // SAFETY: The super block is valid, and of such a type.
-        if let Ok(mut state) = unsafe { Self::of(sb) }.lock() {
+        if let Ok(mut state) = unsafe { Self::of(sb) }.state.lock() {
             state.sb = core::ptr::null_mut();
         }
         // SAFETY: The super block has an anonymous device.
@@ -443,13 +422,7 @@ impl<T: Object> Registration<T> {
     ///
     /// `EBUSY` if it was registered before, or if there is a type of such a name.
     pub(crate) fn new(fs: &'static ControlFs<T>) -> Result<Self> {
-        if fs.started.xchg(true, Full) {
-            return Err(EBUSY);
-        }
-        // SAFETY: `started` was not set, so this is the first time.
-        unsafe { fs.state.init() };
-        // INVARIANT: It is initialised.
-        fs.ready.store(true, Release);
+        fs.state.start()?;
         // SAFETY: The type is static, and its functions can be called from now on.
         to_result(unsafe { bindings::register_filesystem(fs.fs_type.get()) })?;
         // INVARIANT: It is registered.
@@ -461,7 +434,7 @@ impl<T: Object> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: It is registered. There is no super block of it, as that keeps the module.
         unsafe { bindings::unregister_filesystem(self.fs.fs_type.get()) };
-        if let Ok(mut state) = self.fs.lock() {
+        if let Ok(mut state) = self.fs.state.lock() {
             state.objects = KVec::new();
         }
     }
@@ -589,7 +562,7 @@ unsafe extern "C" fn forget_object(dentry: *mut bindings::dentry) {
 unsafe fn object_of<T: Object>(file: *mut bindings::file) -> Option<Arc<T>> {
     // SAFETY: An open file has an inode, and keeps its super block.
     let (inode, this) = unsafe { ((*file).f_inode, ControlFs::<T>::of((*(*file).f_inode).i_sb)) };
-    let _state = this.lock().ok()?;
+    let _state = this.state.lock().ok()?;
     // SAFETY: The inode is valid, and the lock is held.
     let object = unsafe { (*inode).i_private }.cast::<T>();
     if object.is_null() {

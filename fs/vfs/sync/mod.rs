@@ -6,6 +6,7 @@ pub(crate) mod deadline;
 pub(crate) mod entry;
 pub(crate) mod fasync;
 pub(crate) mod queue;
+pub(in crate::vfs) mod static_mutex;
 pub(crate) mod wait;
 pub(crate) mod watchdog;
 
