@@ -18,7 +18,15 @@ module! {
     authors: ["Ferrofuse developers"],
     description: "Filesystem in Userspace",
     license: "GPL",
-    alias: ["char-major-10-229", "devname:fuse", "fs-fuse", "fs-fuseblk", "fs-fusectl"],
+    alias: [
+        "char-major-10-229",
+        "devname:fuse",
+        "fs-fuse",
+        "fs-fuseblk",
+        "fs-fusectl",
+        "char-major-10-203",
+        "devname:cuse",
+    ],
 }
 
 /// What the module holds while it is loaded.
@@ -28,6 +36,9 @@ struct Ferrofuse {
     types: vfs::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
+    #[pin]
+    cuse: vfs::io::miscdev::Registration<fuse::fstype::cuse::Server>,
+    cuse_class: vfs::io::chrdev::ClassRegistration<fuse::fstype::cuse::Front>,
     sysctls: vfs::sysctl::Registration,
     mount_point: vfs::sysfs::MountPoint,
     control: vfs::control_fs::Registration<fuse::conn::Connection>,
@@ -46,6 +57,9 @@ impl kernel::InPlaceModule for Ferrofuse {
             types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,
             sysctls: vfs::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
+            // Before the first server, whose device is of it.
+            cuse_class: vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE)?,
+            cuse <- vfs::io::miscdev::Registration::new(),
             mount_point: vfs::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })
     }

@@ -35,6 +35,10 @@ use kernel::{
     // The tables of the VFS are of the type that is only declared there.
     bindings::pipe_inode_info,
     error::to_result,
+    fs::file::flags::{
+        O_DSYNC,
+        O_SYNC, //
+    },
     impl_flags,
     iov::{
         IovIterDest,
@@ -473,15 +477,10 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { Deferred::new(self.iocb) }
     }
 
-    /// Whether what is written has to be durable when the call returns: its data at least.
-    pub(crate) fn is_dsync(&self) -> bool {
+    /// `O_*` of the file, and those of this write if it has to be more durable.
+    pub(crate) fn write_flags(&self) -> u32 {
         // SAFETY: Valid by the type invariant.
-        unsafe { bindings::iocb_is_dsync(self.iocb) }
-    }
-
-    /// Whether all attributes have to be durable, too.
-    pub(crate) fn is_sync(&self) -> bool {
-        self.raw_flags() & bindings::IOCB_SYNC != 0
+        unsafe { write_flags(self.iocb) }
     }
 
     /// What every file system has to check before it writes: shortens `from` to what may be
@@ -597,6 +596,25 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         // SAFETY: The call is valid. No call moves more than MAX_RW_COUNT bytes.
         count(unsafe { bindings::generic_write_sync(self.iocb, written as isize) })
     }
+}
+
+/// `O_*` of the file of a write, and those of the write itself if it has to be more durable.
+///
+/// # Safety
+///
+/// `iocb` must be valid.
+pub(super) unsafe fn write_flags(iocb: *mut bindings::kiocb) -> u32 {
+    // SAFETY: Promised by the caller; the call holds a reference to the file.
+    let mut flags = unsafe { read_once(&raw const (*(*iocb).ki_filp).f_flags) };
+    // SAFETY: Promised by the caller.
+    if unsafe { bindings::iocb_is_dsync(iocb) } {
+        flags |= O_DSYNC;
+    }
+    // SAFETY: Promised by the caller.
+    if unsafe { (*iocb).ki_flags } as u32 & bindings::IOCB_SYNC != 0 {
+        flags |= O_SYNC;
+    }
+    flags
 }
 
 /// Charges the current task with `bytes` that it writes.

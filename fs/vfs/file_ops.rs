@@ -128,7 +128,7 @@ pub(crate) trait Regular<T: FileSystem> {
 
     /// `poll(2)` and its kin: what holds now. Who is going to wait for more is registered with
     /// [`Polling::register`] first. No lock is held.
-    fn poll(polling: &Polling<'_, T>) -> PollEvents;
+    fn poll(polling: &Polling<'_, T::FileData>) -> PollEvents;
 }
 
 /// Directories.
@@ -431,9 +431,9 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         table: *mut bindings::poll_table_struct,
     ) -> bindings::__poll_t {
         // SAFETY: The caller has a reference to the open file.
-        let file = unsafe { File::from_raw(file) };
-        // SAFETY: The table is null or valid, and this is a call on the file.
-        U::poll(&unsafe { Polling::new(file, table) }).into_raw()
+        let data = unsafe { File::<T>::from_raw(file) }.data();
+        // SAFETY: The table is null or valid, and this is a call on the file, whose data it is.
+        U::poll(&unsafe { Polling::new(file, data, table) }).into_raw()
     }
 
     /// # Safety

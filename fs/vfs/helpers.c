@@ -7,6 +7,7 @@
  */
 #include <linux/backing-dev.h>
 #include <linux/cred.h>
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
@@ -846,4 +847,27 @@ __vfs_helper void vfs_helper_memcpy_to_page(struct page *page, size_t offset, co
 					    size_t len)
 {
 	memcpy_to_page(page, offset, from, len);
+}
+
+/* attributes of devices */
+
+__vfs_helper void vfs_helper_device_attr_init(struct device_attribute *attr, const char *name,
+					      umode_t mode,
+					      ssize_t (*show)(struct device *,
+							      struct device_attribute *, char *),
+					      ssize_t (*store)(struct device *,
+							       struct device_attribute *,
+							       const char *, size_t))
+{
+	sysfs_attr_init(&attr->attr);
+	attr->attr.name = name;
+	attr->attr.mode = mode;
+	attr->show = show;
+	attr->store = store;
+}
+
+__vfs_helper void vfs_helper_attribute_group_init(struct attribute_group *group,
+						  struct attribute **attrs)
+{
+	group->attrs = attrs;
 }

@@ -47,7 +47,7 @@ pub(crate) struct Ioctl {
 }
 
 impl Ioctl {
-    fn native(cmd: c_uint, arg: c_ulong) -> Self {
+    pub(super) fn native(cmd: c_uint, arg: c_ulong) -> Self {
         Self {
             cmd,
             arg,
@@ -55,7 +55,7 @@ impl Ioctl {
         }
     }
 
-    fn compat(cmd: c_uint, arg: c_ulong) -> Self {
+    pub(super) fn compat(cmd: c_uint, arg: c_ulong) -> Self {
         Self {
             cmd,
             arg,
@@ -97,7 +97,8 @@ pub(super) unsafe fn compat_ioctl<T: FileSystem>(
     result(method(file, Ioctl::compat(cmd, arg)))
 }
 
-fn result(result: Result<i32>) -> c_long {
+/// What the system call returns.
+pub(super) fn result(result: Result<i32>) -> c_long {
     match result {
         Ok(value) => value as c_long,
         Err(error) => error.to_errno() as c_long,

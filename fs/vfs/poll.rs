@@ -2,20 +2,19 @@
 
 //! `poll(2)` and its kin on open files: events, and where the caller waits for them.
 //!
-//! On the walk: `file_ops` makes a [`Polling`] of a `poll` call, and the file system registers the
+//! On the walk: `file_ops` or `io/chrdev` makes a [`Polling`] of a `poll` call, and the file system registers the
 //! caller on the queue of the file.
 //!
 //! C headers: `include/linux/poll.h`, `include/uapi/linux/eventpoll.h`.
 
 use super::{
     bindings,
-    file::File,
-    sync::wait::WaitQueue,
-    FileSystem, //
+    sync::wait::WaitQueue, //
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    types::ForeignOwnable, //
 };
 
 /// Events of a polled file (`EPOLL*`).
@@ -59,7 +58,7 @@ impl core::ops::BitOr for PollEvents {
 }
 
 /// The data of a file that can be waited for.
-pub(crate) trait Pollable {
+pub(crate) trait Pollable: 'static {
     /// Where its pollers wait. May sleep.
     ///
     /// The queue lives as long as the data: this is why it is borrowed from it.
@@ -70,31 +69,34 @@ pub(crate) trait Pollable {
     fn pollers(&self) -> Result<&WaitQueue>;
 }
 
-/// A `poll` call in progress.
+/// A `poll` call in progress, on a file with `F` as its data.
 ///
 /// # Invariants
 ///
-/// `table` is null or valid for `'a`, and the call is on `file`.
-pub(crate) struct Polling<'a, T: FileSystem> {
-    file: &'a File<T>,
+/// `file` is valid for `'a`, and has an `F` of which `data` is borrowed. `table` is null or valid for
+/// `'a`. The call is on `file`.
+pub(crate) struct Polling<'a, F: ForeignOwnable + 'a> {
+    file: *mut bindings::file,
+    data: F::Borrowed<'a>,
     table: *mut bindings::poll_table_struct,
 }
 
-impl<'a, T: FileSystem> Polling<'a, T> {
+impl<'a, F: ForeignOwnable> Polling<'a, F> {
     /// # Safety
     ///
     /// The type invariant holds.
     pub(in crate::vfs) unsafe fn new(
-        file: &'a File<T>,
+        file: *mut bindings::file,
+        data: F::Borrowed<'a>,
         table: *mut bindings::poll_table_struct,
     ) -> Self {
         // INVARIANT: By the safety requirement.
-        Self { file, table }
+        Self { file, data, table }
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> &'a File<T> {
-        self.file
+    /// The data of the file.
+    pub(crate) fn data(&self) -> &F::Borrowed<'a> {
+        &self.data
     }
 
     /// What the caller wants to know.
@@ -104,7 +106,7 @@ impl<'a, T: FileSystem> Polling<'a, T> {
     }
 }
 
-impl<T: FileSystem<FileData = Arc<D>>, D: Pollable + 'static> Polling<'_, T> {
+impl<D: Pollable> Polling<'_, Arc<D>> {
     /// Makes a wake-up of the file's pollers reach the caller, if it is going to wait. Returns
     /// whether anybody is.
     ///
@@ -112,12 +114,11 @@ impl<T: FileSystem<FileData = Arc<D>>, D: Pollable + 'static> Polling<'_, T> {
     ///
     /// `ENOMEM`.
     pub(crate) fn register(&self) -> Result<bool> {
-        let data = self.file.data();
-        let queue = data.pollers()?.as_ptr();
+        let queue = self.data.pollers()?.as_ptr();
         // SAFETY: File and table are valid by the type invariant. The queue is borrowed from the
         // data of the file, which the file keeps until it is released, and a poller has let go by
         // then: it holds a reference to the file, or (epoll) is told by `__fput()`.
-        unsafe { bindings::poll_wait(self.file.as_ptr(), queue, self.table) };
+        unsafe { bindings::poll_wait(self.file, queue, self.table) };
         // SAFETY: The queue is valid, as just said.
         Ok(unsafe { bindings::waitqueue_active(queue) })
     }

@@ -10,6 +10,8 @@ pub(crate) const DEFAULT_MAX_PAGES: u32 = 32;
 pub(crate) struct Features {
     /// Minor version that the server speaks.
     pub(crate) minor: u32,
+    /// Most bytes of data in one READ.
+    pub(crate) max_read: u32,
     /// Most bytes of data in one WRITE.
     pub(crate) max_write: u32,
     /// Most pages of data in one request.
@@ -70,12 +72,15 @@ pub(crate) struct Features {
     pub(crate) create_supp_group: bool,
     /// Reads of the device after an abort by fusectl say `ECONNABORTED`.
     pub(crate) abort_error: bool,
+    /// An ioctl may ask for memory that its number does not tell. Only of character devices.
+    pub(crate) unrestricted_ioctl: bool,
 }
 
 impl Features {
     /// What holds until INIT is answered.
     pub(crate) const UNTIL_INIT: Self = Self {
         minor: 0,
+        max_read: 0,
         max_write: 0,
         max_pages: DEFAULT_MAX_PAGES,
         long_names: false,
@@ -105,5 +110,6 @@ impl Features {
         security_context: false,
         create_supp_group: false,
         abort_error: false,
+        unrestricted_ioctl: false,
     };
 }

@@ -155,7 +155,7 @@ impl Completion<op::Init> for InitDone {
         let conn = self.mount.conn();
         match result.and_then(|out| accept(conn, &self.sb, &out)) {
             Ok(features) => {
-                conn.features.populate(features);
+                conn.set_features(features);
                 // Whoever finds the super block changed finds what goes with it.
                 self.sb.with(|sb| {
                     if features.allow_idmap {
@@ -238,6 +238,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
     });
     Ok(Features {
         minor: out.minor,
+        max_read: conn.options().max_read,
         max_write,
         max_pages,
         long_names: flags.contains(InitFlag::MaxPages) && max_pages > 1,
@@ -274,6 +275,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         security_context: flags.contains(InitFlag::SecurityCtx),
         create_supp_group: flags.contains(InitFlag::CreateSuppGroup),
         abort_error: flags.contains(InitFlag::AbortError),
+        unrestricted_ioctl: false,
     })
 }
 

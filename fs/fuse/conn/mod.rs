@@ -167,6 +167,11 @@ impl Connection {
         self.features.as_ref().unwrap_or(&Features::UNTIL_INIT)
     }
 
+    /// INIT was answered, and well.
+    pub(crate) fn set_features(&self, features: Features) {
+        self.features.populate(features);
+    }
+
     /// The mount was made for a server that applies umasks itself.
     pub(crate) fn leave_umask_to_server(&self) {
         self.keep_umask.store(true, Relaxed);

@@ -13,7 +13,8 @@ use crate::{
     vfs::{
         cred::{
             Kgid,
-            Kuid, //
+            Kuid,
+            UserNs, //
         },
         fs_param::{
             ParamSpec,
@@ -104,6 +105,23 @@ pub(crate) struct MountOptions {
     pub(crate) block_size: Option<u32>,
     /// Whether submounts that the server announces are mounted. A matter of the transport.
     pub(crate) auto_submounts: bool,
+}
+
+impl MountOptions {
+    /// Those of a connection that nobody mounts: it belongs to root, and has nothing that could be
+    /// asked for.
+    pub(crate) fn not_mounted() -> Self {
+        Self {
+            root_mode: 0,
+            user_id: Kuid::new(UserNs::init(), 0),
+            group_id: Kgid::new(UserNs::init(), 0),
+            default_permissions: false,
+            allow_other: true,
+            max_read: u32::MAX,
+            block_size: None,
+            auto_submounts: false,
+        }
+    }
 }
 
 /// Shows the options of a mount as `/proc/mounts` does, ids as its user namespace sees them.

@@ -51,16 +51,14 @@ use crate::{
                 Sample, //
             },
             check_good,
-            handle::{
-                Kind,
-                OpenHandle, //
-            },
+            handle::OpenHandle,
             iget,
             lookup_count::{
                 new_ticket,
                 Debt, //
             },
-            mount, //
+            mount,
+            opened::Kind, //
         },
         op,
         Fuse, //

@@ -26,20 +26,24 @@ use super::{
 };
 use crate::{
     fuse::{
-        abi::file::{
-            FopenFlag,
-            ReadFlag,
-            ReadFlags,
-            ReadIn,
-            WriteFlag,
-            WriteFlags,
-            WriteIn, //
+        abi::{
+            file::{
+                FopenFlag,
+                ReadFlag,
+                ReadFlags,
+                ReadIn,
+                WriteFlag,
+                WriteFlags,
+                WriteIn, //
+            },
+            LockOwner, //
         },
         attr::setattr,
         inode::{
             attr_cache,
             handle::OpenHandle,
-            io_mode::ParallelWrite, //
+            io_mode::ParallelWrite,
+            opened::Opened, //
         },
         op,
         request::args::{
@@ -79,8 +83,7 @@ use kernel::{
         IovIterSource, //
     },
     page::PAGE_SIZE,
-    prelude::*,
-    sync::ArcBorrow, //
+    prelude::*, //
 };
 
 /// Reads a file whose server asked for it, and moves the position. May sleep.
@@ -116,7 +119,7 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
     write_back(&handle, iocb.pos(), to.len())?;
     let result = match CallerBuffer::of_dest(to) {
         Some(buffer) => read_at_once(iocb, buffer),
-        None => read_memory(&Reading::new(iocb), to),
+        None => read_memory(&Reading::new(&handle, iocb), to),
     };
     attr_cache::invalidate_atime(handle.inode());
     result
@@ -124,24 +127,48 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
 
 /// Reads, one request after the other.
 fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    let reading = Reading::new(iocb);
-    let handle = reading.handle;
+    let handle = iocb.file().data();
+    let reading = Reading::new(&handle, iocb);
     write_back(&handle, reading.start, to.len())?;
-    let result = match CallerBuffer::of_dest(to) {
+    let result = read_in_turn(&reading, to);
+    attr_cache::invalidate_atime(handle.inode());
+    result
+}
+
+/// Reads what the server has from the start on, one request after the other; `flags` (`O_*`) are
+/// those of the file. May sleep.
+///
+/// # Errors
+///
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers.
+pub(super) fn read_from_start(
+    opened: &Opened,
+    flags: u32,
+    to: &mut IovIterDest<'_>,
+) -> Result<usize> {
+    let reading = Reading {
+        opened,
+        start: 0,
+        flags,
+    };
+    read_in_turn(&reading, to)
+}
+
+fn read_in_turn(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
+    let opened = reading.opened;
+    match CallerBuffer::of_dest(to) {
         Some(mut buffer) => each(
-            &handle,
+            opened,
             &mut buffer,
-            Reading::max(&handle),
+            Reading::max(opened),
             None,
             |done, pages| {
                 let op = reading.op(done, pages.len())?;
-                handle.mount().call_out(op, OutData::Caller(pages)).0
+                opened.mount().call_out(op, OutData::Caller(pages)).0
             },
         ),
-        None => read_memory(&reading, to),
-    };
-    attr_cache::invalidate_atime(handle.inode());
-    result
+        None => read_memory(reading, to),
+    }
 }
 
 /// Writes what is dirty of a range back, if the server wants the file used past the cache: with
@@ -163,13 +190,13 @@ fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
 ///
 /// Those of the first round; later ones only end it.
 fn each(
-    handle: &OpenHandle,
+    opened: &Opened,
     buffer: &mut CallerBuffer<'_>,
     max_bytes: usize,
     mut lock: Option<&mut WriteLock<'_>>,
     mut send: impl FnMut(usize, CallerPages) -> Result<usize>,
 ) -> Result<usize> {
-    let max_pages = handle.mount().conn().features().max_pages as usize;
+    let max_pages = opened.mount().conn().features().max_pages as usize;
     let mut done = 0usize;
     while buffer.left() != 0 {
         let mut sent = 0usize;
@@ -205,65 +232,60 @@ fn each(
 
 /// What the READs of one call have in common.
 struct Reading<'a> {
-    handle: ArcBorrow<'a, OpenHandle>,
+    opened: &'a Opened,
     start: i64,
     /// `O_*` of the file.
     flags: u32,
 }
 
 impl<'a> Reading<'a> {
-    fn new(iocb: &Kiocb<'a, Fuse>) -> Self {
-        let file = iocb.file();
+    fn new(opened: &'a Opened, iocb: &Kiocb<'_, Fuse>) -> Self {
         Self {
-            handle: file.data(),
+            opened,
             start: iocb.pos(),
-            flags: file.flags(),
+            flags: iocb.file().flags(),
         }
     }
 
     /// Most bytes of one READ.
-    fn max(handle: &OpenHandle) -> usize {
-        handle.mount().conn().options().max_read as usize
+    fn max(opened: &Opened) -> usize {
+        opened.mount().conn().features().max_read as usize
     }
 
     /// The READ of `len` bytes, `done` bytes from the start.
     fn op(&self, done: usize, len: usize) -> Result<op::Read> {
         let pos = advanced(self.start, done)?;
         Ok(op::Read {
-            node: self.handle.inode().data().node_id(),
+            node: self.opened.node(),
             args: ReadIn {
                 read_flags: ReadFlags::from(ReadFlag::LockOwner),
-                lock_owner: self
-                    .handle
-                    .mount()
-                    .conn()
-                    .lock_owner_key()
-                    .scramble(FilesId::current()),
-                ..read_args(&self.handle, pos, len, self.flags)
+                lock_owner: current_owner(self.opened),
+                ..read_args(self.opened, pos, len, self.flags)
             },
         })
     }
 }
 
 /// What the WRITEs of one call have in common.
-struct Writing<'a, 'b> {
-    handle: ArcBorrow<'a, OpenHandle>,
-    iocb: &'b Kiocb<'a, Fuse>,
+struct Writing<'a> {
+    opened: &'a Opened,
     start: i64,
+    /// `O_*` of the call.
+    flags: u32,
 }
 
-impl<'a, 'b> Writing<'a, 'b> {
-    fn new(iocb: &'b Kiocb<'a, Fuse>) -> Self {
+impl<'a> Writing<'a> {
+    fn new(opened: &'a Opened, iocb: &Kiocb<'_, Fuse>) -> Self {
         Self {
-            handle: iocb.file().data(),
-            iocb,
+            opened,
             start: iocb.pos(),
+            flags: iocb.write_flags(),
         }
     }
 
     /// Most bytes of one WRITE.
-    fn max(handle: &OpenHandle) -> usize {
-        handle.mount().conn().features().max_write as usize
+    fn max(opened: &Opened) -> usize {
+        opened.mount().conn().features().max_write as usize
     }
 
     /// The WRITE of `len` bytes, `done` bytes from the start.
@@ -275,19 +297,23 @@ impl<'a, 'b> Writing<'a, 'b> {
         }
         let pos = advanced(self.start, done)?;
         Ok(op::Write {
-            node: self.handle.inode().data().node_id(),
+            node: self.opened.node(),
             args: WriteIn {
                 write_flags,
-                lock_owner: self
-                    .handle
-                    .mount()
-                    .conn()
-                    .lock_owner_key()
-                    .scramble(FilesId::current()),
-                ..write_args(&self.handle, self.iocb, pos, len)
+                lock_owner: current_owner(self.opened),
+                ..write_args(self.opened, pos, len, self.flags)
             },
         })
     }
+}
+
+/// Whom the server knows the current task's locks by.
+fn current_owner(opened: &Opened) -> LockOwner {
+    opened
+        .mount()
+        .conn()
+        .lock_owner_key()
+        .scramble(FilesId::current())
 }
 
 /// The server's word on how much it has written of `sent` bytes.
@@ -323,7 +349,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     };
     let waits = absent.is_none();
     let transfer = Transfer::new(false, start, absent)?;
-    let reading = Reading::new(iocb);
+    let reading = Reading::new(&handle, iocb);
     let sent = each(
         &handle,
         &mut buffer,
@@ -346,16 +372,16 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
 
 /// Reads into memory of the kernel that does not consist of pages.
 fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    let handle = reading.handle;
-    let features = handle.mount().conn().features();
+    let opened = reading.opened;
+    let features = opened.mount().conn().features();
     let max = (features.max_pages as usize)
         .saturating_mul(PAGE_SIZE)
-        .min(Reading::max(&handle));
+        .min(Reading::max(opened));
     let mut done = 0usize;
     while !to.is_empty() {
         let result = FolioSegments::alloc(to.len().min(max))
             .and_then(|memory| Ok((reading.op(done, memory.len())?, memory)))
-            .and_then(|(op, memory)| read_copied(&handle, op, memory, to));
+            .and_then(|(op, memory)| read_copied(opened, op, memory, to));
         match result {
             Ok((asked, read)) => {
                 done = done.saturating_add(read);
@@ -372,13 +398,13 @@ fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize>
 
 /// Sends one READ and copies its answer to the reader; how much was asked for, and was read.
 fn read_copied(
-    handle: &OpenHandle,
+    opened: &Opened,
     op: op::Read,
     memory: FolioSegments,
     to: &mut IovIterDest<'_>,
 ) -> Result<(usize, usize)> {
     let asked = memory.len();
-    let (result, data) = handle.mount().call_out(op, OutData::Folios(memory));
+    let (result, data) = opened.mount().call_out(op, OutData::Folios(memory));
     let read = result?;
     let OutData::Folios(mut memory) = data else {
         return Err(EIO);
@@ -548,7 +574,7 @@ fn write_locked(
         prepare_write(&handle, start, from.len()).and_then(|()| {
             match CallerBuffer::of_source(from) {
                 Some(buffer) => write_at_once(iocb, buffer, grows, lock),
-                None => write_memory(&Writing::new(iocb), from, lock),
+                None => write_memory(&Writing::new(&handle, iocb), from, lock),
             }
         })
     } else {
@@ -593,23 +619,51 @@ fn write(
     from: &mut IovIterSource<'_>,
     lock: Option<&mut WriteLock<'_>>,
 ) -> Result<usize> {
-    let writing = Writing::new(iocb);
-    let handle = writing.handle;
+    let handle = iocb.file().data();
+    let writing = Writing::new(&handle, iocb);
     prepare_write(&handle, writing.start, from.len())?;
+    write_in_turn(&writing, from, lock)
+}
+
+/// Has the server write from the start on, one request after the other; `flags` (`O_*`) are those
+/// of the call. Sleeps.
+///
+/// # Errors
+///
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers.
+pub(super) fn write_from_start(
+    opened: &Opened,
+    flags: u32,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
+    let writing = Writing {
+        opened,
+        start: 0,
+        flags,
+    };
+    write_in_turn(&writing, from, None)
+}
+
+fn write_in_turn(
+    writing: &Writing<'_>,
+    from: &mut IovIterSource<'_>,
+    lock: Option<&mut WriteLock<'_>>,
+) -> Result<usize> {
+    let opened = writing.opened;
     match CallerBuffer::of_source(from) {
         Some(mut buffer) => each(
-            &handle,
+            opened,
             &mut buffer,
-            Writing::max(&handle),
+            Writing::max(opened),
             lock,
             |done, pages| {
                 let sent = pages.len();
                 let op = writing.op(done, sent)?;
-                let (reply, _pages) = handle.mount().call_in(op, InData::Caller(pages));
+                let (reply, _pages) = opened.mount().call_in(op, InData::Caller(pages));
                 written_of(sent, reply)
             },
         ),
-        None => write_memory(&writing, from, lock),
+        None => write_memory(writing, from, lock),
     }
 }
 
@@ -636,7 +690,7 @@ fn write_at_once(
     };
     let waits = absent.is_none();
     let transfer = Transfer::new(true, start, absent)?;
-    let writing = Writing::new(iocb);
+    let writing = Writing::new(&handle, iocb);
     let sent = each(
         &handle,
         &mut buffer,
@@ -660,7 +714,7 @@ fn write_at_once(
 
 /// Writes from memory of the kernel that does not consist of pages.
 fn write_memory(
-    writing: &Writing<'_, '_>,
+    writing: &Writing<'_>,
     from: &mut IovIterSource<'_>,
     lock: Option<&mut WriteLock<'_>>,
 ) -> Result<usize> {
@@ -668,11 +722,11 @@ fn write_memory(
         // Nothing is faulted in.
         lock.write_on(0);
     }
-    let handle = writing.handle;
-    let features = handle.mount().conn().features();
+    let opened = writing.opened;
+    let features = opened.mount().conn().features();
     let max = (features.max_pages as usize)
         .saturating_mul(PAGE_SIZE)
-        .min(Writing::max(&handle));
+        .min(Writing::max(opened));
     let mut done = 0usize;
     while !from.is_empty() {
         match write_copied(writing, done, max, from) {
@@ -692,7 +746,7 @@ fn write_memory(
 /// Sends one WRITE with what the writer has next, and takes from the writer what the server took;
 /// how much was sent, and was written.
 fn write_copied(
-    writing: &Writing<'_, '_>,
+    writing: &Writing<'_>,
     done: usize,
     max: usize,
     from: &mut IovIterSource<'_>,
@@ -705,7 +759,7 @@ fn write_copied(
     }
     memory.truncate(sent);
     let op = writing.op(done, sent)?;
-    let (reply, _memory) = writing.handle.mount().call_in(op, InData::Folios(memory));
+    let (reply, _memory) = writing.opened.mount().call_in(op, InData::Folios(memory));
     let written = written_of(sent, reply)?;
     taking.keep(written);
     Ok((sent, written))

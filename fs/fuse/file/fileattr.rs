@@ -22,11 +22,9 @@ use crate::{
         attr::permission::is_caller_allowed,
         inode::{
             check_good,
-            handle::{
-                Kind,
-                OpenHandle, //
-            },
-            mount, //
+            handle::OpenHandle,
+            mount,
+            opened::Kind, //
         },
         op,
         Fuse, //

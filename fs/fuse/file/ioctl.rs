@@ -4,8 +4,12 @@
 //!
 //! The VFS comes in through [`ioctl`] and [`dir_ioctl`]. How much memory an ioctl reads and writes
 //! is in its number, except for the two of fs-verity, whose argument says it; the server gets no
-//! more of the caller than that, and it cannot ask for more (only CUSE servers can). What is read
-//! is copied into memory of the request, and what is answered out of it.
+//! more of the caller than that, and it cannot ask for more. What is read is copied into memory of
+//! the request, and what is answered out of it.
+//!
+//! Devices come in through [`device_ioctl`], and may be *unrestricted*: then the number says
+//! nothing. The server gets number and argument first, and answers with a list of what it needs of
+//! the caller's memory, to read and to write; it is asked again with that, as often as it wants.
 //!
 //! Takes no lock, and holds none while the caller's memory is used.
 
@@ -15,12 +19,14 @@ use crate::{
             IoctlFlag,
             IoctlFlags,
             IoctlIn,
-            IoctlOut, //
+            IoctlIovec,
+            IoctlOut,
+            IOCTL_MAX_IOV, //
         },
         attr::permission::is_caller_allowed,
         inode::{
             check_good,
-            handle::OpenHandle, //
+            opened::Opened, //
         },
         op,
         request::args::{
@@ -53,9 +59,12 @@ use kernel::{
     },
     uapi,
 };
+use zerocopy::FromBytes;
 
 /// The first minor version of the protocol that has ioctls on directories.
 const DIR_MINOR: u32 = 18;
+/// The first minor version in which a server asks for memory by [`IoctlIovec`].
+const IOVEC_MINOR: u32 = 16;
 
 /// Asks for the digest of a file (`FS_IOC_MEASURE_VERITY`, on `struct fsverity_digest`).
 const MEASURE_VERITY: u32 = _IOWR::<[u8; 4]>(b'f' as u32, 134);
@@ -90,7 +99,7 @@ fn writes(cmd: u32) -> bool {
 /// belong to the number, `EFAULT`, `ENOMEM` also if it is about more memory than a request may
 /// carry, `ENOTTY` if the server knows no ioctls, else what the server answers.
 pub(crate) fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
-    restricted(file, call, IoctlFlags::default())
+    on_mount(file, call, IoctlFlags::default())
 }
 
 /// As [`ioctl`], on an open directory.
@@ -102,7 +111,32 @@ pub(crate) fn dir_ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
     if file.data().mount().conn().features().minor < DIR_MINOR {
         return Err(ENOTTY);
     }
-    restricted(file, call, IoctlFlag::Dir.into())
+    on_mount(file, call, IoctlFlag::Dir.into())
+}
+
+fn on_mount(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
+    let handle = file.data();
+    if !is_caller_allowed(handle.mount().conn()) {
+        return Err(EACCES);
+    }
+    check_good(file.inode())?;
+    restricted(&handle, call, flags)
+}
+
+/// As [`ioctl`], on the open file of a device. Whoever may open the device may do what the server
+/// lets them.
+///
+/// # Errors
+///
+/// `EFAULT`; `ENOMEM` also if it is about more memory than a request may carry, or in too many
+/// pieces; `EIO` for an answer that makes no sense, `EINVAL` for one of a server of another word
+/// size; `ENOTTY` if the server knows no ioctls; else what the server answers.
+pub(super) fn device_ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
+    if opened.mount().conn().features().unrestricted_ioctl {
+        unrestricted(opened, call)
+    } else {
+        restricted(opened, call, IoctlFlags::default())
+    }
 }
 
 /// A piece of the caller's memory.
@@ -112,10 +146,16 @@ struct Area {
     len: usize,
 }
 
+impl Area {
+    fn user_slice(self) -> UserSlice {
+        UserSlice::new(UserPtr::from_addr(self.base), self.len)
+    }
+}
+
 /// What an ioctl reads and writes.
 struct Areas {
     input: KVec<Area>,
-    output: Option<Area>,
+    output: KVec<Area>,
 }
 
 impl Areas {
@@ -128,24 +168,102 @@ impl Areas {
         if call.cmd == MEASURE_VERITY {
             area.len = area.len.saturating_add(digest_size(call.arg)?);
         }
-        let mut input = KVec::new();
+        let mut areas = Self::none();
         if reads(call.cmd) {
-            input.push(area, GFP_KERNEL)?;
+            areas.input.push(area, GFP_KERNEL)?;
+        }
+        if writes(call.cmd) {
+            areas.output.push(area, GFP_KERNEL)?;
         }
         if call.cmd == ENABLE_VERITY {
-            push_enable_pointers(&mut input, call.arg)?;
+            push_enable_pointers(&mut areas.input, call.arg)?;
         }
-        Ok(Self {
-            input,
-            output: writes(call.cmd).then_some(area),
-        })
+        Ok(areas)
     }
 
-    /// Bytes that are read.
-    fn input_len(&self) -> usize {
-        self.input
-            .iter()
-            .fold(0, |sum, area| sum.saturating_add(area.len))
+    fn none() -> Self {
+        Self {
+            input: KVec::new(),
+            output: KVec::new(),
+        }
+    }
+}
+
+/// Bytes of all areas.
+fn total(areas: &[Area]) -> usize {
+    areas
+        .iter()
+        .fold(0, |sum, area| sum.saturating_add(area.len))
+}
+
+/// How a server writes down the memory that it asks for.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As [`IoctlIovec`], since there is that.
+    Iovec,
+    /// As the `struct iovec` of a 64-bit server.
+    Native,
+    /// As the `struct iovec` of a 32-bit server, which nothing but the length tells apart.
+    Old32,
+}
+
+impl Form {
+    /// That of `count` areas in `len` bytes, by a server that speaks 7.`minor`.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if they have another length; `EINVAL` if a 32-bit server cannot express what a 64-bit
+    /// caller has.
+    fn of(minor: u32, count: usize, len: usize, abi: Abi) -> Result<Self> {
+        let form = match minor {
+            IOVEC_MINOR.. => Self::Iovec,
+            _ if count.checked_mul(Self::Old32.size()) == Some(len) => Self::Old32,
+            _ => Self::Native,
+        };
+        if count.checked_mul(form.size()) != Some(len) {
+            return Err(EIO);
+        }
+        if matches!(form, Self::Old32) && abi == Abi::Native {
+            return Err(EINVAL);
+        }
+        Ok(form)
+    }
+
+    /// Bytes of one area.
+    const fn size(self) -> usize {
+        match self {
+            Self::Iovec | Self::Native => size_of::<IoctlIovec>(),
+            Self::Old32 => size_of::<[u32; 2]>(),
+        }
+    }
+
+    /// The area that these bytes say.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the caller can have none there.
+    fn area(self, bytes: &[u8], abi: Abi) -> Result<Area> {
+        let (base, len) = match self {
+            Self::Iovec | Self::Native => {
+                let iovec = IoctlIovec::read_from_bytes(bytes).map_err(|_| EIO)?;
+                (iovec.base, iovec.len)
+            }
+            Self::Old32 => {
+                let [base, len] = <[u32; 2]>::read_from_bytes(bytes).map_err(|_| EIO)?;
+                (base.into(), len.into())
+            }
+        };
+        let most = match (self, abi) {
+            (Self::Iovec, Abi::Compat | Abi::X32) => u32::MAX.into(),
+            _ => u64::MAX,
+        };
+        if base > most || len > most {
+            return Err(EIO);
+        }
+        Ok(Area {
+            base: usize::try_from(base).map_err(|_| EIO)?,
+            len: usize::try_from(len).map_err(|_| EIO)?,
+        })
     }
 }
 
@@ -182,22 +300,38 @@ fn push_enable_pointers(input: &mut KVec<Area>, arg: usize) -> Result {
     Ok(())
 }
 
-fn restricted(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
-    let handle = file.data();
-    if !is_caller_allowed(handle.mount().conn()) {
-        return Err(EACCES);
-    }
-    check_good(file.inode())?;
-
+/// An ioctl on what its number says.
+fn restricted(opened: &Opened, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
     let areas = Areas::of(call)?;
-    let room = areas.output.map_or(0, |area| area.len);
-    check_len(&handle, areas.input_len().max(room))?;
+    let mut answer = ask(opened, call, flags, &areas)?;
+    if answer.asks_for_more() {
+        return Err(EIO);
+    }
+    answer.give(&areas.output)
+}
+
+/// An ioctl on what the server asks for.
+fn unrestricted(opened: &Opened, call: Ioctl) -> Result<i32> {
+    let mut areas = Areas::none();
+    loop {
+        let mut answer = ask(opened, call, IoctlFlag::Unrestricted.into(), &areas)?;
+        if !answer.asks_for_more() {
+            return answer.give(&areas.output);
+        }
+        areas = answer.wanted(opened, call.abi)?;
+    }
+}
+
+/// Sends what is read of the caller's memory, with room for what is written.
+fn ask(opened: &Opened, call: Ioctl, flags: IoctlFlags, areas: &Areas) -> Result<Answer> {
+    let room = total(&areas.output);
+    check_len(opened, total(&areas.input).max(room))?;
     let mut input = KVVec::new();
     for area in &areas.input {
-        UserSlice::new(UserPtr::from_addr(area.base), area.len).read_all(&mut input, GFP_KERNEL)?;
+        area.user_slice().read_all(&mut input, GFP_KERNEL)?;
     }
-    let mut answer = send(
-        &handle,
+    send(
+        opened,
         IoctlIn {
             cmd: call.cmd,
             arg: call.arg as u64,
@@ -210,14 +344,7 @@ fn restricted(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> 
         },
         &input,
         room,
-    )?;
-    if answer.out.flags.contains(IoctlFlag::Retry) || answer.len > room {
-        return Err(EIO);
-    }
-    if let Some(area) = areas.output {
-        answer.give(area)?;
-    }
-    Ok(answer.out.result)
+    )
 }
 
 /// Checks that a request may carry data of `len` bytes.
@@ -225,8 +352,8 @@ fn restricted(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> 
 /// # Errors
 ///
 /// `ENOMEM`.
-fn check_len(handle: &OpenHandle, len: usize) -> Result {
-    let max_pages = handle.mount().conn().features().max_pages as usize;
+fn check_len(opened: &Opened, len: usize) -> Result {
+    let max_pages = opened.mount().conn().features().max_pages as usize;
     if len.div_ceil(PAGE_SIZE) > max_pages {
         return Err(ENOMEM);
     }
@@ -242,10 +369,60 @@ struct Answer {
 }
 
 impl Answer {
-    /// Copies the data to the caller.
-    fn give(&mut self, area: Area) -> Result {
-        let mut to = UserSlice::new(UserPtr::from_addr(area.base), area.len).writer();
-        self.copy(|bytes| to.write_slice(bytes))
+    /// Whether the server needs other memory of the caller than it has got.
+    fn asks_for_more(&self) -> bool {
+        self.out.flags.contains(IoctlFlag::Retry)
+    }
+
+    /// The memory that the server asks for.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also if that is in too many pieces; those of [`Form`].
+    fn wanted(&mut self, opened: &Opened, abi: Abi) -> Result<Areas> {
+        let (inputs, outputs) = (self.out.in_iovs, self.out.out_iovs);
+        let count = match inputs.checked_add(outputs) {
+            Some(count @ ..=IOCTL_MAX_IOV) => count as usize,
+            _ => return Err(ENOMEM),
+        };
+        let form = Form::of(opened.mount().conn().features().minor, count, self.len, abi)?;
+        let mut list = KVec::with_capacity(self.len, GFP_KERNEL)?;
+        self.copy(|bytes| Ok(list.extend_from_slice(bytes, GFP_KERNEL)?))?;
+        let mut areas = Areas::none();
+        for (at, bytes) in list.chunks_exact(form.size()).enumerate() {
+            let area = form.area(bytes, abi)?;
+            let side = match at < inputs as usize {
+                true => &mut areas.input,
+                false => &mut areas.output,
+            };
+            side.push(area, GFP_KERNEL)?;
+        }
+        Ok(areas)
+    }
+
+    /// Copies the data to the caller, and returns what the ioctl returns.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if it is more than there is room for, `EFAULT`.
+    fn give(&mut self, areas: &[Area]) -> Result<i32> {
+        if self.len > total(areas) {
+            return Err(EIO);
+        }
+        let mut areas = areas.iter();
+        let mut to = UserSlice::new(UserPtr::from_addr(0), 0).writer();
+        self.copy(|mut bytes| {
+            while !bytes.is_empty() {
+                if to.is_empty() {
+                    to = areas.next().ok_or(EIO)?.user_slice().writer();
+                }
+                let (piece, rest) = bytes.split_at(bytes.len().min(to.len()));
+                to.write_slice(piece)?;
+                bytes = rest;
+            }
+            Ok(())
+        })?;
+        Ok(self.out.result)
     }
 
     /// Calls `sink` with the data, piece by piece.
@@ -269,7 +446,7 @@ impl Answer {
 /// # Errors
 ///
 /// `ENOMEM`, `ENOTTY` if the server knows no ioctls, else what the server answers.
-fn send(handle: &OpenHandle, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
+fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
     let data = if input.is_empty() {
         InData::None
     } else {
@@ -277,15 +454,15 @@ fn send(handle: &OpenHandle, args: IoctlIn, input: &[u8], room: usize) -> Result
     };
     let space = OutData::Folios(memory(room.max(PAGE_SIZE))?);
     let op = op::Ioctl {
-        node: handle.inode().data().node_id(),
+        node: opened.node(),
         args: IoctlIn {
-            fh: handle.fh(),
+            fh: opened.fh(),
             in_size: input.len().try_into()?,
             out_size: room.try_into()?,
             ..args
         },
     };
-    let (result, data) = handle.mount().call_in_out(op, data, space);
+    let (result, data) = opened.mount().call_in_out(op, data, space);
     let ((mut out, ()), len) = result.map_err(no_ioctl)?;
     if out.result == ENOSYS.to_errno() {
         out.result = ENOTTY.to_errno();
@@ -340,6 +517,19 @@ mod tests {
         assert_eq!(ENABLE_VERITY, 0x4080_6685);
         assert!(reads(MEASURE_VERITY) && writes(MEASURE_VERITY));
         assert!(reads(ENABLE_VERITY) && !writes(ENABLE_VERITY));
+    }
+
+    #[test]
+    fn old_servers_are_told_by_their_word_size() {
+        let is = |minor, count, len, abi| Form::of(minor, count, len, abi).map(Form::size);
+        assert_eq!(is(16, 2, 32, Abi::Native), Ok(16));
+        assert_eq!(is(16, 2, 16, Abi::Compat), Err(EIO));
+        assert_eq!(is(15, 2, 32, Abi::Native), Ok(16));
+        assert_eq!(is(15, 2, 16, Abi::Compat), Ok(8));
+        assert_eq!(is(15, 2, 16, Abi::Native), Err(EINVAL));
+        assert_eq!(is(15, 2, 24, Abi::Compat), Err(EIO));
+        // Nothing is as long in either form.
+        assert_eq!(is(15, 0, 0, Abi::Native), Err(EINVAL));
     }
 
     #[test]

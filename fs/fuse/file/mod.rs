@@ -13,6 +13,7 @@
 
 mod bmap;
 mod copy_range;
+pub(crate) mod device;
 mod direct;
 mod fallocate;
 pub(crate) mod fileattr;
@@ -154,8 +155,8 @@ impl file_ops::Regular<Fuse> for Regular {
         ioctl::ioctl(file, call)
     }
 
-    fn poll(polling: &Polling<'_, Fuse>) -> PollEvents {
-        poll::poll(polling)
+    fn poll(polling: &Polling<'_, Arc<OpenHandle>>) -> PollEvents {
+        poll::poll(polling, polling.data())
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {

@@ -9,25 +9,30 @@
 use super::passthrough;
 use crate::{
     fuse::{
-        abi::file::{
-            FopenFlag,
-            OpenFlag,
-            OpenFlags,
-            OpenIn,
-            OpenOut, //
+        abi::{
+            file::{
+                FopenFlag,
+                OpenFlag,
+                OpenFlags,
+                OpenIn,
+                OpenOut, //
+            },
+            NodeId, //
         },
         conn::{
             call::Heir,
+            mount::Mount,
             Connection, //
         },
         inode::{
             attr_cache,
             check_good,
-            handle::{
+            handle::OpenHandle,
+            mount,
+            opened::{
                 Kind,
-                OpenHandle, //
-            },
-            mount, //
+                Opened, //
+            }, //
         },
         op,
         Fuse, //
@@ -186,18 +191,40 @@ pub(crate) fn forget_cached(handle: &OpenHandle) {
     }
 }
 
+/// What OPEN and OPENDIR send for a file that is opened with `flags` (`O_*`).
+fn open_args(conn: &Connection, flags: u32) -> OpenIn {
+    let mut flags = flags & !(flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY);
+    if !conn.features().atomic_o_trunc {
+        flags &= !flags::O_TRUNC;
+    }
+    OpenIn {
+        flags,
+        open_flags: kill_id_bits(conn, flags & flags::O_TRUNC != 0),
+    }
+}
+
+/// A file of a device is opened, which has no node. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`; what the server answers.
+pub(super) fn open_device(mount: &Arc<Mount>, flags: u32) -> Result<Opened> {
+    let open = op::Open {
+        node: NodeId::NONE,
+        args: open_args(mount.conn(), flags),
+    };
+    let answer = mount.call_or_leave(open, || OrphanedDevice {
+        mount: mount.clone(),
+        flags,
+    })?;
+    Ok(Opened::new(mount.clone(), NodeId::NONE, Kind::File, answer))
+}
+
 fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     let inode = file.inode();
     let mount = mount(inode);
     let node = inode.data().node_id();
-    let mut flags = file.flags() & !(flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY);
-    if !mount.conn().features().atomic_o_trunc {
-        flags &= !flags::O_TRUNC;
-    }
-    let args = OpenIn {
-        flags,
-        open_flags: kill_id_bits(mount.conn(), flags & flags::O_TRUNC != 0),
-    };
+    let args = open_args(mount.conn(), file.flags());
     let heir = || Orphaned {
         inode: inode.into(),
         kind,
@@ -205,7 +232,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     };
     let answer = match kind {
         // The inode is locked, so that nobody else changes the file while it is truncated.
-        Kind::File if flags & flags::O_TRUNC != 0 => mount.call(op::Open { node, args })?,
+        Kind::File if args.flags & flags::O_TRUNC != 0 => mount.call(op::Open { node, args })?,
         Kind::File => mount.call_or_leave(op::Open { node, args }, heir)?,
         Kind::Directory => mount.call_or_leave(op::Opendir { node, args }, heir)?,
     };
@@ -224,6 +251,20 @@ impl Heir<Option<OpenOut>> for Orphaned {
     fn answered(self, result: Result<Option<OpenOut>>) {
         if let Ok(answer) = result {
             OpenHandle::new(&self.inode, self.kind, answer).close(self.flags);
+        }
+    }
+}
+
+/// As [`Orphaned`], for a file of a device.
+struct OrphanedDevice {
+    mount: Arc<Mount>,
+    flags: u32,
+}
+
+impl Heir<Option<OpenOut>> for OrphanedDevice {
+    fn answered(self, result: Result<Option<OpenOut>>) {
+        if let Ok(answer) = result {
+            Opened::new(self.mount, NodeId::NONE, Kind::File, answer).close(self.flags);
         }
     }
 }

@@ -14,30 +14,33 @@ use crate::{
             PollFlags,
             PollIn, //
         },
+        inode::opened::Opened,
         op::{
             self,
             Opcode, //
-        },
-        Fuse, //
+        }, //
     },
     vfs::poll::{
         PollEvents,
+        Pollable,
         Polling, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
-/// What holds for the file now. Sleeps.
+/// What holds now for the file of which the server has `opened`. Sleeps.
 ///
 /// A file of a server that does not implement POLL is always ready, and one whose server fails is
 /// in error.
-pub(super) fn poll(polling: &Polling<'_, Fuse>) -> PollEvents {
-    ask(polling).unwrap_or(PollEvents::ERROR)
+pub(super) fn poll<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> PollEvents {
+    ask(polling, opened).unwrap_or(PollEvents::ERROR)
 }
 
-fn ask(polling: &Polling<'_, Fuse>) -> Result<PollEvents> {
-    let handle = polling.file().data();
-    let mount = handle.mount();
+fn ask<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> Result<PollEvents> {
+    let mount = opened.mount();
     if mount.conn().unimplemented().contains(Opcode::Poll) {
         return Ok(PollEvents::ALWAYS);
     }
@@ -48,10 +51,10 @@ fn ask(polling: &Polling<'_, Fuse>) -> Result<PollEvents> {
         PollFlags::default()
     };
     let out = mount.call(op::Poll {
-        node: handle.inode().data().node_id(),
+        node: opened.node(),
         args: PollIn {
-            fh: handle.fh(),
-            kh: handle.pollers()?.kh(),
+            fh: opened.fh(),
+            kh: opened.pollers()?.kh(),
             flags,
             events: polling.wanted().to_user(),
         },

@@ -25,7 +25,8 @@ use crate::{
                 Sample, //
             },
             check_good,
-            handle::OpenHandle, //
+            handle::OpenHandle,
+            opened::Opened, //
         },
         op,
         request::args::OutData,
@@ -116,9 +117,9 @@ pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
 }
 
 /// What READ sends.
-pub(super) fn read_args(handle: &OpenHandle, pos: i64, size: usize, flags: u32) -> ReadIn {
+pub(super) fn read_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> ReadIn {
     ReadIn {
-        fh: handle.fh(),
+        fh: opened.fh(),
         // Positions are never negative, and no READ is longer than the wire can say: `max_read`
         // and `max_pages` see to that.
         offset: pos as u64,

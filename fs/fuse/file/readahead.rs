@@ -83,7 +83,7 @@ impl Batch {
     /// Whether `len` bytes at `pos` can go with the rest.
     fn takes(&self, conn: &Connection, pos: i64, len: usize) -> bool {
         let max_pages = conn.features().max_pages as usize;
-        let max_read = conn.options().max_read as usize;
+        let max_read = conn.features().max_read as usize;
         let Some(bytes) = self.segments.len().checked_add(len) else {
             return false;
         };

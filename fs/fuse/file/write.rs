@@ -27,7 +27,8 @@ use crate::{
         inode::{
             attr_cache,
             check_good,
-            handle::OpenHandle, //
+            handle::OpenHandle,
+            opened::Opened, //
         },
         op,
         request::args::InData,
@@ -59,10 +60,6 @@ use crate::{
     },
 };
 use kernel::{
-    fs::file::flags::{
-        O_DSYNC,
-        O_SYNC, //
-    },
     iov::IovIterSource,
     page::PAGE_SIZE,
     prelude::*, //
@@ -158,22 +155,10 @@ impl RangeReader for PartReader<'_> {
     }
 }
 
-/// What WRITE sends.
-pub(super) fn write_args(
-    handle: &OpenHandle,
-    iocb: &Kiocb<'_, Fuse>,
-    pos: i64,
-    size: usize,
-) -> WriteIn {
-    let mut flags = iocb.file().flags();
-    if iocb.is_dsync() {
-        flags |= O_DSYNC;
-    }
-    if iocb.is_sync() {
-        flags |= O_SYNC;
-    }
+/// What WRITE sends; `flags` (`O_*`) are those of the call.
+pub(super) fn write_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> WriteIn {
     WriteIn {
-        fh: handle.fh(),
+        fh: opened.fh(),
         // Positions are never negative, and no WRITE is longer than the wire can say: `max_write`
         // sees to that.
         offset: pos as u64,
@@ -262,7 +247,7 @@ fn write_some(
     ranges.wait_writeback();
 
     let sent = ranges.len();
-    let mut args = write_args(handle, iocb, pos, sent);
+    let mut args = write_args(handle, pos, sent, iocb.write_flags());
     if handle.mount().conn().features().handle_killpriv_v2 && !capable(Capability::Fsetid) {
         args.write_flags |= WriteFlag::KillSuidgid;
     }

@@ -2,6 +2,7 @@
 
 //! The file system types: where the file-system side and the wire side meet.
 
+pub(crate) mod cuse;
 mod export;
 pub(crate) mod fuse;
 pub(crate) mod fusectl;

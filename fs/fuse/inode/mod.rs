@@ -20,6 +20,7 @@ pub(crate) mod dir_cache;
 pub(crate) mod handle;
 pub(crate) mod io_mode;
 pub(crate) mod lookup_count;
+pub(crate) mod opened;
 pub(crate) mod write_files;
 pub(crate) mod write_gate;
 

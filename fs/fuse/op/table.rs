@@ -278,7 +278,7 @@ operations! {
     /// Negotiates a character device.
     CuseInit "CUSE_INIT" = 4096: -, CuseInitIn, -, -,
         CuseInitOut Bytes(|_| CUSE_INIT_INFO_MAX),
-        Expected, Normal, Caller, Pass;
+        Expected, Force, Caller, Pass;
 }
 
 /// WRITE of what the page cache has: on nobody's behalf, and nobody can take it back.

@@ -275,9 +275,10 @@ impl<T: Device> FileOps<T> {
         from_result(|| {
             // SAFETY: The caller passes valid pointers.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
+            // First: what `T::open` has begun only a release ends.
+            let open = KBox::<Open>::new_uninit(GFP_KERNEL)?;
             // SAFETY: The file is valid for the call, and nobody else has a position lock on it.
             let device = T::open(unsafe { File::from_raw_file(file) })?;
-            let open = KBox::<Open>::new_uninit(GFP_KERNEL)?;
             // INVARIANT: The file is on no list.
             let open = open.write(Open {
                 device: device.into_foreign(),

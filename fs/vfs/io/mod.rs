@@ -4,5 +4,6 @@
 //! stand behind its own.
 
 pub(crate) mod backing;
+pub(crate) mod chrdev;
 pub(crate) mod miscdev;
 pub(crate) mod pipe;

@@ -244,6 +244,25 @@ pub(crate) struct Device {
 }
 
 impl Device {
+    /// A device that serves no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let processing = Arc::pin_init(Processing::new()?, GFP_KERNEL)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                link: SetOnce::new(),
+                processing,
+                closed <- new_mutex!(false, "FuseDevice::closed"),
+                sync_init: Atomic::new(false),
+                mounted <- new_wait_queue!("FuseDevice::mounted"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
     /// The device behind `file`, if it is an open file of `/dev/fuse`.
     pub(crate) fn from_file(file: &File) -> Option<Arc<Device>> {
         DEVICE_OPS.device_of(file).map(Arc::from)
@@ -355,17 +374,7 @@ impl miscdev::Device for Device {
     }
 
     fn open(_file: &File) -> Result<Arc<Device>> {
-        let processing = Arc::pin_init(Processing::new()?, GFP_KERNEL)?;
-        Arc::pin_init(
-            pin_init!(Device {
-                link: SetOnce::new(),
-                processing,
-                closed <- new_mutex!(false, "FuseDevice::closed"),
-                sync_init: Atomic::new(false),
-                mounted <- new_wait_queue!("FuseDevice::mounted"),
-            }),
-            GFP_KERNEL,
-        )
+        Device::new()
     }
 
     fn release(device: Arc<Device>, _file: &File) {

@@ -26,7 +26,7 @@ macro_rules! errnos {
 errnos! {
     EPERM ENOENT EINTR EIO E2BIG EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL
     ENOTTY EFBIG ENOSPC ESPIPE EROFS ERANGE ENAMETOOLONG ENOSYS ENOTEMPTY ELOOP ENODATA EOVERFLOW EOPNOTSUPP
-    ECONNABORTED ENOTCONN ECONNREFUSED ETIMEDOUT ESTALE
+    ECONNABORTED ENOTCONN ECONNREFUSED ETIMEDOUT ESTALE ENXIO EPROTO
 }
 
 impl std::fmt::Debug for Errno {
@@ -325,9 +325,14 @@ pub fn unlink(path: &str) -> Result<()> {
 }
 
 pub fn mknod(path: &str, mode: u32) -> Result<()> {
+    mknod_device(path, mode, 0)
+}
+
+/// mknod(2) of the node of a device.
+pub fn mknod_device(path: &str, mode: u32, rdev: u64) -> Result<()> {
     let p = c(path);
     // SAFETY: a C string.
-    check(unsafe { libc::mknod(p.as_ptr(), mode, 0) }.into()).map(drop)
+    check(unsafe { libc::mknod(p.as_ptr(), mode, rdev) }.into()).map(drop)
 }
 
 pub fn symlink(target: &str, path: &str) -> Result<()> {

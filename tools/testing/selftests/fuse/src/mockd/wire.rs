@@ -86,6 +86,13 @@ wire! {
     }
     IoctlIn { fh: u64, flags: u32, cmd: u32, arg: u64, in_size: u32, out_size: u32 }
     IoctlOut { result: i32, flags: u32, in_iovs: u32, out_iovs: u32 }
+    IoctlIovec { base: u64, len: u64 }
+    CuseInitIn { major: u32, minor: u32, unused: u32, flags: u32 }
+    /// Followed by what the server says of the device.
+    CuseInitOut {
+        major: u32, minor: u32, unused: u32, flags: u32, max_read: u32, max_write: u32, dev_major: u32, dev_minor: u32,
+        spare: [u32; 10],
+    }
     FsyncIn { fh: u64, fsync_flags: u32, padding: u32 }
     FlushIn { fh: u64, unused: u32, padding: u32, lock_owner: u64 }
     ReleaseIn { fh: u64, flags: u32, release_flags: u32, lock_owner: u64 }
@@ -134,7 +141,7 @@ numbers! {
         INIT = 26, OPENDIR = 27, READDIR = 28, RELEASEDIR = 29, FSYNCDIR = 30, GETLK = 31, SETLK = 32,
         SETLKW = 33, ACCESS = 34, CREATE = 35, INTERRUPT = 36, BMAP = 37, DESTROY = 38, IOCTL = 39, POLL = 40,
         NOTIFY_REPLY = 41, BATCH_FORGET = 42, FALLOCATE = 43, READDIRPLUS = 44, RENAME2 = 45, LSEEK = 46,
-        COPY_FILE_RANGE = 47, SYNCFS = 50, TMPFILE = 51, STATX = 52, COPY_FILE_RANGE_64 = 53,
+        COPY_FILE_RANGE = 47, SYNCFS = 50, TMPFILE = 51, STATX = 52, COPY_FILE_RANGE_64 = 53, CUSE_INIT = 4096,
     }
 }
 
@@ -201,7 +208,13 @@ pub const FOPEN_PASSTHROUGH: u32 = 1 << 7;
 
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 
+/// In CUSE_INIT: ioctls may ask for memory that their number does not tell.
+pub const CUSE_UNRESTRICTED_IOCTL: u32 = 1 << 0;
+
+pub const IOCTL_COMPAT: u32 = 1 << 0;
+pub const IOCTL_UNRESTRICTED: u32 = 1 << 1;
 pub const IOCTL_RETRY: u32 = 1 << 2;
+pub const IOCTL_32BIT: u32 = 1 << 3;
 pub const IOCTL_DIR: u32 = 1 << 4;
 
 pub const POLL_SCHEDULE_NOTIFY: u32 = 1 << 0;

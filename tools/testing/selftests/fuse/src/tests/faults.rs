@@ -8,6 +8,7 @@
 
 use super::clone::clone_of;
 use super::control::Control;
+use super::cuse;
 use crate::harness::skip;
 use crate::mockd::crowd;
 use crate::mockd::*;
@@ -18,6 +19,8 @@ crate::tests![
     of_a_server,
     of_a_mount,
     of_a_device,
+    of_a_character_device,
+    of_users_of_a_character_device,
     of_anybody,
 ];
 
@@ -451,6 +454,77 @@ fn of_a_device() {
         }
         assert!(n < MOST);
     }
+}
+
+/// A server of a character device that runs out of memory gets none, or one that works, and leaves nothing.
+fn of_a_character_device() {
+    let _faults = Faults::enable();
+    let nth = Nth::new();
+    let gone = |file: &str| stat(file).map(drop) == Err(ENOENT);
+    for n in 1.. {
+        let (opened, open_injected) = nth.fails(n, cuse::open_server_fd);
+        let mut injected = open_injected;
+        if let Ok(fd) = opened {
+            let dev = Device::from_fd(fd);
+            let r = dev.expect(CUSE_INIT);
+            let body = cuse::answer_to_init();
+            let (answered, answer_injected) = nth.fails(n, || r.try_reply(&body));
+            injected |= answer_injected;
+            if !injected {
+                assert_eq!(answered, Ok(()));
+                assert!(!gone("/dev/mock"));
+            }
+        }
+        assert!(gone("/dev/mock") && gone("/sys/class/cuse/mock"));
+        if !injected {
+            return;
+        }
+        assert!(n < MOST, "the answer does not end");
+    }
+}
+
+/// Whoever uses a character device and runs out of memory gets an error; the next one does not.
+fn of_users_of_a_character_device() {
+    let _faults = Faults::enable();
+    let nth = Nth::new();
+    let dev = Device::from_fd(cuse::open_server_fd().unwrap());
+    dev.expect(CUSE_INIT).reply(&cuse::answer_to_init());
+    let fd = dev.fd();
+    let server = Caller::start_with_devices("", |_| {
+        set_nonblock(fd, false);
+        while let Ok(request) = read(fd, 1 << 17) {
+            let _ = write(fd, &cuse::answer_to(&request));
+        }
+    });
+    let acts: [fn(i32) -> Result<()>; 4] = [
+        |fd| read(fd, 10_000).map(drop),
+        |fd| write(fd, &[0; 10_000]).map(drop),
+        |fd| {
+            let mut memory = [0u8; 8];
+            ioctl_number(fd, 1, memory.as_mut_ptr() as usize).map(drop)
+        },
+        |fd| match poll(fd, libc::POLLIN, 0) {
+            libc::POLLIN => Ok(()),
+            _ => Err(EIO),
+        },
+    ];
+    for (at, act) in acts.into_iter().enumerate() {
+        for n in 1.. {
+            let (result, injected) = nth.fails(n, || {
+                let fd = sys::open("/dev/mock", libc::O_RDWR)?;
+                let result = act(fd);
+                close(fd)?;
+                result
+            });
+            if !injected {
+                assert_eq!(result, Ok(()), "act {at}");
+                break;
+            }
+            assert!(n < MOST, "act {at} does not end");
+        }
+    }
+    std::fs::write("/sys/class/cuse/mock/abort", "1").unwrap();
+    server.wait();
 }
 
 /// Callers and servers that all run out of memory now and then come to an end.

@@ -14,6 +14,7 @@ pub mod control;
 pub mod copy_range;
 pub mod create;
 pub mod create_ext;
+pub mod cuse;
 pub mod death;
 pub mod device;
 pub mod direct;
@@ -134,6 +135,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     poll::TESTS,
     fuseblk::TESTS,
     bmap::TESTS,
+    cuse::TESTS,
     stress::TESTS,
     hostile::TESTS,
     faults::TESTS,
