@@ -41,13 +41,11 @@ use kernel::{
 /// Who uses an inode. Those who use the page cache, and the others, are never there together.
 #[derive(Default)]
 struct Users {
-    /// Open files that may use the page cache.
-    cached: u32,
+    /// Open files that may use the page cache or, if there is a backing file, pass through to that.
+    open: u32,
     /// Direct writes that run in parallel.
     parallel: u32,
-    /// Open files that pass through.
-    passing: u32,
-    /// What they pass through to; there if there are any.
+    /// What all of the open files pass through to; [`None`] if there are no such.
     backing: Option<Arc<Backing>>,
 }
 
@@ -109,7 +107,7 @@ impl IoMode {
                 self.caching.store(true, Relaxed);
                 if users.parallel == 0 {
                     if by.0.xchg(Use::CACHED, Relaxed) != Use::CACHED {
-                        users.cached = users.cached.saturating_add(1);
+                        users.open = users.open.saturating_add(1);
                     }
                     return Ok(());
                 }
@@ -128,42 +126,46 @@ impl IoMode {
     ///
     /// `EBUSY` if others pass through to another file; `ETXTBSY` if somebody may use the page cache.
     pub(crate) fn enter_passing(&self, by: &Use, backing: &Arc<Backing>) -> Result {
-        {
+        let first = {
             let mut users = self.users.lock();
-            match &users.backing {
+            let first = match &users.backing {
                 Some(other) if !Arc::ptr_eq(other, backing) => return Err(EBUSY),
-                Some(_) => {}
-                None if users.cached != 0 => return Err(ETXTBSY),
-                None => users.backing = Some(backing.clone()),
+                Some(_) => false,
+                None if users.open != 0 => return Err(ETXTBSY),
+                None => true,
+            };
+            if first {
+                users.backing = Some(backing.clone());
             }
-            users.passing = users.passing.saturating_add(1);
+            users.open = users.open.saturating_add(1);
             by.0.store(Use::PASSING, Relaxed);
+            first
+        };
+        if first {
+            // Those who wait to use the page cache shall know that it is in vain.
+            self.idle.wake_up_all();
         }
-        // Those who wait to use the page cache shall know that it is in vain.
-        self.idle.wake_up_all();
         Ok(())
     }
 
     /// The open file is closed, or has never used the inode.
     pub(crate) fn leave(&self, by: &Use) {
-        let mut users = self.users.lock();
-        let mut unused = None;
-        match by.0.xchg(Use::NONE, Relaxed) {
-            Use::CACHED => {
-                users.cached = users.cached.saturating_sub(1);
-                if users.cached == 0 {
-                    self.caching.store(false, Relaxed);
-                }
+        // Given back without the lock.
+        let unused = {
+            let mut users = self.users.lock();
+            if by.0.xchg(Use::NONE, Relaxed) == Use::NONE {
+                return;
             }
-            Use::PASSING => {
-                users.passing = users.passing.saturating_sub(1);
-                if users.passing == 0 {
-                    unused = users.backing.take();
-                }
+            users.open = users.open.saturating_sub(1);
+            if users.open != 0 {
+                return;
             }
-            _ => {}
-        }
-        drop(users);
+            let unused = users.backing.take();
+            if unused.is_none() {
+                self.caching.store(false, Relaxed);
+            }
+            unused
+        };
         drop(unused);
     }
 
