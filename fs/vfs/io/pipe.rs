@@ -50,13 +50,13 @@ enum Piece {
 ///
 /// # Invariants
 ///
-/// `pipe` is valid for `'a`, and the current task has locked it or is the only one that knows it.
+/// - `pipe` is valid for `'a`, and the current task has locked it or is the only one that knows it.
+/// - `used` is not more than there are pieces; those behind are pages of our own without content.
 pub(crate) struct PipeDest<'a> {
     pipe: *mut bindings::pipe_inode_info,
-    /// As many as the pipe may have buffers have room here.
+    /// As many as the pipe may have buffers have room here. The first `used` are the message.
     pieces: KVVec<Piece>,
-    /// Pages for the next pieces of our own.
-    spare: Spare,
+    used: usize,
     /// Bytes that the reader asked for and that are not there yet.
     room: usize,
     _pipe: PhantomData<&'a ()>,
@@ -74,32 +74,46 @@ impl PipeDest<'_> {
         Ok(Self {
             pipe,
             pieces: KVVec::with_capacity(max, GFP_KERNEL)?,
-            spare: Spare::default(),
+            used: 0,
             room,
             _pipe: PhantomData,
             _locked: NotThreadSafe,
         })
     }
 
+    /// The last piece, if there is one.
+    fn last(&mut self) -> Option<&mut Piece> {
+        self.pieces.get_mut(self.used.checked_sub(1)?)
+    }
+
     /// The page of our own that the next bytes are copied to, and how many are in it, less than
     /// all; [`None`] if it has to be made by `fault_in` first.
-    fn last_own(&mut self) -> Option<(&Page, &mut usize)> {
-        let full =
-            !matches!(self.pieces.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE);
-        if full {
-            let page = self.spare.take()?;
-            if let Err(full) = self.pieces.push_within_capacity(Piece::Own(page, 0)) {
-                // Kept, because nothing is freed here.
-                if let Piece::Own(page, _) = full.0 {
-                    self.spare.put_back(page);
-                }
-                return None;
+    fn open_page(&mut self) -> Option<(&Page, &mut usize)> {
+        if !matches!(self.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE) {
+            self.pieces.get(self.used)?;
+            // INVARIANT: There is one more, as just seen.
+            self.used += 1;
+        }
+        match self.last()? {
+            Piece::Own(page, filled) => Some((page, filled)),
+            Piece::Shared(..) => None,
+        }
+    }
+
+    /// Refers to a part of a folio that is in one page; whether there was room for that.
+    fn share(&mut self, folio: ARef<Folio>, offset: usize, len: usize) -> bool {
+        // The folio is not ours alone: if there is no room, this was not its last reference.
+        let piece = Piece::Shared(folio, offset, len);
+        let shared = self.pieces.push_within_capacity(piece).is_ok();
+        if shared {
+            // What is empty goes behind it.
+            if let Some([first, .., last]) = self.pieces.get_mut(self.used..) {
+                core::mem::swap(first, last);
             }
+            // INVARIANT: It is the first of those behind now, and full.
+            self.used += 1;
         }
-        match self.pieces.last_mut() {
-            Some(Piece::Own(page, filled)) => Some((page, filled)),
-            _ => None,
-        }
+        shared
     }
 
     /// Puts the whole message into the pipe; returns its length in bytes.
@@ -110,10 +124,11 @@ impl PipeDest<'_> {
     pub(super) fn commit(mut self) -> Result<usize> {
         // SAFETY: The pipe is valid and locked by the type invariant.
         let (used, max) = unsafe { (bindings::pipe_buf_usage(self.pipe), (*self.pipe).max_usage) };
-        if used as usize + self.pieces.len() > max as usize {
+        if used as usize + self.used > max as usize {
             return Err(EIO);
         }
         let mut total = 0;
+        self.pieces.truncate(self.used);
         for piece in core::mem::take(&mut self.pieces) {
             let (page, offset, len) = match piece {
                 Piece::Own(page, len) => (ManuallyDrop::new(page).as_ptr(), 0, len),
@@ -153,23 +168,17 @@ impl Dest for PipeDest<'_> {
     }
 
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
-        let room = self.room;
+        let (mut from, len) = (bytes.as_ptr(), bytes.len().min(self.room));
         if let Some((folio, offset)) = bytes.folio() {
-            let len = bytes.len().min(room);
-            let piece = Piece::Shared(folio.into(), offset, len);
-            return match self.pieces.push_within_capacity(piece) {
-                Ok(()) => {
-                    self.room -= len;
-                    len
-                }
-                // The folio is not ours alone, so this is not its last reference.
-                Err(_full) => 0,
-            };
+            if !self.share(folio.into(), offset, len) {
+                return 0;
+            }
+            self.room -= len;
+            return len;
         }
-        let (mut from, len) = (bytes.as_ptr(), bytes.len().min(room));
         let mut left = len;
         while left != 0 {
-            let Some((page, filled)) = self.last_own() else {
+            let Some((page, filled)) = self.open_page() else {
                 break;
             };
             let part = left.min(PAGE_SIZE - *filled);
@@ -187,67 +196,30 @@ impl Dest for PipeDest<'_> {
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        let free = self.pieces.capacity().saturating_sub(self.pieces.len());
+        let free = self.pieces.capacity().saturating_sub(self.used);
         if free == 0 || self.room == 0 {
             return Err(EIO);
         }
+        if self.pieces.len() == self.pieces.capacity() {
+            // What is empty takes the room that a piece which is shared would need.
+            self.pieces.pop();
+            return Ok(());
+        }
         // Who has filled a page goes on as a rule with bytes that have to be copied. Before that,
         // and behind a piece that is shared, it is not known.
-        let copying = self.pieces.len() > 1 && matches!(self.pieces.last(), Some(Piece::Own(..)));
-        let pages = if copying { len.div_ceil(PAGE_SIZE) } else { 1 };
-        self.spare.fill(pages.min(free))
-    }
-}
-
-/// Empty pages, allocated while that may sleep.
-///
-/// # Invariants
-///
-/// The first `count` of `pages` are there, the others are not.
-#[derive(Default)]
-struct Spare {
-    pages: [Option<Page>; Self::MAX],
-    count: usize,
-}
-
-impl Spare {
-    const MAX: usize = 16;
-
-    /// Allocates what is missing to `count` pages, or to as many as it keeps.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if there is none then.
-    fn fill(&mut self, count: usize) -> Result {
-        while self.count < count {
-            let Some(place) = self.pages.get_mut(self.count) else {
-                break;
-            };
-            match Page::alloc_page(GFP_KERNEL) {
-                Ok(page) => *place = Some(page),
-                Err(_) if self.count > 0 => break,
+        let copying = self.used > 1 && matches!(self.last(), Some(Piece::Own(..)));
+        let wanted = if copying { len.div_ceil(PAGE_SIZE) } else { 1 };
+        let end = self.used.saturating_add(wanted.min(free));
+        while self.pieces.len() < end {
+            let page = match Page::alloc_page(GFP_KERNEL) {
+                Ok(page) => page,
+                // Fewer will do.
+                Err(_) if self.pieces.len() > self.used => break,
                 Err(error) => return Err(error.into()),
-            }
-            // INVARIANT: The page at the old count was just put there.
-            self.count += 1;
+            };
+            self.pieces.push(Piece::Own(page, 0), GFP_KERNEL)?;
         }
         Ok(())
-    }
-
-    fn take(&mut self) -> Option<Page> {
-        let last = self.count.checked_sub(1)?;
-        // INVARIANT: What is at the new count is taken.
-        self.count = last;
-        self.pages.get_mut(last)?.take()
-    }
-
-    /// Puts one back that was taken.
-    fn put_back(&mut self, page: Page) {
-        if let Some(place) = self.pages.get_mut(self.count) {
-            // INVARIANT: The page at the old count is there now.
-            *place = Some(page);
-            self.count += 1;
-        }
     }
 }
 
