@@ -6,6 +6,7 @@ use super::device;
 use super::lock::Lock;
 use super::ms;
 use super::patience;
+use super::sleep_ms;
 use super::sys;
 use super::sys::Entry;
 use super::sys::Errno;
@@ -370,7 +371,13 @@ impl<T: Ship> Caller<T> {
     pub fn whereabouts(&self) -> String {
         let wchan =
             std::fs::read_to_string(format!("/proc/{}/wchan", self.pid)).unwrap_or_default();
-        format!("state {} in {wchan}", self.state())
+        let stack =
+            std::fs::read_to_string(format!("/proc/{}/stack", self.pid)).unwrap_or_default();
+        let places: Vec<_> = stack
+            .lines()
+            .filter_map(|l| l.split_whitespace().nth(1))
+            .collect();
+        format!("state {} in {wchan}: {}", self.state(), places.join(" "))
     }
 
     fn until(&self, what: &str, wanted: &[char]) {
@@ -457,5 +464,20 @@ impl<T> Drop for Caller<T> {
             // SAFETY: the child is ours; no memory involved.
             unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), libc::WNOHANG) };
         }
+    }
+}
+
+/// Waits until all of them have ended, `ms` milliseconds at most; says of those that have not where they are.
+#[track_caller]
+pub fn all_end(callers: &mut [Caller<()>], ms: i64) {
+    let start = std::time::Instant::now();
+    while !callers.iter_mut().all(Caller::is_gone) {
+        if (start.elapsed().as_millis() as i64) >= ms {
+            let left = callers
+                .iter_mut()
+                .filter_map(|c| (!c.is_gone()).then(|| c.whereabouts()));
+            panic!("they do not end: {}", left.collect::<Vec<_>>().join("; "));
+        }
+        sleep_ms(5);
     }
 }

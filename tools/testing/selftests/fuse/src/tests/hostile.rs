@@ -490,17 +490,13 @@ fn one_life(ctl: &Control, setup: &Setup, model: Model, tally: &Tally, player: u
         }
     }
     std::fs::write(STOP, "").unwrap();
-    soon(patience(), "the callers do not come back", || {
-        callers.iter_mut().all(Caller::is_gone)
-    });
+    all_end(&mut callers, patience());
     soon(patience(), "requests are left", || {
         ctl.get(&fs, "waiting") == Ok("0\n".into())
     });
     fs.unmount_when_free();
     fs.die();
-    soon(patience(), "the server does not end", || {
-        servers.iter_mut().all(Caller::is_gone)
-    });
+    all_end(&mut servers, patience());
     unlink(STOP).unwrap();
 }
 
