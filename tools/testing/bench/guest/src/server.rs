@@ -166,33 +166,61 @@ fn clone(device: &File) -> File {
 /// The answers of one thread, each with its header, in which only the unique number is missing.
 struct Answers {
     profile: Profile,
-    error: Vec<u8>,
-    file_attr: Vec<u8>,
-    dir_attr: Vec<u8>,
-    file_entry: Vec<u8>,
-    dir_entry: Vec<u8>,
-    name_entry: Vec<u8>,
-    made: Vec<u8>,
-    open: Vec<u8>,
-    opendir: Vec<u8>,
-    init: Vec<u8>,
-    written: Vec<u8>,
-    empty: Vec<u8>,
+    error: Message,
+    file_attr: Message,
+    dir_attr: Message,
+    file_entry: Message,
+    dir_entry: Message,
+    name_entry: Message,
+    made: Message,
+    open: Message,
+    opendir: Message,
+    init: Message,
+    written: Message,
+    empty: Message,
     /// A header, and what READ sends.
     data: Vec<u8>,
     /// What READDIR sends.
     listing: wire::Dirents,
 }
 
-fn message(body: &[u8]) -> Vec<u8> {
+/// A short message, which lies in one page wherever it is: C pins the pages of a message, and one
+/// that lay in two would cost it 600 instructions, or not, from run to run.
+struct Message {
+    bytes: Box<InOnePage>,
+    len: usize,
+}
+
+#[repr(align(256))]
+struct InOnePage([u8; 256]);
+
+impl std::ops::Deref for Message {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes.0[..self.len]
+    }
+}
+
+impl std::ops::DerefMut for Message {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes.0[..self.len]
+    }
+}
+
+fn message(body: &[u8]) -> Message {
     let header = wire::OutHeader {
         len: (wire::OUT_HEADER + body.len()) as u32,
         error: 0,
         unique: 0,
     };
-    let mut message = header.bytes();
-    message.extend(body);
-    message
+    let whole = [&header.bytes()[..], body].concat();
+    let mut bytes = Box::new(InOnePage([0; 256]));
+    bytes.0[..whole.len()].copy_from_slice(&whole);
+    Message {
+        bytes,
+        len: whole.len(),
+    }
 }
 
 fn attr(node: u64) -> wire::Attr {
@@ -258,7 +286,7 @@ impl Answers {
             dir_attr: attr_out(wire::ROOT),
             file_entry: message(&entry(&profile, FILE).bytes()),
             dir_entry: message(&entry(&profile, DIRECTORY).bytes()),
-            name_entry: Vec::new(),
+            name_entry: message(&[]),
             made: message(&made),
             open: message(&open.bytes()),
             opendir: message(&wire::OpenOut::default().bytes()),
