@@ -79,6 +79,10 @@ impl<T: Pooled> Registration<T> {
     /// `ENOMEM`; `EBUSY` if it has been made already.
     pub(crate) fn new() -> Result<Self> {
         let pool = T::pool();
+        // Now, because the kernel does not like two slabs of one name.
+        if !pool.slab.load(Relaxed).is_null() {
+            return Err(EBUSY);
+        }
         // SAFETY: The name is static. The kernel adds that no object is bigger than a slab may have.
         let slab = unsafe {
             bindings::slab_create(

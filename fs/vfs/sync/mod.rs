@@ -6,6 +6,8 @@ pub(crate) mod deadline;
 pub(crate) mod entry;
 pub(crate) mod fasync;
 pub(crate) mod queue;
+#[cfg(CONFIG_KUNIT = "y")]
+mod queue_test;
 pub(in crate::vfs) mod static_mutex;
 pub(crate) mod wait;
 pub(crate) mod watchdog;
