@@ -26,6 +26,8 @@ module! {
         "fs-fusectl",
         "char-major-10-203",
         "devname:cuse",
+        // Where CUSE is a module of its own, this is its name.
+        "cuse",
     ],
 }
 

@@ -1126,3 +1126,38 @@ pub fn drop_caches() {
         std::fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
     }
 }
+
+/// What the kernel tells of devices.
+pub struct Uevents(OwnedFd);
+
+impl Uevents {
+    /// From now on.
+    pub fn new() -> Self {
+        const NETLINK_KOBJECT_UEVENT: c_int = 15;
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: no memory involved.
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, NETLINK_KOBJECT_UEVENT) };
+        let fd = own(check(fd.into()).expect("a netlink socket"));
+        // SAFETY: plain numbers may be zero.
+        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        address.nl_family = libc::AF_NETLINK as u16;
+        address.nl_groups = 1;
+        let len = size_of::<libc::sockaddr_nl>() as u32;
+        // SAFETY: an address with its length.
+        let bound = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), len) };
+        check(bound.into()).expect("bind");
+        Uevents(fd)
+    }
+
+    /// Those of one subsystem that have come, as text with commas.
+    pub fn of(&self, subsystem: &str) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Ok(event) = read(self.0.as_raw_fd(), 8192) {
+            let text = String::from_utf8_lossy(&event).replace('\0', ",");
+            if text.contains(&format!(",SUBSYSTEM={subsystem},")) {
+                events.push(text);
+            }
+        }
+        events
+    }
+}

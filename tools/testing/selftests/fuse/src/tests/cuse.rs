@@ -29,6 +29,7 @@ crate::tests![
     a_small_buffer_will_do,
     writes_say_how_durable,
     an_interrupt,
+    a_killed_opener,
     restricted_ioctls,
     unrestricted_ioctls_carry_nothing,
     an_ioctl_that_asks,
@@ -50,6 +51,7 @@ crate::tests![
     abort_ends_the_connection,
     notifications_find_no_nodes,
     no_clones_and_no_mounts,
+    an_event_says_when_it_is_there,
     opened_and_closed_often,
 ];
 
@@ -691,6 +693,27 @@ fn an_interrupt() {
     assert_eq!(c.wait(), Err(EINTR));
 }
 
+/// What is opened for somebody who is killed meanwhile is released.
+fn a_killed_opener() {
+    let dev = server();
+    let mut c = Caller::start("", |_| sys::open(&node("mock"), libc::O_RDWR).map(drop));
+    let r = dev.expect(OPEN);
+    c.until_interruptible();
+    c.signal(libc::SIGKILL);
+    let i = dev.expect(INTERRUPT);
+    assert_eq!(i.arg::<InterruptIn>().unique, r.unique());
+    if is_rust() {
+        // On C it waits for the answer.
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+    }
+    r.ok(OpenOut {
+        fh: 5,
+        ..Default::default()
+    });
+    released(&dev);
+    soon(patience(), "the opener does not die", || c.is_gone());
+}
+
 /// The number of an ioctl, as `_IOC()` makes it.
 const fn ioc(dir: u32, size: u32) -> u32 {
     (dir << 30) | (size << 16) | ((b'E' as u32) << 8) | 1
@@ -1242,6 +1265,29 @@ fn no_clones_and_no_mounts() {
     let dir = mount_point();
     let data = Setup::new().data(dev.fd());
     assert_eq!(mount("mock", &dir, "fuse", 0, &data), Err(EINVAL));
+}
+
+/// Whoever hears of the device can open it: there is one event when it comes, and one when it goes.
+fn an_event_says_when_it_is_there() {
+    let events = Uevents::new();
+    let dev = server();
+    let heard = events.of("cuse");
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].starts_with("add@/devices/virtual/cuse/mock"),
+        "{heard:?}"
+    );
+    assert!(heard[0].contains("DEVNAME=mock"), "{heard:?}");
+    drop(dev);
+    let heard = events.of("cuse");
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(
+        heard[0].starts_with("remove@/devices/virtual/cuse/mock"),
+        "{heard:?}"
+    );
+    // Who is refused is not heard of.
+    drop(server_of(init_out(), "FOO=bar\0"));
+    assert_eq!(events.of("cuse"), Vec::<String>::new());
 }
 
 /// A server may come and go at any time, with CUSE_INIT unread, read, answered, or refused; nothing stays.
