@@ -565,6 +565,19 @@ __vfs_helper void vfs_helper_init_rwsem(struct rw_semaphore *sem, const char *na
 	__init_rwsem(sem, name, key);
 }
 
+__vfs_helper void vfs_helper_lockdep_name_rwsem(struct rw_semaphore *sem, const char *name,
+						struct lock_class_key *key)
+{
+	lockdep_set_class_and_name(sem, key, name);
+}
+
+__vfs_helper void vfs_helper_lockdep_name_percpu_rwsem(struct percpu_rw_semaphore *sem,
+						       const char *name,
+						       struct lock_class_key *key)
+{
+	lockdep_set_class_and_name(sem, key, name);
+}
+
 __vfs_helper void vfs_helper_init_rcu_work(struct rcu_work *rwork, work_func_t func)
 {
 	INIT_RCU_WORK(rwork, func);

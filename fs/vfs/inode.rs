@@ -52,6 +52,7 @@ use kernel::{
     impl_flags,
     page::PAGE_SIZE,
     prelude::*,
+    static_lock_class,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -1001,6 +1002,17 @@ impl<T: FileSystem> NewInode<T> {
     /// It is set up: lets everybody use it.
     pub(crate) fn unlock(self) -> ARef<INode<T>> {
         let mut this = core::mem::ManuallyDrop::new(self);
+        if this.is_reg() && this.sb().may_be_above_its_kind() {
+            let key = static_lock_class!();
+            // SAFETY: Nobody else uses the inode yet; name and key are static.
+            unsafe {
+                bindings::lockdep_name_rwsem(
+                    &raw mut (*this.as_ptr()).i_rwsem,
+                    c"i_rwsem of a stack".as_char_ptr(),
+                    key.as_ptr(),
+                );
+            }
+        }
         if this.locked {
             // SAFETY: It is locked.
             unsafe { bindings::unlock_new_inode(this.as_ptr()) };

@@ -455,11 +455,32 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
     }
 
-    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`].
+    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`]. The inodes that
+    /// are made from then on belong to it as well, for lockdep.
     pub(crate) fn set_stack_depth(&self, depth: u32) {
         let depth = depth.min(MAX_STACK_DEPTH) as c_int;
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_stack_depth, depth) };
+        if self.may_be_above_its_kind() {
+            let key = static_lock_class!();
+            // SAFETY: The super block is valid, and whoever has the lock now still gives this one
+            // back; name and key are static.
+            unsafe {
+                let writers = &raw mut (*self.as_ptr()).s_writers.rw_sem;
+                bindings::lockdep_name_percpu_rwsem(
+                    writers.cast(),
+                    c"sb_writers of a stack".as_char_ptr(),
+                    key.as_ptr(),
+                );
+            }
+        }
+    }
+
+    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the locks
+    /// of the two apart.
+    pub(super) fn may_be_above_its_kind(&self) -> bool {
+        // SAFETY: The super block is valid.
+        cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
     }
 
     /// Sets how file handles are made and found. Handles that are in use are not affected.

@@ -370,6 +370,16 @@ impl Drop for Fs {
     }
 }
 
+/// Opens "f" in a process of its own with these flags, runs `with` on the descriptor, and closes.
+pub fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
+    fs.call(|m| {
+        let f = sys::open(&m.path("f"), flags).unwrap();
+        let t = with(m, f);
+        sys::close(f).unwrap();
+        t
+    })
+}
+
 /// A node as the mock server describes it; times are good for an hour unless the test says otherwise.
 #[derive(Clone, Copy)]
 pub struct Node {

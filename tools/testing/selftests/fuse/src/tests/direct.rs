@@ -58,16 +58,6 @@ fn pattern(offset: usize, len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Opens "f" with these flags, runs `with` on the descriptor, and closes.
-fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
-    fs.call(|m| {
-        let f = sys::open(&m.path("f"), flags).unwrap();
-        let t = with(m, f);
-        close(f).unwrap();
-        t
-    })
-}
-
 /// The next request, which is no look at capabilities, nor at whether a file is ready, as a ring first takes.
 #[track_caller]
 fn next(fs: &Fs) -> Request {

@@ -562,7 +562,7 @@ fn answers_past_the_cache() {
 /// Bad answers to INIT: the mount is refused, or works within what it can.
 fn answers_to_init() {
     const MOUNTS: u64 = 60;
-    let all = !(init::OVER_IO_URING | init::PASSTHROUGH);
+    let all = !init::OVER_IO_URING;
     for number in 0..MOUNTS {
         let mut dice = Dice::new(number);
         let mut fs = Setup::new().flags(dice.any() & all).mount();

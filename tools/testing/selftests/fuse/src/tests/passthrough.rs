@@ -16,6 +16,7 @@ crate::tests![
     what_init_must_say,
     stacked_too_deep,
     stacked_twice,
+    stacked_twice_and_written,
     read_sends_nothing,
     read_makes_the_access_time_stale,
     write_goes_to_the_backing_file,
@@ -148,16 +149,6 @@ fn open_with(fs: &Fs, fh: u64, open_flags: u32, backing_id: i32) {
         open_flags,
         backing_id,
     });
-}
-
-/// Opens "f", which is node 2, runs `with` on the descriptor, and closes.
-fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
-    fs.call(|m| {
-        let f = sys::open(&m.path("f"), flags).unwrap();
-        let t = with(m, f);
-        close(f).unwrap();
-        t
-    })
 }
 
 /// A mount with one file "f", `size` long by its server's word, that a caller opens with `flags` to do something with it,
@@ -364,34 +355,57 @@ fn stacked_too_deep() {
     }
 }
 
-/// A file that is passed through can stand behind another: a read goes all the way down.
-fn stacked_twice() {
+/// Opens "f" of one mount, which is passed through to "f" of another, which is passed through to a file. Returns what
+/// came of `with`, and what that file has then.
+fn stacked<T: Ship>(content: &[u8], with: impl FnOnce(&Side, i32) -> T) -> (T, Vec<u8>) {
     let place = Place::new();
-    let path = place.file("b", b"at the bottom");
-    let mut lower = start(setup());
+    let path = place.file("b", content);
+    let node = file(2).size(content.len() as u64);
+    let lower = start(setup());
     let lower_id = register(&lower, &path);
-    let mut upper = start(setup().init(|out| out.max_stack_depth = 2));
-    let fd = path_in(&lower, file(2).size(13));
+    let upper = start(setup().init(|out| out.max_stack_depth = 2));
+    let fd = path_in(&lower, node);
     let upper_id = register_fd(upper.dev().fd(), fd).unwrap();
     close(fd).unwrap();
 
-    let c = with_open(&upper, RD, |_, f| sys::read(f, 100));
-    upper.lookup(ROOT, "f", file(2).size(13));
-    open_with_backing_opened(&upper, &lower, upper_id, lower_id);
+    let c = with_open(&upper, RW, with);
+    upper.lookup(ROOT, "f", node);
+    open_with(&upper, 5, PASS, upper_id);
+    // The open of the backing file is one of the lower mount.
+    open_with(&lower, 6, PASS, lower_id);
     upper.flush_and_release(2, 5);
     lower.release(2, 6);
-    assert_eq!(c.wait().unwrap(), b"at the bottom");
-    upper.unmount_when_free();
-    upper.die();
-    lower.unmount_when_free();
-    lower.die();
+    let result = c.wait();
+    let content = std::fs::read(&path).unwrap();
+    for mut fs in [upper, lower] {
+        fs.unmount_when_free();
+        fs.die();
+    }
     place.unmount();
+    (result, content)
 }
 
-/// OPEN comes to `upper`; the open of its backing file makes one that comes to `lower`.
-fn open_with_backing_opened(upper: &Fs, lower: &Fs, upper_id: i32, lower_id: i32) {
-    open_with(upper, 5, PASS, upper_id);
-    open_with(lower, 6, PASS, lower_id);
+/// A file that is passed through can stand behind another: a read goes all the way down, and a mapping is one of there.
+fn stacked_twice() {
+    let (seen, _) = stacked(b"at the bottom", |_, f| {
+        let map = Map::shared(f, PAGE).unwrap();
+        (sys::read(f, 100).unwrap(), map.load(0, 6))
+    });
+    assert_eq!(seen, (b"at the bottom".to_vec(), b"at the".to_vec()));
+}
+
+/// So does a write, which makes the files on the way longer; the locks of one mount are inside those of the other.
+fn stacked_twice_and_written() {
+    let (size, content) = stacked(b"0123", |m, f| {
+        pwrite(f, b"written", 2).unwrap();
+        let (out, into) = sys::pipe();
+        sys::write(into.as_raw_fd(), b"spliced").unwrap();
+        sys::lseek(f, 9, libc::SEEK_SET).unwrap();
+        assert_eq!(splice(out.as_raw_fd(), f, 7), Ok(7));
+        sys::statx_size(&m.path("f"), libc::AT_STATX_DONT_SYNC).unwrap()
+    });
+    assert_eq!(content, b"01writtenspliced");
+    assert_eq!(size, 16);
 }
 
 /// A read has the bytes of the backing file, whatever size the server tells.

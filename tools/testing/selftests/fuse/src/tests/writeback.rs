@@ -137,16 +137,6 @@ fn serve_times(fs: &Fs) -> SetattrIn {
     a
 }
 
-/// Opens "f" with these flags, runs `with` on the descriptor, and closes.
-fn with_open<T: Ship>(fs: &Fs, flags: i32, with: impl FnOnce(&Side, i32) -> T) -> Caller<T> {
-    fs.call(|m| {
-        let f = sys::open(&m.path("f"), flags).unwrap();
-        let t = with(m, f);
-        close(f).unwrap();
-        t
-    })
-}
-
 /// Writes the pattern at `offset`.
 fn put(f: i32, offset: usize, len: usize) -> Result<usize> {
     lseek(f, offset as i64, libc::SEEK_SET).unwrap();
