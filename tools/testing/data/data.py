@@ -18,6 +18,7 @@ import ctypes
 import filecmp
 import fnmatch
 import functools
+import mmap
 import os
 import queue
 import random
@@ -38,7 +39,8 @@ PLACE = '/tmp/data'
 DISK = '/var/tmp/data'
 CONNECTIONS = '/sys/fs/fuse/connections'
 
-HP = [f'{EXAMPLES}/passthrough_hp', '--foreground', '--nopassthrough']
+PASSING_HP = [f'{EXAMPLES}/passthrough_hp', '--foreground']
+HP = PASSING_HP + ['--nopassthrough']
 SERVERS = {
     # Written through: nothing is believed for longer than it takes to say it.
     'through': HP + ['--nocache', '{source}', '{place}'],
@@ -46,6 +48,8 @@ SERVERS = {
     'back': HP + ['{source}', '{place}'],
     # Past the page cache.
     'direct': HP + ['--direct-io', '{source}', '{place}'],
+    # Not even asked: the kernel reads and writes the files that stand behind.
+    'passing': PASSING_HP + ['{source}', '{place}'],
     # Written back, by a server that copies ranges, and takes O_DIRECT on files that are cached.
     'll': [f'{EXAMPLES}/passthrough_ll', '-f', '-o', 'source={source},writeback,cache=always',
            '{place}'],
@@ -95,6 +99,7 @@ class Server:
         self.command = [word.format(source=self.source, place=self.place)
                         for word in SERVERS[kind]]
         self.process = self.connection = self.control = None
+        self.passes_through = kind == 'passing'
 
     def path(self, name):
         return f'{self.place}/{name}'
@@ -103,7 +108,22 @@ class Server:
         os.makedirs(self.source)
         os.makedirs(self.place)
         self.start()
+        if self.passes_through:
+            self.check_passing()
         return self
+
+    def check_passing(self):
+        """Checks that it is as it was asked for: the server would go on without. What is stored to
+        a mapping is in the file behind at once, because that is mapped."""
+        with open(self.path('passing'), 'w+b') as file:
+            file.write(bytes(mmap.PAGESIZE))
+            file.flush()
+            with mmap.mmap(file.fileno(), 0) as area:
+                area[:4] = b'seen'
+                with open(f'{self.source}/passing', 'rb') as behind:
+                    if behind.read(4) != b'seen':
+                        raise Failed('nothing is passed through')
+        os.unlink(self.path('passing'))
 
     def start(self):
         with open(self.log, 'ab') as log:
@@ -241,6 +261,7 @@ MAPS = ('--often', 'mapread', '--often', 'mapwrite')
 fsx_case('through', 'through', 100_000, *NO_MAPS)
 fsx_case('back', 'back', 100_000, *NO_MAPS)
 fsx_case('direct', 'direct', 100_000, *NO_MAPS)
+fsx_case('passing', 'passing', 20_000, *MAPS)
 fsx_case('mmap', 'back', 100_000, *MAPS)
 fsx_case('mmap-through', 'through', 5_000, *MAPS)
 fsx_case('mmap-direct', 'direct', 5_000, *MAPS)
@@ -292,7 +313,7 @@ def fio(setting, server, jobs, *more):
     return start('fio', '--minimal', f'--randseed={setting.seed}', *more, file)
 
 
-@case('through', 'back', 'direct', 'll', weight=40)
+@case('through', 'back', 'direct', 'll', 'passing', weight=40)
 def fio_verify(kind, setting, name):
     with Server(kind, name) as server:
         names = ENGINES if setting.part == 1 else ENGINES[::3]
@@ -374,7 +395,7 @@ def same_tree(ours, theirs):
         raise Failed(f'{ours} is not as {theirs}: {differs[:10]}')
 
 
-@case('through', 'back', 'direct', weight=20)
+@case('through', 'back', 'direct', 'passing', weight=20)
 def git_clone(kind, setting, name):
     with SOURCES:
         origin = sources()
