@@ -83,7 +83,7 @@ impl<T: Pooled> Registration<T> {
         if !pool.slab.load(Relaxed).is_null() {
             return Err(EBUSY);
         }
-        // SAFETY: The name is static. The kernel adds that no object is bigger than a slab may have.
+        // SAFETY: The name is static, and the rest are numbers, which the kernel checks.
         let slab = unsafe {
             bindings::slab_create(
                 pool.name.as_char_ptr(),
