@@ -614,7 +614,7 @@ impl<T: FileSystem> INode<T> {
     }
 
     /// Takes the inode's lock for writing, as of a directory whose entries' locks may be taken
-    /// inside. Sleeps.
+    /// inside, or of a file inside of whose lock those of another file system are. Sleeps.
     pub(crate) fn lock_parent(&self) -> INodeLock<'_, T> {
         // SAFETY: There is a reference.
         unsafe {

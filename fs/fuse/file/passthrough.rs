@@ -108,7 +108,7 @@ pub(super) fn write_iter(
     if from.is_empty() {
         return Ok(0);
     }
-    let lock = iocb.file().inode().lock();
+    let lock = iocb.file().inode().lock_parent();
     backing.write_iter::<_, Passthrough>(&lock, iocb, from)
 }
 
@@ -127,7 +127,7 @@ pub(super) fn splice_read(backing: &BackingFile, splice: SpliceRead<'_, Fuse>) -
 ///
 /// As [`write_iter`].
 pub(super) fn splice_write(backing: &BackingFile, splice: SpliceWrite<'_, Fuse>) -> Result<usize> {
-    let lock = splice.file().inode().lock();
+    let lock = splice.file().inode().lock_parent();
     backing.splice_write::<_, Passthrough>(&lock, splice)
 }
 
