@@ -148,13 +148,13 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
 fn settle_io_mode(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result {
     let settled = if handle.wants(FopenFlag::Passthrough) {
         passthrough::open(file, handle)
-    } else if handle.inode().data().io_mode.is_passed_through() {
-        Err(EINVAL)
-    } else if handle.wants(FopenFlag::DirectIo) {
-        Ok(())
-    } else {
+    } else if !handle.wants(FopenFlag::DirectIo) {
         // Also if the opener wants to go past the cache: it can change its mind.
         handle.use_cache()
+    } else if handle.inode().data().io_mode.is_passed_through() {
+        Err(EINVAL)
+    } else {
+        Ok(())
     };
     settled.map_err(|_| EIO)
 }
