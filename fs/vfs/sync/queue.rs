@@ -39,8 +39,11 @@ pub(crate) struct Side;
 
 /// One of the two links of an entry.
 pub(crate) trait By: sealed::Sealed + Sized {
-    /// What is put on a queue by this link, and taken from it.
+    /// What is put into a chain by this link, and taken from it.
     type Item<T>;
+
+    /// What is left of an item when a queue has let go of it.
+    type Taken<T>;
 
     /// The link.
     fn links<T>(entry: &Entry<T>) -> &Links<T, Self>;
@@ -52,6 +55,9 @@ pub(crate) trait By: sealed::Sealed + Sized {
     ///
     /// The reference is one that [`Self::into_shared`] gave, and the entry has left its chain.
     unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Self::Item<T>;
+
+    /// Takes the number of its queue from an item that has left it.
+    fn let_go<T>(item: Self::Item<T>) -> Self::Taken<T>;
 }
 
 mod sealed {
@@ -63,6 +69,7 @@ mod sealed {
 
 impl By for Main {
     type Item<T> = Owned<T>;
+    type Taken<T> = Owned<T>;
 
     #[inline]
     fn links<T>(entry: &Entry<T>) -> &Links<T, Self> {
@@ -80,10 +87,17 @@ impl By for Main {
         // made from a reference.
         unsafe { Owned::new(entry) }
     }
+
+    #[inline]
+    fn let_go<T>(item: Owned<T>) -> Owned<T> {
+        item.main.on.store(0, Relaxed);
+        item
+    }
 }
 
 impl By for Side {
     type Item<T> = Claimed<T>;
+    type Taken<T> = ARef<Entry<T>>;
 
     #[inline]
     fn links<T>(entry: &Entry<T>) -> &Links<T, Self> {
@@ -99,6 +113,13 @@ impl By for Side {
     unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Claimed<T> {
         // INVARIANT: Its number stays until it is let go of.
         Claimed(entry)
+    }
+
+    #[inline]
+    fn let_go<T>(item: Claimed<T>) -> ARef<Entry<T>> {
+        // Others may claim it from here on.
+        item.0.side.on.store(0, Release);
+        item.0
     }
 }
 
@@ -116,13 +137,6 @@ impl<T> Claimed<T> {
         // INVARIANT: The number was 0, so there is no other, nor was it in a chain.
         let free = entry.side.on.cmpxchg(0, number, Acquire).is_ok();
         free.then(|| Self(entry.clone()))
-    }
-
-    /// Lets go of the link.
-    #[inline]
-    fn release(self) -> ARef<Entry<T>> {
-        self.0.side.on.store(0, Release);
-        self.0
     }
 }
 
@@ -338,10 +352,24 @@ impl<T, B: By> Queue<T, B> {
         self.chain.iter()
     }
 
-    /// Whether this entry is on this queue.
+    /// Takes the oldest entry.
     #[inline]
-    fn has(&self, entry: &Entry<T>) -> bool {
-        B::links(entry).on.load(Relaxed) == self.number
+    pub(crate) fn pop_front(&mut self) -> Option<B::Taken<T>> {
+        // INVARIANT: Here and below the number comes and goes with the place in the chain.
+        self.chain.pop_front().map(B::let_go)
+    }
+
+    /// Takes `entry` off, if it is on this queue.
+    #[inline]
+    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<B::Taken<T>> {
+        if B::links(entry).on.load(Relaxed) != self.number {
+            return None;
+        }
+        // SAFETY: It is in the chain by the type invariant. The number cannot change meanwhile: only
+        // a method of the queue with that number changes it, and `self` is borrowed exclusively.
+        Some(B::let_go(unsafe {
+            self.chain.unlink(NonNull::from(entry))
+        }))
     }
 }
 
@@ -349,30 +377,8 @@ impl<T> Queue<T, Main> {
     /// Puts the entry at the end.
     #[inline]
     pub(crate) fn push_back(&mut self, entry: Owned<T>) {
-        // INVARIANT: Here and below the number comes and goes with the place in the chain.
         entry.main.on.store(self.number, Relaxed);
         self.chain.push_back(entry);
-    }
-
-    /// Takes the oldest entry.
-    #[inline]
-    pub(crate) fn pop_front(&mut self) -> Option<Owned<T>> {
-        let entry = self.chain.pop_front()?;
-        entry.main.on.store(0, Relaxed);
-        Some(entry)
-    }
-
-    /// Takes `entry` off, if it is on this queue.
-    #[inline]
-    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<Owned<T>> {
-        if !self.has(entry) {
-            return None;
-        }
-        // SAFETY: It is in the chain by the type invariant. The number cannot change meanwhile: only
-        // a method of the queue with that number changes it, and `self` is borrowed exclusively.
-        let entry = unsafe { self.chain.unlink(NonNull::from(entry)) };
-        entry.main.on.store(0, Relaxed);
-        Some(entry)
     }
 }
 
@@ -380,30 +386,12 @@ impl<T> Queue<T, Side> {
     /// Lists a shared entry; `false` if it already is on some side queue.
     #[inline]
     pub(crate) fn push_shared(&mut self, entry: &ARef<Entry<T>>) -> bool {
-        // INVARIANT: As for a main queue.
         let claimed = Claimed::claim(entry, self.number);
         let free = claimed.is_some();
         if let Some(claimed) = claimed {
             self.chain.push_back(claimed);
         }
         free
-    }
-
-    /// Takes the oldest entry.
-    #[inline]
-    pub(crate) fn pop_front(&mut self) -> Option<ARef<Entry<T>>> {
-        self.chain.pop_front().map(Claimed::release)
-    }
-
-    /// Takes `entry` off, if it is on this queue.
-    #[inline]
-    pub(crate) fn remove(&mut self, entry: &Entry<T>) -> Option<ARef<Entry<T>>> {
-        if !self.has(entry) {
-            return None;
-        }
-        // SAFETY: As for a main queue.
-        let claimed = unsafe { self.chain.unlink(NonNull::from(entry)) };
-        Some(claimed.release())
     }
 }
 
@@ -415,13 +403,8 @@ impl<T, B: By> Default for Queue<T, B> {
 
 impl<T, B: By> Drop for Queue<T, B> {
     fn drop(&mut self) {
-        // Entries that outlive the queue must not look queued, and the links of none are kept.
-        while let Some(first) = self.chain.first {
-            // SAFETY: In the chain, which has a reference to it.
-            let entry: ARef<Entry<T>> = unsafe { first.as_ref() }.into();
-            drop(self.chain.pop_front());
-            B::links(&*entry).on.store(0, Release);
-        }
+        // Entries that outlive the queue must not look queued.
+        while self.pop_front().is_some() {}
     }
 }
 
