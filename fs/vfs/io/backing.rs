@@ -206,26 +206,16 @@ impl BackingFile {
         &self,
         splice: SpliceRead<'_, T>,
     ) -> Result<usize> {
-        let mut iocb = sync_kiocb(splice.file());
+        let file = splice.file();
         let (pos, pipe, len, flags) = splice.into_raw();
-        let mut ctx = self.context::<T, U>();
+        let (this, pipe, mut ctx) = (self.as_ptr(), pipe.cast(), self.context::<T, U>());
+        let call = |iocb: &mut bindings::kiocb| {
+            // SAFETY: The pipe is one of the running call, `iocb` is of its file, and this file is
+            // one of `backing_file_open()`.
+            unsafe { bindings::backing_file_splice_read(this, iocb, pipe, len, flags, &mut ctx) }
+        };
         // SAFETY: The position is one of the running call.
-        iocb.ki_pos = unsafe { *pos };
-        // SAFETY: The pipe is one of the running call, `iocb` is of its file, and this file is one of
-        // `backing_file_open()`.
-        let spliced = count(unsafe {
-            bindings::backing_file_splice_read(
-                self.as_ptr(),
-                &mut iocb,
-                pipe.cast(),
-                len,
-                flags,
-                &mut ctx,
-            )
-        });
-        // SAFETY: As above.
-        unsafe { *pos = iocb.ki_pos };
-        spliced
+        count(unsafe { at_position(file, pos, call) })
     }
 
     /// Splices out of the pipe into the file. Privileges are taken as by [`Self::write_iter`].
@@ -241,26 +231,16 @@ impl BackingFile {
         splice: SpliceWrite<'_, T>,
     ) -> Result<usize> {
         lock.check(splice.file().inode())?;
-        let mut iocb = sync_kiocb(splice.file());
+        let file = splice.file();
         let (pos, pipe, len, flags) = splice.into_raw();
-        let mut ctx = self.context::<T, U>();
+        let (this, pipe, mut ctx) = (self.as_ptr(), pipe.cast(), self.context::<T, U>());
+        let call = |iocb: &mut bindings::kiocb| {
+            // SAFETY: The pipe is one of the running call, `iocb` is of its file, whose inode is
+            // locked, and this file is one of `backing_file_open()`.
+            unsafe { bindings::backing_file_splice_write(pipe, this, iocb, len, flags, &mut ctx) }
+        };
         // SAFETY: The position is one of the running call.
-        iocb.ki_pos = unsafe { *pos };
-        // SAFETY: The pipe is one of the running call, `iocb` is of its file, whose inode is locked,
-        // and this file is one of `backing_file_open()`.
-        let spliced = count(unsafe {
-            bindings::backing_file_splice_write(
-                pipe.cast(),
-                self.as_ptr(),
-                &mut iocb,
-                len,
-                flags,
-                &mut ctx,
-            )
-        });
-        // SAFETY: As above.
-        unsafe { *pos = iocb.ki_pos };
-        spliced
+        count(unsafe { at_position(file, pos, call) })
     }
 
     /// Maps the file instead of `user`, ours: faults do not come to us.
@@ -281,12 +261,25 @@ impl BackingFile {
     }
 }
 
-/// A call on `file` whose end is waited for.
-fn sync_kiocb<T: FileSystem>(file: &File<T>) -> bindings::kiocb {
+/// Makes a call on `file` whose end is waited for, at the position `pos`, and moves that.
+///
+/// # Safety
+///
+/// `pos` must be valid, and the caller's own.
+unsafe fn at_position<T: FileSystem>(
+    file: &File<T>,
+    pos: *mut bindings::loff_t,
+    call: impl FnOnce(&mut bindings::kiocb) -> isize,
+) -> isize {
     let mut iocb = bindings::kiocb::default();
     // SAFETY: The file is open.
     unsafe { bindings::init_sync_kiocb(&mut iocb, file.as_ptr()) };
-    iocb
+    // SAFETY: Promised by the caller.
+    iocb.ki_pos = unsafe { *pos };
+    let done = call(&mut iocb);
+    // SAFETY: As above.
+    unsafe { *pos = iocb.ki_pos };
+    done
 }
 
 /// # Safety
