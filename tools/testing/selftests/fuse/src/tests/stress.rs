@@ -229,17 +229,7 @@ fn many_callers_and_ends() {
         || sleep_ms(500),
         || {
             std::fs::write(STOP, "").unwrap();
-            let start = Instant::now();
-            while !callers.iter_mut().all(Caller::is_gone) {
-                if (start.elapsed().as_millis() as i64) > 2 * patience() {
-                    let left: Vec<_> = callers
-                        .iter_mut()
-                        .filter_map(|c| (!c.is_gone()).then(|| c.whereabouts()))
-                        .collect();
-                    panic!("callers do not come back: {left:?}");
-                }
-                sleep_ms(5);
-            }
+            all_end(&mut callers, 2 * patience());
         },
     );
     soon(2 * patience(), "a connection is left", || {
