@@ -158,10 +158,10 @@ pub(crate) fn request_cancel(request: &impl Traced) {
     vfs::trace::request_cancel(move || (request.subject(),));
 }
 
-/// Who waited for the request has left it to an heir.
+/// The caller was killed, and has abandoned the request.
 #[inline(always)]
-pub(crate) fn request_leave(request: &impl Traced) {
-    vfs::trace::request_leave(move || (request.subject(),));
+pub(crate) fn request_abandon(request: &impl Traced) {
+    vfs::trace::request_abandon(move || (request.subject(),));
 }
 
 /// The request is to be sent once more, under the id that it has now.

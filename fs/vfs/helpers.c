@@ -403,7 +403,7 @@ VFS_TRACE_REQUEST_HELPERS(request_interrupt)
 VFS_TRACE_REQUEST_HELPERS(interrupt_queue)
 VFS_TRACE_REQUEST_HELPERS(request_kill)
 VFS_TRACE_REQUEST_HELPERS(request_cancel)
-VFS_TRACE_REQUEST_HELPERS(request_leave)
+VFS_TRACE_REQUEST_HELPERS(request_abandon)
 VFS_TRACE_REQUEST_HELPERS(request_resend)
 VFS_TRACE_HELPERS(request_start, TP_PROTO(const struct vfs_trace_request *r, u32 device),
 		  TP_ARGS(r, device))

@@ -222,7 +222,7 @@ VFS_TRACE_REQUEST(fuse_request_interrupt);
 VFS_TRACE_REQUEST(fuse_interrupt_queue);
 VFS_TRACE_REQUEST(fuse_request_kill);
 VFS_TRACE_REQUEST(fuse_request_cancel);
-VFS_TRACE_REQUEST(fuse_request_leave);
+VFS_TRACE_REQUEST(fuse_request_abandon);
 VFS_TRACE_REQUEST(fuse_request_resend);
 
 /* Before it has an id, a request is known by its address. */

@@ -119,7 +119,7 @@ tracepoints! {
         /// It was taken back.
         request_cancel();
         /// Who waited for it has gone.
-        request_leave();
+        request_abandon();
         /// It is to be sent once more.
         request_resend();
         /// It is too old, by its age in milliseconds.

@@ -171,7 +171,7 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
     let reply = match handle {
         // The file, whose handle the request names, must stay open until the answer.
         Some(_) => mount.call(query)?,
-        None => mount.call_or_leave(query, || ARef::from(inode))?,
+        None => mount.call_or_abandon(query, || ARef::from(inode))?,
     };
     let attr = CheckedAttr::new(reply.attr)
         .and_then(|attr| {

@@ -141,5 +141,5 @@ fn ask(inode: &INode<Fuse>, wanted: Access) -> Result {
             ..AccessIn::default()
         },
     };
-    mount(inode).call_or_leave(query, || ARef::from(inode))
+    mount(inode).call_or_abandon(query, || ARef::from(inode))
 }

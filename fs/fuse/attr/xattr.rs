@@ -97,7 +97,7 @@ fn ask(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
         args: room_for(room),
         name,
     };
-    let reply = mount(inode).call_or_leave(query, || ARef::from(inode))?;
+    let reply = mount(inode).call_or_abandon(query, || ARef::from(inode))?;
     Ok(answer(reply, SIZE_MAX))
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
         node: inode.data().node_id(),
         args: room_for(room),
     };
-    let reply = mount.call_or_leave(query, || ARef::from(inode))?;
+    let reply = mount.call_or_abandon(query, || ARef::from(inode))?;
     if let op::Xattr::Value(list) = &reply {
         if !is_list(list) {
             return Err(EIO);

@@ -14,6 +14,7 @@ pub(crate) mod input_queue;
 mod input_queue_test;
 pub(crate) mod latency;
 pub(crate) mod owner;
+pub(crate) mod pass;
 pub(crate) mod polled;
 pub(crate) mod processing;
 pub(crate) mod sync_writes;
@@ -36,15 +37,11 @@ use self::{
 };
 use crate::fuse::{
     request::{
+        completion::Completion,
         outcome::Outcome,
         snapshot::Snapshot,
         state::Pending,
-        wait::{
-            Canceller,
-            Done,
-            Left,
-            Patience, //
-        },
+        wait::Canceller,
         Handle, //
     },
     trace, //
@@ -115,29 +112,6 @@ pub(crate) struct Channel {
     /// The writes of dirty pages, for SYNCFS.
     #[pin]
     pub(crate) sync_writes: SyncWrites,
-}
-
-/// One count of [`Channel::waiting`]; dropping it counts down.
-struct Waiting<'a>(&'a Channel);
-
-impl<'a> Waiting<'a> {
-    fn new(channel: &'a Channel) -> Self {
-        channel.count_waiting();
-        Self(channel)
-    }
-}
-
-impl Waiting<'_> {
-    /// The count stays: who ends the request in the caller's stead counts it down.
-    fn hand_over(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.end_waiting();
-    }
 }
 
 impl Channel {
@@ -232,12 +206,13 @@ impl Channel {
         self.no_interrupt.store(true, Relaxed);
     }
 
-    fn count_waiting(&self) {
+    /// One request, or caller at the gate, more; for [`pass`].
+    fn count_in(&self) {
         self.waiting.add(1, Relaxed);
     }
 
-    /// One request, or caller at the gate, less: for completions, as their last act.
-    pub(crate) fn end_waiting(&self) {
+    /// One less; for [`pass`].
+    fn count_out(&self) {
         // A full barrier: pairs with the one in `abort`, so that either the count is seen to be 0
         // by who waits for it, or the disconnect is seen here.
         if self.waiting.fetch_sub(1, Full) == 1 && !self.is_connected() {
@@ -282,67 +257,13 @@ impl Channel {
         passed
     }
 
-    /// Sends a request and waits for its end. `make` runs once the gate is passed, because what
-    /// INIT settled decides how the request looks.
-    ///
-    /// # Errors
-    ///
-    /// Those of the gate and of `make`; `EINTR` if the caller left, see `Waiter::wait`: then the
-    /// request's completion has to call [`Self::end_waiting`]. How a request ended that was waited
-    /// for is in the result.
-    pub(crate) fn call(
-        &self,
-        patience: Patience,
-        make: impl FnOnce() -> Result<Pending>,
-        leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<Done> {
-        let waiting = Waiting::new(self);
-        if patience == Patience::Killable {
-            self.pass_gate(false)?;
-        }
-        let request = make()?;
-        let waiter = request.waiter().ok_or(EIO)?;
+    /// Queues a request that needs no slot in the background; ends it if the connection is closed.
+    /// The server's reader is woken in the way of `wake`.
+    pub(crate) fn send(&self, request: Pending, wake: Wake) {
         self.latency.queued(request.request());
-        if let Err(refused) = self.transport.send_request(request, Wake::Sync) {
+        if let Err(refused) = self.transport.send_request(request, wake) {
             refused.refuse(Outcome::NotConnected);
         }
-        waiter.wait(self, patience, leave).map_err(|Left| {
-            waiting.hand_over();
-            EINTR
-        })
-    }
-
-    /// Sends a request that nobody waits for and that needs no slot in the background. `make` is as
-    /// for [`Self::call`]. Its completion has to call [`Self::end_waiting`].
-    ///
-    /// # Errors
-    ///
-    /// Those of the gate and of `make`.
-    pub(crate) fn post(&self, make: impl FnOnce() -> Result<Pending>) -> Result {
-        let waiting = Waiting::new(self);
-        self.pass_gate(false)?;
-        let request = make()?;
-        // From here on its completion counts it down.
-        core::mem::forget(waiting);
-        self.latency.queued(request.request());
-        if let Err(refused) = self.transport.send_request(request, Wake::Normal) {
-            refused.refuse(Outcome::NotConnected);
-        }
-        Ok(())
-    }
-
-    /// Waits until a background request may be made, and counts it; its completion has to call
-    /// [`Self::free_slot`] and [`Self::end_waiting`], and who does not send it [`Self::leave_background`].
-    ///
-    /// # Errors
-    ///
-    /// `EINTR` if the caller is being killed, `ENOTCONN`.
-    pub(crate) fn enter_background(&self, forced: bool) -> Result {
-        self.count_waiting();
-        if forced {
-            return Ok(());
-        }
-        self.pass_gate(true).inspect_err(|_| self.end_waiting())
     }
 
     /// Background requests that are outstanding; a racy read.
@@ -350,21 +271,21 @@ impl Channel {
         self.background.lock().outstanding
     }
 
-    /// The request that [`Self::enter_background`] was for is not sent: passes the slot on.
-    pub(crate) fn leave_background(&self) {
+    /// A caller that was let through the gate makes no background request; for [`pass`].
+    fn pass_on(&self) {
         self.gate.wake_up();
-        self.end_waiting();
     }
 
-    /// Queues a background request. Its completion runs whatever happens.
-    pub(crate) fn send_background(&self, request: Pending) {
+    /// Queues a background request and counts its slot, which its completion gets; for [`pass`].
+    fn send_background(&self, request: Pending, complete: impl FnOnce() -> KBox<dyn Completion>) {
         if let Some(request) = request.request() {
             trace::request_background(request);
         }
         self.latency.queued(request.request());
         let refused = {
             let mut background = self.background.lock();
-            // Counted even if it is refused below: its completion counts it down again.
+            // Here, so that there is no slot that is not counted.
+            request.tell(complete());
             if background.push(request) {
                 self.blocked.store(true, Relaxed);
             }
@@ -373,8 +294,8 @@ impl Channel {
         refused.refuse_all(Outcome::NotConnected);
     }
 
-    /// A background request has ended: gives its slot to the next.
-    pub(crate) fn free_slot(&self) {
+    /// A background request has ended: gives its slot to the next; for [`pass`].
+    fn free_slot(&self) {
         let refused = {
             let mut background = self.background.lock();
             if background.outstanding == background.max {
@@ -413,7 +334,7 @@ impl Channel {
                 return;
             }
             background.connected = false;
-            // A full barrier: pairs with the one in `end_waiting`.
+            // A full barrier: pairs with the one in `count_out`.
             self.connected.xchg(false, Full);
         }
         trace::connection_abort(self.connection(), self.num_waiting());

@@ -2,8 +2,9 @@
 
 //! From an operation to a request and back: the last step that knows the operation's type.
 //!
-//! On the walk: called by the rooms of the file system; asks what the server lacks, notes who is
-//! asking, makes the request once the channel's gate is passed, and decodes the reply.
+//! On the walk: called by the rooms of the file system. It asks what the server lacks and who is
+//! asking, takes a pass through the channel's gate, makes the request, sends it, waits for its end,
+//! and decodes the reply.
 
 use super::{
     creds::Caller,
@@ -19,9 +20,19 @@ use crate::fuse::{
         NodeId,
         Unique, //
     },
-    channel::forget::{
-        Forget,
-        ForgetTicket, //
+    channel::{
+        forget::{
+            Forget,
+            ForgetTicket, //
+        },
+        pass::{
+            Pass,
+            Reaches,
+            Slot,
+            Turn, //
+        },
+        transport::Wake,
+        Channel, //
     },
     op::{
         self,
@@ -46,7 +57,8 @@ use crate::fuse::{
         state::Pending,
         wait::{
             Canceller,
-            Patience, //
+            Patience,
+            Waiter, //
         },
         Handle,
         Parts,
@@ -71,13 +83,21 @@ pub(crate) trait Completion<O: Operation>: Send + 'static {
     fn complete(self, result: Result<O::Out>, data: Data, written: usize);
 }
 
-/// What a caller leaves behind that is killed while the server has its request.
+/// What becomes of a request that its caller has abandoned: the caller was killed while the server
+/// had it.
 ///
 /// It keeps alive what the server was told the caller uses (inode, handle), so that the server
 /// sees FORGET and RELEASE after its answer as ever, and gives back what the answer brings.
-pub(crate) trait Heir<Out>: Send + 'static {
+pub(crate) trait Abandoned<Out>: Send + 'static {
     /// Runs once, as [`Completion::complete`] does, when the request ends.
     fn answered(self, result: Result<Out>);
+}
+
+impl Reaches for Arc<Connection> {
+    #[inline]
+    fn channel(&self) -> &Channel {
+        Connection::channel(self)
+    }
 }
 
 impl Mount {
@@ -100,63 +120,58 @@ impl Mount {
     ///
     /// Those of [`Self::call`].
     pub(crate) fn call_mapped<O: Operation>(&self, idmap: &Idmap, op: O) -> Result<O::Out> {
-        self.conn().call_as(
-            idmap,
-            &op,
-            patience::<O>(),
-            None,
-            |result, _, _| result,
-            stay,
-        )
+        self.call_as(idmap, &op, patience::<O>(), None, |result, _, _| result)
     }
 
-    /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it leaves the
-    /// request to an heir, and the server, which has got an INTERRUPT, need not answer ever.
+    /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it abandons
+    /// the request, and the server, which has got an INTERRUPT, need not answer ever.
     ///
-    /// Only for operations that lend nothing of the caller's, and whose effects the heir can undo.
-    /// `heir` is asked under the lock of the request's body, and must not sleep.
+    /// Only for operations that lend nothing of the caller's, and whose effects `abandoned` can undo.
+    /// That is made under the lock of the request's body, and must not sleep.
     /// `Documentation/lifecycle.rst` lists the operations.
     ///
     /// # Errors
     ///
     /// Those of [`Self::call`]; `EINTR` if the caller is killed at any time.
-    pub(crate) fn call_or_leave<O, H>(&self, op: O, heir: impl FnOnce() -> H) -> Result<O::Out>
+    pub(crate) fn call_or_abandon<O, A>(
+        &self,
+        op: O,
+        abandoned: impl FnOnce() -> A,
+    ) -> Result<O::Out>
     where
         O: Operation,
         O::Out: 'static,
-        H: Heir<O::Out>,
+        A: Abandoned<O::Out>,
     {
-        self.conn().call_with(
-            &op,
-            patience::<O>(),
-            None,
-            |result, _, _| result,
-            |request| self.leave::<O, H>(request, heir),
-        )
-    }
-
-    /// Gives `request` an heir, so that its killed caller may go; `false` if it has to wait.
-    fn leave<O, H>(&self, request: &Handle, heir: impl FnOnce() -> H) -> bool
-    where
-        O: Operation,
-        O::Out: 'static,
-        H: Heir<O::Out>,
-    {
-        // Without memory the caller stays, as it would have before.
-        let Ok(orphan) = KBox::<Orphan<O::Out, H>>::new_uninit(GFP_KERNEL) else {
-            return false;
-        };
         let conn = self.conn_arc();
-        request.bequeath(|| {
-            orphan.write(Orphan {
-                conn: conn.clone(),
-                request: request.clone(),
-                minor: conn.channel().limits().minor,
-                decode: Connection::decode::<O>,
-                heir: heir(),
-                kept: self.keep(),
-            })
-        })
+        if conn.unimplemented().contains(O::OPCODE) {
+            return O::lacking();
+        }
+        let (pass, waiter) = self.send(Idmap::invalid(), &op, patience::<O>(), &mut None)?;
+        let (channel, minor) = (&**Connection::channel(conn), pass.limits().minor);
+        let done = match waiter.wait(channel, patience::<O>()) {
+            Ok(done) => done,
+            Err(killed) => match KBox::<AbandonedCall<O::Out, A>>::new_uninit(GFP_KERNEL) {
+                Ok(memory) => {
+                    let gone = killed.abandon(|request| {
+                        memory.write(AbandonedCall {
+                            pass: pass.into_owned(),
+                            request,
+                            decode: Connection::decode::<O>,
+                            abandoned: abandoned(),
+                            kept: self.keep(),
+                        })
+                    });
+                    match gone {
+                        Ok(()) => return Err(EINTR),
+                        Err(killed) => killed.wait(channel),
+                    }
+                }
+                // The caller stays, as it would have before.
+                Err(_) => killed.wait(channel),
+            },
+        };
+        done.read(|outcome, output, _, _| conn.decode::<O>(minor, outcome, output))
     }
 
     /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
@@ -167,7 +182,8 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
         let mut back = OutData::None;
-        let result = self.conn().call_with(
+        let result = self.call_as(
+            Idmap::invalid(),
             &op,
             patience::<O>(),
             data.into(),
@@ -175,7 +191,6 @@ impl Mount {
                 back = data.take().map(|data| data.output).unwrap_or_default();
                 result.map(|_| written)
             },
-            stay,
         );
         (result, back)
     }
@@ -187,7 +202,8 @@ impl Mount {
     /// Those of [`Self::call`].
     pub(crate) fn call_in<O: Operation>(&self, op: O, data: InData) -> (Result<O::Out>, InData) {
         let mut back = InData::None;
-        let result = self.conn().call_with(
+        let result = self.call_as(
+            Idmap::invalid(),
             &op,
             patience::<O>(),
             data.into(),
@@ -195,7 +211,6 @@ impl Mount {
                 back = data.take().map(|data| data.input).unwrap_or_default();
                 result
             },
-            stay,
         );
         (result, back)
     }
@@ -214,7 +229,8 @@ impl Mount {
     ) -> (Result<(O::Out, usize)>, OutData) {
         let mut back = OutData::None;
         let data = Data { input, output };
-        let result = self.conn().call_with(
+        let result = self.call_as(
+            Idmap::invalid(),
             &op,
             patience::<O>(),
             Some(data),
@@ -222,7 +238,6 @@ impl Mount {
                 back = data.take().map(|data| data.output).unwrap_or_default();
                 result.map(|out| (out, written))
             },
-            stay,
         );
         (result, back)
     }
@@ -233,12 +248,12 @@ impl Mount {
     ///
     /// Those of [`Self::call`].
     pub(super) fn call_or_abort<O: Operation>(&self, op: O) -> Result<O::Out> {
-        self.conn().call_with(
+        self.call_as(
+            Idmap::invalid(),
             &op,
             Patience::AbortsConnection,
             None,
             |result, _, _| result,
-            stay,
         )
     }
 
@@ -250,40 +265,33 @@ impl Mount {
         C: Completion<O>,
     {
         let conn = self.conn_arc();
-        let channel = conn.channel();
         let mut data: Option<Data> = data.into();
         let forced = O::GATE != Gate::Normal;
 
-        let caller = match conn.admit::<O>(Idmap::invalid()) {
-            Ok(caller) => caller,
+        let entered = conn.admit::<O>(Idmap::invalid()).and_then(|caller| {
+            let turn = Turn::enter(conn, forced)?;
+            Ok((caller, turn))
+        });
+        let made = entered.and_then(|(caller, turn)| {
+            let memory = retry(forced, || {
+                Ok(KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?)
+            })?;
+            let minor = turn.pass().limits().minor;
+            let request = conn.make(&op, Unique::new(0), minor, caller, forced, &mut data)?;
+            Ok((turn, memory, request))
+        });
+        let (turn, memory, request) = match made {
+            Ok(made) => made,
             Err(error) => return done.complete(Err(error), data.unwrap_or_default(), 0),
         };
-        if let Err(error) = channel.enter_background(forced) {
-            return done.complete(Err(error), data.unwrap_or_default(), 0);
-        }
-        let minor = channel.limits().minor;
-        let place = retry(forced, || {
-            Ok(KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?)
+        turn.send(request, |slot| {
+            memory.write(Background {
+                slot,
+                done,
+                kept: self.keep(),
+                _operation: PhantomData::<fn() -> O>,
+            })
         });
-        let made = place.and_then(|completion| {
-            let request = conn.make(&op, Unique::new(0), minor, caller, forced, &mut data)?;
-            Ok((completion, request))
-        });
-        let (completion, request) = match made {
-            Ok(made) => made,
-            Err(error) => {
-                channel.leave_background();
-                return done.complete(Err(error), data.unwrap_or_default(), 0);
-            }
-        };
-        request.tell(completion.write(Background {
-            conn: conn.clone(),
-            minor,
-            done,
-            kept: self.keep(),
-            _operation: PhantomData::<fn() -> O>,
-        }));
-        channel.send_background(request);
     }
 
     /// Answers a notification: sends `data` under the id that the server gave it. Nobody waits for
@@ -296,13 +304,13 @@ impl Mount {
     pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply, data: InData) -> Result {
         let conn = self.conn_arc();
         let caller = conn.admit::<op::NotifyReply>(Idmap::invalid())?;
-        conn.channel().post(|| {
-            let completion = KBox::new(Posted { conn: conn.clone() }, GFP_KERNEL)?;
-            let minor = conn.channel().limits().minor;
-            let request = conn.make(&op, unique, minor, caller, false, &mut data.into())?;
-            request.tell(completion);
-            Ok(request)
-        })
+        let pass = Pass::enter(conn.clone(), false)?;
+        let memory = KBox::<Posted>::new_uninit(GFP_KERNEL)?;
+        let minor = pass.limits().minor;
+        let request = conn.make(&op, unique, minor, caller, false, &mut data.into())?;
+        request.tell(memory.write(Posted { pass }));
+        conn.channel().send(request, Wake::Normal);
+        Ok(())
     }
 
     /// Sends FORGET: gives `nlookup` lookups of `node` back. Never blocks, never fails.
@@ -310,6 +318,57 @@ impl Mount {
         self.conn()
             .channel()
             .forget(ticket, Forget { node, nlookup });
+    }
+
+    /// Sends the operation, for a caller that will wait for its end. The pass counts it until then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::call`] for what is not sent; `data` is left alone then.
+    #[inline]
+    fn send<O: Operation>(
+        &self,
+        idmap: &Idmap,
+        op: &O,
+        patience: Patience,
+        data: &mut Option<Data>,
+    ) -> Result<(Pass<&Arc<Connection>>, Waiter)> {
+        let conn = self.conn_arc();
+        let forced = patience != Patience::Killable;
+        let caller = conn.admit::<O>(idmap)?;
+        let pass = Pass::enter(conn, forced)?;
+        let minor = pass.limits().minor;
+        let request = conn.make(op, Unique::new(0), minor, caller, forced, data)?;
+        let waiter = request.waiter().ok_or(EIO)?;
+        conn.channel().send(request, Wake::Sync);
+        Ok((pass, waiter))
+    }
+
+    fn call_as<O: Operation, R>(
+        &self,
+        idmap: &Idmap,
+        op: &O,
+        patience: Patience,
+        mut data: Option<Data>,
+        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
+    ) -> Result<R> {
+        let conn = self.conn();
+        if conn.unimplemented().contains(O::OPCODE) {
+            return finish(O::lacking(), &mut data, 0);
+        }
+        let (pass, waiter) = match self.send(idmap, op, patience, &mut data) {
+            Ok(sent) => sent,
+            Err(error) => return finish(Err(error), &mut data, 0),
+        };
+        let channel = pass.via().channel();
+        let done = match waiter.wait(channel, patience) {
+            Ok(done) => done,
+            Err(killed) => killed.wait(channel),
+        };
+        done.read(|outcome, output, data, written| {
+            let minor = pass.limits().minor;
+            finish(conn.decode::<O>(minor, outcome, output), data, written)
+        })
     }
 }
 
@@ -365,52 +424,6 @@ impl Connection {
         vacant.make(parts, data, |args| op.encode(minor, args))
     }
 
-    fn call_with<O: Operation, R>(
-        &self,
-        op: &O,
-        patience: Patience,
-        data: Option<Data>,
-        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
-        leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<R> {
-        self.call_as(Idmap::invalid(), op, patience, data, finish, leave)
-    }
-
-    fn call_as<O: Operation, R>(
-        &self,
-        idmap: &Idmap,
-        op: &O,
-        patience: Patience,
-        mut data: Option<Data>,
-        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
-        leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<R> {
-        if self.unimplemented().contains(O::OPCODE) {
-            return finish(O::lacking(), &mut data, 0);
-        }
-        let caller = match self.admit::<O>(idmap) {
-            Ok(caller) => caller,
-            Err(error) => return finish(Err(error), &mut data, 0),
-        };
-        let channel = self.channel();
-        let mut minor = 0;
-        let sent = channel.call(
-            patience,
-            || {
-                minor = channel.limits().minor;
-                let forced = patience != Patience::Killable;
-                self.make(op, Unique::new(0), minor, caller, forced, &mut data)
-            },
-            leave,
-        );
-        match sent {
-            Ok(done) => done.read(|outcome, output, data, written| {
-                finish(self.decode::<O>(minor, outcome, output), data, written)
-            }),
-            Err(error) => finish(Err(error), &mut data, 0),
-        }
-    }
-
     /// What the end of a request means for its operation. Does not sleep.
     fn decode<O: Operation>(
         &self,
@@ -437,61 +450,53 @@ fn patience<O: Operation>() -> Patience {
     }
 }
 
-/// A caller without an heir waits.
-fn stay(_: &Handle) -> bool {
-    false
-}
-
-/// A request whose caller has left: decodes the answer for the heir.
-struct Orphan<Out, H> {
-    conn: Arc<Connection>,
+/// A request whose caller has abandoned it.
+struct AbandonedCall<Out, A> {
+    pass: Pass<Arc<Connection>>,
     /// Itself, to take its INTERRUPT off the queue; the end of the request ends the circle.
     request: Handle,
-    minor: u32,
     /// That of its operation, which itself may borrow from the caller.
     decode: fn(&Connection, u32, Outcome, &mut OutArgs) -> Result<Out>,
-    heir: H,
-    /// Of the super block that the heir holds something of.
+    abandoned: A,
+    /// Of the super block that `abandoned` holds something of.
     kept: Option<Keeper>,
 }
 
-impl<Out: 'static, H: Heir<Out>> completion::Completion for Orphan<Out, H> {
+impl<Out: 'static, A: Abandoned<Out>> completion::Completion for AbandonedCall<Out, A> {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
-            conn,
+            pass,
             request,
-            minor,
             decode,
-            heir,
+            abandoned,
             kept,
         } = KBox::into_inner(self);
+        let (conn, minor) = (pass.via(), pass.limits().minor);
         conn.channel().forget_interrupt(&request);
-        let answer = ended.read(|outcome, output, _, _| decode(&conn, minor, outcome, output));
-        heir.answered(answer);
-        // Last: an unmount waits for these, and what the heir held has to be gone by then.
+        let answer = ended.read(|outcome, output, _, _| decode(conn, minor, outcome, output));
+        abandoned.answered(answer);
+        // Last: an unmount waits for these, and what it kept has to be gone by then.
         drop(kept);
-        conn.channel().end_waiting();
+        drop(pass);
     }
 }
 
 /// The completion of a request that was posted.
 struct Posted {
-    conn: Arc<Connection>,
+    pass: Pass<Arc<Connection>>,
 }
 
 impl completion::Completion for Posted {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         // What it carried goes first: an unmount waits for the count.
         drop(ended.read(|_, _, data, _| data.take()));
-        self.conn.channel().end_waiting();
+        drop(KBox::into_inner(self).pass);
     }
 }
 
-/// The completion of a background request: gives the channel its slot back, decodes, and runs the
-/// caller's.
+/// The completion of a background request: frees the slot, decodes, and runs the caller's.
 struct Background<O, C> {
-    conn: Arc<Connection>,
-    minor: u32,
+    slot: Slot<Arc<Connection>>,
     done: C,
     /// Of the super block that `done` holds something of.
     kept: Option<Keeper>,
@@ -501,20 +506,17 @@ struct Background<O, C> {
 impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Background<O, C> {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
-            conn,
-            minor,
-            done,
-            kept,
-            ..
+            slot, done, kept, ..
         } = KBox::into_inner(self);
-        conn.channel().free_slot();
+        let pass = slot.free();
         let (result, data, written) = ended.read(|outcome, output, data, written| {
-            let result = conn.decode::<O>(minor, outcome, output);
+            let minor = pass.limits().minor;
+            let result = pass.via().decode::<O>(minor, outcome, output);
             (result, data.take(), written)
         });
         done.complete(result, data.unwrap_or_default(), written);
         // Last: an unmount waits for these, and what `done` held has to be gone by then.
         drop(kept);
-        conn.channel().end_waiting();
+        drop(pass);
     }
 }

@@ -27,8 +27,8 @@ use crate::{
             lock_dirops,
             lookup_count::{
                 new_ticket,
+                AbandonedLookup, //
                 Debt,
-                Orphaned, //
             },
             mount, //
         },
@@ -131,7 +131,7 @@ fn lookup_name(anchor: &INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found> 
     let mut ticket = Some(new_ticket()?);
     let sample = Sample::of_entry(conn);
     let query = op::Lookup { dir, name };
-    let reply = mount.call_or_leave(query, || Orphaned::new(anchor, &mut ticket))?;
+    let reply = mount.call_or_abandon(query, || AbandonedLookup::new(anchor, &mut ticket))?;
     let valid_until = entry_valid_until(&reply);
     if reply.nodeid == NodeId::NONE {
         return Ok(Found {

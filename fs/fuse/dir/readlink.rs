@@ -44,7 +44,7 @@ pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     }
     let inode = inode.may_block()?;
     Link::owned(read(inode, |mount, query| {
-        mount.call_or_leave(query, || ARef::from(inode))
+        mount.call_or_abandon(query, || ARef::from(inode))
     })?)
 }
 

@@ -25,8 +25,8 @@ use crate::{
             },
             lookup_count::{
                 new_ticket,
+                AbandonedLookup, //
                 Debt,
-                Orphaned, //
             },
         },
         op,
@@ -170,7 +170,7 @@ fn look_again(
         dir: dir.data().node_id(),
         name,
     };
-    let reply = mount.call_or_leave(query, || Orphaned::new(dir, &mut ticket))?;
+    let reply = mount.call_or_abandon(query, || AbandonedLookup::new(dir, &mut ticket))?;
     if reply.nodeid == NodeId::NONE {
         return Ok(false);
     }

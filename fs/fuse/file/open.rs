@@ -20,7 +20,7 @@ use crate::{
             NodeId, //
         },
         conn::{
-            call::Heir,
+            call::Abandoned,
             mount::Mount,
             Connection, //
         },
@@ -213,7 +213,7 @@ pub(super) fn open_device(mount: &Arc<Mount>, flags: u32) -> Result<Opened> {
         node: NodeId::NONE,
         args: open_args(mount.conn(), flags),
     };
-    let answer = mount.call_or_leave(open, || OrphanedDevice {
+    let answer = mount.call_or_abandon(open, || AbandonedDeviceOpen {
         mount: mount.clone(),
         flags,
     })?;
@@ -225,7 +225,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     let mount = mount(inode);
     let node = inode.data().node_id();
     let args = open_args(mount.conn(), file.flags());
-    let heir = || Orphaned {
+    let abandoned = || AbandonedOpen {
         inode: inode.into(),
         kind,
         flags: file.flags(),
@@ -233,21 +233,21 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     let answer = match kind {
         // The inode is locked, so that nobody else changes the file while it is truncated.
         Kind::File if args.flags & flags::O_TRUNC != 0 => mount.call(op::Open { node, args })?,
-        Kind::File => mount.call_or_leave(op::Open { node, args }, heir)?,
-        Kind::Directory => mount.call_or_leave(op::Opendir { node, args }, heir)?,
+        Kind::File => mount.call_or_abandon(op::Open { node, args }, abandoned)?,
+        Kind::Directory => mount.call_or_abandon(op::Opendir { node, args }, abandoned)?,
     };
     Ok(OpenHandle::new(inode, kind, answer))
 }
 
 /// An OPEN or OPENDIR whose caller was killed: what it opens is released at once.
-struct Orphaned {
+struct AbandonedOpen {
     inode: ARef<INode<Fuse>>,
     kind: Kind,
     /// `O_*` of the file that was to be.
     flags: u32,
 }
 
-impl Heir<Option<OpenOut>> for Orphaned {
+impl Abandoned<Option<OpenOut>> for AbandonedOpen {
     fn answered(self, result: Result<Option<OpenOut>>) {
         if let Ok(answer) = result {
             OpenHandle::new(&self.inode, self.kind, answer).close(self.flags);
@@ -255,13 +255,13 @@ impl Heir<Option<OpenOut>> for Orphaned {
     }
 }
 
-/// As [`Orphaned`], for a file of a device.
-struct OrphanedDevice {
+/// As [`AbandonedOpen`], for a file of a device.
+struct AbandonedDeviceOpen {
     mount: Arc<Mount>,
     flags: u32,
 }
 
-impl Heir<Option<OpenOut>> for OrphanedDevice {
+impl Abandoned<Option<OpenOut>> for AbandonedDeviceOpen {
     fn answered(self, result: Result<Option<OpenOut>>) {
         if let Ok(answer) = result {
             Opened::new(self.mount, NodeId::NONE, Kind::File, answer).close(self.flags);

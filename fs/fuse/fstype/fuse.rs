@@ -416,7 +416,7 @@ impl FileSystem for Fuse {
         let query = op::Statfs {
             node: inode.data().node_id(),
         };
-        let reply = mount.call_or_leave(query, || ARef::from(inode))?;
+        let reply = mount.call_or_abandon(query, || ARef::from(inode))?;
         stat.bsize = reply.st.bsize;
         stat.frsize = reply.st.frsize;
         stat.blocks = reply.st.blocks;

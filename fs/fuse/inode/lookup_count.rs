@@ -28,12 +28,18 @@ use crate::{
             Channel, //
         },
         conn::{
-            call::Heir,
+            call::Abandoned,
             mount::Mount, //
         },
         Fuse, //
     },
-    vfs::inode::INode,
+    vfs::{
+        inode::INode,
+        sync::guard::{
+            Guard,
+            OnDrop, //
+        },
+    },
 };
 use kernel::{
     new_spinlock,
@@ -83,7 +89,9 @@ impl LookupCount {
 
     /// The inode stands in one of two places for its node.
     pub(super) fn set_shared(&self, shared: Arc<SharedLookup>) {
-        self.owed.lock().shared = Some(shared);
+        let before = self.owed.lock().shared.replace(shared);
+        // Without the lock, as in `drop_shared()`.
+        drop(before);
     }
 
     /// The lookup of both places, if the node stands in two.
@@ -116,36 +124,50 @@ impl LookupCount {
     }
 }
 
-/// One lookup that the server has counted and that no inode has taken yet.
-///
-/// Dropping it pays it back with a FORGET.
-#[must_use]
-pub(crate) struct Debt<'a> {
+/// One lookup that the server has counted.
+struct Lookup<'a> {
     mount: &'a Mount,
     node: NodeId,
     ticket: &'a mut Option<ForgetTicket>,
 }
 
+/// Pays a lookup back with a FORGET.
+struct PayBack;
+
+impl OnDrop<Lookup<'_>> for PayBack {
+    fn run(lookup: Lookup<'_>) {
+        if let Some(ticket) = lookup.ticket.take() {
+            lookup.mount.forget(ticket, lookup.node, 1);
+        }
+    }
+}
+
+/// One lookup that the server has counted and that no inode has taken yet.
+///
+/// Dropping it pays it back with a FORGET.
+#[must_use]
+pub(crate) struct Debt<'a>(Guard<Lookup<'a>, PayBack>);
+
 impl<'a> Debt<'a> {
     /// The debt that a reply naming `node` makes; `ticket` was allocated before the request, and is
-    /// missing only if an [`Orphaned`] has taken it over, who then got the reply too. It is taken
-    /// only if the debt is paid, and else serves the next one.
+    /// missing only if an [`AbandonedLookup`] has taken it over, which then gets the reply, too. It is
+    /// taken only if the debt is paid, and else serves the next one.
     pub(crate) fn new(
         mount: &'a Mount,
         node: NodeId,
         ticket: &'a mut Option<ForgetTicket>,
     ) -> Self {
-        Self {
+        Self(Guard::new(Lookup {
             mount,
             node,
             ticket,
-        }
+        }))
     }
 
     /// Credits the lookup to the inode of the node, which will pay it when it is evicted.
     pub(crate) fn credit(self, count: &LookupCount) {
         count.add_one();
-        self.settle();
+        self.write_off();
     }
 
     /// Makes the lookup one for two inodes, which will pay it when both are evicted.
@@ -154,30 +176,18 @@ impl<'a> Debt<'a> {
     ///
     /// `ENOMEM`; the debt is then paid at once.
     pub(super) fn share(self) -> Result<Arc<SharedLookup>> {
+        let lookup = self.0.dismiss();
         let shared = SharedLookup {
-            channel: self.mount.conn().channel().clone(),
-            node: self.node,
-            ticket: self.ticket.take(),
+            channel: lookup.mount.conn().channel().clone(),
+            node: lookup.node,
+            ticket: lookup.ticket.take(),
         };
         Ok(Arc::new(shared, GFP_KERNEL)?)
     }
 
     /// Drops the debt unpaid: the reply did not describe a node, so nothing was looked up.
     pub(crate) fn write_off(self) {
-        self.settle();
-    }
-
-    /// There is nothing to pay any more.
-    fn settle(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Debt<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.mount.forget(ticket, self.node, 1);
-        }
+        self.0.dismiss();
     }
 }
 
@@ -199,12 +209,12 @@ impl Drop for SharedLookup {
 }
 
 /// A LOOKUP whose caller was killed: what it finds is given back at once.
-pub(crate) struct Orphaned {
+pub(crate) struct AbandonedLookup {
     dir: ARef<INode<Fuse>>,
     ticket: Option<ForgetTicket>,
 }
 
-impl Orphaned {
+impl AbandonedLookup {
     /// Of a LOOKUP in `dir` that `ticket` was allocated for.
     pub(crate) fn new(dir: &INode<Fuse>, ticket: &mut Option<ForgetTicket>) -> Self {
         Self {
@@ -214,7 +224,7 @@ impl Orphaned {
     }
 }
 
-impl Heir<EntryOut> for Orphaned {
+impl Abandoned<EntryOut> for AbandonedLookup {
     fn answered(self, result: Result<EntryOut>) {
         match result {
             Ok(reply) if reply.nodeid != NodeId::NONE => {

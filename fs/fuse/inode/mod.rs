@@ -50,7 +50,7 @@ use crate::{
             NodeId, //
         },
         conn::{
-            call::Heir,
+            call::Abandoned,
             mount::Mount, //
         },
         Fuse, //
@@ -223,9 +223,9 @@ pub(crate) fn lock_dirops(dir: &INode<Fuse>) -> Option<MutexGuard<'_, ()>> {
     Some(dir.data().dirops.lock())
 }
 
-/// A killed caller that has only asked leaves the inode behind: it is not forgotten before the
-/// server has answered.
-impl<Out> Heir<Out> for ARef<INode<Fuse>> {
+/// A request that has only asked, and that its caller has abandoned, keeps the inode: it is not
+/// forgotten before the server has answered.
+impl<Out> Abandoned<Out> for ARef<INode<Fuse>> {
     fn answered(self, _result: Result<Out>) {}
 }
 

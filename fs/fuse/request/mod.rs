@@ -446,17 +446,17 @@ impl Request {
         self.body.lock().set_completion(completion);
     }
 
-    /// Leaves the request to the completion that `heir` makes, which runs when it ends; for a
-    /// waiter that goes and does not look at it any more. `false` if it has ended already: then
-    /// `heir` is not asked. It is asked under the lock of the body, and must not sleep.
-    pub(crate) fn bequeath(&self, heir: impl FnOnce() -> KBox<dyn Completion>) -> bool {
+    /// Its waiter goes and does not look at the request any more: the completion that `complete`
+    /// makes is told of the end. `false` if it has ended already: then `complete` is not called. It
+    /// runs under the lock of the body, and must not sleep.
+    fn abandon(&self, complete: impl FnOnce() -> KBox<dyn Completion>) -> bool {
         let mut body = self.body.lock();
-        let leave = !body.has_ended();
-        if leave {
-            body.set_completion(heir());
-            trace::request_leave(self);
+        let abandoned = !body.has_ended();
+        if abandoned {
+            body.set_completion(complete());
+            trace::request_abandon(self);
         }
-        leave
+        abandoned
     }
 
     /// Shows what the reply brought, and what was lent; for who is told of the end.

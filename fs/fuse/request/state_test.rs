@@ -293,22 +293,23 @@ mod tests {
         Ok(())
     }
 
-    /// A request whose caller has left tells its heir; one that has ended takes none.
+    /// A request that its caller has abandoned tells its completion; one that has ended is not
+    /// abandoned.
     #[test]
-    fn left_to_an_heir() -> Result {
+    fn abandoned() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
         let copying = request_with(None)?.start(&mut set).ok_or(EINVAL)?;
         let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
-        let heir: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
-        assert!(handle.bequeath(|| heir));
+        let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+        assert!(handle.abandon(|| completion));
         assert_eq!(fate.errno(), 1);
         table.abort_all();
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
 
-        let heir: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
-        assert!(!handle.bequeath(|| heir));
+        let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+        assert!(!handle.abandon(|| completion));
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
         Ok(())
     }

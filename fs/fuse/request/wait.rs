@@ -4,11 +4,12 @@
 //!
 //! Three phases. Any signal ends the first: the server is told by an INTERRUPT, once it has the
 //! request. A fatal signal ends the second: a request that no server has read is taken back. One
-//! that the server has gets an heir and is left, if the operation allows that; else the third
-//! phase waits for its end, whatever comes.
+//! that the server has is abandoned, if the operation allows that; else the third phase waits for its
+//! end, whatever comes.
 
 use super::{
     args::Data,
+    completion::Completion,
     outcome::Outcome,
     state::Pending,
     Handle, //
@@ -17,6 +18,7 @@ use crate::fuse::{
     op::OutArgs,
     trace, //
 };
+use kernel::prelude::*;
 
 /// What the waiter needs of the channel.
 pub(crate) trait Canceller {
@@ -50,9 +52,6 @@ pub(crate) enum Patience {
     AbortsConnection,
 }
 
-/// The caller was killed and has gone; its heir ends what it began.
-pub(crate) struct Left;
-
 /// The right to wait for the end of one request and to take the reply.
 pub(crate) struct Waiter {
     request: Handle,
@@ -63,18 +62,8 @@ impl Waiter {
         Self { request }
     }
 
-    /// Sleeps until the request has ended.
-    ///
-    /// `leave` is asked when the caller is killed and the server has the request: whether somebody
-    /// else is told of the end from now on ([`Request::bequeath`]).
-    ///
-    /// [`Request::bequeath`]: super::Request::bequeath
-    pub(crate) fn wait(
-        self,
-        channel: &impl Canceller,
-        patience: Patience,
-        leave: impl FnOnce(&Handle) -> bool,
-    ) -> Result<Done, Left> {
+    /// Sleeps until the request has ended, or the caller is killed while the server has it.
+    pub(crate) fn wait(self, channel: &impl Canceller, patience: Patience) -> Result<Done, Killed> {
         let request = &self.request;
         let finished = || request.is_finished();
 
@@ -93,26 +82,57 @@ impl Waiter {
                     .inspect_err(|_| trace::request_kill(&**request))
                     .is_err()
             {
-                let cancelled = match patience {
-                    Patience::Killable => channel.cancel(request),
-                    Patience::Forced => None,
+                match patience {
+                    Patience::Killable => match channel.cancel(request) {
+                        Some(pending) => pending.cancel(),
+                        None => return Err(Killed(self)),
+                    },
+                    Patience::Forced => request.ended.wait(finished),
                     Patience::AbortsConnection => {
                         channel.abort();
-                        None
+                        request.ended.wait(finished);
                     }
-                };
-                match cancelled {
-                    Some(pending) => pending.cancel(),
-                    None if leave(request) => return Err(Left),
-                    None => request.ended.wait(finished),
                 }
             }
-            if request.is_interrupted() {
-                channel.forget_interrupt(request);
-            }
         }
-        channel.woken(request);
-        Ok(Done(self.request))
+        Ok(self.done(channel))
+    }
+
+    /// The request has ended.
+    #[inline]
+    fn done(self, channel: &impl Canceller) -> Done {
+        if self.request.is_interrupted() {
+            channel.forget_interrupt(&self.request);
+        }
+        channel.woken(&self.request);
+        Done(self.request)
+    }
+}
+
+/// The caller was killed, and the server has its request.
+#[must_use = "the request has to be waited for, or abandoned"]
+pub(crate) struct Killed(Waiter);
+
+impl Killed {
+    /// Sleeps until the request has ended, whatever comes.
+    pub(crate) fn wait(self, channel: &impl Canceller) -> Done {
+        let Self(waiter) = self;
+        waiter.request.ended.wait(|| waiter.request.is_finished());
+        waiter.done(channel)
+    }
+
+    /// Abandons the request: the completion that `complete` makes is told of its end. It comes back
+    /// if the request has ended already: then `complete` is not called. That runs under the lock of
+    /// the body, and must not sleep.
+    pub(crate) fn abandon(
+        self,
+        complete: impl FnOnce(Handle) -> KBox<dyn Completion>,
+    ) -> Result<(), Self> {
+        let request = &self.0.request;
+        match request.abandon(|| complete(request.clone())) {
+            true => Ok(()),
+            false => Err(self),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ const REST: [(&str, &str); 21] = [
     ("fuse_interrupt_queue", "+"),
     ("fuse_request_kill", "+"),
     ("fuse_request_cancel", "+"),
-    ("fuse_request_leave", "+"),
+    ("fuse_request_abandon", "+"),
     ("fuse_request_resend", "+"),
     ("fuse_request_timeout", "+ field:uint64_t age;"),
     (
@@ -437,7 +437,7 @@ fn signals_and_kills() {
         "request_interrupt",
         "interrupt_queue",
         "request_kill",
-        "request_leave",
+        "request_abandon",
         "interrupt_sent",
         "request_reply",
         "request_copy",
@@ -485,7 +485,7 @@ fn signals_and_kills() {
     let after = &all[kill.expect("a kill")..];
     let says = |event: &str| after.iter().any(|l| l.starts_with(event));
     assert!(
-        !says("fuse_request_leave") && !says("fuse_request_cancel"),
+        !says("fuse_request_abandon") && !says("fuse_request_cancel"),
         "{after:#?}"
     );
     assert!(
