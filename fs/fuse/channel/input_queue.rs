@@ -206,13 +206,11 @@ impl InputQueue {
             if !inner.connected {
                 return Err(request);
             }
-            if let Some(request) = request.request() {
-                request.assign_unique(if request.brings_unique() {
-                    request.unique()
-                } else {
-                    inner.next_unique()
-                });
-            }
+            let unique = match request.request().brings_unique() {
+                true => request.request().unique(),
+                false => inner.next_unique(),
+            };
+            request.request().assign_unique(unique);
             inner.pending.push_back(request);
         }
         self.wake(wake);

@@ -210,7 +210,7 @@ impl Latency {
 
     /// `request` is queued.
     #[inline(always)]
-    pub(super) fn queued(&self, request: Option<&Request>) {
+    pub(super) fn queued(&self, request: &Request) {
         if self.is_on() {
             begin(request);
         }
@@ -269,10 +269,8 @@ impl Latency {
 
 #[cold]
 #[inline(never)]
-fn begin(request: Option<&Request>) {
-    if let Some(request) = request {
-        request.clock().begin(Part::Queue);
-    }
+fn begin(request: &Request) {
+    request.clock().begin(Part::Queue);
 }
 
 #[kunit_tests(ferrofuse_latency)]

@@ -278,9 +278,7 @@ impl Channel {
 
     /// Queues a background request and counts its slot, which its completion gets; for [`pass`].
     fn send_background(&self, request: Pending, complete: impl FnOnce() -> KBox<dyn Completion>) {
-        if let Some(request) = request.request() {
-            trace::request_background(request);
-        }
+        trace::request_background(request.request());
         self.latency.queued(request.request());
         let refused = {
             let mut background = self.background.lock();

@@ -72,7 +72,7 @@ impl Processing {
     pub(crate) fn start(&self, request: Pending) -> Option<Copying> {
         let mut inner = self.inner.lock();
         match inner.0.as_mut() {
-            Some(open) => request.start(&mut open.copying),
+            Some(open) => Some(request.start(&mut open.copying)),
             None => {
                 drop(inner);
                 request.refuse(Outcome::Aborted);
@@ -101,7 +101,7 @@ impl Processing {
     pub(crate) fn take(&self, unique: Unique) -> Option<Replying> {
         let mut inner = self.inner.lock();
         let open = inner.0.as_mut()?;
-        open.sent.take(unique)?.reply(&mut open.copying)
+        Some(open.sent.take(unique)?.reply(&mut open.copying))
     }
 
     /// Ends the time in which an abort may find the request here; `false` if closed.

@@ -339,7 +339,7 @@ impl Mount {
         let pass = Pass::enter(conn, forced)?;
         let minor = pass.limits().minor;
         let request = conn.make(op, Unique::new(0), minor, caller, forced, data)?;
-        let waiter = request.waiter().ok_or(EIO)?;
+        let waiter = request.waiter();
         conn.channel().send(request, Wake::Sync);
         Ok((pass, waiter))
     }

@@ -21,9 +21,7 @@ use kernel::prelude::*;
 
 fn request(unique: u64) -> Result<Pending> {
     let pending = Request::sample()?;
-    if let Some(request) = pending.request() {
-        request.assign_unique(Unique::new(unique));
-    }
+    pending.request().assign_unique(Unique::new(unique));
     Ok(pending)
 }
 

@@ -38,6 +38,10 @@ use crate::vfs::sync::{
         Entry,
         Owned, //
     },
+    guard::{
+        Guard,
+        OnDrop, //
+    },
     queue::{
         Chain,
         Queue, //
@@ -75,100 +79,77 @@ impl From<i32> for Phase {
 
 /// A request that no server has seen.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Pending(Option<Owned<Request>>);
+pub(crate) struct Pending(Guard<Owned<Request>, NotConnected>);
 
 impl Pending {
     pub(super) fn new(entry: Owned<Request>) -> Self {
-        Self(Some(entry))
+        Self(Guard::new(entry))
     }
 
     /// The request, while the token is held.
-    pub(crate) fn request(&self) -> Option<&Request> {
-        self.0.as_ref().map(|entry| &***entry)
+    pub(crate) fn request(&self) -> &Request {
+        &self.0
     }
 
-    /// Somebody who will wait for the end; take it before the token is queued.
-    pub(crate) fn waiter(&self) -> Option<Waiter> {
-        self.0.as_ref().map(|entry| Waiter::new(entry.share()))
+    /// The right to wait for the end; take it before the token is queued.
+    pub(crate) fn waiter(&self) -> Waiter {
+        Waiter::new(self.0.share())
     }
 
-    /// Instead of a waiter: who is told of the end.
+    /// Instead of a waiter: what is told of the end.
     pub(crate) fn tell(&self, completion: KBox<dyn Completion>) {
-        if let Some(request) = self.request() {
-            request.tell(completion);
-        }
+        self.request().tell(completion);
     }
 
     /// A reader takes the request; `set` keeps it in sight of an abort meanwhile.
-    pub(crate) fn start(mut self, set: &mut CopySet) -> Option<Copying> {
-        let entry = self.0.take()?;
+    pub(crate) fn start(self, set: &mut CopySet) -> Copying {
+        let entry = self.0.dismiss();
         let handle = entry.share();
         entry.set_phase(Phase::Copying);
         trace::request_start(&*handle, set.device);
         set.queue.push_back(entry);
-        Some(Copying(Some(handle)))
+        Copying(Guard::new(handle))
     }
 
     /// Ends it without ever showing it to a server.
-    pub(crate) fn refuse(mut self, outcome: Outcome) {
-        if let Some(entry) = self.0.take() {
-            entry.end(outcome);
-        }
+    pub(crate) fn refuse(self, outcome: Outcome) {
+        self.0.dismiss().end(outcome);
     }
 
     /// Its waiter was killed before a server read it.
     pub(crate) fn cancel(self) {
-        if let Some(request) = self.request() {
-            trace::request_cancel(request);
-        }
+        trace::request_cancel(self.request());
         self.refuse(Outcome::Interrupted);
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let Some(entry) = self.0.take() {
-            entry.end(Outcome::NotConnected);
-        }
     }
 }
 
 /// A request that is being copied to a server.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Copying(Option<Handle>);
+pub(crate) struct Copying(Guard<Handle, Failed>);
 
 impl Copying {
     /// The request, while the token is held.
-    pub(crate) fn request(&self) -> Option<&Request> {
-        self.0.as_ref().map(|handle| &***handle)
+    pub(crate) fn request(&self) -> &Request {
+        &self.0
     }
 
     /// The server has all of it: parks it in `table`. Gives the token back if an abort took the
     /// request out of `set` meanwhile.
-    pub(crate) fn sent(
-        mut self,
-        set: &mut CopySet,
-        table: &mut SentTable,
-    ) -> Result<Handle, Copying> {
-        let Some(handle) = self.0.take() else {
+    pub(crate) fn sent(self, set: &mut CopySet, table: &mut SentTable) -> Result<Handle, Copying> {
+        let Some(entry) = set.queue.remove(&self.0) else {
             return Err(self);
         };
-        match set.queue.remove(&handle) {
-            Some(entry) => {
-                table.insert(Sent(Some(entry)));
-                trace::request_sent(&*handle);
-                handle.mark_sent();
-                Ok(handle)
-            }
-            None => Err(Copying(Some(handle))),
-        }
+        let handle = self.0.dismiss();
+        table.insert(Sent(Guard::new(entry)));
+        trace::request_sent(&*handle);
+        handle.mark_sent();
+        Ok(handle)
     }
 
-    /// Takes the request out of the sight of an abort, before the token ends it.
+    /// Takes the request out of the sight of an abort, before the token ends it. `false` if an
+    /// abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|handle| set.queue.remove(handle).is_some())
+        set.queue.remove(&self.0).is_some()
     }
 
     /// The server has it and owes no answer.
@@ -177,77 +158,70 @@ impl Copying {
     }
 
     /// It could not be copied, or must not be sent any more.
-    pub(crate) fn fail(mut self, outcome: Outcome) {
-        if let Some(handle) = self.0.take() {
-            handle.end(outcome);
-        }
-    }
-}
-
-impl Drop for Copying {
-    fn drop(&mut self) {
-        if let Some(handle) = self.0.take() {
-            handle.end(Outcome::Io);
-        }
+    pub(crate) fn fail(self, outcome: Outcome) {
+        self.0.dismiss().end(outcome);
     }
 }
 
 /// A request that a server has and owes an answer to.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Sent(Option<Owned<Request>>);
+pub(crate) struct Sent(Guard<Owned<Request>, ServerGone>);
 
 impl Sent {
     /// The answer has come; `set` keeps the request in sight of an abort while it is copied.
-    pub(crate) fn reply(mut self, set: &mut CopySet) -> Option<Replying> {
-        let entry = self.0.take()?;
+    pub(crate) fn reply(self, set: &mut CopySet) -> Replying {
+        let entry = self.0.dismiss();
         let handle = entry.share();
         entry.set_phase(Phase::Replying);
         trace::request_reply(&*handle, set.device);
         set.queue.push_back(entry);
-        Some(Replying(Some(handle)))
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if let Some(entry) = self.0.take() {
-            entry.end(Outcome::Aborted);
-        }
+        Replying(Guard::new(handle))
     }
 }
 
 /// A request whose answer is being copied.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Replying(Option<Handle>);
+pub(crate) struct Replying(Guard<Handle, Failed>);
 
 impl Replying {
     /// The request, while the token is held.
-    pub(crate) fn request(&self) -> Option<&Request> {
-        self.0.as_ref().map(|handle| &***handle)
+    pub(crate) fn request(&self) -> &Request {
+        &self.0
     }
 
     /// Takes the request out of the sight of an abort, before [`Self::finish`]. `false` if an
     /// abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|handle| set.queue.remove(handle).is_some())
+        set.queue.remove(&self.0).is_some()
     }
 
     /// The answer is in.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        if let Some(handle) = self.0.take() {
-            handle.end(outcome);
-        }
+    pub(crate) fn finish(self, outcome: Outcome) {
+        self.0.dismiss().end(outcome);
     }
 }
 
-impl Drop for Replying {
-    fn drop(&mut self) {
-        if let Some(handle) = self.0.take() {
-            handle.end(Outcome::Io);
+/// Declares how a request ends whose token is dropped.
+macro_rules! drops {
+    ($( $(#[$doc:meta])* $name:ident($token:ty) = $outcome:ident; )+) => {$(
+        $(#[$doc])*
+        struct $name;
+
+        impl OnDrop<$token> for $name {
+            fn run(request: $token) {
+                request.end(Outcome::$outcome);
+            }
         }
-    }
+    )+};
+}
+
+drops! {
+    /// No server has got it.
+    NotConnected(Owned<Request>) = NotConnected;
+    /// Its copier has lost it.
+    Failed(Handle) = Io;
+    /// Its server has lost it.
+    ServerGone(Owned<Request>) = Aborted;
 }
 
 /// Requests that wait to be read, oldest first.
@@ -263,10 +237,8 @@ impl PendingQueue {
     }
 
     /// Queues a request.
-    pub(crate) fn push_back(&mut self, mut pending: Pending) {
-        if let Some(entry) = pending.0.take() {
-            self.queue.push_back(entry);
-        }
+    pub(crate) fn push_back(&mut self, pending: Pending) {
+        self.queue.push_back(pending.0.dismiss());
     }
 
     /// Takes the oldest.
@@ -384,14 +356,10 @@ impl SentTable {
         (unique.get() >> 1) as usize % BUCKETS
     }
 
-    fn insert(&mut self, mut sent: Sent) {
-        let Some(entry) = sent.0.take() else { return };
-        match self.buckets.get_mut(Self::bucket(entry.unique())) {
-            Some(bucket) => bucket.push_back(entry),
-            // The table was taken away: nobody can answer.
-            None => {
-                entry.end(Outcome::Aborted);
-            }
+    fn insert(&mut self, sent: Sent) {
+        let bucket = Self::bucket(sent.0.unique());
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.push_back(sent.0.dismiss());
         }
     }
 
@@ -399,7 +367,7 @@ impl SentTable {
     pub(crate) fn take(&mut self, unique: Unique) -> Option<Sent> {
         let bucket = self.buckets.get_mut(Self::bucket(unique))?;
         let found = bucket.take_first(|request| request.unique() == unique);
-        found.map(|entry| Sent(Some(entry)))
+        found.map(|entry| Sent(Guard::new(entry)))
     }
 
     /// Finds the request with this id and leaves it there.
@@ -451,7 +419,7 @@ impl SentTable {
     fn drain(&mut self) {
         for bucket in self.buckets.iter_mut() {
             while let Some(entry) = bucket.pop_front() {
-                drop(Sent(Some(entry)));
+                drop(Sent(Guard::new(entry)));
             }
         }
     }
@@ -478,7 +446,7 @@ impl SentQueue {
 impl Drop for SentQueue {
     fn drop(&mut self) {
         while let Some(entry) = self.queue.pop_front() {
-            drop(Sent(Some(entry)));
+            drop(Sent(Guard::new(entry)));
         }
     }
 }

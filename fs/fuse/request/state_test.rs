@@ -87,9 +87,7 @@ fn request_with(completion: Option<KBox<dyn Completion>>) -> Result<Pending> {
     if let Some(completion) = completion {
         pending.tell(completion);
     }
-    if let Some(request) = pending.request() {
-        request.assign_unique(Unique::new(2));
-    }
+    pending.request().assign_unique(Unique::new(2));
     Ok(pending)
 }
 
@@ -132,7 +130,7 @@ mod tests {
         let fate = Fate::new()?;
         let (mut queue, mut other) = (PendingQueue::default(), PendingQueue::default());
         let mut set = CopySet::default();
-        let probe = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let probe = request(&fate)?.start(&mut set);
         let mut table = SentTable::new()?;
         let handle = probe.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         assert!(queue.remove(&handle).is_none());
@@ -155,7 +153,7 @@ mod tests {
     fn copying_dropped() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         drop(copying);
         assert_eq!(fate.errno(), EIO.to_errno());
         set.abort_all();
@@ -168,7 +166,7 @@ mod tests {
     fn copying_delivered() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         assert!(copying.detach(&mut set));
         assert!(!copying.detach(&mut set));
         copying.delivered();
@@ -183,13 +181,12 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         core::mem::take(&mut set).abort_all();
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
 
         let lent = copying
             .request()
-            .ok_or(EINVAL)?
             .lend_input(&mut Progress::default(), |bytes| bytes.len());
         assert!(lent == Err(ENOENT));
         let copying = match copying.sent(&mut set, &mut table) {
@@ -207,7 +204,7 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         assert!(handle.is_sent());
         assert!(table.take(Unique::new(4)).is_none());
@@ -223,7 +220,7 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
         assert!(table.take(Unique::new(2)).is_none());
@@ -239,10 +236,10 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
-        let replying = sent.reply(&mut set).ok_or(EINVAL)?;
+        let replying = sent.reply(&mut set);
         assert!(replying.detach(&mut set));
         replying.finish(answer(ENOENT.to_errno())?);
         assert_eq!(fate.errno(), ENOENT.to_errno());
@@ -259,7 +256,7 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request(&fate)?.start(&mut set);
         let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let mut lost = SentQueue::default();
         table.drain_into(&mut lost);
@@ -282,8 +279,8 @@ mod tests {
         let new = request(&Fate::new()?)?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let new = new.start(&mut set).ok_or(EINVAL)?;
-        let old = old.start(&mut set).ok_or(EINVAL)?;
+        let new = new.start(&mut set);
+        let old = old.start(&mut set);
         assert!(set.has_older(5));
         new.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         old.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
@@ -300,7 +297,7 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request_with(None)?.start(&mut set).ok_or(EINVAL)?;
+        let copying = request_with(None)?.start(&mut set);
         let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
         assert!(handle.abandon(|| completion));

@@ -116,7 +116,7 @@ impl Device {
     /// Moves one request to the server.
     fn send(&self, link: &Link, request: Pending, to: &mut impl Dest) -> Result<usize> {
         let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
-        let request = copying.request().ok_or(EIO)?;
+        let request = copying.request();
         link.channel.latency().taken(request);
         let len = request.len();
         let expects_reply = request.expects_reply();
@@ -158,9 +158,7 @@ impl Device {
 
 /// Passes the request if it fits the server's buffer, and ends it otherwise.
 fn fitting(request: Pending, room: usize) -> Option<Pending> {
-    let (len, opcode) = request
-        .request()
-        .map(|request| (request.len(), request.opcode()))?;
+    let (len, opcode) = (request.request().len(), request.request().opcode());
     if len <= room {
         return Some(request);
     }
