@@ -51,16 +51,21 @@ struct Ferrofuse {
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            requests: vfs::sync::entry::Registration::new()?,
+            // SAFETY: It is dropped with the module, after everything that makes requests.
+            requests: unsafe { vfs::sync::entry::Registration::new() }?,
             // Before the first mount, whose dentries expire.
             expiry: vfs::dentry_expiry::Registration::new()?,
             // Before the first mount, which adds its connection.
-            control: vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL)?,
-            types: vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES)?,
+            // SAFETY: It is dropped with the module.
+            control: unsafe { vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL) }?,
+            // SAFETY: As above.
+            types: unsafe { vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES) }?,
             sysctls: vfs::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
             // Before the first server, whose device is of it.
-            cuse_class: vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE)?,
+            // SAFETY: It is dropped with the module, which every open of the device that servers
+            // use keeps, and with that open goes the one device that came of it.
+            cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE) }?,
             cuse <- vfs::io::miscdev::Registration::new(),
             mount_point: vfs::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })

@@ -19,10 +19,7 @@ use super::{
         UserNs, //
     },
     dentry::DEntry,
-    inode::{
-        INode,
-        INodeView, //
-    },
+    inode::INode,
     FileSystem,
     Walk, //
 };
@@ -158,8 +155,8 @@ pub(super) unsafe fn get_inode_acl<T: FileSystem>(
     rcu: bool,
 ) -> *mut kernel::bindings::posix_acl {
     let inode = if rcu {
-        // SAFETY: RCU keeps the inode for the call.
-        Walk::Rcu(unsafe { INodeView::from_raw(inode) })
+        // SAFETY: In the section of the caller, which has found the inode in a dentry.
+        unsafe { INode::in_rcu(inode) }
     } else {
         // SAFETY: The caller holds a reference.
         Walk::Ref(unsafe { INode::from_raw(inode) })

@@ -22,6 +22,7 @@ use super::{
     },
     file::Opening,
     file_ops,
+    held::Held,
     FileSystem, //
 };
 use core::{
@@ -31,8 +32,7 @@ use core::{
 use kernel::{
     error::to_result,
     fs::file::flags::O_CREAT,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
 /// How the call ends if it does not fail.
@@ -44,7 +44,7 @@ pub(crate) enum Done<'a, T: FileSystem> {
         Opening<'a, T>,
     ),
     /// The VFS goes on as after a lookup, with this dentry if there is one instead of its own.
-    Found(Option<ARef<DEntry<T>>>),
+    Found(Option<Held<'a, DEntry<T>>>),
 }
 
 /// A file that is to be opened on the inode that a dentry is given.

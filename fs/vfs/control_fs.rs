@@ -57,10 +57,11 @@ pub(crate) trait Object: Sized + Send + Sync + 'static {
     /// The module whose code this is; it is kept while the file system is mounted.
     type OwnerModule: ModuleMetadata;
 
-    /// The name of its directory. It never changes, and no two objects have the same.
+    /// The name of its directory. Asked once each time the directory is made; two objects that give
+    /// the same number have two directories of one name.
     fn number(&self) -> u32;
 
-    /// Who owns its directory and the files there. It never changes.
+    /// Who owns its directory and the files there; asked as the directory is made.
     fn owner(&self) -> (Kuid, Kgid);
 }
 
@@ -178,6 +179,16 @@ impl<T: Object> File<T> {
     }
 }
 
+/// An object, and its directory.
+///
+/// # Invariants
+///
+/// `dir` is null, or the object's directory in the super block, which stays until [`Shown::hide`].
+struct Shown<T: Object> {
+    object: Arc<T>,
+    dir: *mut bindings::dentry,
+}
+
 /// The objects, and where they are shown.
 ///
 /// # Invariants
@@ -187,7 +198,7 @@ impl<T: Object> File<T> {
 /// of its files is null, or the pointer of an `Arc` that is in `objects`.
 struct State<T: Object> {
     sb: *mut bindings::super_block,
-    objects: KVec<Arc<T>>,
+    objects: KVec<Shown<T>>,
 }
 
 // SAFETY: The pointer may be used in any thread that holds the lock.
@@ -254,11 +265,16 @@ impl<T: Object> ControlFs<T> {
     pub(crate) fn add(&'static self, object: Arc<T>) -> Result {
         let mut state = self.state.lock()?;
         state.objects.reserve(1, GFP_KERNEL)?;
+        // INVARIANT: It has no directory yet.
+        let mut shown = Shown {
+            object,
+            dir: core::ptr::null_mut(),
+        };
         if !state.sb.is_null() {
-            // SAFETY: The lock is held, and the super block is there.
-            unsafe { self.show(state.sb, &object) }?;
+            // SAFETY: The lock is held, the super block is there, and the push below cannot fail.
+            unsafe { shown.show(state.sb, self.files) }?;
         }
-        state.objects.push(object, GFP_KERNEL)?;
+        state.objects.push(shown, GFP_KERNEL)?;
         Ok(())
     }
 
@@ -267,61 +283,18 @@ impl<T: Object> ControlFs<T> {
         let Ok(mut state) = self.state.lock() else {
             return;
         };
-        let is_it = |other: &Arc<T>| core::ptr::eq(&**other, object);
-        if !state.objects.iter().any(is_it) {
+        let mut objects = state.objects.iter();
+        let Some(at) = objects.position(|other| core::ptr::eq(&*other.object, object)) else {
             return;
-        }
-        if !state.sb.is_null() {
-            // SAFETY: The lock is held, and the super block is there.
-            unsafe { Self::hide(state.sb, object) };
-        }
-        state.objects.retain(|other| !is_it(other));
-    }
-
-    /// Makes the directory of `object`; if that fails there is none.
-    ///
-    /// # Safety
-    ///
-    /// The lock must be held, `sb` be the super block that it guards, and `object` be in the list
-    /// of objects when the lock is given up, if this succeeds.
-    unsafe fn show(&self, sb: *mut bindings::super_block, object: &Arc<T>) -> Result {
-        let mut name = [0; 12];
-        let name = number_name(&mut name, object.number())?;
-        // SAFETY: A filled super block has a root.
-        let root = unsafe { (*sb).s_root };
-        // SAFETY: The lock keeps everybody else from changing the root directory.
-        let inode = unsafe { Entry::new(root, name, object)?.dir() };
-        let shown = inode.and_then(|dir| {
-            self.files.iter().try_for_each(|file| {
-                // SAFETY: As above, for the directory that was just made and that only `hide` removes.
-                unsafe { Entry::new(dir.as_ptr(), file.name, object)?.regular(file) }
-            })
-        });
-        if shown.is_err() {
+        };
+        if let Some(shown) = state.objects.get_mut(at) {
             // SAFETY: The lock is held.
-            unsafe { Self::hide(sb, object) };
+            unsafe { shown.hide() };
         }
-        shown
-    }
-
-    /// Removes the directory of `object`, if there is one.
-    ///
-    /// # Safety
-    ///
-    /// The lock must be held, and `sb` be the super block that it guards.
-    unsafe fn hide(sb: *mut bindings::super_block, object: &T) {
-        let mut name = [0; 12];
-        // The buffer has room for every number.
-        if let Ok(name) = number_name(&mut name, object.number()) {
-            // SAFETY: A filled super block has a root.
-            unsafe {
-                bindings::simple_remove_by_name(
-                    (*sb).s_root,
-                    name.as_char_ptr(),
-                    Some(forget_object),
-                )
-            };
-        }
+        // The last reference may be this one: it goes after the lock.
+        let removed = state.objects.remove(at);
+        drop(state);
+        drop(removed);
     }
 
     /// # Safety
@@ -381,10 +354,10 @@ impl<T: Object> ControlFs<T> {
             // SAFETY: The super block is new. A file without a name ends the list of files.
             to_result(unsafe { bindings::simple_fill_super(sb, this.magic as c_ulong, &none) })?;
             let mut state = this.state.lock()?;
-            for object in &state.objects {
+            for shown in &mut state.objects {
                 // INVARIANT: If one fails the super block is killed, and nobody will have seen it.
                 // SAFETY: The lock is held, and the object is in the list.
-                unsafe { this.show(sb, object) }?;
+                unsafe { shown.show(sb, this.files) }?;
             }
             // INVARIANT: All are shown.
             state.sb = sb;
@@ -400,9 +373,57 @@ impl<T: Object> ControlFs<T> {
         // SAFETY: The super block is valid, and of such a type.
         if let Ok(mut state) = unsafe { Self::of(sb) }.state.lock() {
             state.sb = core::ptr::null_mut();
+            for shown in &mut state.objects {
+                // INVARIANT: The directory goes with the super block.
+                shown.dir = core::ptr::null_mut();
+            }
         }
         // SAFETY: The super block has an anonymous device.
         unsafe { bindings::kill_anon_super(sb) };
+    }
+}
+
+impl<T: Object> Shown<T> {
+    /// Makes the directory, with `files` in it; if that fails there is none.
+    ///
+    /// # Safety
+    ///
+    /// The lock around the [`State`] must be held, `sb` be the super block that it is to have, in
+    /// which the object has no directory, and this be in its list when the lock is given up, if this
+    /// succeeds.
+    unsafe fn show(&mut self, sb: *mut bindings::super_block, files: &'static [File<T>]) -> Result {
+        let mut name = [0; 12];
+        let name = number_name(&mut name, self.object.number())?;
+        // SAFETY: A filled super block has a root.
+        let root = unsafe { (*sb).s_root };
+        // SAFETY: The lock keeps everybody else from changing the root directory.
+        let dir = unsafe { Entry::new(root, name, &self.object)?.dir() }?;
+        // INVARIANT: Nobody but `hide` removes it.
+        self.dir = dir.as_ptr();
+        let made = files.iter().try_for_each(|file| {
+            // SAFETY: As above, for the directory that was just made.
+            unsafe { Entry::new(self.dir, file.name, &self.object)?.regular(file) }
+        });
+        if made.is_err() {
+            // SAFETY: The lock is held.
+            unsafe { self.hide() };
+        }
+        made
+    }
+
+    /// Removes the directory, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The lock around the [`State`] must be held.
+    unsafe fn hide(&mut self) {
+        // INVARIANT: It goes.
+        let dir = core::mem::replace(&mut self.dir, core::ptr::null_mut());
+        if !dir.is_null() {
+            // SAFETY: By the type invariant it is there, and the callback is for directories and
+            // files of a `ControlFs`.
+            unsafe { bindings::simple_recursive_removal(dir, Some(forget_object)) };
+        }
     }
 }
 
@@ -421,7 +442,12 @@ impl<T: Object> Registration<T> {
     /// # Errors
     ///
     /// `EBUSY` if it was registered before, or if there is a type of such a name.
-    pub(crate) fn new(fs: &'static ControlFs<T>) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped only when the module goes, or fails to begin: a super block
+    /// keeps the module, but not this.
+    pub(crate) unsafe fn new(fs: &'static ControlFs<T>) -> Result<Self> {
         fs.state.start()?;
         // SAFETY: The type is static, and its functions can be called from now on.
         to_result(unsafe { bindings::register_filesystem(fs.fs_type.get()) })?;
@@ -432,7 +458,8 @@ impl<T: Object> Registration<T> {
 
 impl<T: Object> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: It is registered. There is no super block of it, as that keeps the module.
+        // SAFETY: It is registered. There is no super block of it: that keeps the module, and the
+        // module goes, as the caller of `new` has promised.
         unsafe { bindings::unregister_filesystem(self.fs.fs_type.get()) };
         if let Ok(mut state) = self.fs.state.lock() {
             state.objects = KVec::new();
@@ -547,7 +574,7 @@ impl Entry {
 
 /// # Safety
 ///
-/// Called by `simple_remove_by_name`, with the lock of the [`ControlFs`] held, with each dentry
+/// Called by `simple_recursive_removal`, with the lock of the [`ControlFs`] held, with each dentry
 /// that is removed; they have inodes.
 unsafe extern "C" fn forget_object(dentry: *mut bindings::dentry) {
     // SAFETY: The inode is valid; its private data is read and written with the lock held.

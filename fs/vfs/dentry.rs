@@ -15,6 +15,10 @@
 use super::{
     bindings,
     dentry_expiry::Place,
+    held::{
+        Counted,
+        Held, //
+    },
     inode::{
         INode,
         INodeLock,
@@ -31,6 +35,7 @@ use super::{
     },
     sync::deadline::Deadline,
     FileSystem,
+    InRcu,
     Walk, //
 };
 use core::{
@@ -47,10 +52,6 @@ use kernel::{
     },
     impl_flags,
     prelude::*,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
     types::Opaque, //
 };
 
@@ -92,15 +93,15 @@ unsafe impl<T: FileSystem> Send for DEntry<T> {}
 unsafe impl<T: FileSystem> Sync for DEntry<T> {}
 
 // SAFETY: `dget` and `dput` count references, and a dentry is not freed while there is one.
-unsafe impl<T: FileSystem> AlwaysRefCounted for DEntry<T> {
-    fn inc_ref(&self) {
+unsafe impl<T: FileSystem> Counted for DEntry<T> {
+    fn get(&self) {
         // SAFETY: There is a reference, by the type invariant.
         unsafe { bindings::dget(self.as_ptr()) };
     }
 
-    unsafe fn dec_ref(obj: NonNull<Self>) {
+    unsafe fn put(object: NonNull<Self>) {
         // SAFETY: The caller gives up a reference that it owns.
-        unsafe { bindings::dput(obj.as_ptr().cast()) };
+        unsafe { bindings::dput(object.as_ptr().cast()) };
     }
 }
 
@@ -173,17 +174,17 @@ impl<T: FileSystem> DEntry<T> {
 
     /// Its super block.
     pub(crate) fn sb(&self) -> &SuperBlock<T> {
-        // SAFETY: `d_sb` never changes. A super block is not shut down while there are references
-        // to its dentries, other than those that `kill_sb` of `T` has still to give back.
+        // SAFETY: `d_sb` never changes. What lends the dentry keeps the super block: a call of the
+        // VFS, or a `Held`.
         unsafe { SuperBlock::from_raw((*self.as_ptr()).d_sb) }
     }
 
     /// Its parent, or itself if it is a root.
-    pub(crate) fn parent(&self) -> ARef<Self> {
+    pub(crate) fn parent(&self) -> Held<'_, Self> {
         // SAFETY: There is a reference.
         let parent = unsafe { bindings::dget_parent(self.as_ptr()) };
         // SAFETY: A dentry has a parent, and the caller of `dget_parent` owns the reference.
-        unsafe { ARef::from_raw(NonNull::new_unchecked(parent.cast())) }
+        unsafe { Held::from_raw(NonNull::new_unchecked(parent.cast())) }
     }
 
     /// Whether it has the same parent as `other`, just now. That stays so while the parent is
@@ -238,7 +239,7 @@ impl<T: FileSystem> DEntry<T> {
         let child = from_err_ptr(unsafe { bindings::d_alloc_parallel(self.as_ptr(), &name) })?;
         let child = NonNull::new(child.cast()).ok_or(ENOMEM)?;
         // SAFETY: The reference to the child is the caller's.
-        let child: ARef<Self> = unsafe { ARef::from_raw(child) };
+        let child: Held<'a, Self> = unsafe { Held::from_raw(child) };
         Ok(if child.in_lookup() {
             // INVARIANT: Whoever finds it in lookup waits for its end, so it is ours.
             Child::InLookup(InLookup {
@@ -248,15 +249,6 @@ impl<T: FileSystem> DEntry<T> {
         } else {
             Child::Cached(child)
         })
-    }
-
-    /// The child with this name, if it is in the dentry cache.
-    pub(crate) fn find_child(&self, name: &[u8]) -> Option<ARef<Self>> {
-        let name = self.child_name(name)?;
-        // SAFETY: There is a reference, and the name is valid for the call.
-        let child = NonNull::new(unsafe { bindings::d_lookup(self.as_ptr(), &name) })?;
-        // SAFETY: The reference to the child is the caller's.
-        Some(unsafe { ARef::from_raw(child.cast()) })
     }
 
     /// Makes the cache forget a positive entry that was removed by somebody else; `parent` is the
@@ -269,7 +261,7 @@ impl<T: FileSystem> DEntry<T> {
     ///
     /// `ENOENT` if it is negative or not in that directory; `EBUSY` if something is mounted on it;
     /// `ENOTEMPTY` if it is a directory in which names are in use.
-    pub(crate) fn delete_removed(this: ARef<Self>, parent: &INodeLock<'_, T>) -> Result {
+    pub(crate) fn delete_removed(this: Held<'_, Self>, parent: &INodeLock<'_, T>) -> Result {
         let inode = this.inode().ok_or(ENOENT)?;
         // With the lock of the parent held, it stays the parent. A root is its own.
         let is_there = this
@@ -297,8 +289,7 @@ impl<T: FileSystem> DEntry<T> {
             }
             // SAFETY: There is a reference.
             unsafe { bindings::dont_mount(this.as_ptr()) };
-            // SAFETY: The inode is locked.
-            unsafe { bindings::clear_nlink(inode.as_ptr()) };
+            inode.lock_attrs().set_nlink(0);
         }
         // SAFETY: There is a reference, and the parent is locked.
         unsafe { bindings::d_delete(this.as_ptr()) };
@@ -342,6 +333,17 @@ impl<T: FileSystem> DEntry<T> {
     }
 }
 
+impl<'a, T: FileSystem> Held<'a, DEntry<T>> {
+    /// The child with this name, if it is in the dentry cache.
+    pub(crate) fn find_child(&self, name: &[u8]) -> Option<Self> {
+        let name = self.child_name(name)?;
+        // SAFETY: There is a reference, and the name is valid for the call.
+        let child = NonNull::new(unsafe { bindings::d_lookup(self.as_ptr(), &name) })?;
+        // SAFETY: The reference to the child is the caller's; it is of the same super block.
+        Some(unsafe { Held::from_raw(child.cast()) })
+    }
+}
+
 /// The dentry of a name that is being looked up: negative, and in no lookup's way.
 ///
 /// # Invariants
@@ -381,30 +383,17 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     /// cannot be locked now; `EXDEV` if the inode is of another super block.
     pub(crate) fn splice_alias(
         self,
-        inode: Option<ARef<INode<T>>>,
-    ) -> Result<Option<ARef<DEntry<T>>>> {
-        if let Some(inode) = &inode {
-            // The dentry keeps the inode until its own super block goes.
-            if !core::ptr::eq(inode.sb(), self.0.sb()) {
-                return Err(EXDEV);
-            }
-        }
-        let inode = inode.map_or(core::ptr::null_mut(), |inode| {
-            ARef::into_raw(inode).as_ptr().cast()
-        });
-        // SAFETY: The dentry can be spliced, by the type invariant; the reference to the inode is
-        // taken over, also when it fails.
-        let alias = from_err_ptr(unsafe { bindings::d_splice_alias(inode, self.0.as_ptr()) })?;
-        // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry
-        // of the same super block.
-        Ok(NonNull::new(alias).map(|alias| unsafe { ARef::from_raw(alias.cast()) }))
+        inode: Option<Held<'_, INode<T>>>,
+    ) -> Result<Option<Held<'a, DEntry<T>>>> {
+        // SAFETY: The dentry can be spliced, by the type invariant.
+        unsafe { splice_alias(self.0, inode) }
     }
 }
 
 /// A child that [`SharedDir::child`](super::dir_context::SharedDir::child) found or made.
 pub(crate) enum Child<'a, T: FileSystem> {
     /// It was in the cache. Whatever it says was said to somebody else.
-    Cached(ARef<DEntry<T>>),
+    Cached(Held<'a, DEntry<T>>),
     /// It is new, and others who look for the name wait for what is made of it.
     InLookup(InLookup<'a, T>),
 }
@@ -416,11 +405,11 @@ pub(crate) enum Child<'a, T: FileSystem> {
 /// The dentry is in lookup, it has no inode, and its parent is locked, at least shared, for `'a`:
 /// it keeps its name and parent, and nobody else splices it.
 pub(crate) struct InLookup<'a, T: FileSystem> {
-    dentry: ARef<DEntry<T>>,
+    dentry: Held<'a, DEntry<T>>,
     _parent: PhantomData<&'a DEntry<T>>,
 }
 
-impl<T: FileSystem> InLookup<'_, T> {
+impl<'a, T: FileSystem> InLookup<'a, T> {
     /// The dentry.
     pub(crate) fn dentry(&self) -> &DEntry<T> {
         &self.dentry
@@ -432,10 +421,13 @@ impl<T: FileSystem> InLookup<'_, T> {
     /// # Errors
     ///
     /// Those of [`Unhashed::splice_alias`].
-    pub(crate) fn splice_alias(self, inode: ARef<INode<T>>) -> Result<Option<ARef<DEntry<T>>>> {
-        // INVARIANT: A dentry in lookup is not hashed; the rest is the invariant of this type, of
+    pub(crate) fn splice_alias(
+        self,
+        inode: Held<'_, INode<T>>,
+    ) -> Result<Option<Held<'a, DEntry<T>>>> {
+        // SAFETY: A dentry in lookup is not hashed; the rest is the invariant of this type, of
         // which nothing is left but the end of the lookup.
-        Unhashed(&self.dentry).splice_alias(Some(inode))
+        unsafe { splice_alias(&self.dentry, Some(inode)) }
     }
 }
 
@@ -525,7 +517,7 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
     /// # Errors
     ///
     /// `EXDEV` if the inode is of another super block, `EISDIR` if it is a directory.
-    pub(crate) fn instantiate(self, inode: ARef<INode<T>>) -> Result {
+    pub(crate) fn instantiate(self, inode: Held<'_, INode<T>>) -> Result {
         // SAFETY: The dentry has no inode and is ours, by the type invariant.
         unsafe { instantiate(self.0, inode) }
     }
@@ -568,7 +560,7 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
     /// # Errors
     ///
     /// The same.
-    pub(crate) fn instantiate(self, inode: ARef<INode<T>>) -> Result {
+    pub(crate) fn instantiate(self, inode: Held<'_, INode<T>>) -> Result {
         // SAFETY: The dentry has no inode and is ours, by the type invariant.
         unsafe { instantiate(self.0, inode) }
     }
@@ -642,12 +634,38 @@ impl Drop for SecurityContext {
     }
 }
 
+/// Gives `dentry` its `inode`, or makes it known that there is none; see [`Unhashed::splice_alias`].
+///
+/// # Safety
+///
+/// The dentry must not be hashed, have no inode, and keep its name and parent; nobody else may
+/// splice it. Its super block must not be shut down for `'a`.
+unsafe fn splice_alias<'a, T: FileSystem>(
+    dentry: &DEntry<T>,
+    inode: Option<Held<'_, INode<T>>>,
+) -> Result<Option<Held<'a, DEntry<T>>>> {
+    if let Some(inode) = &inode {
+        // The dentry keeps the inode until its own super block goes.
+        if !core::ptr::eq(inode.sb(), dentry.sb()) {
+            return Err(EXDEV);
+        }
+    }
+    let inode = inode.map_or(core::ptr::null_mut(), |inode| {
+        inode.into_raw().as_ptr().cast()
+    });
+    // SAFETY: The caller promises it; the reference to the inode is taken over, also when it fails.
+    let alias = from_err_ptr(unsafe { bindings::d_splice_alias(inode, dentry.as_ptr()) })?;
+    // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry of
+    // the same super block.
+    Ok(NonNull::new(alias).map(|alias| unsafe { Held::from_raw(alias.cast()) }))
+}
+
 /// Gives `dentry` its `inode`.
 ///
 /// # Safety
 ///
 /// The dentry must have no inode, and nobody else may give it one.
-unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: ARef<INode<T>>) -> Result {
+unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: Held<'_, INode<T>>) -> Result {
     if !core::ptr::eq(inode.sb(), dentry.sb()) {
         return Err(EXDEV);
     }
@@ -655,7 +673,7 @@ unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: ARef<INode<T>>) 
         return Err(EISDIR);
     }
     // SAFETY: The caller promises it; the reference to the inode is taken over.
-    unsafe { bindings::d_instantiate(dentry.as_ptr(), ARef::into_raw(inode).as_ptr().cast()) };
+    unsafe { bindings::d_instantiate(dentry.as_ptr(), inode.into_raw().as_ptr().cast()) };
     Ok(())
 }
 
@@ -817,11 +835,12 @@ impl<T: FileSystem> DentryTable<T> {
     ) -> c_int {
         let flags = LookupFlags::from_c(flags);
         let (dir, dentry) = if flags.contains(LookupFlag::Rcu) {
-            // SAFETY: RCU keeps both for the call.
+            // SAFETY: In the section of the walk, which has found the inode in a dentry, and this
+            // dentry in the cache. What `d_fsdata` points to stays for a grace period as well.
             unsafe {
                 (
-                    Walk::Rcu(INodeView::from_raw(dir)),
-                    Walk::Rcu(DEntryView::from_raw(dentry)),
+                    INode::in_rcu(dir),
+                    Walk::Rcu(InRcu::new(DEntryView::from_raw(dentry))),
                 )
             }
         } else {

@@ -306,6 +306,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        // It may go at any time: without the worker nothing is thrown out any more.
         params::watch_inval_period(None);
         EXPIRING.lock().running = false;
         // SAFETY: It was initialised, and cannot be queued any more.

@@ -14,6 +14,7 @@
 use super::{
     bindings,
     dentry::DEntry,
+    held::Held,
     inode::{
         INode,
         INodeView, //
@@ -27,8 +28,7 @@ use core::{
 };
 use kernel::{
     error::from_err_ptr,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
 /// What an inode is known by as long as its file exists.
@@ -68,10 +68,10 @@ pub(crate) trait Export<T: FileSystem> {
 
     /// A dentry of the inode with this identity: any that it has, or a new one without a name.
     /// `ESTALE` if there is none. May sleep.
-    fn find(sb: &SuperBlock<T>, identity: Identity) -> Result<ARef<DEntry<T>>>;
+    fn find(sb: &SuperBlock<T>, identity: Identity) -> Result<Held<'_, DEntry<T>>>;
 
     /// A dentry of the directory that the directory `child` is in. May sleep.
-    fn parent(child: &INode<T>) -> Result<ARef<DEntry<T>>>;
+    fn parent(child: &INode<T>) -> Result<Held<'_, DEntry<T>>>;
 }
 
 /// The table of a file system.
@@ -112,14 +112,13 @@ impl<T: FileSystem> INode<T> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn obtain_alias(inode: ARef<Self>) -> Result<ARef<DEntry<T>>> {
+    pub(crate) fn obtain_alias<'a>(inode: Held<'a, Self>) -> Result<Held<'a, DEntry<T>>> {
+        let inode = inode.into_raw().as_ptr();
         // SAFETY: `d_obtain_alias` takes over the reference to the inode, also when it fails.
-        let dentry = from_err_ptr(unsafe {
-            bindings::d_obtain_alias(ARef::into_raw(inode).as_ptr().cast())
-        })?;
+        let dentry = from_err_ptr(unsafe { bindings::d_obtain_alias(inode.cast()) })?;
         let dentry = NonNull::new(dentry).ok_or(ENOMEM)?;
         // SAFETY: The caller of `d_obtain_alias` owns the reference.
-        Ok(unsafe { ARef::from_raw(dentry.cast()) })
+        Ok(unsafe { Held::from_raw(dentry.cast()) })
     }
 }
 
@@ -256,11 +255,11 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
 /// `ESTALE` if it is one of another super block.
 fn dentry_or_error<T: FileSystem>(
     sb: &SuperBlock<T>,
-    result: Result<ARef<DEntry<T>>>,
+    result: Result<Held<'_, DEntry<T>>>,
 ) -> *mut bindings::dentry {
     match result {
         Ok(dentry) if !core::ptr::eq(dentry.sb(), sb) => ESTALE.to_ptr(),
-        Ok(dentry) => ARef::into_raw(dentry).as_ptr().cast(),
+        Ok(dentry) => dentry.into_raw().as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }
 }

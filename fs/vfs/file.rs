@@ -32,7 +32,6 @@ use core::{
     marker::PhantomData, //
 };
 use kernel::{
-    // The tables of the VFS are of the type that is only declared there.
     bindings::pipe_inode_info,
     error::to_result,
     fs::file::flags::{
@@ -44,13 +43,12 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    mm::virt::VmaNew,
     prelude::*,
     types::{
         ForeignOwnable,
         NotThreadSafe,
         Opaque, //
-    },
+    }, //
 };
 
 /// An open file of the file system `T`.
@@ -181,16 +179,6 @@ impl<T: FileSystem> File<T> {
         let updated = to_result(unsafe { bindings::file_update_time(self.as_ptr()) });
         self.inode().keep_times_dirty();
         updated
-    }
-
-    /// Maps the file through the page cache, as long as no store can reach the file through it.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the mapping is shared and could become writable.
-    pub(crate) fn generic_readonly_mmap(&self, vma: &VmaNew) -> Result {
-        // SAFETY: The area is being set up for this file by the caller's `mmap`.
-        to_result(unsafe { bindings::generic_file_readonly_mmap(self.as_ptr(), vma.as_ptr()) })
     }
 }
 
@@ -621,46 +609,6 @@ pub(super) unsafe fn write_flags(iocb: *mut bindings::kiocb) -> u32 {
 pub(crate) fn account_write(bytes: usize) {
     // SAFETY: Changes counters of the current task.
     unsafe { bindings::task_io_account_write(bytes) };
-}
-
-/// Takes bytes from a source, of which some may turn out not to be used.
-///
-/// # Invariants
-///
-/// `from` was advanced by at least `taken` bytes since this value was made.
-pub(crate) struct Taking<'a, 'data> {
-    from: &'a mut IovIterSource<'data>,
-    taken: usize,
-}
-
-impl<'a, 'data> Taking<'a, 'data> {
-    /// Nothing is taken yet.
-    pub(crate) fn new(from: &'a mut IovIterSource<'data>) -> Self {
-        // INVARIANT: Not advanced at all.
-        Self { from, taken: 0 }
-    }
-
-    /// Fills `bytes`, as far as the source can be read; returns how far. May sleep and fault.
-    pub(crate) fn copy(&mut self, bytes: &mut [u8]) -> usize {
-        let copied = self.from.copy_from_iter(bytes);
-        // INVARIANT: That is by how much the source has advanced.
-        self.taken = self.taken.saturating_add(copied);
-        copied
-    }
-
-    /// The first `used` bytes were used. The source goes on behind them.
-    pub(crate) fn keep(mut self, used: usize) {
-        // INVARIANT: Fewer than before.
-        self.taken = self.taken.saturating_sub(used);
-    }
-}
-
-impl Drop for Taking<'_, '_> {
-    /// Gives back what was not kept.
-    fn drop(&mut self) {
-        // SAFETY: The source is valid and has advanced so far, by the type invariant.
-        unsafe { bindings::iov_iter_revert(self.from.as_raw(), self.taken) };
-    }
 }
 
 /// Turns a byte count of C, negative for an error, into a result.

@@ -43,6 +43,7 @@ use super::{
         LockRequest,
         Locking, //
     },
+    mm::vm::NewArea,
     poll::{
         PollEvents,
         Polling, //
@@ -58,8 +59,8 @@ use core::{
     marker::PhantomData, //
 };
 use kernel::{
-    // The tables of the VFS are of the types that are only declared there.
     bindings::{
+        // The tables of the VFS are of the types that are only declared there.
         file_lease,
         file_lock,
         pipe_inode_info, //
@@ -97,7 +98,7 @@ pub(crate) trait Regular<T: FileSystem> {
     fn llseek(file: &File<T>, offset: i64, whence: Whence) -> Result<i64>;
 
     /// `mmap(2)`. The address space is locked for writing: nothing here may fault on user memory.
-    fn mmap(file: &File<T>, vma: &VmaNew) -> Result;
+    fn mmap(area: NewArea<'_, T>) -> Result;
 
     /// `splice(2)` and `sendfile(2)` out of the file. The pipe is the caller's alone.
     fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
@@ -498,7 +499,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         let file = unsafe { File::from_raw(file) };
         // SAFETY: The area is being set up, with the lock held for writing.
         let vma = unsafe { VmaNew::from_raw(vma) };
-        from_result(|| U::mmap(file, vma).map(|()| 0))
+        // SAFETY: These are the arguments of a running call.
+        from_result(|| U::mmap(unsafe { NewArea::new(file, vma) }).map(|()| 0))
     }
 
     /// # Safety

@@ -19,6 +19,7 @@ use super::{
         Param,
         ParamTable, //
     },
+    held::Held,
     inode::Slab,
     sb::{
         SuperBlock,
@@ -225,8 +226,8 @@ impl<T: FileSystem> Pools<T> {
 
     /// # Safety
     ///
-    /// `create` must have succeeded, and no type of these may be registered any more. Nobody may call
-    /// this or `create` at the same time.
+    /// `create` must have succeeded, no type of these may be registered any more, and no super block
+    /// of them may be left. Nobody may call this or `create` at the same time.
     unsafe fn destroy(&self) {
         // A super block, and the module's last reference with it, goes before its data is put on
         // the queue, and before its inodes are freed.
@@ -258,7 +259,12 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `EBUSY` if that was done already, or if there is a type of such a name; `EINVAL` if there is
     /// none, or if they are not all of the same [`Pools`].
-    pub(crate) fn new(types: &'static [&'static FsType<T>]) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped only when the module goes, or fails to begin: a super block
+    /// keeps the module, but not this.
+    pub(crate) unsafe fn new(types: &'static [&'static FsType<T>]) -> Result<Self> {
         let pools = types.first().ok_or(EINVAL)?.pools;
         if !types.iter().all(|other| core::ptr::eq(other.pools, pools)) {
             return Err(EINVAL);
@@ -278,10 +284,11 @@ impl<T: FileSystem> Registration<T> {
 impl<T: FileSystem> Drop for Registration<T> {
     fn drop(&mut self) {
         for fs_type in self.types.iter().rev() {
-            // SAFETY: It is registered. There is no super block of it, as those keep the module.
+            // SAFETY: It is registered.
             unsafe { bindings::unregister_filesystem(fs_type.fs_type.get()) };
         }
-        // SAFETY: Of the type invariant, and all types are unregistered.
+        // SAFETY: Of the type invariant, and all types are unregistered. There is no super block of
+        // any: those keep the module, and it goes, as the caller of `new` has promised.
         unsafe { self.pools.destroy() };
     }
 }
@@ -433,7 +440,9 @@ pub(super) unsafe fn get_super<T: FileSystem>(
 ) -> Result {
     // SAFETY: The context is of a type of `T`.
     let pools = unsafe { FsType::pools_of((*fc).fs_type) };
-    let info = KBox::into_raw(SuperInfo::<T>::new(data, pools)?);
+    let info = SuperInfo::<T>::new(data, pools)?;
+    // SAFETY: It stays where it is until the box is made again.
+    let info = KBox::into_raw(unsafe { Pin::into_inner_unchecked(info) });
     // SAFETY: No other task uses the context.
     unsafe { (*fc).s_fs_info = info.cast() };
     let result = to_result(get(fc));
@@ -595,11 +604,9 @@ impl<T: FileSystem> ContextTable<T> {
         let root = unsafe { SuperBlock::<T>::from_raw(sb) }.root();
         match root {
             Some(root) => {
-                let root = kernel::sync::aref::ARef::from(root);
+                let root = Held::from(root).into_raw().as_ptr().cast();
                 // SAFETY: No other task uses the context, which owns a reference to its root.
-                unsafe {
-                    (*fc.as_ptr()).root = kernel::sync::aref::ARef::into_raw(root).as_ptr().cast()
-                };
+                unsafe { (*fc.as_ptr()).root = root };
                 Ok(())
             }
             None => {

@@ -27,6 +27,10 @@ use super::{
         Operations, //
     },
     fs_type::FsType,
+    held::{
+        Counted,
+        Held, //
+    },
     inode_ops::{
         CommonOps,
         DirOps,
@@ -40,27 +44,33 @@ use super::{
         SuperBlock, //
     },
     write_once,
-    FileSystem, //
+    FileSystem,
+    InRcu,
+    Walk, //
 };
 use core::{
     marker::PhantomData,
-    ops::Deref,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
     error::to_result,
     impl_flags,
+    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     static_lock_class,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        SpinLock,
+        SpinLockGuard, //
     },
     types::{
         NotThreadSafe,
         Opaque, //
-    },
+    }, //
 };
 
 /// The slab object of an inode of `T`. The C inode comes first, so both have one address.
@@ -68,14 +78,15 @@ use kernel::{
 pub(super) struct Slot<T: FileSystem> {
     inode: bindings::inode,
     data: T::InodeData,
+    attrs: SpinLock<T::AttrState>,
 }
 
 /// What may be read and written of an inode (`struct inode`) of `T` without a reference to it.
 ///
 /// # Invariants
 ///
-/// It is the inode of a [`Slot`] of `T` that is not freed while it is borrowed, with its data
-/// initialised; `i_sb` is a super block of `T` that is not freed either.
+/// It is the inode of a [`Slot`] of `T` that is not freed while it is borrowed, with its data and its
+/// lock initialised; `i_sb` is a super block of `T` that is not freed either.
 #[repr(transparent)]
 pub(crate) struct INodeView<T: FileSystem> {
     inode: Opaque<bindings::inode>,
@@ -99,15 +110,15 @@ unsafe impl<T: FileSystem> Send for INode<T> {}
 unsafe impl<T: FileSystem> Sync for INode<T> {}
 
 // SAFETY: `ihold` and `iput` count references, and an inode is not evicted while there is one.
-unsafe impl<T: FileSystem> AlwaysRefCounted for INode<T> {
-    fn inc_ref(&self) {
+unsafe impl<T: FileSystem> Counted for INode<T> {
+    fn get(&self) {
         // SAFETY: There is a reference, by the type invariant.
         unsafe { bindings::ihold(self.as_ptr()) };
     }
 
-    unsafe fn dec_ref(obj: NonNull<Self>) {
+    unsafe fn put(object: NonNull<Self>) {
         // SAFETY: The caller gives up a reference that it owns.
-        unsafe { bindings::iput(obj.as_ptr().cast()) };
+        unsafe { bindings::iput(object.as_ptr().cast()) };
     }
 }
 
@@ -116,6 +127,54 @@ impl<T: FileSystem> Deref for INode<T> {
 
     fn deref(&self) -> &INodeView<T> {
         &self.0
+    }
+}
+
+/// A reference to an inode that may be kept for any time: the super block is not shut down before it
+/// is dropped. That may sleep.
+///
+/// # Invariants
+///
+/// `inode` is counted once for this, and so is its super block ([`SuperBlock::keep`]), which was not
+/// shut down then.
+pub(crate) struct Kept<T: FileSystem>(NonNull<INode<T>>);
+
+// SAFETY: As for `INode`.
+unsafe impl<T: FileSystem> Send for Kept<T> {}
+// SAFETY: As for `INode`.
+unsafe impl<T: FileSystem> Sync for Kept<T> {}
+
+impl<T: FileSystem> From<&INode<T>> for Kept<T> {
+    fn from(inode: &INode<T>) -> Self {
+        inode.get();
+        // INVARIANT: Both are counted here. What is borrowed keeps its super block so far.
+        inode.sb().keep();
+        Self(inode.into())
+    }
+}
+
+impl<T: FileSystem> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self::from(&**self)
+    }
+}
+
+impl<T: FileSystem> Deref for Kept<T> {
+    type Target = INode<T>;
+
+    fn deref(&self) -> &INode<T> {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: FileSystem> Drop for Kept<T> {
+    fn drop(&mut self) {
+        let sb = self.sb().as_ptr();
+        // SAFETY: The reference is this one's.
+        unsafe { INode::put(self.0) };
+        // SAFETY: The super block was counted for this, and is not used here after it.
+        unsafe { SuperBlock::<T>::unkeep(sb) };
     }
 }
 
@@ -355,12 +414,6 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { read_once(&raw const (*self.as_ptr()).__bindgen_anon_1.__i_nlink) }
     }
 
-    /// Sets the number of links.
-    pub(crate) fn set_nlink(&self, nlink: u32) {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::set_nlink(self.as_ptr(), nlink) };
-    }
-
     /// The owner.
     #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn uid(&self) -> Kuid {
@@ -392,10 +445,16 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { bindings::i_size_read(self.as_ptr()) }
     }
 
-    /// Sets the size, in bytes. Two of these must not run at the same time.
-    pub(crate) fn set_size(&self, size: i64) {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::i_size_write(self.as_ptr(), size) };
+    /// Takes the lock of its attributes, a spinlock.
+    pub(crate) fn lock_attrs(&self) -> Attrs<'_, T> {
+        let slot: *const Slot<T> = self.as_ptr().cast();
+        // SAFETY: As in `data`.
+        let lock = unsafe { &(*slot).attrs };
+        // INVARIANT: It is the one of this inode.
+        Attrs {
+            inode: self,
+            state: lock.lock(),
+        }
     }
 
     /// Space that it takes, in units of 512 bytes.
@@ -505,6 +564,46 @@ impl<T: FileSystem> INodeView<T> {
     }
 }
 
+/// The lock of an inode's attributes, held: it orders the changes of those that are more than one
+/// word, or that are counted elsewhere. What the file system keeps under it is in here.
+///
+/// # Invariants
+///
+/// `state` is that of `inode`.
+pub(crate) struct Attrs<'a, T: FileSystem> {
+    inode: &'a INodeView<T>,
+    state: SpinLockGuard<'a, T::AttrState>,
+}
+
+impl<T: FileSystem> Deref for Attrs<'_, T> {
+    type Target = T::AttrState;
+
+    fn deref(&self) -> &T::AttrState {
+        &self.state
+    }
+}
+
+impl<T: FileSystem> DerefMut for Attrs<'_, T> {
+    fn deref_mut(&mut self) -> &mut T::AttrState {
+        &mut self.state
+    }
+}
+
+impl<T: FileSystem> Attrs<'_, T> {
+    /// Sets the size, in bytes.
+    pub(crate) fn set_size(&mut self, size: i64) {
+        // SAFETY: The inode is valid, and by the type invariant nothing else of `T` sets its size.
+        unsafe { bindings::i_size_write(self.inode.as_ptr(), size) };
+    }
+
+    /// Sets the number of links.
+    pub(crate) fn set_nlink(&mut self, nlink: u32) {
+        // SAFETY: The inode is valid, and by the type invariant nothing else of `T` sets it: the
+        // super block counts the inodes that come to zero.
+        unsafe { bindings::set_nlink(self.inode.as_ptr(), nlink) };
+    }
+}
+
 impl<T: FileSystem> INode<T> {
     /// The inode behind `inode`.
     ///
@@ -516,10 +615,25 @@ impl<T: FileSystem> INode<T> {
         unsafe { &*inode.cast() }
     }
 
+    /// What the RCU walk sees of `inode`.
+    ///
+    /// # Safety
+    ///
+    /// The current task must be in an RCU read-side critical section for `'a`, and have found the
+    /// inode, one of `T`, in a dentry since that began.
+    pub(super) unsafe fn in_rcu<'a>(inode: *mut bindings::inode) -> Walk<'a, Self> {
+        // SAFETY: A dentry is given an inode whose data is initialised. It was not destroyed when
+        // the section began, and after that its memory and its data stay for a grace period. So do
+        // its super block and the data of that, which are destroyed later.
+        let view = unsafe { INodeView::from_raw(inode) };
+        // SAFETY: The caller promises it.
+        Walk::Rcu(unsafe { InRcu::new(view) })
+    }
+
     /// Its super block.
     pub(crate) fn sb(&self) -> &SuperBlock<T, Ready> {
-        // SAFETY: `i_sb` never changes. A super block is not shut down while there are references
-        // to its inodes, other than those that `kill_sb` of `T` has still to give back.
+        // SAFETY: `i_sb` never changes. What lends the inode keeps the super block: a call of the
+        // VFS, a `Held`, or a `Kept`.
         unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
     }
 
@@ -606,11 +720,11 @@ impl<T: FileSystem> INode<T> {
     }
 
     /// A name of it in the dentry cache, a hashed one if there is one.
-    pub(crate) fn find_alias(&self) -> Option<ARef<DEntry<T>>> {
+    pub(crate) fn find_alias(&self) -> Option<Held<'_, DEntry<T>>> {
         // SAFETY: There is a reference.
         let alias = NonNull::new(unsafe { bindings::d_find_alias(self.as_ptr()) })?;
-        // SAFETY: The dentry is of the same file system, and its reference is the caller's.
-        Some(unsafe { ARef::from_raw(alias.cast()) })
+        // SAFETY: The dentry is of the same super block, and its reference is the caller's.
+        Some(unsafe { Held::from_raw(alias.cast()) })
     }
 
     /// Takes the inode's lock for writing, as of a directory whose entries' locks may be taken
@@ -864,26 +978,26 @@ impl<T: FileSystem> TargetOps<T> {
 }
 
 /// An inode that is being set up: nobody else does anything with it but wait until it is unlocked,
-/// or, if it is dropped instead, until it has gone bad.
+/// or, if it is dropped instead, until it has gone bad. No reference comes of it before.
 ///
 /// # Invariants
 ///
 /// If `locked`, the inode has `I_NEW` set, and this is who will clear it; if not, it is not hashed
-/// and was just made.
-pub(crate) struct NewInode<T: FileSystem> {
-    inode: core::mem::ManuallyDrop<ARef<INode<T>>>,
+/// and was just made. It has no user but this: the super block may be [`New`](super::sb::New).
+pub(crate) struct NewInode<'a, T: FileSystem> {
+    inode: core::mem::ManuallyDrop<Held<'a, INode<T>>>,
     locked: bool,
 }
 
-impl<T: FileSystem> Deref for NewInode<T> {
-    type Target = INode<T>;
+impl<T: FileSystem> Deref for NewInode<'_, T> {
+    type Target = INodeView<T>;
 
-    fn deref(&self) -> &INode<T> {
+    fn deref(&self) -> &INodeView<T> {
         &self.inode
     }
 }
 
-impl<T: FileSystem> Drop for NewInode<T> {
+impl<T: FileSystem> Drop for NewInode<'_, T> {
     fn drop(&mut self) {
         if self.locked {
             // SAFETY: It is locked, and the reference is given up.
@@ -895,9 +1009,10 @@ impl<T: FileSystem> Drop for NewInode<T> {
     }
 }
 
-impl<T: FileSystem> NewInode<T> {
+impl<'a, T: FileSystem> NewInode<'a, T> {
     fn set_mode(&mut self, mode: u16) {
-        // SAFETY: The inode is valid, and others wait for it.
+        // SAFETY: By the type invariant nothing else changes the inode, nor relies on anything of
+        // it but what a view does.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_mode, mode) };
     }
 
@@ -951,9 +1066,14 @@ impl<T: FileSystem> NewInode<T> {
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => (),
         }
         self.set_ops(ops.table());
-        // SAFETY: The inode is valid, and others wait for it.
+        // SAFETY: As in `set_mode`.
         unsafe { bindings::init_special_inode(self.as_ptr(), kind.bits(), dev.into_c()) };
         Ok(())
+    }
+
+    /// Sets the size, in bytes.
+    pub(crate) fn set_size(&mut self, size: i64) {
+        self.lock_attrs().set_size(size);
     }
 
     /// Sets the generation.
@@ -1000,7 +1120,7 @@ impl<T: FileSystem> NewInode<T> {
     }
 
     /// It is set up: lets everybody use it.
-    pub(crate) fn unlock(self) -> ARef<INode<T>> {
+    pub(crate) fn unlock(self) -> Held<'a, INode<T>> {
         let mut this = core::mem::ManuallyDrop::new(self);
         if this.is_reg() && this.sb().may_be_above_its_kind() {
             let key = static_lock_class!();
@@ -1035,16 +1155,16 @@ pub(crate) trait INodeKey<T: FileSystem> {
 }
 
 /// What [`SuperBlock::iget5_locked`] found.
-pub(crate) enum IGet<T: FileSystem> {
+pub(crate) enum IGet<'a, T: FileSystem> {
     /// There was none; it is to be set up.
-    New(NewInode<T>),
+    New(NewInode<'a, T>),
     /// It was there.
-    Cached(ARef<INode<T>>),
+    Cached(Held<'a, INode<T>>),
 }
 
 impl<T: FileSystem, S: Live> SuperBlock<T, S> {
     /// Finds or makes the inode of `key`. May sleep.
-    pub(crate) fn iget5_locked<K: INodeKey<T>>(&self, key: &K) -> Result<IGet<T>> {
+    pub(crate) fn iget5_locked<K: INodeKey<T>>(&self, key: &K) -> Result<IGet<'_, T>> {
         // SAFETY: The super block is set up far enough to have inodes. The callbacks are those of
         // `T` and `K`, and `key` is valid for the call.
         let inode = unsafe {
@@ -1062,7 +1182,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         let (is_new, inode) = unsafe {
             (
                 bindings::inode_is_new(inode.as_ptr()),
-                ARef::from_raw(inode.cast::<INode<T>>()),
+                Held::from_raw(inode.cast::<INode<T>>()),
             )
         };
         Ok(if is_new {
@@ -1076,7 +1196,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
     }
 
     /// Finds the inode of `key` if it is in the inode cache. May sleep.
-    pub(crate) fn ilookup5<K: INodeKey<T>>(&self, key: &K) -> Option<ARef<INode<T>>> {
+    pub(crate) fn ilookup5<K: INodeKey<T>>(&self, key: &K) -> Option<Held<'_, INode<T>>> {
         // SAFETY: As in `iget5_locked`.
         let inode = unsafe {
             bindings::ilookup5(
@@ -1087,11 +1207,11 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
             )
         };
         // SAFETY: The caller of `ilookup5` owns the reference.
-        NonNull::new(inode).map(|inode| unsafe { ARef::from_raw(inode.cast()) })
+        NonNull::new(inode).map(|inode| unsafe { Held::from_raw(inode.cast()) })
     }
 
     /// Makes an inode of `key` that no lookup will find. May sleep.
-    pub(crate) fn new_inode<K: INodeKey<T>>(&self, key: &K) -> Result<NewInode<T>> {
+    pub(crate) fn new_inode<K: INodeKey<T>>(&self, key: &K) -> Result<NewInode<'_, T>> {
         // SAFETY: The super block is set up far enough to have inodes.
         let inode = unsafe { bindings::new_inode(self.as_ptr()) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
@@ -1101,7 +1221,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { set::<T, K>(inode.as_ptr(), core::ptr::from_ref(key).cast_mut().cast()) };
         Ok(NewInode {
             // SAFETY: The caller of `new_inode` owns the reference.
-            inode: core::mem::ManuallyDrop::new(unsafe { ARef::from_raw(inode.cast()) }),
+            inode: core::mem::ManuallyDrop::new(unsafe { Held::from_raw(inode.cast()) }),
             locked: false,
         })
     }
@@ -1192,6 +1312,9 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
         unsafe { bindings::kfree(slot.cast()) };
         return core::ptr::null_mut();
     }
+    let attrs = new_spinlock!(T::AttrState::default(), "INode::attrs");
+    // SAFETY: As for the data.
+    unsafe { pin_init::raw_init(&raw mut (*slot).attrs, attrs) };
     // SAFETY: `slot` is valid.
     unsafe { &raw mut (*slot).inode }
 }
@@ -1204,6 +1327,8 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
     let slot: *mut Slot<T> = inode.cast();
     // SAFETY: The data was initialised by `alloc_inode`, and nobody uses it after this.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
+    // SAFETY: As above.
+    unsafe { core::ptr::drop_in_place(&raw mut (*slot).attrs) };
     // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one it
     // is of is not asked of the super block, which may be gone.
     unsafe { bindings::kfree(slot.cast()) };

@@ -38,10 +38,10 @@ use super::{
         File,
         Opening, //
     },
+    held::Held,
     inode::{
         Dev,
         INode,
-        INodeView,
         Timespec, //
     },
     ioctl::{
@@ -429,8 +429,8 @@ pub(crate) fn generic_fillattr<T: FileSystem>(
     };
 }
 
-/// Whether the attributes that the VFS has of `inode` permit the caller what `mask` says. It does
-/// not sleep if [`May::NotBlock`] is set.
+/// Whether the attributes that the VFS has of `inode` permit the caller what `mask` says. It sleeps
+/// only in ref walk: the walk decides that, not [`May::NotBlock`].
 ///
 /// # Errors
 ///
@@ -440,11 +440,12 @@ pub(crate) fn generic_permission<T: FileSystem>(
     inode: Walk<'_, INode<T>>,
     mask: Access,
 ) -> Result {
-    let mut mask = u32::from(mask);
-    if let Walk::Rcu(_) = inode {
-        mask |= bindings::MAY_NOT_BLOCK;
-    }
-    // SAFETY: Map and inode are valid for the call; in RCU walk the mask says so.
+    let mask = match inode {
+        Walk::Rcu(_) => u32::from(mask) | bindings::MAY_NOT_BLOCK,
+        Walk::Ref(_) => u32::from(mask) & !bindings::MAY_NOT_BLOCK,
+    };
+    // SAFETY: Map and inode are valid for the call. The mask says that it is in an RCU read-side
+    // critical section if, and only if, it is in one.
     to_result(unsafe {
         bindings::generic_permission(idmap.as_ptr(), inode.view().as_ptr(), mask as c_int)
     })
@@ -498,11 +499,11 @@ pub(crate) struct Rename<'a, T: FileSystem> {
 pub(crate) trait Dir<T: FileSystem> {
     /// Looks up a name: splices the inode that it stands for, or none, into `dentry`, and returns
     /// what the splice returned. Parent locked at least shared; may sleep.
-    fn lookup(
+    fn lookup<'a>(
         _dir: &INode<T>,
-        _dentry: Unhashed<'_, T>,
+        _dentry: Unhashed<'a, T>,
         _flags: LookupFlags,
-    ) -> Result<Option<ARef<DEntry<T>>>> {
+    ) -> Result<Option<Held<'a, DEntry<T>>>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -581,12 +582,12 @@ pub(crate) trait Dir<T: FileSystem> {
 
     /// Makes a directory, and returns the dentry to use instead of `dentry`, if there is one, or
     /// if the splice returned one. Parent locked exclusively; may sleep.
-    fn mkdir(
+    fn mkdir<'a>(
         _idmap: &Idmap,
         _dir: &INode<T>,
-        _dentry: Vacant<'_, T>,
+        _dentry: Vacant<'a, T>,
         _mode: u16,
-    ) -> Result<Option<ARef<DEntry<T>>>> {
+    ) -> Result<Option<Held<'a, DEntry<T>>>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -1394,8 +1395,8 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         done: *mut bindings::delayed_call,
     ) -> *const c_char {
         let walk = if dentry.is_null() {
-            // SAFETY: RCU keeps the inode for the call.
-            Walk::Rcu(unsafe { INodeView::from_raw(inode) })
+            // SAFETY: In the section of the caller, which has found the inode in a dentry.
+            unsafe { INode::in_rcu(inode) }
         } else {
             // SAFETY: The caller holds a reference.
             Walk::Ref(unsafe { INode::from_raw(inode) })
@@ -1523,8 +1524,8 @@ unsafe fn permission<T: FileSystem>(
     let idmap = unsafe { Idmap::from_ptr(idmap) };
     let mask = Access(mask as u32);
     let inode = if mask.contains(May::NotBlock) {
-        // SAFETY: RCU keeps the inode for the call.
-        Walk::Rcu(unsafe { INodeView::from_raw(inode) })
+        // SAFETY: In the section of the caller, which has found the inode in a dentry.
+        unsafe { INode::in_rcu(inode) }
     } else {
         // SAFETY: The caller holds a reference.
         Walk::Ref(unsafe { INode::from_raw(inode) })
@@ -1581,13 +1582,13 @@ unsafe fn setattr<T: FileSystem>(
 /// puts the dentry below the mount that it came through. `EIO` if it is not.
 fn dentry_or_error<T: FileSystem>(
     dentry: &DEntry<T>,
-    result: Result<Option<ARef<DEntry<T>>>>,
+    result: Result<Option<Held<'_, DEntry<T>>>>,
 ) -> *mut bindings::dentry {
     match result {
         Ok(None) => core::ptr::null_mut(),
         Ok(Some(alias)) if !alias.is_sibling(dentry) => EIO.to_ptr(),
         // The caller of the operation takes the reference over.
-        Ok(Some(alias)) => ARef::into_raw(alias).as_ptr().cast(),
+        Ok(Some(alias)) => alias.into_raw().as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }
 }

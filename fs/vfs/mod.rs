@@ -16,26 +16,33 @@
 //! going away. Whoever holds a reference gets the object itself ([`inode::INode`],
 //! [`dentry::DEntry`]), which derefs to its view.
 //!
-//! # What the types do not hold
+//! # What the types hold, and what they do not
 //!
-//! Safe code outside of this layer has to keep these rules by itself; the methods they are about
-//! say so:
+//! Safe code outside of this layer cannot cause undefined behaviour. What that needs of it is a type:
+//! a reference that outlives the call of the VFS is counted and waited for ([`inode::Kept`]), what
+//! only `fill_super` may do needs its [`sb::NewSuper`], what only the RCU walk has comes as an
+//! [`InRcu`]. Or it is `unsafe` to accept, as a registration that must stay as long as the module is;
+//! `scripts/check-unsafe` looks for what is neither.
 //!
-//! - Outside of a call of the VFS, no reference to an inode or a dentry outlives
-//!   [`FileSystem::kill_sb`]. It would keep its object, but not the super block.
+//! Safe code can make the kernel wait for ever, and has to keep these rules by itself; the methods
+//! they are about say so:
+//!
 //! - What is called under a spinlock, in RCU walk or in an RCU callback does not sleep, and locks
 //!   are taken in the order of `Documentation/locking.rst`.
-//! - A registration is dropped at the exit of the module, when the kernel keeps no super block and
-//!   no open file of it any more.
+//! - What a file system keeps of its super block is given back after [`FileSystem::kill_sb`], whose
+//!   caller waits for that.
 //! - A duty is not forgotten (`core::mem::forget`): a folio would stay locked or under writeback,
-//!   a name in lookup, and whoever waits for it would wait for ever.
+//!   a name in lookup, and a super block kept.
 
 use core::ops::Deref;
 use kernel::{
     module::ModuleMetadata,
     prelude::*,
     seq_file::SeqFile,
-    types::ForeignOwnable, //
+    types::{
+        ForeignOwnable,
+        NotThreadSafe, //
+    }, //
 };
 
 mod bindings;
@@ -53,6 +60,7 @@ pub(crate) mod file;
 pub(crate) mod file_ops;
 pub(crate) mod fs_param;
 pub(crate) mod fs_type;
+pub(crate) mod held;
 pub(crate) mod inode;
 pub(crate) mod inode_ops;
 pub(crate) mod io;
@@ -78,7 +86,7 @@ use self::{
     },
     inode::INodeView,
     sb::{
-        New,
+        NewSuper,
         Seen,
         StatFs,
         SuperBlock, //
@@ -88,9 +96,8 @@ use self::{
 /// A file system: the types it hangs on the VFS's objects, and the methods of its mount context
 /// and its super blocks.
 ///
-/// References to inodes and dentries do not keep their super block: a file system must have given
-/// back every reference that it holds outside of a call of the VFS when [`FileSystem::kill_sb`]
-/// returns.
+/// References to inodes and dentries do not keep their super block, so a file system has them for the
+/// time of a call of the VFS only. What it keeps for longer is an [`inode::Kept`].
 pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// The module whose code this is; it is kept while a super block or an open file exists.
     type OwnerModule: ModuleMetadata;
@@ -102,6 +109,9 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// What an inode owns, placed behind the C inode. Its drop runs in an RCU callback: it must
     /// not sleep.
     type InodeData: Send + Sync;
+
+    /// What the lock of an inode's attributes guards, besides them.
+    type AttrState: Default + Send + Unpin;
 
     /// What a dentry owns (`d_fsdata`). It is freed without being dropped, after an RCU grace
     /// period; a type that needs to be dropped does not compile.
@@ -136,17 +146,18 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// all super blocks held, also for super blocks that are being set up or shut down.
     fn test_super(data: &Self::SuperData, key: &Self::Key) -> bool;
 
-    /// Sets up a new super block; [`SuperBlock::set_root`] gives what is to be returned.
+    /// Sets up a new super block; [`NewSuper::set_root`] gives what is to be returned.
     /// `s_umount` is held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called
     /// if the root was set.
     fn fill_super<'a>(
-        sb: &'a SuperBlock<Self, New>,
+        sb: NewSuper<'a, Self>,
         ctx: &mut Self::Context,
         fc: &FsContext<Self>,
     ) -> Result<&'a SuperBlock<Self>>;
 
-    /// The super block is about to be shut down; all its inodes are still there. Called at most
-    /// once, and not if it never had a root. `s_umount` is held for writing. May sleep.
+    /// The super block is about to be shut down; all its inodes are still there. What it is
+    /// [kept](inode::Kept) by is waited for after this. Called at most once, and not if it never had
+    /// a root. `s_umount` is held for writing. May sleep.
     fn kill_sb(sb: &SuperBlock<Self>);
 
     /// Makes what a new inode owns. May sleep.
@@ -179,10 +190,41 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
 /// itself.
 pub(crate) enum Walk<'a, O: Deref> {
     /// RCU walk: nothing may sleep, and the object may be going away.
-    Rcu(&'a O::Target),
+    Rcu(InRcu<'a, O::Target>),
     /// Ref walk: the walk holds a reference.
     Ref(&'a O),
 }
+
+/// A view that the RCU walk has: only the VFS, which is in one, can give it.
+///
+/// # Invariants
+///
+/// There is an RCU read-side critical section for `'a`, of the current task.
+pub(crate) struct InRcu<'a, V: ?Sized> {
+    view: &'a V,
+    _task: NotThreadSafe,
+}
+
+impl<'a, V: ?Sized> InRcu<'a, V> {
+    /// # Safety
+    ///
+    /// The current task must be in an RCU read-side critical section for `'a`.
+    unsafe fn new(view: &'a V) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            view,
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl<V: ?Sized> Clone for InRcu<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: ?Sized> Copy for InRcu<'_, V> {}
 
 impl<O: Deref> Clone for Walk<'_, O> {
     fn clone(&self) -> Self {
@@ -196,7 +238,7 @@ impl<'a, O: Deref> Walk<'a, O> {
     /// What both walks may use.
     pub(crate) fn view(self) -> &'a O::Target {
         match self {
-            Self::Rcu(view) => view,
+            Self::Rcu(InRcu { view, .. }) => view,
             Self::Ref(object) => object,
         }
     }

@@ -24,11 +24,16 @@ use super::{
         FsContext,
         Pools, //
     },
+    held::Held,
     inode::{
         self,
         INode, //
     },
     read_once,
+    sync::wait::{
+        new_wait_queue,
+        WaitQueue, //
+    },
     write_once,
     xattr::Handlers,
     FileSystem, //
@@ -37,6 +42,7 @@ use core::{
     cell::UnsafeCell,
     ffi::c_int,
     marker::PhantomData,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -50,11 +56,13 @@ use kernel::{
     seq_file::SeqFile,
     static_lock_class,
     sync::{
-        aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
+            Full,
             Relaxed, //
         },
+        rcu,
         Arc, //
     },
     types::Opaque,
@@ -94,32 +102,61 @@ pub(crate) struct SuperBlock<T: FileSystem, S = Ready> {
 // SAFETY: A super block belongs to no thread, and the data that `T` hangs on it can be shared.
 unsafe impl<T: FileSystem, S> Sync for SuperBlock<T, S> {}
 
+/// A super block that its `fill_super` is setting up, and the one way to give it a root. Nobody else
+/// uses it until it has one; then this is gone, and with it what may only be done before.
+///
+/// # Invariants
+///
+/// The super block has no root, and there is no other of it.
+pub(crate) struct NewSuper<'a, T: FileSystem>(&'a SuperBlock<T, New>);
+
+impl<T: FileSystem> Deref for NewSuper<'_, T> {
+    type Target = SuperBlock<T, New>;
+
+    fn deref(&self) -> &SuperBlock<T, New> {
+        self.0
+    }
+}
+
 /// What `s_fs_info` points to.
 ///
 /// # Invariants
 ///
 /// `pools` are those of the super block's type, which are created as long as that exists.
+#[pin_data]
 pub(super) struct SuperInfo<T: FileSystem> {
     data: T::SuperData,
     handle: Arc<SuperHandle<T>>,
     pools: &'static Pools<T>,
+    /// How often the super block is kept; see [`SuperBlock::keep`].
+    kept: Atomic<i64>,
+    #[pin]
+    unkept: WaitQueue,
+    #[pin]
     release: Opaque<bindings::rcu_work>,
 }
 
 impl<T: FileSystem> SuperInfo<T> {
     /// Makes the `s_fs_info` of a super block that does not exist yet; `pools` are to be those of its
     /// type.
-    pub(super) fn new(data: T::SuperData, pools: &'static Pools<T>) -> Result<KBox<Self>> {
+    pub(super) fn new(data: T::SuperData, pools: &'static Pools<T>) -> Result<Pin<KBox<Self>>> {
         let handle = Arc::pin_init(SuperHandle::new(), GFP_KERNEL)?;
-        Ok(KBox::new(
-            Self {
+        KBox::pin_init(
+            pin_init!(Self {
                 data,
                 handle,
                 pools,
+                kept: Atomic::new(0),
+                unkept <- new_wait_queue!("SuperInfo::unkept"),
                 release: Opaque::uninit(),
-            },
+            }),
             GFP_KERNEL,
-        )?)
+        )
+    }
+
+    /// Waits until the super block is not kept any more. Sleeps.
+    fn wait_unkept(&self) {
+        self.unkept.wait(|| self.kept.load(Acquire) == 0);
     }
 
     /// Drops `this` in a work item after an RCU grace period.
@@ -155,13 +192,13 @@ impl<T: FileSystem> SuperInfo<T> {
     }
 }
 
-/// A way to a super block for those that the VFS has not called: it works until the super block is
-/// shut down.
+/// A way to a super block for those that the VFS has not called: it works from when the super block
+/// has a root until it is shut down.
 ///
 /// # Invariants
 ///
 /// `sb` is changed with `sem` held for writing. While it is not null, it points to a super block
-/// of `T` that is not shut down.
+/// of `T` that has a root and is not shut down.
 #[pin_data]
 pub(crate) struct SuperHandle<T: FileSystem> {
     #[pin]
@@ -190,7 +227,7 @@ impl<T: FileSystem> SuperHandle<T> {
         })
     }
 
-    /// Runs `f` with the super block, unless that is not set up yet or is shut down already. Its
+    /// Runs `f` with the super block, unless that has no root yet or is shut down already. Its
     /// shutdown waits for `f`. May sleep.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&SuperBlock<T>) -> R) -> Option<R> {
         // SAFETY: `sem` is initialised.
@@ -209,8 +246,8 @@ impl<T: FileSystem> SuperHandle<T> {
 
     /// # Safety
     ///
-    /// `sb` must be null, or a super block of `T` that is not shut down before this is called
-    /// again with null.
+    /// `sb` must be null, or a super block of `T` that has a root, of which there is no [`NewSuper`]
+    /// any more, and that is not shut down before this is called again with null.
     unsafe fn set(&self, sb: *mut bindings::super_block) {
         // SAFETY: `sem` is initialised.
         unsafe { bindings::down_write(self.sem.get()) };
@@ -368,6 +405,13 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         self.flags().contains(SbFlag::Active)
     }
 
+    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the locks
+    /// of the two apart.
+    pub(super) fn may_be_above_its_kind(&self) -> bool {
+        // SAFETY: The super block is valid.
+        cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
+    }
+
     /// Whether it is on a block device.
     pub(crate) fn has_bdev(&self) -> bool {
         // SAFETY: `s_bdev` is set before `fill_super` is called and does not change before the
@@ -385,6 +429,30 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
     pub(crate) fn blocksize(&self) -> usize {
         // SAFETY: The super block is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).s_blocksize) }
+    }
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// Counts something that keeps the super block: it is not shut down before [`Self::unkeep`] was
+    /// called as often as this.
+    pub(super) fn keep(&self) {
+        // Nobody waits for it before the super block is given up by what lends it here.
+        self.info().kept.add(1, Relaxed);
+    }
+
+    /// # Safety
+    ///
+    /// `sb` must be a super block of `T` that [`Self::keep`] has counted for this call.
+    pub(super) unsafe fn unkeep(sb: *mut bindings::super_block) {
+        let _rcu = rcu::read_lock();
+        // SAFETY: It is not shut down before the count is given up. `s_fs_info` is released a grace
+        // period after that at the earliest.
+        let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
+        // A full barrier: what waits sees the count, or is seen to wait. It also sees all that was
+        // done to the super block before.
+        if info.kept.fetch_sub(1, Full) == 1 {
+            info.unkept.wake_up_all();
+        }
     }
 }
 
@@ -474,13 +542,6 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
                 );
             }
         }
-    }
-
-    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the locks
-    /// of the two apart.
-    pub(super) fn may_be_above_its_kind(&self) -> bool {
-        // SAFETY: The super block is valid.
-        cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
     }
 
     /// Sets how file handles are made and found. Handles that are in use are not affected.
@@ -672,8 +733,8 @@ impl<T: FileSystem> SuperBlock<T, New> {
         if self.has_bdev() || self.bdi() != &raw mut bindings::noop_backing_dev_info {
             return Err(EEXIST);
         }
-        // SAFETY: The parent is mounted, and neither its subtype nor its parts below are freed or
-        // replaced before it is shut down.
+        // SAFETY: The parent is set up: what could still set its subtype, or its parts below that
+        // are read without a mark, was a `NewSuper` of it. It is not shut down while it is borrowed.
         let subtype = unsafe { (*parent.as_ptr()).s_subtype };
         if !subtype.is_null() {
             // SAFETY: It is a string.
@@ -685,8 +746,7 @@ impl<T: FileSystem> SuperBlock<T, New> {
             unsafe { (*self.as_ptr()).s_subtype = copy.cast_const() };
         }
         let (to, from) = (self.as_ptr(), parent.as_ptr());
-        // SAFETY: As in `set_magic`, and the parent is mounted. The tables that these point to are
-        // static.
+        // SAFETY: As in `set_magic`, and as above. The tables that these point to are static.
         unsafe {
             (*to).s_magic = (*from).s_magic;
             (*to).s_maxbytes = (*from).s_maxbytes;
@@ -703,33 +763,41 @@ impl<T: FileSystem> SuperBlock<T, New> {
         unsafe { (*to).s_bdi = bindings::bdi_get(parent.bdi()) };
         Ok(())
     }
+}
 
-    /// Makes the root dentry of `inode`.
-    pub(crate) fn make_root(&self, inode: ARef<INode<T>>) -> Result<ARef<DEntry<T>>> {
+impl<'a, T: FileSystem> NewSuper<'a, T> {
+    /// Makes the root dentry of `inode`. `EXDEV` if that is one of another super block.
+    pub(crate) fn make_root(&self, inode: Held<'_, INode<T>>) -> Result<Held<'a, DEntry<T>>> {
+        // SAFETY: `i_sb` never changes.
+        if unsafe { (*inode.as_ptr()).i_sb } != self.as_ptr() {
+            return Err(EXDEV);
+        }
         // SAFETY: `d_make_root` takes over the reference to the inode, also when it fails.
-        let root = unsafe { bindings::d_make_root(ARef::into_raw(inode).as_ptr().cast()) };
+        let root = unsafe { bindings::d_make_root(inode.into_raw().as_ptr().cast()) };
         let root = NonNull::new(root).ok_or(ENOMEM)?;
-        // SAFETY: The caller of `d_make_root` owns the reference to the new dentry.
-        Ok(unsafe { ARef::from_raw(root.cast()) })
+        // SAFETY: The caller of `d_make_root` owns the reference to the new dentry. The super block
+        // is not shut down for `'a`.
+        Ok(unsafe { Held::from_raw(root.cast()) })
     }
 
-    /// Sets the root, and the super block is set up. From now on a failure of `fill_super` is
-    /// followed by `kill_sb`. `EINVAL` if there is a root, or if this is one of another super
-    /// block.
-    pub(crate) fn set_root(&self, root: ARef<DEntry<T>>) -> Result<&SuperBlock<T>> {
-        // SAFETY: As in `set_magic`; `d_sb` never changes.
-        let fits =
-            unsafe { (*self.as_ptr()).s_root.is_null() && (*root.as_ptr()).d_sb == self.as_ptr() };
-        if !fits {
+    /// Sets the root, and the super block is set up: its [`SuperHandle`] works from now on, and a
+    /// failure of `fill_super` is followed by `kill_sb`. `EINVAL` if this is the root of another
+    /// super block. May sleep.
+    pub(crate) fn set_root(self, root: Held<'_, DEntry<T>>) -> Result<&'a SuperBlock<T>> {
+        // SAFETY: `d_sb` never changes.
+        if unsafe { (*root.as_ptr()).d_sb } != self.as_ptr() {
             return Err(EINVAL);
         }
         // SAFETY: As in `set_magic`. The super block owns a reference to its root.
         unsafe {
             write_once(
                 &raw mut (*self.as_ptr()).s_root,
-                ARef::into_raw(root).as_ptr().cast(),
+                root.into_raw().as_ptr().cast(),
             )
         };
+        // SAFETY: It has a root, this is gone when it returns, and `kill_sb`, without which it is
+        // not shut down, clears the handle.
+        unsafe { self.info().handle.set(self.as_ptr()) };
         // SAFETY: The super block is not shut down while `fill_super` borrows it.
         Ok(unsafe { SuperBlock::from_raw(self.as_ptr()) })
     }
@@ -769,6 +837,7 @@ impl<T: FileSystem> SuperTable<T> {
         write_inode: Some(Self::write_inode),
         evict_inode: Some(Self::evict_inode),
         statfs: Some(Self::statfs),
+        put_super: Some(Self::put_super),
         sync_fs: Some(Self::sync_fs),
         umount_begin: Some(Self::umount_begin),
         show_options: Some(Self::show_options),
@@ -794,10 +863,13 @@ impl<T: FileSystem> SuperTable<T> {
         let Some(ctx) = (unsafe { fc.private() }) else {
             return EINVAL.to_errno();
         };
+        let raw = sb.as_ptr();
         from_result(|| {
-            T::fill_super(sb, ctx, fc)?;
-            // It returned the super block of somebody else, or the caller could not use this one.
-            sb.root().ok_or(EINVAL)?;
+            let filled = T::fill_super(sb, ctx, fc)?;
+            // The caller could not use this one without a root.
+            if filled.as_ptr() != raw {
+                return Err(EINVAL);
+            }
             Ok(0)
         })
     }
@@ -808,16 +880,14 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// Called by the `fill_super` of a new super block of a type of `T` whose `s_fs_info` is a
     /// `SuperInfo<T>`, with `s_umount` held for writing during `'a`.
-    pub(super) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> &'a SuperBlock<T, New> {
+    pub(super) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> NewSuper<'a, T> {
         // SAFETY: Nobody else uses the fields of a super block that is being set up.
         unsafe { (*sb).s_op = &Self::TABLE };
         // SAFETY: The super block is valid, and the table is static.
         unsafe { bindings::set_default_d_op(sb, DentryTable::<T>::get()) };
+        // INVARIANT: It is new.
         // SAFETY: The type's invariants hold now.
-        let sb = unsafe { SuperBlock::<T, New>::from_raw(sb) };
-        // SAFETY: It is not shut down before `kill_sb`, which clears the handle.
-        unsafe { sb.info().handle.set(sb.as_ptr()) };
-        sb
+        NewSuper(unsafe { SuperBlock::from_raw(sb) })
     }
 
     /// The `kill_sb` of a file system type without a device.
@@ -866,6 +936,9 @@ impl<T: FileSystem> SuperTable<T> {
         }
         // SAFETY: `info` is valid until it is released below.
         unsafe { (*info).handle.set(core::ptr::null_mut()) };
+        // Nothing lends the super block any more but the writeback of the shutdown itself.
+        // SAFETY: As above.
+        unsafe { (*info).wait_unkept() };
         shut_down(sb);
         // A mount that looks for super blocks goes on seeing this one until the VFS marks it dead,
         // which happens after the return from here. It must not look at `s_fs_info` any more.
@@ -956,6 +1029,17 @@ impl<T: FileSystem> SuperTable<T> {
             }
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// Called by `generic_shutdown_super` with a super block of `T` whose inodes were evicted, but for
+    /// those that have references.
+    unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
+        // SAFETY: `s_fs_info` is released when the super block was shut down.
+        let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
+        // Of these the last writeback may have made some. They go when they are given back.
+        info.wait_unkept();
     }
 
     /// # Safety

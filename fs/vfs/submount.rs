@@ -16,7 +16,7 @@ use super::{
     dentry::DEntry,
     fs_type::get_super,
     sb::{
-        New,
+        NewSuper,
         SuperBlock,
         SuperTable, //
     },
@@ -108,7 +108,7 @@ impl<'a, T: FileSystem> Automount<'a, T> {
     /// Those of `fill`; `ENOMEM`; those of the security modules.
     pub(crate) fn mount<F>(self, data: T::SuperData, fill: F) -> Result<Mounted>
     where
-        F: for<'b> FnOnce(&'b SuperBlock<T, New>) -> Result<&'b SuperBlock<T>>,
+        F: for<'b> FnOnce(NewSuper<'b, T>) -> Result<&'b SuperBlock<T>>,
     {
         let mut job: Job<T, F> = Job {
             data: Some(data),
@@ -145,7 +145,7 @@ struct Job<T: FileSystem, F> {
 impl<T, F> Job<T, F>
 where
     T: FileSystem,
-    F: for<'b> FnOnce(&'b SuperBlock<T, New>) -> Result<&'b SuperBlock<T>>,
+    F: for<'b> FnOnce(NewSuper<'b, T>) -> Result<&'b SuperBlock<T>>,
 {
     const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
         free: None,
@@ -194,10 +194,13 @@ where
         let sb = unsafe { SuperTable::<T>::begin(sb) };
         // SAFETY: As above; the reference is not used after the statement.
         let fill = unsafe { Self::of(fc) }.fill.take();
+        let raw = sb.as_ptr();
         from_result(|| {
-            fill.ok_or(EINVAL)?(sb)?;
-            // It returned the super block of somebody else, or the caller could not use this one.
-            sb.root().ok_or(EINVAL)?;
+            let filled = fill.ok_or(EINVAL)?(sb)?;
+            // The caller could not use this one without a root.
+            if filled.as_ptr() != raw {
+                return Err(EINVAL);
+            }
             Ok(0)
         })
     }

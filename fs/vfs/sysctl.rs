@@ -103,7 +103,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: It is registered.
+        // SAFETY: It is registered. It may go at any time: this waits for those who are using it.
         unsafe { bindings::unregister_sysctl_table(self.0.as_ptr()) };
     }
 }

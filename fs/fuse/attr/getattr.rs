@@ -40,7 +40,10 @@ use crate::{
             Kgid,
             Kuid, //
         },
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         inode_ops::{
             generic_fillattr,
             KStat,
@@ -48,13 +51,10 @@ use crate::{
             Statx,
             StatxMask, //
         },
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// The VFS asks for the attributes in `request`. May sleep.
 ///
@@ -171,7 +171,7 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
     let reply = match handle {
         // The file, whose handle the request names, must stay open until the answer.
         Some(_) => mount.call(query)?,
-        None => mount.call_or_abandon(query, || ARef::from(inode))?,
+        None => mount.call_or_abandon(query, || Kept::from(inode))?,
     };
     let attr = CheckedAttr::new(reply.attr)
         .and_then(|attr| {

@@ -35,7 +35,10 @@ use crate::{
             Idmap,
             Ids, //
         },
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         inode_ops::{
             generic_permission,
             Access,
@@ -45,10 +48,7 @@ use crate::{
         Walk, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// Any execute bit of a mode.
 const ANY_EXEC: u16 = 0o111;
@@ -141,5 +141,5 @@ fn ask(inode: &INode<Fuse>, wanted: Access) -> Result {
             ..AccessIn::default()
         },
     };
-    mount(inode).call_or_abandon(query, || ARef::from(inode))
+    mount(inode).call_or_abandon(query, || Kept::from(inode))
 }

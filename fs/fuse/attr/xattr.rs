@@ -26,17 +26,17 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         xattr::{
             self,
             Answer, //
         },
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// Longest value of an attribute, in bytes (`XATTR_SIZE_MAX`).
 const SIZE_MAX: usize = 65536;
@@ -97,7 +97,7 @@ fn ask(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
         args: room_for(room),
         name,
     };
-    let reply = mount(inode).call_or_abandon(query, || ARef::from(inode))?;
+    let reply = mount(inode).call_or_abandon(query, || Kept::from(inode))?;
     Ok(answer(reply, SIZE_MAX))
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
         node: inode.data().node_id(),
         args: room_for(room),
     };
-    let reply = mount.call_or_abandon(query, || ARef::from(inode))?;
+    let reply = mount.call_or_abandon(query, || Kept::from(inode))?;
     if let op::Xattr::Value(list) = &reply {
         if !is_list(list) {
             return Err(EIO);

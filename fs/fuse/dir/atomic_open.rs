@@ -73,18 +73,18 @@ use crate::{
         cred::Idmap,
         dentry::LookupFlags,
         file::Opening,
+        held::Held,
         inode::{
             Dev,
             FileType,
             INode, //
         },
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
 use kernel::{
     fs::file::flags,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
 /// The VFS opens a name in `dir` that it does not know. May sleep.
@@ -133,7 +133,7 @@ pub(super) fn atomic_open<'a>(
         mknod(idmap, dir, entry, call.mode(), Dev::default())?;
         return Ok(Done::Found(None));
     };
-    let give = |inode| entry.instantiate(inode);
+    let give = |inode: Held<'_, INode<Fuse>>| entry.instantiate(inode);
     make(dir, before, reply, flags, give, call.into_file()).map(Done::Opened)
 }
 
@@ -210,7 +210,7 @@ fn make<'a>(
     mut before: Before,
     (node, opened): (EntryOut, OpenOut),
     flags: u32,
-    give: impl FnOnce(ARef<INode<Fuse>>) -> Result,
+    give: impl FnOnce(Held<'_, INode<Fuse>>) -> Result,
     file: NewFile<'a, Fuse>,
 ) -> Result<Opening<'a, Fuse>> {
     let mount = mount(dir);

@@ -15,7 +15,7 @@ use super::{
         invalidate,
         set_epoch,
         set_valid_until, //
-    },
+    }, //
 };
 use crate::{
     fuse::{
@@ -57,18 +57,16 @@ use crate::{
             DEntry,
             Vacant, //
         },
+        held::Held,
         inode::{
             Dev,
             FileType,
             INode, //
         },
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// The VFS makes a regular or special file; `mode` says of which kind. May sleep.
 ///
@@ -105,12 +103,12 @@ pub(super) fn mknod(
 /// # Errors
 ///
 /// As [`new_entry`].
-pub(super) fn mkdir(
+pub(super) fn mkdir<'a>(
     idmap: &Idmap,
     dir: &INode<Fuse>,
-    entry: Vacant<'_, Fuse>,
+    entry: Vacant<'a, Fuse>,
     mode: u16,
-) -> Result<Option<ARef<DEntry<Fuse>>>> {
+) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     let ext = extensions(idmap, dir, || {
         entry.security_context(FileType::Directory.bits())
     })?;
@@ -167,13 +165,13 @@ pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
 ///
 /// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
 /// else what the server answers. After `EEXIST` the name is looked up again.
-pub(super) fn new_entry<O: Operation<Out = EntryOut>>(
+pub(super) fn new_entry<'a, O: Operation<Out = EntryOut>>(
     idmap: &Idmap,
     dir: &INode<Fuse>,
-    entry: Vacant<'_, Fuse>,
+    entry: Vacant<'a, Fuse>,
     file_type: FileType,
     op: O,
-) -> Result<Option<ARef<DEntry<Fuse>>>> {
+) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     check_good(dir)?;
     let mount = mount(dir);
     // Sampled before the server is asked: what it says may be older than a new epoch.

@@ -41,20 +41,20 @@ use crate::{
             LookupFlags,
             Unhashed, //
         },
+        held::Held,
         inode::INode,
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
 use kernel::{
     pr_warn_once,
-    prelude::*,
-    sync::aref::ARef, //
+    prelude::*, //
 };
 
 /// What a server knows of a name.
-struct Found {
+struct Found<'a> {
     /// The inode, or `None` if there is nothing of that name.
-    inode: Option<ARef<INode<Fuse>>>,
+    inode: Option<Held<'a, INode<Fuse>>>,
     /// Until when that holds.
     valid_until: Deadline,
 }
@@ -65,11 +65,11 @@ struct Found {
 ///
 /// `EIO` for a bad directory and for replies that no server may give, `ENAMETOOLONG`, `ENOMEM`,
 /// else what the server answers, except that "no such entry" is not an error.
-pub(crate) fn lookup(
+pub(crate) fn lookup<'a>(
     dir: &INode<Fuse>,
-    entry: Unhashed<'_, Fuse>,
+    entry: Unhashed<'a, Fuse>,
     _flags: LookupFlags,
-) -> Result<Option<ARef<DEntry<Fuse>>>> {
+) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     check_good(dir)?;
     // Sampled before the server is asked: what it says may be older than a new epoch.
     let epoch = mount(dir).conn().epoch();
@@ -113,16 +113,16 @@ pub(crate) fn lookup(
 /// # Errors
 ///
 /// As [`lookup`], and `ENOENT`.
-pub(crate) fn lookup_node(
-    anchor: &INode<Fuse>,
+pub(crate) fn lookup_node<'a>(
+    anchor: &'a INode<Fuse>,
     dir: NodeId,
     name: &[u8],
-) -> Result<Option<ARef<INode<Fuse>>>> {
+) -> Result<Option<Held<'a, INode<Fuse>>>> {
     lookup_name(anchor, dir, name).map(|found| found.inode)
 }
 
 /// Asks the server for `name` in `dir`. May sleep.
-fn lookup_name(anchor: &INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found> {
+fn lookup_name<'a>(anchor: &'a INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found<'a>> {
     let mount = mount(anchor);
     let conn = mount.conn();
     if name.len() > conn.name_max() {

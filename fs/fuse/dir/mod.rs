@@ -55,6 +55,7 @@ use crate::vfs::{
         Vacant, //
     },
     file::Opening,
+    held::Held,
     inode::{
         Dev,
         INode,
@@ -98,11 +99,11 @@ pub(crate) struct DirOps;
 
 #[vtable]
 impl Dir<Fuse> for DirOps {
-    fn lookup(
+    fn lookup<'a>(
         dir: &INode<Fuse>,
-        entry: Unhashed<'_, Fuse>,
+        entry: Unhashed<'a, Fuse>,
         flags: LookupFlags,
-    ) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
         lookup::lookup(dir, entry, flags)
     }
 
@@ -168,12 +169,12 @@ impl Dir<Fuse> for DirOps {
         create::mknod(idmap, dir, entry, mode, device)
     }
 
-    fn mkdir(
+    fn mkdir<'a>(
         idmap: &Idmap,
         dir: &INode<Fuse>,
-        entry: Vacant<'_, Fuse>,
+        entry: Vacant<'a, Fuse>,
         mode: u16,
-    ) -> Result<Option<ARef<DEntry<Fuse>>>> {
+    ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
         create::mkdir(idmap, dir, entry, mode)
     }
 

@@ -19,7 +19,7 @@ use super::{
     revalidate::{
         set_epoch,
         set_valid_until, //
-    },
+    }, //
 };
 use crate::{
     fuse::{
@@ -53,17 +53,15 @@ use crate::{
             InLookup, //
         },
         dir_context::SharedDir,
+        held::Held,
         inode::INode,
         sync::{
             deadline::Deadline,
             retry, //
-        },
+        }, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// Whether the names in `dir` from `pos` on are asked for by READDIRPLUS.
 pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
@@ -200,14 +198,14 @@ fn cache(
 
 /// Ends the lookup of a name that was not in the dentry cache; returns the entry that has it
 /// instead, if there is one.
-fn look_up(
+fn look_up<'a>(
     dir: &SharedDir<'_, Fuse>,
-    entry: InLookup<'_, Fuse>,
+    entry: InLookup<'a, Fuse>,
     reply: &EntryOut,
     attr: &CheckedAttr,
     debt: Debt<'_>,
     sample: Sample,
-) -> Result<Option<ARef<DEntry<Fuse>>>> {
+) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     let inode = iget(
         dir.inode().sb(),
         debt,

@@ -19,16 +19,16 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         inode_ops::Link,
         mm::mapping,
         Walk, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// The VFS follows the link `inode`.
 ///
@@ -44,7 +44,7 @@ pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     }
     let inode = inode.may_block()?;
     Link::owned(read(inode, |mount, query| {
-        mount.call_or_abandon(query, || ARef::from(inode))
+        mount.call_or_abandon(query, || Kept::from(inode))
     })?)
 }
 

@@ -22,7 +22,7 @@ use crate::{
     vfs::{
         inode::INode,
         sb::{
-            New,
+            NewSuper,
             SuperBlock, //
         },
         submount::{
@@ -49,12 +49,9 @@ pub(super) fn d_automount(at: Automount<'_, Fuse>) -> Result<Mounted> {
 }
 
 /// Sets up the super block that belongs on `point`.
-fn fill_super<'a>(
-    sb: &'a SuperBlock<Fuse, New>,
-    point: &INode<Fuse>,
-) -> Result<&'a SuperBlock<Fuse>> {
+fn fill_super<'a>(sb: NewSuper<'a, Fuse>, point: &INode<Fuse>) -> Result<&'a SuperBlock<Fuse>> {
     sb.take_after(point.sb())?;
-    let root = sb.make_root(inode::submount_root(sb, point)?)?;
+    let root = sb.make_root(inode::submount_root(&sb, point)?)?;
     let sb = sb.set_root(root)?;
     sb.data().conn().mounts().add(sb.handle())?;
     Ok(sb)

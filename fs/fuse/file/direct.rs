@@ -60,8 +60,7 @@ use crate::{
         file::{
             account_write,
             FilesId,
-            Kiocb,
-            Taking, //
+            Kiocb, //
         },
         inode::{
             INode,
@@ -74,6 +73,10 @@ use crate::{
                 CallerPages, //
             },
             folio::FolioSegments,
+            iov::{
+                copy_to_iter,
+                Taking, //
+            },
         },
     },
 };
@@ -412,8 +415,8 @@ fn read_copied(
     let mut copied = 0usize;
     while copied < read {
         let Some((given, taken)) = memory.with_bytes(copied, |bytes| {
-            let bytes = bytes.get(..read - copied).unwrap_or(bytes);
-            (bytes.len(), to.copy_to_iter(bytes))
+            let bytes = bytes.first(read - copied);
+            (bytes.len(), copy_to_iter(to, bytes))
         }) else {
             break;
         };

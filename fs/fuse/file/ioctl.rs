@@ -41,7 +41,10 @@ use crate::{
             Abi,
             Ioctl, //
         },
-        mm::folio::FolioSegments,
+        mm::{
+            folio::FolioSegments,
+            iov::Room, //
+        },
     },
 };
 use kernel::{
@@ -57,7 +60,7 @@ use kernel::{
         UserPtr,
         UserSlice, //
     },
-    uapi,
+    uapi, //
 };
 use zerocopy::FromBytes;
 
@@ -360,6 +363,9 @@ fn check_len(opened: &Opened, len: usize) -> Result {
     Ok(())
 }
 
+/// Bytes of an answer that are looked at in one go.
+const PIECE: usize = 128;
+
 /// What a server answered to IOCTL.
 struct Answer {
     out: IoctlOut,
@@ -429,12 +435,12 @@ impl Answer {
     fn copy(&mut self, mut sink: impl FnMut(&[u8]) -> Result) -> Result {
         let mut done = 0usize;
         while done < self.len {
-            let left = self.len - done;
-            let piece = self.data.with_bytes(done, |bytes| {
-                let bytes = bytes.get(..left).unwrap_or(bytes);
-                sink(bytes).map(|()| bytes.len())
-            });
-            done = done.saturating_add(piece.ok_or(EIO)??);
+            let mut piece = [0; PIECE];
+            let room = Room::from(&mut piece[..]).first(self.len - done);
+            let copied = self.data.with_bytes(done, |bytes| room.copy_from(bytes));
+            let len = copied.ok_or(EIO)?;
+            sink(piece.get(..len).ok_or(EIO)?)?;
+            done = done.saturating_add(len);
         }
         Ok(())
     }
@@ -496,12 +502,8 @@ fn filled(bytes: &[u8]) -> Result<FolioSegments> {
     let mut memory = memory(bytes.len())?;
     let mut rest = bytes;
     memory.fill(0, bytes.len(), |room| {
-        let len = room.len().min(rest.len());
-        let (piece, behind) = rest.split_at(len);
-        if let Some(room) = room.get_mut(..len) {
-            room.copy_from_slice(piece);
-        }
-        rest = behind;
+        let len = room.copy_from(rest.into());
+        rest = rest.get(len..).unwrap_or_default();
         len
     });
     Ok(memory)

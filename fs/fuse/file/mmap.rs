@@ -16,34 +16,31 @@ use crate::{
         abi::file::FopenFlag,
         Fuse, //
     },
-    vfs::file::File,
+    vfs::mm::vm::NewArea, //
 };
 use kernel::{
-    mm::virt::{
-        flags,
-        VmaNew, //
-    },
-    prelude::*,
+    mm::virt::flags,
+    prelude::*, //
 };
 
-/// Maps `file`. May sleep.
+/// Maps the file of `area`. May sleep.
 ///
 /// # Errors
 ///
 /// `ENODEV` for a shared mapping of a file that the server wants read past the page cache, unless
 /// it has agreed to that in INIT, and for any of a file that others have open to be passed through;
 /// `ETXTBSY` if it has just become one; those of the backing file.
-pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
-    let handle = file.data();
+pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
+    let handle = area.file().data();
     if let Some(backing) = handle.backing() {
-        return passthrough::mmap(backing, file, vma);
+        return passthrough::mmap(backing, area);
     }
     if handle.inode().data().io_mode.is_passed_through() {
         // The page cache has nothing of what others read and write.
         return Err(ENODEV);
     }
     if handle.wants(FopenFlag::DirectIo) {
-        let shared = vma.flags() & flags::MAYSHARE != 0;
+        let shared = area.flags() & flags::MAYSHARE != 0;
         if shared && !handle.mount().conn().features().direct_io_allow_mmap {
             // Without agreement with the server nothing keeps such a mapping coherent.
             return Err(ENODEV);
@@ -51,13 +48,13 @@ pub(super) fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
         // Pages that are busy stay: their users see what they saw when they began.
         let _ = handle.inode().invalidate_pages();
         if !shared {
-            return file.generic_readonly_mmap(vma);
+            return area.map_readonly();
         }
         handle.use_cache()?;
     }
     let stored_to = flags::SHARED | flags::MAYWRITE;
-    if vma.flags() & stored_to == stored_to {
+    if area.flags() & stored_to == stored_to {
         handle.inode().data().write_files.add(&handle.into());
     }
-    file.mmap_page_cache(vma)
+    area.map_page_cache()
 }

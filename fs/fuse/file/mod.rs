@@ -69,7 +69,8 @@ use crate::vfs::{
             self,
             Readahead, //
         },
-        writeback::DirtyPages,
+        vm::NewArea,
+        writeback::DirtyPages, //
     },
     poll::{
         PollEvents,
@@ -81,7 +82,6 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    mm::virt::VmaNew,
     prelude::*,
     sync::Arc, //
 };
@@ -127,8 +127,8 @@ impl file_ops::Regular<Fuse> for Regular {
         llseek::llseek(file, offset, whence)
     }
 
-    fn mmap(file: &File<Fuse>, vma: &VmaNew) -> Result {
-        mmap::mmap(file, vma)
+    fn mmap(area: NewArea<'_, Fuse>) -> Result {
+        mmap::mmap(area)
     }
 
     fn fallocate(file: &File<Fuse>, mode: FallocateMode, offset: i64, len: i64) -> Result {

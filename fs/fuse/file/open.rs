@@ -43,16 +43,16 @@ use crate::{
             Capability, //
         },
         file::Opening,
-        inode::INode, //
+        inode::{
+            INode,
+            Kept, //
+        },
     },
 };
 use kernel::{
     fs::file::flags,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// The VFS opens a regular file. May sleep.
@@ -241,7 +241,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
 
 /// An OPEN or OPENDIR whose caller was killed: what it opens is released at once.
 struct AbandonedOpen {
-    inode: ARef<INode<Fuse>>,
+    inode: Kept<Fuse>,
     kind: Kind,
     /// `O_*` of the file that was to be.
     flags: u32,

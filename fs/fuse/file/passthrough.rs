@@ -27,7 +27,6 @@ use crate::{
     },
     vfs::{
         file::{
-            File,
             Kiocb,
             Opening,
             SpliceRead,
@@ -38,6 +37,7 @@ use crate::{
             Backed,
             BackingFile, //
         },
+        mm::vm::NewArea, //
     },
 };
 use kernel::{
@@ -45,7 +45,6 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    mm::virt::VmaNew,
     prelude::*, //
 };
 
@@ -131,13 +130,13 @@ pub(super) fn splice_write(backing: &BackingFile, splice: SpliceWrite<'_, Fuse>)
     backing.splice_write::<_, Passthrough>(&lock, splice)
 }
 
-/// Maps `file`. The address space is locked for writing.
+/// Maps the file of `area`. The address space is locked for writing.
 ///
 /// # Errors
 ///
 /// Those of the backing file.
-pub(super) fn mmap(backing: &BackingFile, file: &File<Fuse>, vma: &VmaNew) -> Result {
-    backing.mmap::<_, Passthrough>(file, vma)
+pub(super) fn mmap(backing: &BackingFile, area: NewArea<'_, Fuse>) -> Result {
+    backing.mmap::<_, Passthrough>(area)
 }
 
 /// What the attributes of the inode have to do with the backing file.

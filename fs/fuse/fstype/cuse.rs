@@ -45,7 +45,7 @@ use crate::{
         transport::dev::{
             DevTransport,
             Device, //
-        },
+        }, //
     },
     vfs::{
         cred::{
@@ -98,7 +98,7 @@ use kernel::{
         Arc,
         ArcBorrow,
         Mutex, //
-    },
+    }, //
 };
 
 /// Least `max_read` and `max_write`, in bytes.
@@ -236,10 +236,10 @@ impl miscdev::Device for Server {
         Ok(server)
     }
 
-    fn release(server: Arc<Self>, file: &File) {
+    fn release(server: Arc<Self>, flags: u32) {
         let device = server.slot.device.lock().take();
         drop(device);
-        Device::release(server.device.clone(), file);
+        Device::release(server.device.clone(), flags);
     }
 
     fn read_iter(

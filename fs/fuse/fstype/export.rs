@@ -31,17 +31,15 @@ use crate::{
             ExportOps,
             Identity, //
         },
+        held::Held,
         inode::{
             INode,
             INodeView, //
         },
-        sb::SuperBlock,
+        sb::SuperBlock, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::aref::ARef, //
-};
+use kernel::prelude::*;
 
 /// The table of servers whose handles stand for what they stood for.
 pub(crate) const OPS: ExportOps<Fuse> = ExportOps::new::<Handles>();
@@ -64,7 +62,7 @@ impl Export<Fuse> for Handles {
     ///
     /// `ESTALE` if the node is unknown or another one by now, `EIO` if the server answers with
     /// another one, `ENOMEM`.
-    fn find(sb: &SuperBlock<Fuse>, identity: Identity) -> Result<ARef<DEntry<Fuse>>> {
+    fn find(sb: &SuperBlock<Fuse>, identity: Identity) -> Result<Held<'_, DEntry<Fuse>>> {
         let node = NodeId::new(identity.number);
         if node == NodeId::NONE {
             return Err(ESTALE);
@@ -92,7 +90,7 @@ impl Export<Fuse> for Handles {
     /// # Errors
     ///
     /// `ESTALE` if the server does not know, or has no way to be asked; else what it answers.
-    fn parent(child: &INode<Fuse>) -> Result<ARef<DEntry<Fuse>>> {
+    fn parent(child: &INode<Fuse>) -> Result<Held<'_, DEntry<Fuse>>> {
         if !mount(child).conn().features().export_support {
             return Err(ESTALE);
         }
@@ -101,7 +99,7 @@ impl Export<Fuse> for Handles {
 }
 
 /// Asks the server for `name` in `node`; what is not there any more is stale.
-fn ask(anchor: &INode<Fuse>, node: NodeId, name: &[u8]) -> Result<ARef<INode<Fuse>>> {
+fn ask<'a>(anchor: &'a INode<Fuse>, node: NodeId, name: &[u8]) -> Result<Held<'a, INode<Fuse>>> {
     match lookup_node(anchor, node, name) {
         Ok(Some(inode)) => Ok(inode),
         Ok(None) => Err(ESTALE),
@@ -111,7 +109,7 @@ fn ask(anchor: &INode<Fuse>, node: NodeId, name: &[u8]) -> Result<ARef<INode<Fus
 }
 
 /// A dentry of `inode`. What its name is has to be asked, but for the root, which has none.
-fn alias(inode: ARef<INode<Fuse>>) -> Result<ARef<DEntry<Fuse>>> {
+fn alias(inode: Held<'_, INode<Fuse>>) -> Result<Held<'_, DEntry<Fuse>>> {
     let is_root = inode.data().node_id() == NodeId::ROOT;
     let dentry = INode::obtain_alias(inode)?;
     if !is_root {

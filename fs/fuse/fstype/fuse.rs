@@ -74,6 +74,7 @@ use crate::{
             Dev,
             FileType,
             INodeView,
+            Kept,
             NewInode, //
         },
         inode_ops::{
@@ -84,6 +85,7 @@ use crate::{
         sb::{
             Bdi,
             New,
+            NewSuper,
             SbFlag,
             SbIFlag,
             Seen,
@@ -91,17 +93,14 @@ use crate::{
             SuperBlock, //
         },
         xattr::Handlers,
-        FileSystem,
+        FileSystem, //
     },
 };
 use kernel::{
     fs::File,
     prelude::*,
     seq_file::SeqFile,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 
 /// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
@@ -166,6 +165,8 @@ impl FileSystem for Fuse {
     type OwnerModule = crate::LocalModule;
     type SuperData = Arc<Mount>;
     type InodeData = Inode;
+    /// The version of the last change of the attributes; 0 before the first.
+    type AttrState = u64;
     type DentryData = Entry;
     type FileData = Arc<OpenHandle>;
     type Context = Context;
@@ -287,14 +288,15 @@ impl FileSystem for Fuse {
     }
 
     fn fill_super<'a>(
-        sb: &'a SuperBlock<Self, New>,
+        sb: NewSuper<'a, Self>,
         ctx: &mut Context,
         fc: &FsContext<Self>,
     ) -> Result<&'a SuperBlock<Self>> {
         let device = ctx.device.as_ref().ok_or(EINVAL)?;
         ctx.options.build(fc)?;
         let transport = ctx.transport.take().ok_or(EINVAL)?;
-        let conn = sb.data().conn();
+        let mount: Arc<Mount> = sb.data().clone();
+        let conn = mount.conn();
         if sb.flags().contains(SbFlag::MandLock) {
             return Err(EINVAL);
         }
@@ -338,8 +340,7 @@ impl FileSystem for Fuse {
         )?;
 
         conn.set_dev(major << MINOR_BITS | minor);
-        let root = sb.make_root(inode::root(sb, conn.options().root_mode)?)?;
-        let mount: &Arc<Mount> = sb.data();
+        let root = sb.make_root(inode::root(&sb, conn.options().root_mode)?)?;
         let notifications = Arc::new(Notifications::new(mount.clone())?, GFP_KERNEL)?;
         conn.mounts().add(sb.handle())?;
         FUSECTL.add(mount.conn_arc().clone())?;
@@ -347,7 +348,7 @@ impl FileSystem for Fuse {
             .install(conn.channel().clone(), transport, notifications, conn.dev())
             .and_then(|()| sb.set_root(root))
             // Without a root it will not be killed.
-            .inspect_err(|_| FUSECTL.remove(mount.conn()))?;
+            .inspect_err(|_| FUSECTL.remove(conn))?;
         init::send(sb, device.is_sync_init(), export::IDENTIFY_ONLY)?;
         Ok(sb)
     }
@@ -416,7 +417,7 @@ impl FileSystem for Fuse {
         let query = op::Statfs {
             node: inode.data().node_id(),
         };
-        let reply = mount.call_or_abandon(query, || ARef::from(inode))?;
+        let reply = mount.call_or_abandon(query, || Kept::from(inode))?;
         stat.bsize = reply.st.bsize;
         stat.frsize = reply.st.frsize;
         stat.blocks = reply.st.blocks;
@@ -435,7 +436,7 @@ impl FileSystem for Fuse {
 }
 
 impl NodeTables for Fuse {
-    fn set_type(inode: &mut NewInode<Self>, file_type: FileType, device: Dev) -> Result {
+    fn set_type(inode: &mut NewInode<'_, Self>, file_type: FileType, device: Dev) -> Result {
         match file_type {
             FileType::Regular => inode.init_regular(
                 CommonOps::new::<dir::FileOps>(),

@@ -11,8 +11,9 @@
 //! node has changed since. A second counter tells a LOOKUP that an inode was evicted while it
 //! ran, in which case what the evicted inode knew to be stale is lost and nothing may be trusted.
 //!
-//! Takes the lock of one [`AttrCache`], inside which nothing sleeps; the page cache is truncated
-//! and invalidated after it is released. It sends no request but by way of the VFS, which writes
+//! Takes the lock of one inode's attributes ([`Attrs`]), inside which nothing sleeps and which has
+//! the version of the last change (0 before the first); the page cache is truncated and invalidated
+//! after it is released. It sends no request but by way of the VFS, which writes
 //! times that the kernel has set: `attr` does.
 //!
 //! If writes stay in the page cache, the server does not know the size of a file, nor when it was
@@ -34,10 +35,12 @@ use crate::{
             Kuid, //
         },
         inode::{
+            Attrs,
             Dev,
             FileType,
             INode,
             INodeView,
+            NewInode,
             Timespec, //
         },
         inode_ops::{
@@ -51,17 +54,13 @@ use crate::{
     },
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
-        },
-        SpinLock, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
     },
 };
 
@@ -290,12 +289,7 @@ impl Sample {
 }
 
 /// What the VFS inode has no place for.
-#[pin_data]
 pub(crate) struct AttrCache {
-    /// The version of the last change; 0 before the first. The lock also orders the writes to the
-    /// attributes in the VFS inode.
-    #[pin]
-    version: SpinLock<u64>,
     /// The attributes known to be stale, whatever the time says, as a [`StatxMask`].
     stale: Atomic<u32>,
     /// The size is being changed by a request of this kernel: what other replies say of it may be
@@ -318,9 +312,8 @@ const HAS_BIRTH: u32 = 1 << 31;
 
 impl AttrCache {
     /// Knows nothing.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            version <- new_spinlock!(0),
+    pub(crate) const fn new() -> Self {
+        Self {
             stale: Atomic::new(u32::MAX),
             size_unstable: Atomic::new(false),
             valid_until: AtomicDeadline::new(Deadline::PAST),
@@ -328,7 +321,7 @@ impl AttrCache {
             mode: Atomic::new(0),
             block_bits: Atomic::new(0),
             birth: (Atomic::new(0), Atomic::new(0)),
-        })
+        }
     }
 
     /// Whether one of `wanted`, of which the kernel keeps those in `owned`, has to be fetched.
@@ -423,38 +416,61 @@ pub(crate) fn update(
     valid_until: Deadline,
     sample: Sample,
 ) {
-    let mount = inode.sb().data();
-    let conn = mount.conn();
-    let cache = &inode.data().attrs;
-    let owned = owns_times(inode);
-    let old_size;
-    let old_mtime;
-    {
-        let mut version = cache.version.lock();
-        if (sample.version != 0 && *version > sample.version) || cache.size_unstable.load(Relaxed) {
-            return;
-        }
-        old_mtime = inode.mtime();
-        old_size = inode.size();
-        // A new inode may stand for one that was evicted while the request ran, and that knew
-        // some of these attributes to be stale: then they stay stale.
-        if sample.evictions == 0
-            || *version != 0
-            || sample.evictions == conn.evict_counter().load(Relaxed)
-        {
-            cache.change_stale(|stale| stale & !StatxMask::BASIC.bits());
-        }
-        *version = next_version(conn);
-        cache.valid_until.store(valid_until);
-        store(inode, attr);
-        if !owned {
-            inode.set_size(attr.size());
+    if let Some(old) = take_over(inode, attr, valid_until, sample) {
+        if inode.is_reg() && !owns_times(inode) {
+            refresh_pages(inode, attr, old.size, old.mtime);
         }
     }
+}
 
-    if inode.is_reg() && !owned {
-        refresh_pages(inode, attr, old_size, old_mtime);
+/// As [`update`], for an inode that has no pages yet.
+pub(super) fn update_new(
+    inode: &NewInode<'_, Fuse>,
+    attr: &CheckedAttr,
+    valid_until: Deadline,
+    sample: Sample,
+) {
+    take_over(inode, attr, valid_until, sample);
+}
+
+/// What pages were read under.
+struct Old {
+    size: i64,
+    mtime: Timespec,
+}
+
+/// Takes over the attributes of a reply; [`None`] if the node has changed since `sample`.
+fn take_over(
+    inode: &INodeView<Fuse>,
+    attr: &CheckedAttr,
+    valid_until: Deadline,
+    sample: Sample,
+) -> Option<Old> {
+    let conn = inode.sb().data().conn();
+    let cache = &inode.data().attrs;
+    let mut attrs = inode.lock_attrs();
+    if (sample.version != 0 && *attrs > sample.version) || cache.size_unstable.load(Relaxed) {
+        return None;
     }
+    let old = Old {
+        size: inode.size(),
+        mtime: inode.mtime(),
+    };
+    // A new inode may stand for one that was evicted while the request ran, and that knew some of
+    // these attributes to be stale: then they stay stale.
+    if sample.evictions == 0
+        || *attrs != 0
+        || sample.evictions == conn.evict_counter().load(Relaxed)
+    {
+        cache.change_stale(|stale| stale & !StatxMask::BASIC.bits());
+    }
+    *attrs = next_version(conn);
+    cache.valid_until.store(valid_until);
+    store(inode, &mut attrs, attr);
+    if !owns_times(inode) {
+        attrs.set_size(attr.size());
+    }
+    Some(old)
 }
 
 /// While it exists, replies to other requests do not change the size of the inode.
@@ -526,10 +542,10 @@ pub(crate) fn changed_by_setattr<'a>(
     let owned = owns_times(inode);
     let old_size;
     {
-        let mut version = cache.version.lock();
-        let overtaken = *version > sample.version;
+        let mut attrs = inode.lock_attrs();
+        let overtaken = *attrs > sample.version;
         cache.change_stale(|stale| stale & !StatxMask::BASIC.bits());
-        *version = next_version(conn);
+        *attrs = next_version(conn);
         cache.valid_until.store(if overtaken {
             Deadline::PAST
         } else {
@@ -543,10 +559,10 @@ pub(crate) fn changed_by_setattr<'a>(
                 inode.set_ctime(time);
             }
         }
-        store(inode, attr);
+        store(inode, &mut attrs, attr);
         old_size = inode.size();
         if !owned || changed.truncated {
-            inode.set_size(attr.size());
+            attrs.set_size(attr.size());
         }
     }
 
@@ -560,12 +576,11 @@ pub(crate) fn changed_by_setattr<'a>(
 
 /// A name of `inode` was removed.
 pub(crate) fn unlinked(inode: &INode<Fuse>) {
-    let cache = &inode.data().attrs;
     {
-        let mut version = cache.version.lock();
-        *version = next_version(inode.sb().data().conn());
+        let mut attrs = inode.lock_attrs();
+        *attrs = next_version(inode.sb().data().conn());
         // A careless server may have said that there are no links already.
-        inode.set_nlink(if inode.is_dir() {
+        attrs.set_nlink(if inode.is_dir() {
             0
         } else {
             inode.nlink().saturating_sub(1)
@@ -601,7 +616,7 @@ pub(crate) fn flush_times(inode: &INode<Fuse>) {
 /// The server says that the attributes have changed: replies that are under way are too old.
 pub(crate) fn changed_by_server(inode: &INode<Fuse>) {
     let cache = &inode.data().attrs;
-    *cache.version.lock() = next_version(inode.sb().data().conn());
+    *inode.lock_attrs() = next_version(inode.sb().data().conn());
     cache.invalidate(StatxMask::BASIC);
 }
 
@@ -622,10 +637,10 @@ pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
     }
     let mount = inode.sb().data();
     let cache = &inode.data().attrs;
-    let mut version = cache.version.lock();
-    if sample.version >= *version && end < inode.size() && !cache.size_unstable.load(Relaxed) {
-        *version = next_version(mount.conn());
-        inode.set_size(end);
+    let mut attrs = inode.lock_attrs();
+    if sample.version >= *attrs && end < inode.size() && !cache.size_unstable.load(Relaxed) {
+        *attrs = next_version(mount.conn());
+        attrs.set_size(end);
     }
 }
 
@@ -634,11 +649,11 @@ pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
 pub(crate) fn written(inode: &INode<Fuse>, end: Option<i64>) -> bool {
     let cache = &inode.data().attrs;
     let grown = {
-        let mut version = cache.version.lock();
-        *version = next_version(inode.sb().data().conn());
+        let mut attrs = inode.lock_attrs();
+        *attrs = next_version(inode.sb().data().conn());
         let longer = end.filter(|end| *end > inode.size());
         if let Some(end) = longer {
-            inode.set_size(end);
+            attrs.set_size(end);
         }
         longer.is_some()
     };
@@ -650,9 +665,9 @@ pub(crate) fn written(inode: &INode<Fuse>, end: Option<i64>) -> bool {
 pub(crate) fn truncated_by_open(inode: &INode<Fuse>) {
     let cache = &inode.data().attrs;
     {
-        let mut version = cache.version.lock();
-        *version = next_version(inode.sb().data().conn());
-        inode.set_size(0);
+        let mut attrs = inode.lock_attrs();
+        *attrs = next_version(inode.sb().data().conn());
+        attrs.set_size(0);
     }
     cache.invalidate(mask::DATA_CHANGED);
 }
@@ -661,8 +676,8 @@ fn next_version(conn: &Connection) -> u64 {
     conn.attr_version().fetch_add(1, Full).wrapping_add(1)
 }
 
-/// Writes the attributes, except the size; the cache's lock is held.
-fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
+/// Writes the attributes, except the size.
+fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAttr) {
     let sb = inode.sb();
     let conn = sb.data().conn();
     let cache = &inode.data().attrs;
@@ -670,7 +685,7 @@ fn store(inode: &INode<Fuse>, attr: &CheckedAttr) {
 
     let mode = (inode.mode() & FileType::MASK) | (attr.mode() & !FileType::MASK);
     inode.set_ino(wire.ino);
-    inode.set_nlink(wire.nlink);
+    attrs.set_nlink(wire.nlink);
     inode.set_uid(Kuid::new(conn.user_ns(), wire.uid));
     inode.set_gid(Kgid::new(conn.user_ns(), wire.gid));
     inode.set_blocks(wire.blocks);
@@ -786,8 +801,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_is_asked_for() -> Result {
-        let cache = KBox::pin_init(AttrCache::new(), GFP_KERNEL)?;
+    fn what_is_stale_is_asked_for() {
+        let cache = AttrCache::new();
         let size = mask::SIZE;
         let mode = StatxMask::from(Statx::Mode);
         let none = StatxMask::default();
@@ -811,6 +826,5 @@ mod tests {
 
         cache.valid_until.store(Deadline::PAST);
         assert!(cache.is_stale(size, || none));
-        Ok(())
     }
 }

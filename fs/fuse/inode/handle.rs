@@ -32,7 +32,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         io::backing::{
             Backing,
             BackingFile, //
@@ -45,7 +48,6 @@ use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -56,7 +58,7 @@ use kernel::{
 
 /// An open file or directory.
 pub(crate) struct OpenHandle {
-    inode: ARef<INode<Fuse>>,
+    inode: Kept<Fuse>,
     opened: Opened,
     /// Its place in `inode/write_files.rs`, which guards it; 0 if it is not there.
     write_key: Atomic<u64>,

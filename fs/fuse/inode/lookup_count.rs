@@ -34,7 +34,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
+        inode::{
+            INode,
+            Kept, //
+        },
         sync::guard::{
             Guard,
             OnDrop, //
@@ -45,10 +48,9 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
-        aref::ARef,
         Arc,
         SpinLock, //
-    },
+    }, //
 };
 
 /// The lookups that the server has counted of one node.
@@ -210,7 +212,7 @@ impl Drop for SharedLookup {
 
 /// A LOOKUP whose caller was killed: what it finds is given back at once.
 pub(crate) struct AbandonedLookup {
-    dir: ARef<INode<Fuse>>,
+    dir: Kept<Fuse>,
     ticket: Option<ForgetTicket>,
 }
 

@@ -56,6 +56,7 @@ use crate::{
         Fuse, //
     },
     vfs::{
+        held::Held,
         inode::{
             Dev,
             FileType,
@@ -64,6 +65,7 @@ use crate::{
             INodeFlag,
             INodeKey,
             INodeView,
+            Kept,
             NewInode, //
         },
         sb::{
@@ -71,14 +73,13 @@ use crate::{
             New,
             SuperBlock, //
         },
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -87,7 +88,7 @@ use kernel::{
         lock::mutex::MutexGuard,
         Arc,
         Mutex, //
-    },
+    }, //
 };
 
 /// What each type of node can do.
@@ -100,7 +101,7 @@ pub(crate) trait NodeTables: Sized {
     /// # Errors
     ///
     /// `EINVAL`, never for the types of [`FileType`].
-    fn set_type(inode: &mut NewInode<Fuse>, file_type: FileType, device: Dev) -> Result;
+    fn set_type(inode: &mut NewInode<'_, Fuse>, file_type: FileType, device: Dev) -> Result;
 }
 
 /// The private part of an inode.
@@ -149,7 +150,7 @@ impl Inode {
             readdirplus_advised: Atomic::new(false),
             prefetched: Atomic::new(false),
             lookups <- LookupCount::new(),
-            attrs <- AttrCache::new(),
+            attrs: AttrCache::new(),
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
             names <- DirCache::new(),
@@ -225,7 +226,7 @@ pub(crate) fn lock_dirops(dir: &INode<Fuse>) -> Option<MutexGuard<'_, ()>> {
 
 /// A request that has only asked, and that its caller has abandoned, keeps the inode: it is not
 /// forgotten before the server has answered.
-impl<Out> Abandoned<Out> for ARef<INode<Fuse>> {
+impl<Out> Abandoned<Out> for Kept<Fuse> {
     fn answered(self, _result: Result<Out>) {}
 }
 
@@ -267,15 +268,15 @@ pub(crate) fn is_stale(
 /// # Errors
 ///
 /// `ENOMEM` when there is no memory for an inode; the debt is then paid at once.
-pub(crate) fn iget<S: Live>(
-    sb: &SuperBlock<Fuse, S>,
+pub(crate) fn iget<'a, S: Live>(
+    sb: &'a SuperBlock<Fuse, S>,
     debt: Debt<'_>,
     node: NodeId,
     generation: Generation,
     attr: &CheckedAttr,
     valid_until: Deadline,
     sample: Sample,
-) -> Result<ARef<INode<Fuse>>> {
+) -> Result<Held<'a, INode<Fuse>>> {
     let is_submount = sb.data().conn().options().auto_submounts
         && attr.wire().flags.contains(AttrFlag::Submount)
         && attr.file_type() == FileType::Directory;
@@ -286,7 +287,7 @@ pub(crate) fn iget<S: Live>(
         initialise(&mut new, generation, attr)?;
         new.data().lookups.set_shared(debt.share()?);
         new.set_automount();
-        attr_cache::update(&new, attr, valid_until, sample);
+        attr_cache::update_new(&new, attr, valid_until, sample);
         return Ok(new.unlock());
     }
     loop {
@@ -294,7 +295,7 @@ pub(crate) fn iget<S: Live>(
             IGet::New(mut new) => {
                 initialise(&mut new, generation, attr)?;
                 debt.credit(&new.data().lookups);
-                attr_cache::update(&new, attr, valid_until, sample);
+                attr_cache::update_new(&new, attr, valid_until, sample);
                 return Ok(new.unlock());
             }
             IGet::Cached(inode) => {
@@ -315,12 +316,16 @@ pub(crate) fn iget<S: Live>(
 }
 
 /// The inode of a node, if it is in the cache.
-pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<ARef<INode<Fuse>>> {
+pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<Held<'_, INode<Fuse>>> {
     sb.ilookup5(&ByNode(node))
 }
 
 /// Gives a new inode what it keeps for its whole life.
-fn initialise(inode: &mut NewInode<Fuse>, generation: Generation, attr: &CheckedAttr) -> Result {
+fn initialise(
+    inode: &mut NewInode<'_, Fuse>,
+    generation: Generation,
+    attr: &CheckedAttr,
+) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
     // Only the server knows when its files were accessed, and when they were changed, unless
     // writes stay in the page cache.
@@ -353,7 +358,7 @@ fn initialise(inode: &mut NewInode<Fuse>, generation: Generation, attr: &Checked
 /// # Errors
 ///
 /// `ENOMEM` when there is no memory for an inode, `EINVAL` when `mode` has no file type.
-pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<ARef<INode<Fuse>>> {
+pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<Held<'_, INode<Fuse>>> {
     let attr = CheckedAttr::new(Attr {
         ino: NodeId::ROOT.get(),
         nlink: 1,
@@ -380,10 +385,10 @@ pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<ARef<INode<F
 /// # Errors
 ///
 /// `ENOMEM`; `EIO` if `point` is not the place of a submount.
-pub(crate) fn submount_root(
-    sb: &SuperBlock<Fuse, New>,
+pub(crate) fn submount_root<'a>(
+    sb: &'a SuperBlock<Fuse, New>,
     point: &INode<Fuse>,
-) -> Result<ARef<INode<Fuse>>> {
+) -> Result<Held<'a, INode<Fuse>>> {
     let data = point.data();
     let shared = data.lookups.shared().ok_or(EIO)?;
     let attr = CheckedAttr::of_inode(point)?;
@@ -394,7 +399,7 @@ pub(crate) fn submount_root(
     initialise(&mut new, Generation::new(point.generation().into()), &attr)?;
     new.data().lookups.set_shared(shared);
     // The server is asked before anybody uses them.
-    attr_cache::update(&new, &attr, Deadline::PAST, Sample::FIRST);
+    attr_cache::update_new(&new, &attr, Deadline::PAST, Sample::FIRST);
     Ok(new.unlock())
 }
 

@@ -32,6 +32,7 @@ use crate::{
         Fuse, //
     },
     vfs::{
+        held::Held,
         inode::INode,
         sb::{
             New,
@@ -42,10 +43,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::Arc, //
 };
 use zerocopy::{
     FromBytes,
@@ -125,7 +123,7 @@ impl ChannelOwner for Notifications {
 /// # Errors
 ///
 /// `ENOENT` if it is not cached, `EINVAL` if it is another kind of node.
-fn cached_file(sb: &SuperBlock<Fuse>, node: NodeId) -> Result<ARef<INode<Fuse>>> {
+fn cached_file(sb: &SuperBlock<Fuse>, node: NodeId) -> Result<Held<'_, INode<Fuse>>> {
     let inode = inode::cached(sb, node).ok_or(ENOENT)?;
     if !inode.is_reg() {
         return Err(EINVAL);

@@ -79,7 +79,7 @@ impl InData {
         match self {
             Self::None => None,
             Self::Cached(ranges) => ranges.with_bytes(at, f),
-            Self::Folios(segments) => segments.with_bytes(at, |bytes| f(bytes.into())),
+            Self::Folios(segments) => segments.with_bytes(at, f),
             Self::Dirty(ranges) => ranges.with_bytes(at, f),
             Self::Caller(pages) => pages.with_bytes(at, f),
         }
@@ -338,9 +338,7 @@ impl Body {
         let want = left.min(loan.room);
         let taken = match &mut data.output {
             OutData::None => return Ok(()),
-            OutData::Folios(segments) => {
-                segments.fill(self.written, want, |bytes| source(bytes.into()))
-            }
+            OutData::Folios(segments) => segments.fill(self.written, want, source),
             OutData::Caller(pages) => pages.fill(self.written, want, source),
         };
         self.written += taken;
@@ -414,10 +412,7 @@ impl Body {
         let Some(folios) = self.folios() else {
             return Ok(false);
         };
-        let zeroed = folios.fill(at, LOAN_MAX, |bytes| {
-            bytes.fill(0);
-            bytes.len()
-        });
+        let zeroed = folios.fill(at, LOAN_MAX, |room| room.zero());
         *done = done.saturating_add(zeroed);
         Ok(zeroed == LOAN_MAX)
     }

@@ -33,6 +33,7 @@ use super::super::{
         INode,
         INodeLock, //
     },
+    mm::vm::NewArea,
     FileSystem, //
 };
 use core::{
@@ -50,7 +51,6 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    mm::virt::VmaNew,
     prelude::*,
     sync::aref::ARef, //
 };
@@ -243,21 +243,17 @@ impl BackingFile {
         count(unsafe { at_position(file, pos, call) })
     }
 
-    /// Maps the file instead of `user`, ours: faults do not come to us.
+    /// Maps the file instead of ours: faults do not come to us.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the file cannot be mapped; `EACCES` if it can only be appended to; those of the
-    /// other file system and of security modules; `EINVAL` if `vma` is an area of another file.
-    pub(crate) fn mmap<T: FileSystem, U: Backed<T>>(&self, user: &File<T>, vma: &VmaNew) -> Result {
-        // SAFETY: The area is being set up by the caller's `mmap`.
-        if !core::ptr::eq(unsafe { (*vma.as_ptr()).vm_file }, user.as_ptr()) {
-            return Err(EINVAL);
-        }
+    /// other file system and of security modules.
+    pub(crate) fn mmap<T: FileSystem, U: Backed<T>>(&self, area: NewArea<'_, T>) -> Result {
         let mut ctx = self.context::<T, U>();
         // SAFETY: The area is being set up for a file of `T`, which the caller of `mmap` keeps also
         // when the area has let go of it; this file is one of `backing_file_open()`.
-        to_result(unsafe { bindings::backing_file_mmap(self.as_ptr(), vma.as_ptr(), &mut ctx) })
+        to_result(unsafe { bindings::backing_file_mmap(self.as_ptr(), area.into_raw(), &mut ctx) })
     }
 }
 

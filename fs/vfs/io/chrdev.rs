@@ -466,7 +466,12 @@ impl<T: Device> ClassRegistration<T> {
     /// # Errors
     ///
     /// `EBUSY` if it was registered before, `EEXIST` if there is a class of such a name, `ENOMEM`.
-    pub(crate) fn new(class: &'static Class<T>) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped only when the module goes, or fails to begin, with no
+    /// [`Registration`] of the class left: a device does not keep its class.
+    pub(crate) unsafe fn new(class: &'static Class<T>) -> Result<Self> {
         class.state.start()?;
         let groups = Groups::new(class.attributes)?;
         let mut state = class.state.lock()?;
@@ -486,8 +491,8 @@ impl<T: Device> Drop for ClassRegistration<T> {
         let class = core::mem::replace(&mut state.class, core::ptr::null_mut());
         let groups = state.groups.take();
         drop(state);
-        // SAFETY: It is a class of C, or null. There is no device of it any more: the exit of the
-        // module comes after the end of every registration.
+        // SAFETY: It is a class of C, or null. There is no device of it any more, as the caller of
+        // `new` has promised.
         unsafe { bindings::class_destroy(class) };
         drop(groups);
     }

@@ -14,12 +14,12 @@ use super::{
         sync::{
             fasync::Fasync,
             wait::WaitQueue, //
-        },
+        }, //
     },
     pipe::{
         PipeDest,
         PipeSource, //
-    }, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -55,7 +55,7 @@ use kernel::{
     types::{
         ForeignOwnable,
         Opaque, //
-    },
+    }, //
 };
 
 /// What an open file of the device can do; each method answers to the `file_operations` member of
@@ -74,8 +74,8 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// Makes the device of a file that is being opened.
     fn open(file: &File) -> Result<Arc<Self>>;
 
-    /// The last reference to the file is gone.
-    fn release(device: Arc<Self>, _file: &File) {
+    /// The last reference to the file with `flags` (`O_*`) is gone.
+    fn release(device: Arc<Self>, _flags: u32) {
         drop(device);
     }
 
@@ -259,7 +259,7 @@ impl<T: Device> FileOps<T> {
         }
         // SAFETY: `file` is valid.
         let open = NonNull::new(unsafe { (*file.as_ptr()).private_data }.cast::<Open>());
-        // It is null while the device is being released, which is told its file.
+        // It is null when the device has been released.
         // SAFETY: By the type invariant it is an `Open` with what comes from `T::open`; it stays
         // until `release`, which the reference to the file excludes.
         open.map(|open| unsafe { <Arc<T> as ForeignOwnable>::borrow((*open.as_ptr()).device) })
@@ -307,7 +307,7 @@ impl<T: Device> FileOps<T> {
         // SAFETY: By the type invariant, and this is its last use.
         let device = unsafe { <Arc<T> as ForeignOwnable>::from_foreign(open.device) };
         // SAFETY: The file is valid for the call.
-        T::release(device, unsafe { File::from_raw_file(file) });
+        T::release(device, unsafe { (*file).f_flags });
         0
     }
 
@@ -536,8 +536,9 @@ impl<T: Device> Registration<T> {
 #[pinned_drop]
 impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by the type invariant. The module is not unloaded while a file is
-        // open, because the table names its owner.
+        // SAFETY: Registered by the type invariant. It may go at any time: an open that is under way
+        // is waited for, and a file that is open needs only the static table, and the module, which
+        // it keeps.
         unsafe { bindings::misc_deregister(self.inner.get()) };
     }
 }

@@ -24,7 +24,7 @@ use super::{
         Locked,
         Mapped, //
     },
-    iov::SharedBytes,
+    iov::SharedBytes, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -253,7 +253,8 @@ impl CachedRange {
         let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
         let offset = self.offset.saturating_add(at);
         let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
-        let mapped = Mapped::new(self.held.folio(), offset);
+        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
+        let mapped = unsafe { Mapped::new(self.held.folio(), offset) };
         // SAFETY: Within one page of the range, all of which is mapped until after `f`.
         let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
         // SAFETY: It is this page of this folio.

@@ -72,7 +72,8 @@ impl<T: FileSystem> INode<T> {
 impl DirPage {
     /// Fills the page with zeroes. Never sleeps.
     pub(crate) fn clear(&mut self) {
-        let page = Mapped::new(&self.0, 0);
+        // SAFETY: A folio has a first byte. Nothing else is mapped here.
+        let page = unsafe { Mapped::new(&self.0, 0) };
         // SAFETY: The page is mapped, and nobody else uses the bytes, by the type invariant.
         unsafe { core::ptr::write_bytes(page.addr, 0, PAGE_SIZE) };
         // SAFETY: The folio is locked, and all of it was filled just now.
@@ -84,7 +85,8 @@ impl DirPage {
         if !self.0.is_uptodate() {
             return None;
         }
-        let page = Mapped::new(&self.0, 0);
+        // SAFETY: A folio has a first byte. `f` cannot keep what it maps.
+        let page = unsafe { Mapped::new(&self.0, 0) };
         // SAFETY: The page is mapped and initialised, and nobody writes the bytes while it is
         // locked, by the type invariant.
         Some(f(unsafe {
@@ -97,7 +99,8 @@ impl DirPage {
         if !self.0.is_uptodate() {
             return None;
         }
-        let page = Mapped::new(&self.0, 0);
+        // SAFETY: A folio has a first byte. `f` cannot keep what it maps.
+        let page = unsafe { Mapped::new(&self.0, 0) };
         // SAFETY: The page is mapped and initialised, and nobody else uses the bytes while it is
         // locked, by the type invariant.
         Some(f(unsafe {

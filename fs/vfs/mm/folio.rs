@@ -5,12 +5,19 @@
 //! A [`FolioSegment`] is the right to write a range of a folio, and nobody else touches that range
 //! meanwhile: it is either a range of the page cache that is being read in (made by
 //! [`super::iomap`], and it ends that read), or memory of its own. So a request can own where its
-//! answer goes, and hand out plain slices of it.
+//! answer goes. What is there before nobody has set, so it is lent as [`Room`] and as
+//! [`SharedBytes`], never as a slice.
 //!
 //! Locks: the folio lock, as a type ([`Locked`]). Nothing here sleeps but the allocations.
 //! What it does not do: look folios up ([`super::mapping`] will), write back.
 
-use super::super::bindings;
+use super::{
+    super::bindings,
+    iov::{
+        Room,
+        SharedBytes, //
+    },
+};
 use core::{
     ops::Deref,
     ptr::NonNull, //
@@ -25,7 +32,7 @@ use kernel::{
     types::{
         NotThreadSafe,
         Opaque, //
-    },
+    }, //
 };
 
 /// A folio: one or more pages that are cached, locked and referenced as one.
@@ -151,19 +158,24 @@ impl<F: Deref<Target = Folio>> Drop for Locked<F> {
 ///
 /// # Invariants
 ///
-/// `addr` is a live mapping of this task that `kmap_local_folio()` made. Mappings of one task end
-/// in reverse order, since values of this type never leave the functions of this file, of
-/// [`super::cached`] and of [`super::dir_page`].
+/// `addr` is a live mapping of this task that `kmap_local_folio()` made, and the last one of those
+/// that are live when it ends.
 pub(super) struct Mapped {
     pub(super) addr: *mut u8,
     _task: NotThreadSafe,
 }
 
 impl Mapped {
-    pub(super) fn new(folio: &Folio, offset: usize) -> Self {
-        // SAFETY: The folio is alive. An offset beyond its end is excluded by the callers' ranges.
+    /// The page with the byte at `offset`; `addr` is that of this byte.
+    ///
+    /// # Safety
+    ///
+    /// `offset` must be within the folio, and stay so. This must be dropped before every mapping
+    /// that was made before it.
+    pub(super) unsafe fn new(folio: &Folio, offset: usize) -> Self {
+        // SAFETY: The folio is alive, and has such a page.
         let addr = unsafe { bindings::kmap_local_folio(folio.as_ptr(), offset) };
-        // INVARIANT: Made just now.
+        // INVARIANT: Made just now; the caller promises the rest.
         Self {
             addr: addr.cast(),
             _task: NotThreadSafe,
@@ -346,33 +358,30 @@ impl FolioSegment {
         Some((offset, left.min(PAGE_SIZE - offset % PAGE_SIZE)))
     }
 
-    /// Calls `f` with the bytes from `at` to the end of the range or of its page.
+    /// Calls `f` with the room from `at` to the end of the range or of its page. What is there may be
+    /// anything, so it is no slice.
     ///
     /// [`None`] if the range ends at or before `at`. `f` may run with the folio mapped for this
     /// CPU's task only, so it should be short; it may sleep if the caller may.
-    pub(crate) fn with_bytes_mut<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(&mut [u8]) -> R,
-    ) -> Option<R> {
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         let (offset, len) = self.piece(at)?;
-        let mapped = Mapped::new(&self.folio, offset);
-        // SAFETY: `piece()` stays within one page of the range, all of it is mapped, and by the
-        // type invariant nobody else accesses it; `&mut self` excludes ourselves.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(mapped.addr, len) };
-        let result = f(bytes);
+        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
+        let mapped = unsafe { Mapped::new(&self.folio, offset) };
+        // SAFETY: `piece()` stays within one page of the range, all of which is mapped until after
+        // `f`.
+        let result = f(unsafe { Room::new(mapped.addr, len) });
         drop(mapped);
         Some(result)
     }
 
-    /// As [`FolioSegment::with_bytes_mut`], to read.
-    pub(crate) fn with_bytes<R>(&self, at: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// As [`FolioSegment::with_room`], with the bytes that are there, to read.
+    fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
         let (offset, len) = self.piece(at)?;
-        let mapped = Mapped::new(&self.folio, offset);
-        // SAFETY: `piece()` stays within one page of the range, all of it is mapped, and by the
-        // type invariant nobody else writes it; `&self` excludes `with_bytes_mut()`.
-        let bytes = unsafe { core::slice::from_raw_parts(mapped.addr, len) };
-        let result = f(bytes);
+        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
+        let mapped = unsafe { Mapped::new(&self.folio, offset) };
+        // SAFETY: `piece()` stays within one page of the range, all of which is mapped until after
+        // `f`.
+        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
         drop(mapped);
         Some(result)
     }
@@ -402,23 +411,12 @@ impl FolioSegment {
     /// What does not fit into the range is left out.
     pub(crate) fn take_page(&mut self, page: FreePage) -> UsedPage {
         if !self.is_replaceable() {
-            let from = Mapped::new(&page.folio, 0);
-            // SAFETY: The page is mapped, and nobody else writes to it.
-            let from_bytes = unsafe { core::slice::from_raw_parts(from.addr, PAGE_SIZE) };
-            let mut done = 0;
-            while let Some(copied) = self.with_bytes_mut(done, |to| {
-                let left = from_bytes.get(done..).unwrap_or_default();
-                let len = to.len().min(left.len());
-                if let (Some(to), Some(left)) = (to.get_mut(..len), left.get(..len)) {
-                    to.copy_from_slice(left);
-                }
-                len
-            }) {
-                if copied == 0 {
-                    break;
-                }
-                done += copied;
-            }
+            // SAFETY: A folio has a first byte. The mapping of `with_room` ends before.
+            let from = unsafe { Mapped::new(&page.folio, 0) };
+            // SAFETY: One page, which is mapped until after the copy.
+            let bytes = unsafe { SharedBytes::new(from.addr, PAGE_SIZE) };
+            // The folio's page is a whole one, or the copy ends where its range does.
+            self.with_room(0, |room| room.copy_from(bytes));
             drop(from);
             return UsedPage::Copied(page);
         }
@@ -443,10 +441,7 @@ impl FolioSegment {
 
     /// Zeroes the range from `at` on.
     pub(crate) fn zero_from(&mut self, mut at: usize) {
-        while let Some(done) = self.with_bytes_mut(at, |bytes| {
-            bytes.fill(0);
-            bytes.len()
-        }) {
+        while let Some(done) = self.with_room(at, |room| room.zero()) {
             at += done;
         }
         // SAFETY: The folio is alive. (Nothing but a hint on architectures whose data caches are
@@ -609,20 +604,23 @@ impl FolioSegments {
         }
     }
 
-    /// Calls `f` with the bytes from `at` on, as many as lie together.
+    /// Calls `f` with the room from `at` on, as much as lies together.
     ///
     /// [`None`] if all segments end at or before `at`.
-    pub(crate) fn with_bytes_mut<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(&mut [u8]) -> R,
-    ) -> Option<R> {
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         let (index, start) = self.locate(at)?;
-        self.list.get_mut(index)?.with_bytes_mut(at - start, f)
+        self.list.get_mut(index)?.with_room(at - start, f)
     }
 
-    /// As [`FolioSegments::with_bytes_mut`], to read.
-    pub(crate) fn with_bytes<R>(&mut self, at: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    /// Calls `f` with the bytes from `at` on, as many as lie together: what they were filled with,
+    /// or whatever was there before.
+    ///
+    /// [`None`] if all segments end at or before `at`.
+    pub(crate) fn with_bytes<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
         let (index, start) = self.locate(at)?;
         self.list.get(index)?.with_bytes(at - start, f)
     }
@@ -633,13 +631,13 @@ impl FolioSegments {
         &mut self,
         at: usize,
         want: usize,
-        mut source: impl FnMut(&mut [u8]) -> usize,
+        mut source: impl FnMut(Room<'_>) -> usize,
     ) -> usize {
         let mut done = 0usize;
         while done < want {
-            let Some((given, used)) = self.with_bytes_mut(at.saturating_add(done), |bytes| {
-                let given = bytes.len().min(want - done);
-                let room = bytes.get_mut(..given).unwrap_or_default();
+            let Some((given, used)) = self.with_room(at.saturating_add(done), |room| {
+                let room = room.first(want - done);
+                let given = room.len();
                 (given, source(room).min(given))
             }) else {
                 break;

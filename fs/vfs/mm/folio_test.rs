@@ -2,9 +2,12 @@
 
 //! Ranges of folios, one after the other.
 
-use super::folio::{
-    FolioSegment,
-    FolioSegments, //
+use super::{
+    folio::{
+        FolioSegment,
+        FolioSegments, //
+    },
+    iov::Room, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -22,12 +25,12 @@ fn fill(all: &mut FolioSegments, at: usize, len: usize, piece: usize) -> usize {
     while done < len {
         let want = piece.min(len - done);
         let mut pos = at + done;
-        let filled = all.fill(pos, want, |bytes| {
-            for byte in bytes.iter_mut() {
-                *byte = pattern(pos);
+        let filled = all.fill(pos, want, |room| {
+            let mut bytes = KVVec::new();
+            while bytes.len() < room.len() && bytes.push(pattern(pos), GFP_KERNEL).is_ok() {
                 pos += 1;
             }
-            bytes.len()
+            room.copy_from(bytes.as_slice().into())
         });
         done += filled;
         if filled < want {
@@ -37,9 +40,15 @@ fn fill(all: &mut FolioSegments, at: usize, len: usize, piece: usize) -> usize {
     done
 }
 
+/// A page of other bytes.
+static OTHER: [u8; PAGE_SIZE] = [0xaa; PAGE_SIZE];
+
 /// The byte at `at`.
 fn byte(all: &mut FolioSegments, at: usize) -> Option<u8> {
-    all.with_bytes(at, |bytes| bytes.first().copied())?
+    all.with_bytes(at, |bytes| {
+        let mut byte = [0];
+        (Room::from(&mut byte[..]).copy_from(bytes) == 1).then_some(byte[0])
+    })?
 }
 
 #[kunit_tests(vfs_folio)]
@@ -91,10 +100,7 @@ mod tests {
         for from in [0, 5, PAGE_SIZE, PAGE_SIZE + 7, len] {
             let mut all = FolioSegments::alloc(len)?;
             assert_eq!(
-                all.fill(0, len, |bytes| {
-                    bytes.fill(0xaa);
-                    bytes.len()
-                }),
+                all.fill(0, len, |room| room.copy_from(OTHER[..].into())),
                 len
             );
             all.zero_from(from);

@@ -29,6 +29,7 @@ use super::{
         Locked,
         Mapped, //
     },
+    iov::Room, //
 };
 use core::{
     ffi::c_int,
@@ -263,15 +264,15 @@ unsafe fn fill(folio: &Folio, offset: usize, len: usize, data: &mut FolioSegment
         let at = offset + done;
         let room = (len - done).min(PAGE_SIZE - at % PAGE_SIZE);
         let copied = data.with_bytes(done, |bytes| {
-            let bytes = bytes.get(..room).unwrap_or(bytes);
-            let page = Mapped::new(folio, at);
+            // SAFETY: Within the range. It ends before that of `data`.
+            let page = unsafe { Mapped::new(folio, at) };
             // SAFETY: `room` stays within the range and within one page of it, all of which is
             // mapped; the caller promises that nobody else uses it.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), page.addr, bytes.len()) };
-            bytes.len()
+            unsafe { Room::new(page.addr, room) }.copy_from(bytes)
         });
         done += copied.filter(|copied| *copied != 0).unwrap_or_else(|| {
-            let page = Mapped::new(folio, at);
+            // SAFETY: Within the range, and alone.
+            let page = unsafe { Mapped::new(folio, at) };
             // SAFETY: As above.
             unsafe { ptr::write_bytes(page.addr, 0, room) };
             room

@@ -168,6 +168,22 @@ impl<'a> Room<'a> {
             ..self
         }
     }
+
+    /// Fills it from the beginning with what is in `bytes` just now; returns how far.
+    pub(crate) fn copy_from(self, bytes: SharedBytes<'_>) -> usize {
+        let len = self.len.min(bytes.len);
+        // SAFETY: Both are as long, by the type invariants. They are different memory: room is
+        // lent to its holder alone. Nothing is assumed of the bytes.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.start, self.start, len) };
+        len
+    }
+
+    /// Fills it with zeroes; returns how many.
+    pub(crate) fn zero(self) -> usize {
+        // SAFETY: By the type invariant.
+        unsafe { core::ptr::write_bytes(self.start, 0, self.len) };
+        self.len
+    }
 }
 
 impl<'a> From<&'a mut [u8]> for Room<'a> {
@@ -175,6 +191,55 @@ impl<'a> From<&'a mut [u8]> for Room<'a> {
         // SAFETY: A slice is valid for writes while it is borrowed.
         unsafe { Self::new(bytes.as_mut_ptr(), bytes.len()) }
     }
+}
+
+/// Takes bytes from a source, of which some may turn out not to be used.
+///
+/// # Invariants
+///
+/// `from` was advanced by at least `taken` bytes since this value was made.
+pub(crate) struct Taking<'a, 'data> {
+    from: &'a mut IovIterSource<'data>,
+    taken: usize,
+}
+
+impl<'a, 'data> Taking<'a, 'data> {
+    /// Nothing is taken yet.
+    pub(crate) fn new(from: &'a mut IovIterSource<'data>) -> Self {
+        // INVARIANT: Not advanced at all.
+        Self { from, taken: 0 }
+    }
+
+    /// Fills `room`, as far as the source can be read; returns how far. May sleep and fault.
+    pub(crate) fn copy(&mut self, mut room: Room<'_>) -> usize {
+        // SAFETY: The room is valid for writes by its type invariant, and the source is valid.
+        let copied = unsafe {
+            bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), self.from.as_raw())
+        };
+        // INVARIANT: That is by how much the source has advanced.
+        self.taken = self.taken.saturating_add(copied);
+        copied
+    }
+
+    /// The first `used` bytes were used. The source goes on behind them.
+    pub(crate) fn keep(mut self, used: usize) {
+        // INVARIANT: Fewer than before.
+        self.taken = self.taken.saturating_sub(used);
+    }
+}
+
+impl Drop for Taking<'_, '_> {
+    /// Gives back what was not kept.
+    fn drop(&mut self) {
+        // SAFETY: The source is valid and has advanced so far, by the type invariant.
+        unsafe { bindings::iov_iter_revert(self.from.as_raw(), self.taken) };
+    }
+}
+
+/// Copies `bytes` to a destination; returns how many of them it took. May sleep and fault.
+pub(crate) fn copy_to_iter(to: &mut IovIterDest<'_>, bytes: SharedBytes<'_>) -> usize {
+    // SAFETY: The bytes are valid for reads by their type invariant, and the destination is valid.
+    unsafe { bindings::_copy_to_iter(bytes.start.cast(), bytes.len, to.as_raw()) }
 }
 
 /// Where a message goes.

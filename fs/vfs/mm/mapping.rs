@@ -178,7 +178,8 @@ impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
         if len >= PAGE_SIZE || folio.size() < PAGE_SIZE {
             return Err(EIO);
         }
-        let page = Mapped::new(folio, 0);
+        // SAFETY: A folio has a first byte. Nothing else is mapped here.
+        let page = unsafe { Mapped::new(folio, 0) };
         // SAFETY: The page is mapped, the caller promises that nobody else uses it, and `len` bytes
         // and the zeroes behind them are within it.
         unsafe {

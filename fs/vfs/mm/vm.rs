@@ -2,7 +2,7 @@
 
 //! Mappings of the page cache that can be stored to.
 //!
-//! The VFS maps a file by [`File::mmap_page_cache`], faults go to the page cache. A store to a page
+//! The VFS maps a file by [`NewArea::map_page_cache`], faults go to the page cache. A store to a page
 //! that is being written back waits until that is over: the file system, or whoever serves it,
 //! takes the bytes straight out of the page. When a mapping goes, what was stored through it is
 //! written, because there may be no open file to write it by afterwards.
@@ -22,26 +22,75 @@ use kernel::{
         vm_fault_t,
         vm_operations_struct, //
     },
-    mm::virt::VmaNew,
-    prelude::*,
+    error::to_result,
+    mm::virt::{
+        vm_flags_t,
+        VmaNew, //
+    },
+    prelude::*, //
 };
 
-impl<T: FileSystem> File<T> {
+/// An area of memory that is being set up to show a file. It can be mapped in one way, once.
+///
+/// # Invariants
+///
+/// `vma` is the argument of a running `mmap` of `file`, which is its `vm_file`.
+pub(crate) struct NewArea<'a, T: FileSystem> {
+    file: &'a File<T>,
+    vma: &'a VmaNew,
+}
+
+impl<'a, T: FileSystem> NewArea<'a, T> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    pub(in crate::vfs) unsafe fn new(file: &'a File<T>, vma: &'a VmaNew) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self { file, vma }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &'a File<T> {
+        self.file
+    }
+
+    /// Flags of the area (`VM_*`).
+    pub(crate) fn flags(&self) -> vm_flags_t {
+        self.vma.flags()
+    }
+
+    /// File and area, for another way to map it.
+    pub(in crate::vfs) fn into_raw(self) -> *mut vm_area_struct {
+        self.vma.as_ptr()
+    }
+
     /// Maps the file through the page cache, for stores, too.
     ///
     /// # Errors
     ///
     /// `ENODEV` if it is not a regular file.
-    pub(crate) fn mmap_page_cache(&self, vma: &VmaNew) -> Result {
-        if !self.inode().is_reg() {
+    pub(crate) fn map_page_cache(self) -> Result {
+        if !self.file.inode().is_reg() {
             return Err(ENODEV);
         }
         // SAFETY: Valid by the type invariant.
-        unsafe { bindings::file_accessed(self.as_ptr()) };
-        // SAFETY: The area is being set up for this file by the caller's `mmap`. The table is
+        unsafe { bindings::file_accessed(self.file.as_ptr()) };
+        // SAFETY: The area is being set up for this file, by the type invariant. The table is
         // static; the area keeps the file, and that keeps the module.
-        unsafe { (*vma.as_ptr()).vm_ops = &OPERATIONS };
+        unsafe { (*self.vma.as_ptr()).vm_ops = &OPERATIONS };
         Ok(())
+    }
+
+    /// Maps the file through the page cache, as long as no store can reach the file through it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the mapping is shared and could become writable.
+    pub(crate) fn map_readonly(self) -> Result {
+        // SAFETY: The area is being set up for this file, by the type invariant.
+        to_result(unsafe {
+            bindings::generic_file_readonly_mmap(self.file.as_ptr(), self.vma.as_ptr())
+        })
     }
 }
 
@@ -55,7 +104,8 @@ const OPERATIONS: vm_operations_struct = vm_operations_struct {
 
 /// # Safety
 ///
-/// Called by `remove_vma()` with an area of a regular file that has the operations above.
+/// Called by `remove_vma()` with an area that has the operations above: [`NewArea`] gives them to
+/// those of a regular file of a [`FileSystem`] alone, which they keep as their `vm_file`.
 unsafe extern "C" fn close(vma: *mut vm_area_struct) {
     // SAFETY: The area is valid, and keeps its file, which keeps its inode. `f_mapping` does not
     // change once the file is open.

@@ -21,7 +21,7 @@ use super::{
         Folio,
         Mapped, //
     },
-    iov::SharedBytes,
+    iov::SharedBytes, //
 };
 use core::{
     ffi::{
@@ -33,7 +33,7 @@ use core::{
     ptr::{
         self,
         NonNull, //
-    },
+    }, //
 };
 use kernel::{
     error::to_result,
@@ -268,7 +268,8 @@ impl DirtyRange {
         let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
         let folio = unsafe { Folio::from_raw(self.folio.as_ptr()) };
-        let mapped = Mapped::new(folio, offset);
+        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
+        let mapped = unsafe { Mapped::new(folio, offset) };
         // SAFETY: Within one page of the range, all of which is mapped until after `f`.
         let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
         // SAFETY: It is this page of this folio.

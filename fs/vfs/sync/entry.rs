@@ -77,7 +77,12 @@ impl<T: Pooled> Registration<T> {
     /// # Errors
     ///
     /// `ENOMEM`; `EBUSY` if it has been made already.
-    pub(crate) fn new() -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped only when the module goes, or fails to begin, and nothing
+    /// can reserve an entry any more.
+    pub(crate) unsafe fn new() -> Result<Self> {
         let pool = T::pool();
         // Now, because the kernel does not like two slabs of one name.
         if !pool.slab.load(Relaxed).is_null() {
@@ -106,8 +111,8 @@ impl<T: Pooled> Registration<T> {
 impl<T: Pooled> Drop for Registration<T> {
     fn drop(&mut self) {
         let slab = T::pool().slab.xchg(core::ptr::null_mut(), Full);
-        // SAFETY: It was made in `new`, and from here on nobody finds it. If objects are left, the
-        // kernel complains and keeps it.
+        // SAFETY: It was made in `new`, and nothing is about to allocate from it, as the caller of
+        // `new` has promised. If objects are left, the kernel complains and keeps it.
         unsafe { bindings::kmem_cache_destroy(slab) };
     }
 }
@@ -166,7 +171,7 @@ impl<T: Pooled> Entry<T> {
         if slab.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: The slab is there while the module is used, which whoever calls this does.
+        // SAFETY: The slab goes only when nothing can reserve an entry any more.
         let memory = unsafe { bindings::kmem_cache_alloc_noprof(slab, bindings::GFP_KERNEL) };
         // INVARIANT: Of the slab of `T`, whose objects have the size and alignment of an entry.
         Ok(Vacant(NonNull::new(memory.cast()).ok_or(ENOMEM)?))

@@ -31,7 +31,8 @@ pub(crate) trait Check: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `work` is initialised with `run` of this type, and queued by nobody else.
+/// `work` is initialised with `run` of this type, and queued by nobody else. If `stopped`, it is
+/// disabled: it neither runs nor can be queued.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Watchdog<C: Check> {
     #[pin]
@@ -72,7 +73,7 @@ impl<C: Check> Watchdog<C> {
             // INVARIANT: It is initialised here.
             pin_init!(Self {
                 work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
-                    // SAFETY: The work is pinned, and is cancelled before it goes. The timer is
+                    // SAFETY: The work is pinned, and is disabled before it goes. The timer is
                     // that of delayed work.
                     unsafe {
                         bindings::init_work_with_key(
@@ -99,14 +100,14 @@ impl<C: Check> Watchdog<C> {
         )
     }
 
-    /// Has a worker look soon, unless one is about to.
+    /// Has a worker look soon, unless one is about to, or the watchdog was stopped.
     pub(crate) fn look(&self) {
         self.queue(0);
     }
 
     fn queue(&self, delay: Jiffies) {
-        // SAFETY: The queue is made at boot. The work is initialised, and is cancelled before it
-        // goes.
+        // SAFETY: The queue is made at boot. The work is initialised, and is disabled before it
+        // goes: then this does nothing.
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -117,10 +118,11 @@ impl<C: Check> Watchdog<C> {
         };
     }
 
-    /// Ends it; a look that goes on has ended when this returns. Sleeps.
+    /// Ends it for good; a look that goes on has ended when this returns. Sleeps.
     pub(crate) fn stop(&self) {
         // SAFETY: The work is initialised.
-        unsafe { bindings::cancel_delayed_work_sync(self.work.get()) };
+        unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
+        // INVARIANT: It is disabled, and stays so.
         self.stopped.xchg(true, Full);
     }
 
@@ -128,8 +130,8 @@ impl<C: Check> Watchdog<C> {
     ///
     /// Called by a worker with the work of a `Watchdog<C>`.
     unsafe extern "C" fn run(work: *mut bindings::work_struct) {
-        // SAFETY: The work is part of delayed work, which is the field of a `Watchdog<C>`, which
-        // waits for this call before it goes.
+        // SAFETY: The work is part of delayed work, which is the field of a `Watchdog<C>`. The drop
+        // of that disables the work, if it was not stopped before, and either waits for this call.
         let this = unsafe {
             let work = container_of!(work, bindings::delayed_work, work);
             let work: *mut Opaque<bindings::delayed_work> = work.cast();
@@ -144,9 +146,46 @@ impl<C: Check> Watchdog<C> {
 #[pinned_drop]
 impl<C: Check> PinnedDrop for Watchdog<C> {
     fn drop(self: Pin<&mut Self>) {
-        // Who stopped it may drop it where it cannot sleep.
+        // One that was stopped may be dropped where nothing may sleep.
         if !self.stopped.load(Relaxed) {
             self.stop();
         }
+    }
+}
+
+#[kunit_tests(vfs_watchdog)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::Arc,
+        time::{
+            delay::fsleep,
+            Delta, //
+        },
+    };
+
+    /// Counts the looks.
+    struct Looks(Arc<Atomic<u32>>);
+
+    impl Check for Looks {
+        fn check(&self) -> bool {
+            self.0.add(1, Relaxed);
+            false
+        }
+    }
+
+    #[test]
+    fn stopped_for_good() -> Result {
+        let looks = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let watchdog = Watchdog::idle(Looks(looks.clone()))?;
+        watchdog.look();
+        while looks.load(Relaxed) == 0 {
+            fsleep(Delta::from_millis(1));
+        }
+        watchdog.stop();
+        watchdog.look();
+        fsleep(Delta::from_millis(20));
+        assert_eq!(looks.load(Relaxed), 1);
+        Ok(())
     }
 }

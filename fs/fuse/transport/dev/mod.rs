@@ -80,7 +80,7 @@ use kernel::{
         ArcBorrow,
         Mutex,
         SetOnce, //
-    },
+    }, //
 };
 
 /// The devices of a connection.
@@ -377,7 +377,7 @@ impl miscdev::Device for Device {
         Device::new()
     }
 
-    fn release(device: Arc<Device>, _file: &File) {
+    fn release(device: Arc<Device>, _flags: u32) {
         device.close();
     }
 
