@@ -58,8 +58,9 @@ help:
 ##
 ## MODULE=c with run, lifecycle and test takes the C module of the same kernel instead.
 ## All is kept in ~/.cache/ferrofuse (or $FERROFUSE_CACHE), about 12 GiB. The host
-## needs root or sudo, make and mmdebstrap, and a Debian archive in its apt sources
-## (or FERROFUSE_MIRROR=URL).
+## needs root or sudo, make and mmdebstrap, and a Debian archive in its apt sources.
+## In the environment: FERROFUSE_MIRROR=URL is another archive; sources of your own are
+## FERROFUSE_KERNEL_SOURCE and FERROFUSE_LIBFUSE_SOURCE, tar files or directories.
 
 # The environment, not the command line, carries what a user wrote: it may hold
 # quotes.

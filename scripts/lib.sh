@@ -19,6 +19,14 @@ RIG_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 RIG_SRC=$(dirname "$RIG_SCRIPTS")
 RIG_CACHE=${FERROFUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ferrofuse}
 
+# Scripts change their directory, and start each other.
+for variable in FERROFUSE_KERNEL_SOURCE FERROFUSE_LIBFUSE_SOURCE; do
+	case ${!variable:-} in
+	'' | /*) ;;
+	*) export "$variable=$PWD/${!variable}" ;;
+	esac
+done
+
 say() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
@@ -30,6 +38,8 @@ if [ "$(id -u)" -ne 0 ]; then
 	exec sudo env FERROFUSE_CACHE="$RIG_CACHE" \
 		${FERROFUSE_MIRROR:+FERROFUSE_MIRROR="$FERROFUSE_MIRROR"} \
 		${FERROFUSE_ACCEL:+FERROFUSE_ACCEL="$FERROFUSE_ACCEL"} \
+		${FERROFUSE_KERNEL_SOURCE:+FERROFUSE_KERNEL_SOURCE="$FERROFUSE_KERNEL_SOURCE"} \
+		${FERROFUSE_LIBFUSE_SOURCE:+FERROFUSE_LIBFUSE_SOURCE="$FERROFUSE_LIBFUSE_SOURCE"} \
 		${http_proxy:+http_proxy="$http_proxy"} \
 		TERM="${TERM:-dumb}" CI="${CI:-}" bash "$0" "$@"
 fi
@@ -53,6 +63,22 @@ mkdir -p "$RIG_WORK" "$RIG_LOGS" "$RIG_CACHE/locks" 2>/dev/null ||
 # hash_of FILE...: the key of a piece defined by the contents of these files.
 hash_of() { cat "$@" | sha256sum | cut -c1-12; }
 
+# other_versions ROOT [NAME]...: what of a build root (only of these) is of another
+# version than the project was tried with, as one line; nothing if all is the same.
+other_versions() {
+	awk -v names=" ${*:2} " '
+		/^#/ || $1 == "archive" || $1 == "kernel-content" { next }
+		{ name = $1; version = $2 }
+		name == "libfuse" { sub(/-[^-]*$/, "", version) }
+		/ clang version / { name = "clang"; version = $4 }
+		FNR == NR { tried[name] = version; next }
+		(names == "  " || index(names, " " name " ")) && tried[name] != version {
+			printf "%s%s %s (tried: %s)", separator, name, version, name in tried ? tried[name] : "none"
+			separator = ", "
+		}
+	' "$RIG_SCRIPTS/buildroot/tried" "$1/etc/ferrofuse-versions"
+}
+
 # need_space GIB: refuse early rather than fail late.
 need_space() {
 	local free
@@ -68,7 +94,8 @@ took() {
 
 # step NAME TEXT CMD...: announce, run with the output in a log, say how long it
 # took; on failure show the end of the log. With STEP_COUNT and STEP_TOTAL set,
-# lines of the log matching STEP_COUNT are counted, to tell how far it is.
+# lines of the log matching STEP_COUNT are counted, to tell how far it is. When there is
+# something in the file STEP_WHY, that is what failed, and its writer's to tell.
 step() {
 	local name=$1 text=$2 start=$SECONDS log=$RIG_LOGS/$1.log rc=0 pid n
 	shift 2
@@ -94,7 +121,9 @@ step() {
 	done
 	wait $pid || rc=$?
 	trap 'exit 130' INT TERM HUP
-	if [ $rc -ne 0 ]; then
+	if [ $rc -ne 0 ] && [ -s "${STEP_WHY:-}" ]; then
+		return $rc
+	elif [ $rc -ne 0 ]; then
 		say "    failed after $(took $start); the end of $log:"
 		tail -n 12 "$log" | sed 's/^/    | /' >&2
 		return $rc
