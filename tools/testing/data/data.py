@@ -659,6 +659,11 @@ class Report:
         self.count = self.failed = 0
         self.lock = threading.Lock()
 
+    def begin(self, name):
+        """Tells which case it is, should the guest hang in it."""
+        with self.lock:
+            print(f'# begin {name}', flush=True)
+
     def case(self, name, problem, notes, took):
         with self.lock:
             self.count += 1
@@ -709,6 +714,7 @@ def main(arguments):
                 name = waiting.get_nowait()
             except queue.Empty:
                 return
+            report.begin(name)
             began, problem, notes = time.monotonic(), None, None
             try:
                 notes = CASES[name][1](setting, name)

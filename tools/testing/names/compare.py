@@ -232,6 +232,8 @@ def main(arguments):
             with server:
                 began = time.monotonic()
                 for name in chosen:
+                    # Tells which case it is, should the guest hang in it.
+                    print(f'# begin {server.name}.{name}', flush=True)
                     judge(report, server.name, name, server.compare(server, name), learned)
             print(f'# {server.name} took {time.monotonic() - began:.0f} s')
         except (RuntimeError, OSError, subprocess.CalledProcessError) as error:

@@ -96,6 +96,8 @@ fn main() {
     let start = Instant::now();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (i, t) in chosen.iter().enumerate() {
+        // Tells which test it is, should the guest hang in it.
+        println!("# begin {}", short(t));
         let begun = Instant::now();
         let outcome = harness::run(t, mockd::ms(30_000) + 3000 * stress as i64);
         let took = begun.elapsed().as_millis();
