@@ -3,10 +3,11 @@
 //! Ferrofuse: the FUSE client in Rust.
 //!
 //! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
-//! `unsafe`; [`fuse`] is the house and holds none.
+//! `unsafe`, but for [`glue`], the tracepoints and parameters; [`fuse`] is the house and holds none.
 
 use kernel::prelude::*;
 
+mod glue;
 mod vfs;
 
 #[forbid(unsafe_code)]
@@ -34,16 +35,17 @@ module! {
 /// What the module holds while it is loaded.
 #[pin_data]
 struct Ferrofuse {
-    expiry: vfs::dentry_expiry::Registration,
-    types: vfs::fs_type::Registration<fuse::Fuse>,
+    params: glue::params::Registration,
+    expiry: vfs::node::dentry_expiry::Registration,
+    types: vfs::mount::fs_type::Registration<fuse::Fuse>,
     #[pin]
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
     #[pin]
     cuse: vfs::io::miscdev::Registration<fuse::fstype::cuse::Server>,
     cuse_class: vfs::io::chrdev::ClassRegistration<fuse::fstype::cuse::Front>,
-    sysctls: vfs::sysctl::Registration,
-    mount_point: vfs::sysfs::MountPoint,
-    control: vfs::control_fs::Registration<fuse::conn::Connection>,
+    sysctls: vfs::control::sysctl::Registration,
+    mount_point: vfs::control::sysfs::MountPoint,
+    control: vfs::control::control_fs::Registration<fuse::conn::Connection>,
     // Goes last: all of the others may have requests.
     requests: vfs::sync::entry::Registration<fuse::request::Request>,
 }
@@ -54,20 +56,22 @@ impl kernel::InPlaceModule for Ferrofuse {
             // SAFETY: It is dropped with the module, after everything that makes requests.
             requests: unsafe { vfs::sync::entry::Registration::new() }?,
             // Before the first mount, whose dentries expire.
-            expiry: vfs::dentry_expiry::Registration::new()?,
+            expiry: vfs::node::dentry_expiry::Registration::new()?,
+            // Behind the worker that it is for.
+            params: glue::params::Registration::new(),
             // Before the first mount, which adds its connection.
             // SAFETY: It is dropped with the module.
-            control: unsafe { vfs::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL) }?,
+            control: unsafe { vfs::control::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL) }?,
             // SAFETY: As above.
-            types: unsafe { vfs::fs_type::Registration::new(&fuse::fstype::fuse::TYPES) }?,
-            sysctls: vfs::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
+            types: unsafe { vfs::mount::fs_type::Registration::new(&fuse::fstype::fuse::TYPES) }?,
+            sysctls: vfs::control::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
             // Before the first server, whose device is of it.
             // SAFETY: It is dropped with the module, which every open of the device that servers
             // use keeps, and with that open goes the one device that came of it.
             cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE) }?,
             cuse <- vfs::io::miscdev::Registration::new(),
-            mount_point: vfs::sysfs::MountPoint::new(c"fuse", c"connections")?,
+            mount_point: vfs::control::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })
     }
 }

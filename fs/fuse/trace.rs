@@ -14,11 +14,11 @@ use super::abi::{
     NodeId,
     Unique, //
 };
-use crate::vfs;
+use crate::glue;
 use kernel::error::Result;
 
 /// What the events of one request say of it.
-pub(crate) type Subject = vfs::trace::Request;
+pub(crate) type Subject = glue::trace::Request;
 
 /// A request, as far as the trace tells of it.
 pub(crate) trait Traced {
@@ -46,25 +46,25 @@ fn errno<T>(result: &Result<T>) -> i32 {
 /// in the background.
 #[inline(always)]
 pub(crate) fn gate_wait(connection: u32, background: bool, initialized: bool) {
-    vfs::trace::gate_wait(move || (connection, background, initialized));
+    glue::trace::gate_wait(move || (connection, background, initialized));
 }
 
 /// A caller that waited at the gate has passed it, or given up.
 #[inline(always)]
 pub(crate) fn gate_pass(connection: u32, background: bool, result: &Result) {
-    vfs::trace::gate_pass(move || (connection, background, errno(result)));
+    glue::trace::gate_pass(move || (connection, background, errno(result)));
 }
 
 /// The request was put on the background queue. It has no id yet.
 #[inline(always)]
 pub(crate) fn request_background(request: &impl Traced) {
-    vfs::trace::request_background(move || (request.subject(),));
+    glue::trace::request_background(move || (request.subject(),));
 }
 
 /// The request was queued for the server and has got its id (what C shows of it).
 #[inline(always)]
 pub(crate) fn request_send(request: &impl Traced) {
-    vfs::trace::request_send(move || {
+    glue::trace::request_send(move || {
         let s = request.subject();
         (s.connection, s.unique, s.opcode, s.len)
     });
@@ -73,13 +73,13 @@ pub(crate) fn request_send(request: &impl Traced) {
 /// The request was queued for the server and has got its id.
 #[inline(always)]
 pub(crate) fn request_queue(request: &impl Traced) {
-    vfs::trace::request_queue(move || (request.subject(),));
+    glue::trace::request_queue(move || (request.subject(),));
 }
 
 /// A reader of this device took the request.
 #[inline(always)]
 pub(crate) fn request_start(request: &impl Traced, device: u32) {
-    vfs::trace::request_start(move || (request.subject(), device));
+    glue::trace::request_start(move || (request.subject(), device));
 }
 
 /// The copy of a message has ended, with `result` and after `bytes` bytes.
@@ -90,7 +90,7 @@ pub(crate) fn request_copy(
     bytes: usize,
     result: &Result,
 ) {
-    vfs::trace::request_copy(move || {
+    glue::trace::request_copy(move || {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let out = direction == Direction::Out;
         (request.subject(), out, bytes, errno(result))
@@ -100,7 +100,7 @@ pub(crate) fn request_copy(
 /// The server has the whole request.
 #[inline(always)]
 pub(crate) fn request_sent(request: &impl Traced) {
-    vfs::trace::request_sent(move || {
+    glue::trace::request_sent(move || {
         let s = request.subject();
         (s.connection, s.unique, s.opcode)
     });
@@ -109,14 +109,14 @@ pub(crate) fn request_sent(request: &impl Traced) {
 /// An answer to the request has come by this device.
 #[inline(always)]
 pub(crate) fn request_reply(request: &impl Traced, device: u32) {
-    vfs::trace::request_reply(move || (request.subject(), device));
+    glue::trace::request_reply(move || (request.subject(), device));
 }
 
 /// The request ended with a reply of `len` bytes, header included (0 if there was none), and
 /// `error`, zero or a negative errno.
 #[inline(always)]
 pub(crate) fn request_end(request: &impl Traced, len: u32, error: i32) {
-    vfs::trace::request_end(move || {
+    glue::trace::request_end(move || {
         let s = request.subject();
         (s.connection, s.unique, len, error)
     });
@@ -125,85 +125,85 @@ pub(crate) fn request_end(request: &impl Traced, len: u32, error: i32) {
 /// Who waited for the request runs again, with `error`, zero or a negative errno.
 #[inline(always)]
 pub(crate) fn request_wake(request: &impl Traced, error: i32) {
-    vfs::trace::request_wake(move || (request.subject(), error));
+    glue::trace::request_wake(move || (request.subject(), error));
 }
 
 /// Who waits for the request got a signal.
 #[inline(always)]
 pub(crate) fn request_interrupt(request: &impl Traced) {
-    vfs::trace::request_interrupt(move || (request.subject(),));
+    glue::trace::request_interrupt(move || (request.subject(),));
 }
 
 /// An INTERRUPT for the request was queued.
 #[inline(always)]
 pub(crate) fn interrupt_queue(request: &impl Traced) {
-    vfs::trace::interrupt_queue(move || (request.subject(),));
+    glue::trace::interrupt_queue(move || (request.subject(),));
 }
 
 /// The server has read the INTERRUPT for this request.
 #[inline(always)]
 pub(crate) fn interrupt_sent(connection: u32, unique: Unique) {
-    vfs::trace::interrupt_sent(move || (connection, unique.get()));
+    glue::trace::interrupt_sent(move || (connection, unique.get()));
 }
 
 /// Who waits for the request got a fatal signal.
 #[inline(always)]
 pub(crate) fn request_kill(request: &impl Traced) {
-    vfs::trace::request_kill(move || (request.subject(),));
+    glue::trace::request_kill(move || (request.subject(),));
 }
 
 /// The request was taken back before a server read it.
 #[inline(always)]
 pub(crate) fn request_cancel(request: &impl Traced) {
-    vfs::trace::request_cancel(move || (request.subject(),));
+    glue::trace::request_cancel(move || (request.subject(),));
 }
 
 /// The caller was killed, and has abandoned the request.
 #[inline(always)]
 pub(crate) fn request_abandon(request: &impl Traced) {
-    vfs::trace::request_abandon(move || (request.subject(),));
+    glue::trace::request_abandon(move || (request.subject(),));
 }
 
 /// The request is to be sent once more, under the id that it has now.
 #[inline(always)]
 pub(crate) fn request_resend(request: &impl Traced) {
-    vfs::trace::request_resend(move || (request.subject(),));
+    glue::trace::request_resend(move || (request.subject(),));
 }
 
 /// The request is not answered in time; `age` says how old it is, in milliseconds.
 #[inline(always)]
 pub(crate) fn request_timeout(request: &impl Traced, age: impl FnOnce() -> u64) {
-    vfs::trace::request_timeout(move || (request.subject(), age()));
+    glue::trace::request_timeout(move || (request.subject(), age()));
 }
 
 /// The abort of `connection` begins, with so many requests in flight.
 #[inline(always)]
 pub(crate) fn connection_abort(connection: u32, waiting: u32) {
-    vfs::trace::connection_abort(move || (connection, waiting));
+    glue::trace::connection_abort(move || (connection, waiting));
 }
 
 /// A FORGET was queued.
 #[inline(always)]
 pub(crate) fn forget_queue(connection: u32, node: NodeId, nlookup: u64) {
-    vfs::trace::forget_queue(move || (connection, node.get(), nlookup));
+    glue::trace::forget_queue(move || (connection, node.get(), nlookup));
 }
 
 /// The server has read `count` FORGETs under this id.
 #[inline(always)]
 pub(crate) fn forget_sent(connection: u32, unique: Unique, count: usize) {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    vfs::trace::forget_sent(move || (connection, unique.get(), count));
+    glue::trace::forget_sent(move || (connection, unique.get(), count));
 }
 
 /// The server sent a notification with this code, and so many bytes with it.
 #[inline(always)]
 pub(crate) fn notify(connection: u32, code: i32, len: usize) {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
-    vfs::trace::notify(move || (connection, code, len));
+    glue::trace::notify(move || (connection, code, len));
 }
 
 /// The notification was dealt with.
 #[inline(always)]
 pub(crate) fn notify_end(connection: u32, code: i32, result: &Result) {
-    vfs::trace::notify_end(move || (connection, code, errno(result)));
+    glue::trace::notify_end(move || (connection, code, errno(result)));
 }

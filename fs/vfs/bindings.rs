@@ -38,7 +38,7 @@ mod raw {
 }
 
 mod helpers {
-    pub(crate) use super::raw::*;
+    pub(crate) use crate::vfs::bindings::raw::*;
     use kernel::ffi;
 
     include!(concat!(
@@ -47,4 +47,4 @@ mod helpers {
     ));
 }
 
-pub(crate) use self::helpers::*;
+pub(crate) use crate::vfs::bindings::helpers::*;

@@ -29,9 +29,6 @@
 #include <linux/vmalloc.h>
 #include <linux/xattr.h>
 
-#include "../params.h"
-#include "trace_event.h"
-
 static const unsigned long RUST_CONST_HELPER_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_CONST_HELPER_SB_NOSUID = SB_NOSUID;
 static const unsigned long RUST_CONST_HELPER_SB_NODEV = SB_NODEV;

@@ -8,7 +8,7 @@
 //!
 //! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
 
-use super::bindings;
+use crate::vfs::bindings;
 use core::ptr::NonNull;
 use kernel::{
     cred::Credential,

@@ -11,16 +11,16 @@
 //! tables of inodes, dentries and files are traits of `inode_ops`, `dentry` and `file_ops`.
 //!
 //! Some objects are seen in two ways. The RCU walk, and callbacks under a spinlock, see an inode or
-//! a dentry that nobody holds a reference to for them: they get a *view* ([`inode::INodeView`],
-//! [`dentry::DEntryView`]), whose methods are the ones that are sound on an object which may be
-//! going away. Whoever holds a reference gets the object itself ([`inode::INode`],
-//! [`dentry::DEntry`]), which derefs to its view.
+//! a dentry that nobody holds a reference to for them: they get a *view* ([`node::inode::INodeView`],
+//! [`node::dentry::DEntryView`]), whose methods are the ones that are sound on an object which may be
+//! going away. Whoever holds a reference gets the object itself ([`node::inode::INode`],
+//! [`node::dentry::DEntry`]), which derefs to its view.
 //!
 //! # What the types hold, and what they do not
 //!
 //! Safe code outside of this layer cannot cause undefined behaviour. What that needs of it is a type:
-//! a reference that outlives the call of the VFS is counted and waited for ([`inode::Kept`]), what
-//! only `fill_super` may do needs its [`sb::NewSuper`], what only the RCU walk has comes as an
+//! a reference that outlives the call of the VFS is counted and waited for ([`node::inode::Kept`]), what
+//! only `fill_super` may do needs its [`mount::sb::NewSuper`], what only the RCU walk has comes as an
 //! [`InRcu`]. Or it is `unsafe` to accept, as a registration that must stay as long as the module is;
 //! `scripts/check-unsafe` looks for what is neither.
 //!
@@ -45,59 +45,40 @@ use kernel::{
     }, //
 };
 
-mod bindings;
+pub(crate) mod bindings;
 
-pub(crate) mod acl;
-pub(crate) mod atomic_open;
-pub(crate) mod control_fs;
+pub(crate) mod control;
 pub(crate) mod cred;
-pub(crate) mod deferred;
-pub(crate) mod dentry;
-pub(crate) mod dentry_expiry;
-pub(crate) mod dir_context;
-pub(crate) mod export;
 pub(crate) mod file;
-pub(crate) mod file_ops;
-pub(crate) mod fs_param;
-pub(crate) mod fs_type;
-pub(crate) mod held;
-pub(crate) mod inode;
-pub(crate) mod inode_ops;
 pub(crate) mod io;
-pub(crate) mod ioctl;
-pub(crate) mod lock;
 pub(crate) mod mm;
-pub(crate) mod params;
-pub(crate) mod poll;
+pub(crate) mod mount;
+pub(crate) mod node;
 pub(crate) mod random;
-pub(crate) mod sb;
-pub(crate) mod submount;
 pub(crate) mod sync;
-pub(crate) mod sysctl;
-pub(crate) mod sysfs;
-pub(crate) mod trace;
-pub(crate) mod xattr;
 
-use self::{
-    fs_param::Param,
-    fs_type::{
-        FsContext,
-        Tree, //
+use crate::vfs::{
+    mount::{
+        fs_param::Param,
+        fs_type::{
+            FsContext,
+            Tree, //
+        },
+        sb::{
+            NewSuper,
+            Seen,
+            StatFs,
+            SuperBlock, //
+        },
     },
-    inode::INodeView,
-    sb::{
-        NewSuper,
-        Seen,
-        StatFs,
-        SuperBlock, //
-    },
+    node::inode::INodeView, //
 };
 
 /// A file system: the types it hangs on the VFS's objects, and the methods of its mount context
 /// and its super blocks.
 ///
 /// References to inodes and dentries do not keep their super block, so a file system has them for the
-/// time of a call of the VFS only. What it keeps for longer is an [`inode::Kept`].
+/// time of a call of the VFS only. What it keeps for longer is an [`node::inode::Kept`].
 pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     /// The module whose code this is; it is kept while a super block or an open file exists.
     type OwnerModule: ModuleMetadata;
@@ -127,7 +108,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     type Key: Send + Sync;
 
     /// The operations of all dentries.
-    type Dentries: dentry::Operations<Self>;
+    type Dentries: node::dentry::Operations<Self>;
 
     /// Starts a mount or a reconfiguration. May sleep.
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;
@@ -180,7 +161,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     fn umount_begin(sb: &SuperBlock<Self>);
 
     /// `statfs(2)` on `dentry`. May sleep.
-    fn statfs(dentry: &dentry::DEntry<Self>) -> Result<StatFs>;
+    fn statfs(dentry: &node::dentry::DEntry<Self>) -> Result<StatFs>;
 
     /// Prints the options for `/proc/PID/mounts`, each with a comma before it. May sleep.
     fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result;
@@ -258,7 +239,7 @@ impl<'a, O: Deref> Walk<'a, O> {
 /// # Safety
 ///
 /// `field` must be valid for reads; only writes of the whole field may happen at the same time.
-unsafe fn read_once<F: Copy>(field: *const F) -> F {
+pub(crate) unsafe fn read_once<F: Copy>(field: *const F) -> F {
     // SAFETY: The caller promises validity. A volatile access is what the kernel's memory model
     // takes for a marked one.
     unsafe { field.read_volatile() }

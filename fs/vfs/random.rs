@@ -2,7 +2,7 @@
 
 //! Random numbers, fit for keys.
 
-use super::bindings;
+use crate::vfs::bindings;
 
 /// A random number. May be called anywhere.
 pub(crate) fn random_u32() -> u32 {

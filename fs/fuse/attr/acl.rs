@@ -31,19 +31,21 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        acl::{
-            is_in_group_or_capable,
-            Acl,
-            Kind, //
-        },
         cred::{
             Idmap,
             UserNs, //
         },
-        inode::INode,
-        xattr::{
-            Answer,
-            Handler, //
+        node::{
+            acl::{
+                is_in_group_or_capable,
+                Acl,
+                Kind, //
+            },
+            inode::INode,
+            xattr::{
+                Answer,
+                Handler, //
+            },
         },
         Walk, //
     },

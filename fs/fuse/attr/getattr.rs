@@ -40,16 +40,18 @@ use crate::{
             Kgid,
             Kuid, //
         },
-        inode::{
-            INode,
-            Kept, //
-        },
-        inode_ops::{
-            generic_fillattr,
-            KStat,
-            StatSync,
-            Statx,
-            StatxMask, //
+        node::{
+            inode::{
+                INode,
+                Kept, //
+            },
+            inode_ops::{
+                generic_fillattr,
+                KStat,
+                StatSync,
+                Statx,
+                StatxMask, //
+            },
         },
         sync::deadline::Deadline, //
     },

@@ -27,6 +27,7 @@ use crate::{
         op,
         Fuse, //
     },
+    glue::params,
     vfs::{
         cred::{
             capable,
@@ -35,16 +36,17 @@ use crate::{
             Idmap,
             Ids, //
         },
-        inode::{
-            INode,
-            Kept, //
+        node::{
+            inode::{
+                INode,
+                Kept, //
+            },
+            inode_ops::{
+                generic_permission,
+                Access,
+                May, //
+            },
         },
-        inode_ops::{
-            generic_permission,
-            Access,
-            May, //
-        },
-        params,
         Walk, //
     },
 };

@@ -48,18 +48,20 @@ use crate::{
             Capability,
             Idmap, //
         },
-        dentry::DEntry,
-        file::FilesId,
-        inode::{
-            INode,
-            INodeView, //
+        file::open::FilesId,
+        node::{
+            dentry::DEntry,
+            inode::{
+                INode,
+                INodeView, //
+            },
+            inode_ops::{
+                AttrChange,
+                AttrChanges,
+                IAttr, //
+            },
         },
-        inode_ops::{
-            AttrChange,
-            AttrChanges,
-            IAttr, //
-        },
-        sync::deadline::Deadline,
+        sync::deadline::Deadline, //
     },
 };
 use kernel::prelude::*;

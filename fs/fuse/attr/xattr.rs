@@ -25,7 +25,7 @@ use crate::{
         },
         Fuse, //
     },
-    vfs::{
+    vfs::node::{
         inode::{
             INode,
             Kept, //

@@ -37,21 +37,25 @@ use crate::fuse::{
     },
     Fuse, //
 };
-use crate::vfs::{
-    cred::{
-        capable,
-        Capability, //
+use crate::{
+    glue::params,
+    vfs::{
+        cred::{
+            capable,
+            Capability, //
+        },
+        mount::{
+            export::ExportOps,
+            sb::{
+                SbFlag,
+                SbIFlag,
+                SuperBlock,
+                SuperHandle,
+                MAX_STACK_DEPTH, //
+            },
+        },
+        sync::retry, //
     },
-    export::ExportOps,
-    params,
-    sb::{
-        SbFlag,
-        SbIFlag,
-        SuperBlock,
-        SuperHandle,
-        MAX_STACK_DEPTH, //
-    },
-    sync::retry,
 };
 use kernel::{
     page::PAGE_SIZE,

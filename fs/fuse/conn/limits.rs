@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the administrator allows servers: the sysctls of `fs.fuse`, which `fstype/sysctl.rs` names.
-//! The limits of servers without privilege are parameters of the module, see `vfs/params.rs`.
+//! The limits of servers without privilege are parameters of the module, see `glue/params.rs`.
 
-use crate::vfs::sysctl::Number;
+use crate::vfs::control::sysctl::Number;
 
 /// INIT has this much room for each of them.
 const MOST: u32 = u16::MAX as u32;

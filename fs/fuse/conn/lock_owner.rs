@@ -10,7 +10,7 @@
 use crate::{
     fuse::abi::LockOwner,
     vfs::{
-        file::FilesId,
+        file::open::FilesId,
         random::random_u32, //
     },
 };

@@ -9,7 +9,7 @@
 
 use crate::{
     fuse::Fuse,
-    vfs::sb::{
+    vfs::mount::sb::{
         SuperBlock,
         SuperHandle, //
     },

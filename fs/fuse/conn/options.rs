@@ -16,12 +16,14 @@ use crate::{
             Kuid,
             UserNs, //
         },
-        fs_param::{
-            ParamSpec,
-            ParamTable, //
+        mount::{
+            fs_param::{
+                ParamSpec,
+                ParamTable, //
+            },
+            fs_type::FsContext, //
         },
-        fs_type::FsContext,
-        inode::FileType, //
+        node::inode::FileType, //
     },
 };
 use kernel::{

@@ -64,20 +64,22 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        atomic_open::{
-            AtomicOpen,
-            Done,
-            NewFile,
-            TmpFile, //
-        },
         cred::Idmap,
-        dentry::LookupFlags,
-        file::Opening,
-        held::Held,
-        inode::{
-            Dev,
-            FileType,
-            INode, //
+        file::open::Opening,
+        node::{
+            atomic_open::{
+                AtomicOpen,
+                Done,
+                NewFile,
+                TmpFile, //
+            },
+            dentry::LookupFlags,
+            held::Held,
+            inode::{
+                Dev,
+                FileType,
+                INode, //
+            }, //
         },
         sync::deadline::Deadline, //
     },

@@ -53,15 +53,17 @@ use crate::{
             current_umask,
             Idmap, //
         },
-        dentry::{
-            DEntry,
-            Vacant, //
-        },
-        held::Held,
-        inode::{
-            Dev,
-            FileType,
-            INode, //
+        node::{
+            dentry::{
+                DEntry,
+                Vacant, //
+            },
+            held::Held,
+            inode::{
+                Dev,
+                FileType,
+                INode, //
+            },
         },
         sync::deadline::Deadline, //
     },

@@ -27,8 +27,10 @@ use crate::{
             in_group,
             Idmap, //
         },
-        dentry::SecurityContext,
-        inode::INode,
+        node::{
+            dentry::SecurityContext,
+            inode::INode, //
+        },
     },
 };
 use kernel::prelude::*;

@@ -18,8 +18,10 @@ use crate::{
     },
     vfs::{
         cred::Idmap,
-        dentry::Vacant,
-        inode::INode, //
+        node::{
+            dentry::Vacant,
+            inode::INode, //
+        },
     },
 };
 use kernel::prelude::*;

@@ -27,8 +27,8 @@ use crate::{
             lock_dirops,
             lookup_count::{
                 new_ticket,
-                AbandonedLookup, //
-                Debt,
+                AbandonedLookup,
+                Debt, //
             },
             mount, //
         },
@@ -36,13 +36,15 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dentry::{
-            DEntry,
-            LookupFlags,
-            Unhashed, //
+        node::{
+            dentry::{
+                DEntry,
+                LookupFlags,
+                Unhashed, //
+            },
+            held::Held,
+            inode::INode, //
         },
-        held::Held,
-        inode::INode,
         sync::deadline::Deadline, //
     },
 };

@@ -3,8 +3,8 @@
 //! Names: what the VFS does in directories and with directory entries.
 //!
 //! Owns the operations on names, the private part of a directory entry, and the tables of inode
-//! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/inode_ops.rs` and
-//! `vfs/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
+//! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/node/inode_ops.rs` and
+//! `vfs/node/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
 
 mod atomic_open;
 mod create;
@@ -35,58 +35,64 @@ use crate::fuse::{
     Fuse, //
 };
 use crate::vfs::{
-    acl::{
-        Acl,
-        Kind, //
-    },
-    atomic_open::{
-        AtomicOpen,
-        Done,
-        TmpFile, //
-    },
     cred::Idmap,
-    dentry::{
-        self,
-        DEntry,
-        DEntryView,
-        LookupFlags,
-        Named,
-        Unhashed,
-        Vacant, //
+    file::{
+        ioctl::{
+            FileAttr,
+            Form, //
+        },
+        open::Opening, //
     },
-    file::Opening,
-    held::Held,
-    inode::{
-        Dev,
-        INode,
-        TargetOps, //
+    mount::{
+        sb::{
+            Seen,
+            SuperBlock, //
+        },
+        submount::{
+            Automount,
+            Mounted, //
+        },
     },
-    inode_ops::{
-        Access,
-        AttrChange,
-        Common,
-        Dir,
-        IAttr,
-        KStat,
-        Link,
-        Rename,
-        StatSync,
-        StatxMask,
-        Symlink, //
+    node::{
+        acl::{
+            Acl,
+            Kind, //
+        },
+        atomic_open::{
+            AtomicOpen,
+            Done,
+            TmpFile, //
+        },
+        dentry::{
+            self,
+            DEntry,
+            DEntryView,
+            LookupFlags,
+            Named,
+            Unhashed,
+            Vacant, //
+        },
+        held::Held,
+        inode::{
+            Dev,
+            INode,
+            TargetOps, //
+        },
+        inode_ops::{
+            Access,
+            AttrChange,
+            Common,
+            Dir,
+            IAttr,
+            KStat,
+            Link,
+            Rename,
+            StatSync,
+            StatxMask,
+            Symlink, //
+        },
+        xattr::Answer, //
     },
-    ioctl::{
-        FileAttr,
-        Form, //
-    },
-    sb::{
-        Seen,
-        SuperBlock, //
-    },
-    submount::{
-        Automount,
-        Mounted, //
-    },
-    xattr::Answer,
     Walk, //
 };
 use kernel::{

@@ -45,21 +45,23 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dir_context::{
-            DirContext,
-            SharedDir, //
-        },
         file::{
-            File,
-            Opening,
-            SyncRange, //
+            dir_context::{
+                DirContext,
+                SharedDir, //
+            },
+            file_ops,
+            ioctl::Ioctl,
+            open::{
+                File,
+                Opening,
+                SyncRange, //
+            }, //
         },
-        file_ops,
-        inode::{
+        node::inode::{
             FileOps,
             INode, //
         },
-        ioctl::Ioctl,
     },
 };
 use kernel::{

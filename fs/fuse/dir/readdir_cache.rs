@@ -32,9 +32,11 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dir_context::DirContext,
-        inode::INode,
-        inode_ops::Statx, //
+        file::dir_context::DirContext,
+        node::{
+            inode::INode,
+            inode_ops::Statx, //
+        },
     },
 };
 use kernel::{

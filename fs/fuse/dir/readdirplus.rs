@@ -47,18 +47,20 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dentry::{
-            Child,
-            DEntry,
-            InLookup, //
+        file::dir_context::SharedDir,
+        node::{
+            dentry::{
+                Child,
+                DEntry,
+                InLookup, //
+            },
+            held::Held,
+            inode::INode, //
         },
-        dir_context::SharedDir,
-        held::Held,
-        inode::INode,
         sync::{
             deadline::Deadline,
             retry, //
-        }, //
+        },
     },
 };
 use kernel::prelude::*;

@@ -19,12 +19,14 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::{
-            INode,
-            Kept, //
-        },
-        inode_ops::Link,
         mm::mapping,
+        node::{
+            inode::{
+                INode,
+                Kept, //
+            },
+            inode_ops::Link, //
+        },
         Walk, //
     },
 };

@@ -21,7 +21,7 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::{
+    vfs::node::{
         dentry::{
             DEntry,
             Named, //

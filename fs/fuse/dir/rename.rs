@@ -30,7 +30,7 @@ use crate::{
     },
     vfs::{
         cred::Idmap,
-        inode_ops::{
+        node::inode_ops::{
             Rename,
             RenameFlag, //
         },

@@ -25,21 +25,23 @@ use crate::{
             },
             lookup_count::{
                 new_ticket,
-                AbandonedLookup, //
-                Debt,
+                AbandonedLookup,
+                Debt, //
             },
         },
         op,
         Fuse, //
     },
     vfs::{
-        dentry::{
-            DEntry,
-            DEntryView,
-            LookupFlag,
-            LookupFlags, //
+        node::{
+            dentry::{
+                DEntry,
+                DEntryView,
+                LookupFlag,
+                LookupFlags, //
+            },
+            inode::INode, //
         },
-        inode::INode,
         sync::deadline::{
             AtomicDeadline,
             Deadline, //

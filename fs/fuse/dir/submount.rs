@@ -6,7 +6,7 @@
 //! (`FUSE_ATTR_SUBMOUNT`), so that it gets a device number of its own: two files with the same
 //! inode number are then not taken for one. `inode` makes the announced directory one that has to
 //! be mounted on, and a walk that comes there makes the mount, here: one more super block of the
-//! same connection. Before it on the walk is `vfs/submount.rs`.
+//! same connection. Before it on the walk is `vfs/mount/submount.rs`.
 //!
 //! The mount goes when somebody unmounts it, with the directory, or with the mount it is in.
 //! `fstype/fuse.rs` says what that takes, `conn/mount.rs` what may have to be waited for.
@@ -20,15 +20,17 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
-        sb::{
-            NewSuper,
-            SuperBlock, //
+        mount::{
+            sb::{
+                NewSuper,
+                SuperBlock, //
+            },
+            submount::{
+                Automount,
+                Mounted, //
+            },
         },
-        submount::{
-            Automount,
-            Mounted, //
-        },
+        node::inode::INode, //
     },
 };
 use kernel::{

@@ -11,7 +11,7 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::inode::INode,
+    vfs::node::inode::INode, //
 };
 /// The block of the device; 0 if there is none, or if the server does not say. Sleeps.
 pub(super) fn bmap(inode: &INode<Fuse>, block: u64) -> u64 {

@@ -19,7 +19,7 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::file::CopyRange,
+    vfs::file::open::CopyRange, //
 };
 use kernel::{
     page::PAGE_SIZE,

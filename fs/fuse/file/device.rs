@@ -19,7 +19,7 @@ use crate::{
         conn::mount::Mount,
         inode::opened::Opened, //
     },
-    vfs::{
+    vfs::file::{
         ioctl::Ioctl,
         poll::{
             PollEvents,

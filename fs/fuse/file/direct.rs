@@ -57,15 +57,10 @@ use crate::{
             capable,
             Capability, //
         },
-        file::{
+        file::open::{
             account_write,
             FilesId,
             Kiocb, //
-        },
-        inode::{
-            INode,
-            INodeLock,
-            INodeSharedLock, //
         },
         mm::{
             caller::{
@@ -77,6 +72,11 @@ use crate::{
                 copy_to_iter,
                 Taking, //
             },
+        },
+        node::inode::{
+            INode,
+            INodeLock,
+            INodeSharedLock, //
         },
     },
 };

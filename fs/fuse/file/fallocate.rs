@@ -21,12 +21,12 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::{
+        file::open::{
             Fallocate,
             FallocateMode,
             File, //
         },
-        inode::INodeLock,
+        node::inode::INodeLock, //
     },
 };
 use kernel::prelude::*;

@@ -30,12 +30,12 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
-        ioctl::{
+        file::ioctl::{
             ExtendedAttr,
             FileAttr,
             Form, //
         },
+        node::inode::INode, //
     },
 };
 use kernel::{

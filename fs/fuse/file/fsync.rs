@@ -24,12 +24,12 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::{
+        file::open::{
             File,
             FilesId,
             SyncRange, //
         },
-        inode_ops::Statx,
+        node::inode_ops::Statx, //
     },
 };
 use kernel::prelude::*;

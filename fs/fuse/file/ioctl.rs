@@ -36,10 +36,12 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::File,
-        ioctl::{
-            Abi,
-            Ioctl, //
+        file::{
+            ioctl::{
+                Abi,
+                Ioctl, //
+            },
+            open::File, //
         },
         mm::{
             folio::FolioSegments,

@@ -18,11 +18,11 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::{
+        file::open::{
             File,
             Whence, //
         },
-        inode_ops::Statx,
+        node::inode_ops::Statx, //
     },
 };
 use kernel::prelude::*;

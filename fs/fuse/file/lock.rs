@@ -23,7 +23,7 @@ use crate::{
     },
     vfs::{
         cred::current_tgid_in,
-        lock::{
+        file::lock::{
             LockCommand,
             LockRange,
             LockRequest,

@@ -3,7 +3,7 @@
 //! Bytes: what the VFS does with open files.
 //!
 //! Owns the operations of regular files and of their page cache; `fstype/fuse.rs` hands the tables
-//! to the VFS. `vfs/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
+//! to the VFS. `vfs/file/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
 //! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
 //! `dir/readdir.rs`.
 //!
@@ -37,28 +37,29 @@ use super::{
 };
 use crate::vfs::{
     file::{
-        CopyRange,
-        FallocateMode,
-        File,
-        FilesId,
-        Kiocb,
-        Opening,
-        SpliceRead,
-        SpliceWrite,
-        SyncRange,
-        Whence, //
-    },
-    file_ops,
-    inode::{
-        AddressSpaceOps,
-        FileOps,
-        INode, //
-    },
-    ioctl::Ioctl,
-    lock::{
-        LockCommand,
-        LockRequest,
-        Locking, //
+        file_ops,
+        ioctl::Ioctl,
+        lock::{
+            LockCommand,
+            LockRequest,
+            Locking, //
+        },
+        open::{
+            CopyRange,
+            FallocateMode,
+            File,
+            FilesId,
+            Kiocb,
+            Opening,
+            SpliceRead,
+            SpliceWrite,
+            SyncRange,
+            Whence, //
+        },
+        poll::{
+            PollEvents,
+            Polling, //
+        }, //
     },
     mm::{
         folio::{
@@ -72,9 +73,10 @@ use crate::vfs::{
         vm::NewArea,
         writeback::DirtyPages, //
     },
-    poll::{
-        PollEvents,
-        Polling, //
+    node::inode::{
+        AddressSpaceOps,
+        FileOps,
+        INode, //
     },
 };
 use kernel::{

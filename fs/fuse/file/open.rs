@@ -42,8 +42,8 @@ use crate::{
             capable,
             Capability, //
         },
-        file::Opening,
-        inode::{
+        file::open::Opening,
+        node::inode::{
             INode,
             Kept, //
         },

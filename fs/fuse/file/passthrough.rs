@@ -26,18 +26,18 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::{
+        file::open::{
             Kiocb,
             Opening,
             SpliceRead,
             SpliceWrite, //
         },
-        inode::INode,
         io::backing::{
             Backed,
             BackingFile, //
         },
-        mm::vm::NewArea, //
+        mm::vm::NewArea,
+        node::inode::INode, //
     },
 };
 use kernel::{

@@ -18,9 +18,9 @@ use crate::{
         op::{
             self,
             Opcode, //
-        }, //
+        },
     },
-    vfs::poll::{
+    vfs::file::poll::{
         PollEvents,
         Pollable,
         Polling, //

@@ -33,11 +33,10 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        file::{
+        file::open::{
             File,
             Kiocb, //
         },
-        inode_ops::Statx,
         mm::{
             folio::{
                 Folio,
@@ -50,6 +49,7 @@ use crate::{
                 Ahead, //
             },
         },
+        node::inode_ops::Statx, //
     },
 };
 use kernel::{

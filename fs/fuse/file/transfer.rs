@@ -18,10 +18,10 @@ use crate::{
             handle::OpenHandle, //
         },
         op,
-        request::args::Data,
+        request::args::Data, //
     },
     vfs::{
-        deferred::Deferred,
+        file::deferred::Deferred,
         sync::wait::{
             new_wait_queue,
             WaitQueue, //

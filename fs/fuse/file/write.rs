@@ -39,23 +39,25 @@ use crate::{
             capable,
             Capability, //
         },
-        file::{
+        file::open::{
             account_write,
             fault_in_source,
             Kiocb, //
         },
-        inode::{
-            INode,
-            INodeLock, //
-        },
-        inode_ops::Statx,
         mm::{
             cached::{
                 begin_write,
                 CachedRanges, //
             },
             folio::FolioSegments,
-            iomap::RangeReader,
+            iomap::RangeReader, //
+        },
+        node::{
+            inode::{
+                INode,
+                INodeLock, //
+            },
+            inode_ops::Statx, //
         },
     },
 };

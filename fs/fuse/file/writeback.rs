@@ -20,12 +20,12 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INodeView,
         mm::writeback::{
             DirtyPages,
             DirtyRange,
             Writer, //
         },
+        node::inode::INodeView, //
     },
 };
 use kernel::{

@@ -52,6 +52,13 @@ use crate::{
             current_pid_ns,
             UserNs, //
         },
+        file::{
+            ioctl::Ioctl,
+            poll::{
+                PollEvents,
+                Polling, //
+            },
+        },
         io::{
             chrdev::{
                 self,
@@ -69,11 +76,6 @@ use crate::{
                 PipeDest,
                 PipeSource, //
             },
-        },
-        ioctl::Ioctl,
-        poll::{
-            PollEvents,
-            Polling, //
         },
         sync::{
             fasync::Fasync,

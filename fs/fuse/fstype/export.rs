@@ -5,7 +5,7 @@
 //! A handle is a node's number and generation. While the inode is cached, it is found by that; else
 //! a server that offered it at INIT (`FUSE_EXPORT_SUPPORT`) is asked for the name "." in the node,
 //! and for ".." to find the way from a directory to the root. The VFS comes in through
-//! `vfs/export.rs`; `dir/lookup.rs` asks the server. A server that gives a number away again without
+//! `vfs/mount/export.rs`; `dir/lookup.rs` asks the server. A server that gives a number away again without
 //! a new generation has handles that lie, and says so at INIT (`FUSE_NO_EXPORT_SUPPORT`): then
 //! handles can only be compared.
 //!
@@ -25,18 +25,22 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        dentry::DEntry,
-        export::{
-            Export,
-            ExportOps,
-            Identity, //
+        mount::{
+            export::{
+                Export,
+                ExportOps,
+                Identity, //
+            },
+            sb::SuperBlock, //
         },
-        held::Held,
-        inode::{
-            INode,
-            INodeView, //
+        node::{
+            dentry::DEntry,
+            held::Held,
+            inode::{
+                INode,
+                INodeView, //
+            }, //
         },
-        sb::SuperBlock, //
     },
 };
 use kernel::prelude::*;

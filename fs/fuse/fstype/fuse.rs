@@ -56,43 +56,47 @@ use crate::{
             current_pid_ns,
             UserNs, //
         },
-        dentry::DEntry,
-        fs_param::{
-            OwnedStr,
-            Param,
-            Value, //
+        mount::{
+            fs_param::{
+                OwnedStr,
+                Param,
+                Value, //
+            },
+            fs_type::{
+                FsContext,
+                FsFlag,
+                FsFlags,
+                FsType,
+                Pools,
+                Tree, //
+            },
+            sb::{
+                Bdi,
+                New,
+                NewSuper,
+                SbFlag,
+                SbIFlag,
+                Seen,
+                StatFs,
+                SuperBlock, //
+            },
         },
-        fs_type::{
-            FsContext,
-            FsFlag,
-            FsFlags,
-            FsType,
-            Pools,
-            Tree, //
+        node::{
+            dentry::DEntry,
+            inode::{
+                Dev,
+                FileType,
+                INodeView,
+                Kept,
+                NewInode, //
+            },
+            inode_ops::{
+                CommonOps,
+                DirOps,
+                SymlinkOps, //
+            },
+            xattr::Handlers, //
         },
-        inode::{
-            Dev,
-            FileType,
-            INodeView,
-            Kept,
-            NewInode, //
-        },
-        inode_ops::{
-            CommonOps,
-            DirOps,
-            SymlinkOps, //
-        },
-        sb::{
-            Bdi,
-            New,
-            NewSuper,
-            SbFlag,
-            SbIFlag,
-            Seen,
-            StatFs,
-            SuperBlock, //
-        },
-        xattr::Handlers,
         FileSystem, //
     },
 };

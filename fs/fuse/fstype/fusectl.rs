@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     fuse::conn::Connection,
+    glue::params,
     vfs::{
-        control_fs::{
+        control::control_fs::{
             ControlFs,
             File,
             Knob,
@@ -28,8 +29,7 @@ use crate::{
             Kgid,
             Kuid, //
         },
-        params,
-    },
+    }, //
 };
 use kernel::{
     prelude::*,

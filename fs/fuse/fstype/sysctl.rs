@@ -8,7 +8,7 @@ use crate::{
         MAX_PAGES_LIMIT,
         MAX_REQUEST_TIMEOUT, //
     },
-    vfs::sysctl::Table,
+    vfs::control::sysctl::Table, //
 };
 
 /// All of them.

@@ -34,18 +34,20 @@ use crate::{
             Kgid,
             Kuid, //
         },
-        inode::{
-            Attrs,
-            Dev,
-            FileType,
-            INode,
-            INodeView,
-            NewInode,
-            Timespec, //
-        },
-        inode_ops::{
-            Statx,
-            StatxMask, //
+        node::{
+            inode::{
+                Attrs,
+                Dev,
+                FileType,
+                INode,
+                INodeView,
+                NewInode,
+                Timespec, //
+            },
+            inode_ops::{
+                Statx,
+                StatxMask, //
+            },
         },
         sync::deadline::{
             AtomicDeadline,
@@ -66,7 +68,7 @@ use kernel::{
 
 /// Groups of attributes.
 pub(crate) mod mask {
-    use crate::vfs::inode_ops::{
+    use crate::vfs::node::inode_ops::{
         Statx,
         StatxMask, //
     };

@@ -11,7 +11,7 @@
 
 use crate::{
     fuse::Fuse,
-    vfs::inode::{
+    vfs::node::inode::{
         INode,
         Timespec, //
     },

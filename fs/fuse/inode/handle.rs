@@ -32,15 +32,15 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::{
-            INode,
-            Kept, //
-        },
+        file::poll::Pollable,
         io::backing::{
             Backing,
             BackingFile, //
         },
-        poll::Pollable,
+        node::inode::{
+            INode,
+            Kept, //
+        },
         sync::wait::WaitQueue, //
     },
 };

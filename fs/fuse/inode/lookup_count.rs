@@ -34,7 +34,7 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::{
+        node::inode::{
             INode,
             Kept, //
         },

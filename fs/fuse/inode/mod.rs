@@ -56,22 +56,24 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        held::Held,
-        inode::{
-            Dev,
-            FileType,
-            IGet,
-            INode,
-            INodeFlag,
-            INodeKey,
-            INodeView,
-            Kept,
-            NewInode, //
-        },
-        sb::{
+        mount::sb::{
             Live,
             New,
             SuperBlock, //
+        },
+        node::{
+            held::Held,
+            inode::{
+                Dev,
+                FileType,
+                IGet,
+                INode,
+                INodeFlag,
+                INodeKey,
+                INodeView,
+                Kept,
+                NewInode, //
+            },
         },
         sync::deadline::Deadline, //
     },

@@ -35,10 +35,10 @@ use crate::{
         request::args::{
             Data,
             OutData, //
-        }, //
+        },
     },
     vfs::{
-        poll::Pollable,
+        file::poll::Pollable,
         sync::wait::WaitQueue, //
     },
 };

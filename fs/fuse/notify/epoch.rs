@@ -12,7 +12,7 @@ use super::Notifications;
 use crate::{
     fuse::conn::mount::Mount,
     vfs::{
-        dentry_expiry,
+        node::dentry_expiry,
         sync::watchdog::Check, //
     },
 };

@@ -24,7 +24,7 @@ use crate::fuse::{
         attr_cache, //
     },
 };
-use crate::vfs::dentry::DEntry;
+use crate::vfs::node::dentry::DEntry;
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //

@@ -32,11 +32,13 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        held::Held,
-        inode::INode,
-        sb::{
+        mount::sb::{
             New,
             SuperBlock, //
+        },
+        node::{
+            held::Held,
+            inode::INode, //
         },
         sync::watchdog::Watchdog, //
     },

@@ -28,11 +28,11 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        inode::INode,
         mm::cached::{
             self,
             CachedRanges, //
         },
+        node::inode::INode, //
     },
 };
 use kernel::{

@@ -18,10 +18,10 @@
 //!
 //! C header: `include/linux/backing-file.h`.
 
-use super::super::{
+use crate::vfs::{
     bindings,
     cred,
-    file::{
+    file::open::{
         count,
         File,
         Kiocb,
@@ -29,11 +29,11 @@ use super::super::{
         SpliceRead,
         SpliceWrite, //
     },
-    inode::{
+    mm::vm::NewArea,
+    node::inode::{
         INode,
         INodeLock, //
     },
-    mm::vm::NewArea,
     FileSystem, //
 };
 use core::{

@@ -14,20 +14,22 @@
 //!
 //! C headers: `include/linux/cdev.h`, `include/linux/device.h`, `include/linux/sysfs.h`.
 
-use super::super::{
+use crate::vfs::{
     bindings,
     file::{
-        count_of,
-        write_flags, //
-    },
-    ioctl::{
-        self,
-        Ioctl, //
-    },
-    poll::{
-        PollEvents,
-        Pollable,
-        Polling, //
+        ioctl::{
+            self,
+            Ioctl, //
+        },
+        open::{
+            count_of,
+            write_flags, //
+        },
+        poll::{
+            PollEvents,
+            Pollable,
+            Polling, //
+        },
     },
     read_once,
     sync::static_mutex::StaticMutex, //

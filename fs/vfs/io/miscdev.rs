@@ -6,20 +6,18 @@
 //! operations are one `static` of the driver, because others tell the device's files by that
 //! address.
 
-use super::{
-    super::{
-        bindings,
-        poll::PollEvents,
-        read_once,
-        sync::{
-            fasync::Fasync,
-            wait::WaitQueue, //
-        }, //
-    },
-    pipe::{
+use crate::vfs::{
+    bindings,
+    file::poll::PollEvents,
+    io::pipe::{
         PipeDest,
         PipeSource, //
     },
+    read_once,
+    sync::{
+        fasync::Fasync,
+        wait::WaitQueue, //
+    }, //
 };
 use core::{
     marker::PhantomData,

@@ -8,7 +8,7 @@
 //!
 //! C header: `include/linux/pipe_fs_i.h`.
 
-use super::super::{
+use crate::vfs::{
     bindings,
     mm::{
         folio::{

@@ -13,18 +13,18 @@
 //! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
 //! lent as [`SharedBytes`].
 
-use super::{
-    super::{
-        bindings,
-        inode::INode,
-        FileSystem, //
+use crate::vfs::{
+    bindings,
+    mm::{
+        folio::{
+            Folio,
+            Locked,
+            Mapped, //
+        },
+        iov::SharedBytes, //
     },
-    folio::{
-        Folio,
-        Locked,
-        Mapped, //
-    },
-    iov::SharedBytes, //
+    node::inode::INode,
+    FileSystem, //
 };
 use core::ptr::NonNull;
 use kernel::{

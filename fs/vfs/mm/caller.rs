@@ -14,9 +14,9 @@
 //!
 //! C headers: `include/linux/uio.h`.
 
-use super::{
-    super::bindings,
-    iov::{
+use crate::vfs::{
+    bindings,
+    mm::iov::{
         Room,
         SharedBytes, //
     },

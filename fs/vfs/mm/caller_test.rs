@@ -2,9 +2,9 @@
 
 //! Which memory of a caller is taken as pages.
 
-use super::{
-    super::bindings,
-    caller::CallerBuffer, //
+use crate::vfs::{
+    bindings,
+    mm::caller::CallerBuffer, //
 };
 use core::mem::MaybeUninit;
 use kernel::{
@@ -39,7 +39,7 @@ unsafe fn with_source<R>(memory: *const u8, f: impl FnOnce(&mut IovIterSource<'_
 
 #[kunit_tests(vfs_caller)]
 mod tests {
-    use super::*;
+    use crate::vfs::mm::caller_test::*;
 
     #[test]
     fn pages_are_taken_with_references() -> Result {

@@ -8,17 +8,15 @@
 //!
 //! Locks: folio locks.
 
-use super::{
-    super::{
-        bindings,
-        inode::INode,
-        FileSystem, //
-    },
-    folio::{
+use crate::vfs::{
+    bindings,
+    mm::folio::{
         Folio,
         Locked,
         Mapped, //
     },
+    node::inode::INode,
+    FileSystem, //
 };
 use core::ptr::NonNull;
 use kernel::{

@@ -11,9 +11,9 @@
 //! Locks: the folio lock, as a type ([`Locked`]). Nothing here sleeps but the allocations.
 //! What it does not do: look folios up ([`super::mapping`] will), write back.
 
-use super::{
-    super::bindings,
-    iov::{
+use crate::vfs::{
+    bindings,
+    mm::iov::{
         Room,
         SharedBytes, //
     },

@@ -2,7 +2,7 @@
 
 //! Ranges of folios, one after the other.
 
-use super::{
+use crate::vfs::mm::{
     folio::{
         FolioSegment,
         FolioSegments, //
@@ -53,7 +53,7 @@ fn byte(all: &mut FolioSegments, at: usize) -> Option<u8> {
 
 #[kunit_tests(vfs_folio)]
 mod tests {
-    use super::*;
+    use crate::vfs::mm::folio_test::*;
 
     #[test]
     fn as_long_as_asked_for() -> Result {

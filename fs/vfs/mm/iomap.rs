@@ -12,24 +12,24 @@
 //! folios locked and the mapping's `invalidate_lock` held shared. May sleep; allocations must not
 //! recurse into the file system, which C sees to for readahead.
 
-use super::{
-    super::{
-        bindings,
-        file::{
-            count,
-            Kiocb, //
+use crate::vfs::{
+    bindings,
+    file::open::{
+        count,
+        Kiocb, //
+    },
+    mm::{
+        folio::{
+            Folio,
+            FolioSegment,
+            FolioSegments,
+            Locked,
+            Mapped, //
         },
-        inode::INodeLock,
-        FileSystem, //
+        iov::Room, //
     },
-    folio::{
-        Folio,
-        FolioSegment,
-        FolioSegments,
-        Locked,
-        Mapped, //
-    },
-    iov::Room, //
+    node::inode::INodeLock,
+    FileSystem, //
 };
 use core::{
     ffi::c_int,

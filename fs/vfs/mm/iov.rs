@@ -7,9 +7,9 @@
 //! done with page faults disabled and may be short; the caller then ends its loan, faults the
 //! buffer in, and goes on.
 
-use super::{
-    super::bindings,
-    folio::{
+use crate::vfs::{
+    bindings,
+    mm::folio::{
         Folio,
         FreePage, //
     },

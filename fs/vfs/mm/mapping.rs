@@ -12,35 +12,35 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/pagemap.h`.
 
-use super::{
-    super::{
-        bindings,
-        file::{
-            count_of,
-            File,
-            Kiocb, //
+use crate::vfs::{
+    bindings,
+    file::open::{
+        count_of,
+        File,
+        Kiocb, //
+    },
+    mm::{
+        folio::{
+            Folio,
+            Locked,
+            Mapped, //
         },
-        inode::{
-            AddressSpaceOps,
-            INode,
-            INodeView,
-            TargetOps, //
+        iomap::{
+            self,
+            Control, //
         },
-        FileSystem, //
+        writeback::{
+            without_fs_recursion,
+            DirtyPages, //
+        },
     },
-    folio::{
-        Folio,
-        Locked,
-        Mapped, //
+    node::inode::{
+        AddressSpaceOps,
+        INode,
+        INodeView,
+        TargetOps, //
     },
-    iomap::{
-        self,
-        Control, //
-    },
-    writeback::{
-        without_fs_recursion,
-        DirtyPages, //
-    },
+    FileSystem, //
 };
 use core::{
     ffi::c_int,

@@ -9,10 +9,10 @@
 //!
 //! Locks: the folio lock, in the context of a fault; `mmap_lock` is held.
 
-use super::super::{
+use crate::vfs::{
     bindings,
-    file::File,
-    inode::keep_times_dirty,
+    file::open::File,
+    node::inode::keep_times_dirty,
     FileSystem, //
 };
 use kernel::{

@@ -11,17 +11,17 @@
 //! while its ranges are handed over. May sleep; no allocation recurses into a file system, because
 //! the memory that it would wait for may be what is being written.
 
-use super::{
-    super::{
-        bindings,
-        inode::INodeView,
-        FileSystem, //
+use crate::vfs::{
+    bindings,
+    mm::{
+        folio::{
+            Folio,
+            Mapped, //
+        },
+        iov::SharedBytes, //
     },
-    folio::{
-        Folio,
-        Mapped, //
-    },
-    iov::SharedBytes, //
+    node::inode::INodeView,
+    FileSystem, //
 };
 use core::{
     ffi::{

@@ -5,7 +5,7 @@
 //! Owns the kernel's coarse clock, 64-bit jiffies, as a type ([`Jiffies`]), and [`Deadline`] on
 //! top of it; and reads the fine clock. It does not sleep and starts no timer.
 
-use super::super::bindings;
+use crate::vfs::bindings;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -108,9 +108,9 @@ impl AtomicDeadline {
     }
 }
 
-#[kunit_tests(ferrofuse_deadline)]
+#[kunit_tests(vfs_deadline)]
 mod tests {
-    use super::*;
+    use crate::vfs::sync::deadline::*;
 
     #[test]
     fn no_time_has_passed_at_once() {

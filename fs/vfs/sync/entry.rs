@@ -7,9 +7,9 @@
 //! made by the general allocator: that takes more instructions, and rounds the size up to a power of
 //! two.
 
-use super::{
-    super::bindings,
-    queue::{
+use crate::vfs::{
+    bindings,
+    sync::queue::{
         Links,
         Main,
         Side, //

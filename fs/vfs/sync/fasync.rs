@@ -2,7 +2,7 @@
 
 //! SIGIO for files with `O_ASYNC`: a `struct fasync_struct` list.
 
-use super::super::bindings;
+use crate::vfs::bindings;
 use core::cell::UnsafeCell;
 use kernel::{
     error::to_result,

@@ -59,9 +59,9 @@ impl<T, D: OnDrop<T>> Drop for Guard<T, D> {
     }
 }
 
-#[kernel::macros::kunit_tests(ferrofuse_guard)]
+#[kernel::macros::kunit_tests(vfs_guard)]
 mod tests {
-    use super::*;
+    use crate::vfs::sync::guard::*;
     use core::cell::Cell;
 
     struct Add;

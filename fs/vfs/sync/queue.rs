@@ -6,7 +6,7 @@
 //! is a `None`. A [`Chain`] has no number and takes the place of one pointer: what is in it is found by
 //! looking for it.
 
-use super::entry::{
+use crate::vfs::sync::entry::{
     Entry,
     Owned, //
 };
@@ -63,8 +63,8 @@ pub(crate) trait By: sealed::Sealed + Sized {
 mod sealed {
     /// An entry has no other links.
     pub(crate) trait Sealed {}
-    impl Sealed for super::Main {}
-    impl Sealed for super::Side {}
+    impl Sealed for crate::vfs::sync::queue::Main {}
+    impl Sealed for crate::vfs::sync::queue::Side {}
 }
 
 impl By for Main {

@@ -2,7 +2,7 @@
 
 //! Entries, and the queues that they are on.
 
-use super::{
+use crate::vfs::sync::{
     entry::{
         Entry,
         Owned,
@@ -59,7 +59,7 @@ fn numbers<'a>(entries: impl Iterator<Item = &'a Entry<Number>>) -> Result<KVec<
 
 #[kunit_tests(vfs_queue)]
 mod tests {
-    use super::*;
+    use crate::vfs::sync::queue_test::*;
 
     #[test]
     fn no_entry_without_a_slab_and_one_slab_only() -> Result {

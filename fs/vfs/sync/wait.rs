@@ -6,7 +6,7 @@
 //! also needs killable and shared waits on a condition that is read without a lock. The semantics
 //! are those of the `wait_event*()` macros of `include/linux/wait.h`.
 
-use super::super::bindings;
+use crate::vfs::bindings;
 use kernel::{
     error::to_result,
     prelude::*,

@@ -5,7 +5,7 @@
 //!
 //! `kernel::workqueue` has delayed work but cannot cancel it.
 
-use super::super::bindings;
+use crate::vfs::bindings;
 use kernel::{
     container_of,
     prelude::*,
@@ -155,7 +155,7 @@ impl<C: Check> PinnedDrop for Watchdog<C> {
 
 #[kunit_tests(vfs_watchdog)]
 mod tests {
-    use super::*;
+    use crate::vfs::sync::watchdog::*;
     use kernel::{
         sync::Arc,
         time::{

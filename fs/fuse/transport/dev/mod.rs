@@ -38,6 +38,7 @@ use crate::fuse::{
     },
 };
 use crate::vfs::{
+    file::poll::PollEvents,
     io::{
         miscdev::{
             self,
@@ -52,7 +53,6 @@ use crate::vfs::{
         UserDest,
         UserSource, //
     },
-    poll::PollEvents,
     sync::{
         fasync::Fasync,
         wait::{

@@ -11,9 +11,9 @@
 //!
 //! C headers: `include/linux/filelock.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    file::{
+    file::open::{
         File,
         FilesId, //
     },
@@ -42,7 +42,7 @@ pub(crate) enum LockCommand {
 
 impl LockCommand {
     /// The VFS has no other commands than these.
-    pub(super) fn from_raw(command: c_int) -> Self {
+    pub(in crate::vfs) fn from_raw(command: c_int) -> Self {
         match command as u32 {
             bindings::F_CANCELLK => Self::Cancel,
             bindings::F_GETLK => Self::Get,
@@ -146,7 +146,10 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn new(file: *mut bindings::file, lock: *mut bindings::file_lock) -> Self {
+    pub(in crate::vfs) unsafe fn new(
+        file: *mut bindings::file,
+        lock: *mut bindings::file_lock,
+    ) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
             file,
@@ -157,7 +160,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
     }
 
     /// What a `lock` or `flock` call returns to C that came to `result`.
-    pub(super) fn into_raw(self, result: Result<Locking>) -> Result<c_int> {
+    pub(in crate::vfs) fn into_raw(self, result: Result<Locking>) -> Result<c_int> {
         if self.waits {
             // Whatever is said of it: only then the caller takes it off the list again.
             return Ok(bindings::FILE_LOCK_DEFERRED as c_int);

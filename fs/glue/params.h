@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The module's parameters, as fs/vfs/params.rs reads them.
+ * The module's parameters, as fs/glue/params.rs reads them.
  */
 #ifndef FERROFUSE_PARAMS_H
 #define FERROFUSE_PARAMS_H

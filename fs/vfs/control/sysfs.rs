@@ -4,7 +4,7 @@
 //!
 //! C headers: `include/linux/kobject.h`, `include/linux/sysfs.h`.
 
-use super::bindings;
+use crate::vfs::bindings;
 use core::ptr::NonNull;
 use kernel::{
     error::to_result,

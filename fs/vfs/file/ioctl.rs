@@ -11,12 +11,14 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/fileattr.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::Idmap,
-    dentry::DEntry,
-    file::File,
-    inode::INode,
+    file::open::File,
+    node::{
+        dentry::DEntry,
+        inode::INode, //
+    },
     FileSystem, //
 };
 use kernel::{
@@ -47,7 +49,7 @@ pub(crate) struct Ioctl {
 }
 
 impl Ioctl {
-    pub(super) fn native(cmd: c_uint, arg: c_ulong) -> Self {
+    pub(in crate::vfs) fn native(cmd: c_uint, arg: c_ulong) -> Self {
         Self {
             cmd,
             arg,
@@ -55,7 +57,7 @@ impl Ioctl {
         }
     }
 
-    pub(super) fn compat(cmd: c_uint, arg: c_ulong) -> Self {
+    pub(in crate::vfs) fn compat(cmd: c_uint, arg: c_ulong) -> Self {
         Self {
             cmd,
             arg,
@@ -72,7 +74,7 @@ impl Ioctl {
 /// # Safety
 ///
 /// Called by `vfs_ioctl` with an open file of `T`.
-pub(super) unsafe fn ioctl<T: FileSystem>(
+pub(in crate::vfs) unsafe fn ioctl<T: FileSystem>(
     method: impl FnOnce(&File<T>, Ioctl) -> Result<i32>,
     file: *mut bindings::file,
     cmd: c_uint,
@@ -86,7 +88,7 @@ pub(super) unsafe fn ioctl<T: FileSystem>(
 /// # Safety
 ///
 /// Called by `ioctl(2)` of a 32-bit interface with an open file of `T`.
-pub(super) unsafe fn compat_ioctl<T: FileSystem>(
+pub(in crate::vfs) unsafe fn compat_ioctl<T: FileSystem>(
     method: impl FnOnce(&File<T>, Ioctl) -> Result<i32>,
     file: *mut bindings::file,
     cmd: c_uint,
@@ -98,7 +100,7 @@ pub(super) unsafe fn compat_ioctl<T: FileSystem>(
 }
 
 /// What the system call returns.
-pub(super) fn result(result: Result<i32>) -> c_long {
+pub(in crate::vfs) fn result(result: Result<i32>) -> c_long {
     match result {
         Ok(value) => value as c_long,
         Err(error) => error.to_errno() as c_long,
@@ -142,7 +144,7 @@ pub(crate) enum Form {
 ///
 /// Called by `vfs_fileattr_get` with a positive dentry of `T` that the caller has a reference to,
 /// and with a `fa` that nobody else uses.
-pub(super) unsafe fn fileattr_get<T: FileSystem>(
+pub(in crate::vfs) unsafe fn fileattr_get<T: FileSystem>(
     method: impl FnOnce(&INode<T>, Form) -> Result<FileAttr>,
     dentry: *mut bindings::dentry,
     fa: *mut kernel::bindings::file_kattr,
@@ -179,7 +181,7 @@ pub(super) unsafe fn fileattr_get<T: FileSystem>(
 ///
 /// Called by `vfs_fileattr_set` with a positive dentry of `T` that the caller has a reference to and
 /// whose inode is locked exclusively, and with a valid `fa` that does not change.
-pub(super) unsafe fn fileattr_set<T: FileSystem>(
+pub(in crate::vfs) unsafe fn fileattr_set<T: FileSystem>(
     method: impl FnOnce(&Idmap, &INode<T>, FileAttr) -> Result,
     idmap: *mut bindings::mnt_idmap,
     dentry: *mut bindings::dentry,

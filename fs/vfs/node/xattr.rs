@@ -10,9 +10,9 @@
 //!
 //! C header: `include/linux/xattr.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    inode::INode,
+    node::inode::INode,
     FileSystem, //
 };
 use core::marker::PhantomData;
@@ -86,7 +86,7 @@ impl<T: FileSystem> Handlers<T> {
         }
     }
 
-    pub(super) fn as_ptr(&self) -> *const *const bindings::xattr_handler {
+    pub(in crate::vfs) fn as_ptr(&self) -> *const *const bindings::xattr_handler {
         self.table.as_ptr()
     }
 }
@@ -159,7 +159,7 @@ impl<T: FileSystem, U: Handler<T>> Table<T, U> {
 ///
 /// As of `listxattr` of `inode_operations`: called by `vfs_listxattr` with room for `size` bytes at
 /// `list`.
-pub(super) unsafe fn list(
+pub(in crate::vfs) unsafe fn list(
     answer: impl FnOnce() -> Result<Answer>,
     list: *mut c_char,
     size: usize,

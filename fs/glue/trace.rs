@@ -9,7 +9,7 @@
 //!
 //! May be called in any context, with any lock held.
 
-use super::bindings;
+use crate::vfs::bindings;
 
 /// What every event of one request says of it.
 #[derive(Clone, Copy)]

@@ -10,16 +10,7 @@
 //!
 //! C header: `include/linux/fs.h`; the contracts are in `Documentation/filesystems/{vfs,locking}`.
 
-use super::{
-    acl::{
-        self,
-        Acl, //
-    },
-    atomic_open::{
-        self,
-        AtomicOpen,
-        TmpFile, //
-    },
+use crate::vfs::{
     bindings,
     cred::{
         Idmap,
@@ -27,30 +18,43 @@ use super::{
         Kuid,
         UserNs, //
     },
-    dentry::{
-        DEntry,
-        LookupFlags,
-        Named,
-        Unhashed,
-        Vacant, //
-    },
     file::{
-        File,
-        Opening, //
+        ioctl::{
+            self,
+            FileAttr,
+            Form, //
+        },
+        open::{
+            File,
+            Opening, //
+        },
     },
-    held::Held,
-    inode::{
-        Dev,
-        INode,
-        Timespec, //
+    mount::sb::SuperBlock,
+    node::{
+        acl::{
+            self,
+            Acl, //
+        },
+        atomic_open::{
+            self,
+            AtomicOpen,
+            TmpFile, //
+        },
+        dentry::{
+            DEntry,
+            LookupFlags,
+            Named,
+            Unhashed,
+            Vacant, //
+        },
+        held::Held,
+        inode::{
+            Dev,
+            INode,
+            Timespec, //
+        },
+        xattr, //
     },
-    ioctl::{
-        self,
-        FileAttr,
-        Form, //
-    },
-    sb::SuperBlock,
-    xattr,
     FileSystem,
     Walk, //
 };
@@ -463,7 +467,7 @@ enum Target {
 
 impl Link {
     /// The link to what is in the page cache of the inode; it is read in by the inode's
-    /// [`Targets`](super::mm::mapping::Targets) if it is not there, in ref walk.
+    /// [`Targets`](crate::vfs::mm::mapping::Targets) if it is not there, in ref walk.
     pub(crate) fn cached() -> Self {
         Self(Target::Cached)
     }
@@ -746,7 +750,7 @@ macro_rules! ops_handle {
                 }
             }
 
-            pub(super) fn table(self) -> &'static bindings::inode_operations {
+            pub(in crate::vfs) fn table(self) -> &'static bindings::inode_operations {
                 self.table
             }
         }

@@ -10,43 +10,45 @@
 //!
 //! C headers: `include/linux/fs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    deferred,
-    dir_context::{
-        DirContext,
-        SharedDir, //
-    },
     file::{
-        count_of,
-        CopyRange,
-        FallocateMode,
-        File,
-        FilesId,
-        Kiocb,
-        Opening,
-        SpliceRead,
-        SpliceWrite,
-        SyncRange,
-        Whence, //
-    },
-    inode::{
-        FileOps,
-        INode, //
-    },
-    ioctl::{
-        self,
-        Ioctl, //
-    },
-    lock::{
-        LockCommand,
-        LockRequest,
-        Locking, //
+        deferred,
+        dir_context::{
+            DirContext,
+            SharedDir, //
+        },
+        ioctl::{
+            self,
+            Ioctl, //
+        },
+        lock::{
+            LockCommand,
+            LockRequest,
+            Locking, //
+        },
+        open::{
+            count_of,
+            CopyRange,
+            FallocateMode,
+            File,
+            FilesId,
+            Kiocb,
+            Opening,
+            SpliceRead,
+            SpliceWrite,
+            SyncRange,
+            Whence, //
+        },
+        poll::{
+            PollEvents,
+            Polling, //
+        },
     },
     mm::vm::NewArea,
-    poll::{
-        PollEvents,
-        Polling, //
+    node::inode::{
+        FileOps,
+        INode, //
     },
     FileSystem, //
 };
@@ -171,7 +173,7 @@ impl<T: FileSystem> FileOps<T> {
 /// # Safety
 ///
 /// Called by an `open` trampoline, with its file.
-pub(super) unsafe fn open<T: FileSystem>(
+pub(in crate::vfs) unsafe fn open<T: FileSystem>(
     file: *mut bindings::file,
     open: impl FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
 ) -> c_int {

@@ -4,7 +4,7 @@
 //!
 //! C header: `include/linux/sysctl.h`.
 
-use super::bindings;
+use crate::vfs::bindings;
 use core::ptr::NonNull;
 use kernel::{
     prelude::*,

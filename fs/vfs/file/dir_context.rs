@@ -6,10 +6,10 @@
 //! position lock held. Emitting may fault on the reader's buffer. [`SharedDir`] is the directory
 //! while that lasts: its entries can be put into the dentry cache without looking them up.
 
-use super::{
+use crate::vfs::{
     bindings,
-    dentry::Child,
-    file::File,
+    file::open::File,
+    node::dentry::Child,
     FileSystem, //
 };
 use core::{

@@ -4,25 +4,27 @@
 //!
 //! [`Opening`] is a file while its `open` runs, [`File`] one that is open: only the latter has the
 //! file system's data. Before it on the walk is `file_ops`, behind it the page cache
-//! ([`super::mm::mapping`]).
+//! ([`crate::vfs::mm::mapping`]).
 //!
 //! Locks: none of its own; the position of a file is guarded by the VFS (`f_pos_lock`) and only
 //! seen through [`Kiocb`].
 //!
 //! C headers: `include/linux/fs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    deferred::{
+    file::deferred::{
         Deferred,
         Served, //
     },
-    dentry::DEntry,
-    inode::{
-        keep_times_dirty,
-        INode,
-        INodeLock,
-        INodeSharedLock, //
+    node::{
+        dentry::DEntry,
+        inode::{
+            keep_times_dirty,
+            INode,
+            INodeLock,
+            INodeSharedLock, //
+        },
     },
     read_once,
     FileSystem, //
@@ -71,13 +73,13 @@ impl<T: FileSystem> File<T> {
     /// # Safety
     ///
     /// The type invariant holds for `ptr` during `'a`.
-    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::file) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(ptr: *mut bindings::file) -> &'a Self {
         // SAFETY: The type is transparent; the rest is the caller's promise.
         unsafe { &*ptr.cast() }
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::file {
         self.file.get()
     }
 
@@ -88,7 +90,7 @@ impl<T: FileSystem> File<T> {
     }
 
     /// The dentry that it was opened by.
-    pub(super) fn dentry(&self) -> &DEntry<T> {
+    pub(in crate::vfs) fn dentry(&self) -> &DEntry<T> {
         // SAFETY: The path is constant while the file is open, and the file holds a reference to
         // its dentry, which is one of the inode.
         unsafe { DEntry::from_raw((*self.as_ptr()).__bindgen_anon_1.f_path.dentry) }
@@ -210,7 +212,7 @@ impl<'a, T: FileSystem> Opening<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn from_raw(file: *mut bindings::file) -> Self {
+    pub(in crate::vfs) unsafe fn from_raw(file: *mut bindings::file) -> Self {
         Self {
             file,
             _call: PhantomData,
@@ -219,7 +221,7 @@ impl<'a, T: FileSystem> Opening<'a, T> {
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::file {
         self.file
     }
 
@@ -300,7 +302,7 @@ impl_flags!(
 
 impl FallocateMode {
     /// The VFS lets no other bits through.
-    pub(super) fn from_raw(mode: u32) -> Self {
+    pub(in crate::vfs) fn from_raw(mode: u32) -> Self {
         Self(mode)
     }
 }
@@ -341,7 +343,7 @@ impl TryFrom<c_int> for Whence {
 pub(crate) struct FilesId(usize);
 
 impl FilesId {
-    pub(super) fn from_raw(id: bindings::fl_owner_t) -> Self {
+    pub(in crate::vfs) fn from_raw(id: bindings::fl_owner_t) -> Self {
         Self(id as usize)
     }
 
@@ -376,7 +378,10 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn from_raw(iocb: *mut bindings::kiocb, served: Option<&'a Served>) -> Self {
+    pub(in crate::vfs) unsafe fn from_raw(
+        iocb: *mut bindings::kiocb,
+        served: Option<&'a Served>,
+    ) -> Self {
         Self {
             iocb,
             served,
@@ -386,7 +391,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     }
 
     /// The C object.
-    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::kiocb {
         self.iocb
     }
 
@@ -397,7 +402,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     ///
     /// `EBUSY` if the call was [deferred](Self::defer); `EINVAL` if it is served for somebody who
     /// goes on with it afterwards.
-    pub(super) fn pass_on(self) -> Result<(*mut bindings::kiocb, c_int)> {
+    pub(in crate::vfs) fn pass_on(self) -> Result<(*mut bindings::kiocb, c_int)> {
         let served = self.served.ok_or(EINVAL)?;
         // SAFETY: By the type invariant, and `self` goes.
         unsafe { served.pass_on(self.iocb) }?;
@@ -591,7 +596,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
 /// # Safety
 ///
 /// `iocb` must be valid.
-pub(super) unsafe fn write_flags(iocb: *mut bindings::kiocb) -> u32 {
+pub(in crate::vfs) unsafe fn write_flags(iocb: *mut bindings::kiocb) -> u32 {
     // SAFETY: Promised by the caller; the call holds a reference to the file.
     let mut flags = unsafe { read_once(&raw const (*(*iocb).ki_filp).f_flags) };
     // SAFETY: Promised by the caller.
@@ -612,12 +617,12 @@ pub(crate) fn account_write(bytes: usize) {
 }
 
 /// Turns a byte count of C, negative for an error, into a result.
-pub(super) fn count(result: isize) -> Result<usize> {
+pub(in crate::vfs) fn count(result: isize) -> Result<usize> {
     usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
 }
 
 /// Turns a result into a byte count of C.
-pub(super) fn count_of(result: Result<usize>) -> isize {
+pub(in crate::vfs) fn count_of(result: Result<usize>) -> isize {
     match result {
         // No call moves more than MAX_RW_COUNT bytes.
         Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
@@ -662,7 +667,7 @@ impl<'a, T: FileSystem> CopyRange<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn new(
+    pub(in crate::vfs) unsafe fn new(
         (from, from_pos): (*mut bindings::file, i64),
         (to, to_pos): (*mut bindings::file, i64),
         len: usize,
@@ -731,7 +736,7 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn new(
+    pub(in crate::vfs) unsafe fn new(
         file: *mut bindings::file,
         pos: *mut bindings::loff_t,
         pipe: *mut pipe_inode_info,
@@ -755,7 +760,9 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
     }
 
     /// The arguments of the call: position, pipe, length and flags.
-    pub(super) fn into_raw(self) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
+    pub(in crate::vfs) fn into_raw(
+        self,
+    ) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
         (self.pos, self.pipe, self.len, self.flags)
     }
 
@@ -792,7 +799,7 @@ impl<'a, T: FileSystem> SpliceWrite<'a, T> {
     /// # Safety
     ///
     /// The type invariant holds for `'a`.
-    pub(super) unsafe fn new(
+    pub(in crate::vfs) unsafe fn new(
         pipe: *mut pipe_inode_info,
         file: *mut bindings::file,
         pos: *mut bindings::loff_t,
@@ -816,7 +823,9 @@ impl<'a, T: FileSystem> SpliceWrite<'a, T> {
     }
 
     /// The arguments of the call: position, pipe, length and flags.
-    pub(super) fn into_raw(self) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
+    pub(in crate::vfs) fn into_raw(
+        self,
+    ) -> (*mut bindings::loff_t, *mut pipe_inode_info, usize, u32) {
         (self.pos, self.pipe, self.len, self.flags)
     }
 

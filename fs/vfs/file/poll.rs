@@ -7,7 +7,7 @@
 //!
 //! C headers: `include/linux/poll.h`, `include/uapi/linux/eventpoll.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     sync::wait::WaitQueue, //
 };

@@ -11,22 +11,26 @@
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::UserNs,
-    fs_param::{
-        OwnedStr,
-        Param,
-        ParamTable, //
+    mount::{
+        fs_param::{
+            OwnedStr,
+            Param,
+            ParamTable, //
+        },
+        sb::{
+            SuperBlock,
+            SuperInfo,
+            SuperTable, //
+        },
+        submount::SUBMOUNT, //
     },
-    held::Held,
-    inode::Slab,
-    sb::{
-        SuperBlock,
-        SuperInfo,
-        SuperTable, //
+    node::{
+        held::Held,
+        inode::Slab, //
     },
-    submount::SUBMOUNT,
     FileSystem, //
 };
 use core::{
@@ -155,7 +159,9 @@ impl<T: FileSystem> FsType<T> {
     /// # Safety
     ///
     /// `fs_type` must be a type of `T`.
-    pub(super) unsafe fn pools_of(fs_type: *mut bindings::file_system_type) -> &'static Pools<T> {
+    pub(in crate::vfs) unsafe fn pools_of(
+        fs_type: *mut bindings::file_system_type,
+    ) -> &'static Pools<T> {
         // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only those that are
         // static are registered.
         unsafe { (*fs_type.cast::<Self>()).pools }
@@ -183,12 +189,12 @@ impl<T: FileSystem> Pools<T> {
     }
 
     /// The slab of inodes; null before a type of these is registered.
-    pub(super) fn inode_cache(&self) -> *mut bindings::kmem_cache {
+    pub(in crate::vfs) fn inode_cache(&self) -> *mut bindings::kmem_cache {
         self.inodes.load(Relaxed)
     }
 
     /// The queue for dead super blocks; null before a type of these is registered.
-    pub(super) fn release_queue(&self) -> *mut bindings::workqueue_struct {
+    pub(in crate::vfs) fn release_queue(&self) -> *mut bindings::workqueue_struct {
         self.release.load(Relaxed)
     }
 
@@ -325,12 +331,12 @@ impl<T: FileSystem> FsContext<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `fc` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(fc: *mut bindings::fs_context) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(fc: *mut bindings::fs_context) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*fc.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::fs_context {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::fs_context {
         self.fc.get()
     }
 
@@ -339,7 +345,7 @@ impl<T: FileSystem> FsContext<T> {
     /// # Safety
     ///
     /// There must be no other reference to it for `'a`.
-    pub(super) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
+    pub(in crate::vfs) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
         // SAFETY: By the type invariant it is null or valid; the caller promises the rest.
         unsafe { (*self.as_ptr()).fs_private.cast::<T::Context>().as_mut() }
     }
@@ -385,9 +391,9 @@ impl<T: FileSystem> FsContext<T> {
     }
 
     /// The flags that the super block is to have.
-    pub(crate) fn sb_flags(&self) -> super::sb::SbFlags {
+    pub(crate) fn sb_flags(&self) -> crate::vfs::mount::sb::SbFlags {
         // SAFETY: As in `is_reconfigure`.
-        super::sb::SbFlags::from_c(unsafe { (*self.as_ptr()).sb_flags })
+        crate::vfs::mount::sb::SbFlags::from_c(unsafe { (*self.as_ptr()).sb_flags })
     }
 
     /// Whether the source is known.
@@ -433,7 +439,7 @@ impl<T: FileSystem> FsContext<T> {
 /// # Safety
 ///
 /// `fc` must be a context of a type of `T` that no other task uses.
-pub(super) unsafe fn get_super<T: FileSystem>(
+pub(in crate::vfs) unsafe fn get_super<T: FileSystem>(
     fc: *mut bindings::fs_context,
     data: T::SuperData,
     get: impl FnOnce(*mut bindings::fs_context) -> c_int,

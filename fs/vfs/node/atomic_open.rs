@@ -11,18 +11,22 @@
 //!
 //! C header: `include/linux/fs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::Idmap,
-    dentry::{
-        DEntry,
-        Unhashed,
-        Unnamed,
-        Vacant, //
+    file::{
+        file_ops,
+        open::Opening, //
     },
-    file::Opening,
-    file_ops,
-    held::Held,
+    node::{
+        dentry::{
+            DEntry,
+            Unhashed,
+            Unnamed,
+            Vacant, //
+        },
+        held::Held, //
+    },
     FileSystem, //
 };
 use core::{
@@ -120,7 +124,7 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
     /// # Safety
     ///
     /// The invariants of this type and of [`NewFile`] hold for `'a`.
-    pub(super) unsafe fn new(
+    pub(in crate::vfs) unsafe fn new(
         dentry: &'a DEntry<T>,
         file: *mut bindings::file,
         flags: u32,
@@ -215,7 +219,7 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
     /// # Safety
     ///
     /// The invariants of this type and of [`NewFile`] hold for `'a`, with the dentry of the file.
-    pub(super) unsafe fn new(file: *mut bindings::file, mode: u16) -> Self {
+    pub(in crate::vfs) unsafe fn new(file: *mut bindings::file, mode: u16) -> Self {
         Self {
             new: NewFile {
                 // SAFETY: The caller promises it, and that it does not change.

@@ -4,7 +4,7 @@
 //!
 //! Such an object keeps itself, but not its super block, which may be shut down while there is a
 //! reference. So a [`Held`] is good for a time in which something else keeps that: a call of the VFS,
-//! as a rule. What goes on for longer needs a [`Kept`](super::inode::Kept), which the shutdown waits
+//! as a rule. What goes on for longer needs a [`Kept`](crate::vfs::node::inode::Kept), which the shutdown waits
 //! for.
 
 use core::{
@@ -18,7 +18,7 @@ use core::{
 /// # Safety
 ///
 /// The object must be there as long as it is counted once, but for the end of its super block.
-pub(super) unsafe trait Counted {
+pub(in crate::vfs) unsafe trait Counted {
     /// Counts one more.
     fn get(&self);
 
@@ -54,7 +54,7 @@ impl<O: Counted> Held<'_, O> {
     ///
     /// `object` must be counted once for what is returned, and its super block be kept for the
     /// lifetime that the caller gives to it.
-    pub(super) unsafe fn from_raw(object: NonNull<O>) -> Self {
+    pub(in crate::vfs) unsafe fn from_raw(object: NonNull<O>) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
             object,
@@ -63,7 +63,7 @@ impl<O: Counted> Held<'_, O> {
     }
 
     /// Gives the reference to the caller.
-    pub(super) fn into_raw(self) -> NonNull<O> {
+    pub(in crate::vfs) fn into_raw(self) -> NonNull<O> {
         core::mem::ManuallyDrop::new(self).object
     }
 }

@@ -9,13 +9,13 @@
 //!
 //! C header: `include/linux/fs_parser.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::{
         Kgid,
         Kuid, //
     },
-    fs_type::FsContext,
+    mount::fs_type::FsContext,
     FileSystem, //
 };
 use core::{
@@ -46,7 +46,7 @@ unsafe impl Send for OwnedStr {}
 unsafe impl Sync for OwnedStr {}
 
 impl OwnedStr {
-    pub(super) fn into_raw(self) -> *const c_char {
+    pub(in crate::vfs) fn into_raw(self) -> *const c_char {
         core::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 }
@@ -180,7 +180,7 @@ impl<O: Copy, const N: usize> ParamTable<O, N> {
         }
     }
 
-    pub(super) const fn as_ptr(&'static self) -> *const bindings::fs_parameter_spec {
+    pub(in crate::vfs) const fn as_ptr(&'static self) -> *const bindings::fs_parameter_spec {
         // The pointer is for the whole table, so that the end may be read through it.
         core::ptr::from_ref(self).cast()
     }
@@ -216,7 +216,7 @@ impl Param<'_> {
     /// # Safety
     ///
     /// The type's invariants must hold for `param`.
-    pub(super) unsafe fn from_raw(param: NonNull<bindings::fs_parameter>) -> Self {
+    pub(in crate::vfs) unsafe fn from_raw(param: NonNull<bindings::fs_parameter>) -> Self {
         Self {
             param,
             _p: PhantomData,

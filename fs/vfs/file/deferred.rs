@@ -2,19 +2,19 @@
 
 //! Read and write calls that end after the function that serves them has returned.
 //!
-//! [`Kiocb::defer`](super::file::Kiocb::defer) gives a [`Deferred`], the right and the duty to say
+//! [`Kiocb::defer`](crate::vfs::file::open::Kiocb::defer) gives a [`Deferred`], the right and the duty to say
 //! what came of the call. If the function then returns `EIOCBQUEUED`, the caller is told by its
 //! own callback, as soon as both are there: the result, and the return to the trampoline. So the
 //! call is valid as long as any function of the file system sees it.
 //!
-//! A call that the file system has [passed on](super::file::Kiocb::pass_on) is not its own any more:
+//! A call that the file system has [passed on](crate::vfs::file::open::Kiocb::pass_on) is not its own any more:
 //! whoever it went to tells the caller, and nothing here looks at it again.
 //!
 //! Locks: none.
 
-use super::{
+use crate::vfs::{
     bindings,
-    file::{
+    file::open::{
         count_of,
         Kiocb, //
     },
@@ -54,7 +54,7 @@ enum State {
 /// # Invariants
 ///
 /// `iocb` is valid until one side has told its caller the result: whoever comes second.
-pub(super) struct Call {
+pub(in crate::vfs) struct Call {
     iocb: *mut bindings::kiocb,
     state: Atomic<i32>,
     /// What the caller gets; valid in [`State::Done`].
@@ -101,7 +101,7 @@ impl Deferred {
     /// # Safety
     ///
     /// `iocb` is a call that [`run`] serves now.
-    pub(super) unsafe fn new(iocb: *mut bindings::kiocb) -> Result<Self> {
+    pub(in crate::vfs) unsafe fn new(iocb: *mut bindings::kiocb) -> Result<Self> {
         // SAFETY: Valid by the safety requirement.
         if unsafe { (*iocb).ki_complete.is_none() } {
             return Err(EINVAL);
@@ -152,7 +152,7 @@ impl Drop for Deferred {
 }
 
 /// What the trampoline of a call and its [`Kiocb`] share.
-pub(super) struct Served {
+pub(in crate::vfs) struct Served {
     /// What the caller has in the field that is used here.
     private: *mut c_void,
     /// Whether the call is somebody else's.
@@ -170,7 +170,7 @@ impl Served {
     ///
     /// `iocb` is the call that [`run`] serves now with this value, and is not touched any more by
     /// who serves it.
-    pub(super) unsafe fn pass_on(&self, iocb: *mut bindings::kiocb) -> Result {
+    pub(in crate::vfs) unsafe fn pass_on(&self, iocb: *mut bindings::kiocb) -> Result {
         // SAFETY: Valid by the safety requirement.
         if unsafe { !(*iocb).private.is_null() } {
             return Err(EBUSY);
@@ -188,7 +188,7 @@ impl Served {
 ///
 /// `iocb` is a valid call of an open file of `T`, and is the caller's own until this returns or the
 /// call is completed.
-pub(super) unsafe fn run<T: FileSystem>(
+pub(in crate::vfs) unsafe fn run<T: FileSystem>(
     iocb: *mut bindings::kiocb,
     serve: impl FnOnce(Kiocb<'_, T>) -> Result<usize>,
 ) -> isize {

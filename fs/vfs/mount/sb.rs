@@ -11,23 +11,28 @@
 //!
 //! C headers: `include/linux/fs/super_types.h`, `include/linux/backing-dev.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::UserNs,
-    dentry::{
-        DEntry,
-        DentryTable, //
+    mount::{
+        export::ExportOps,
+        fs_param::OwnedStr,
+        fs_type::{
+            FsContext,
+            Pools, //
+        }, //
     },
-    export::ExportOps,
-    fs_param::OwnedStr,
-    fs_type::{
-        FsContext,
-        Pools, //
-    },
-    held::Held,
-    inode::{
-        self,
-        INode, //
+    node::{
+        dentry::{
+            DEntry,
+            DentryTable, //
+        },
+        held::Held,
+        inode::{
+            self,
+            INode, //
+        },
+        xattr::Handlers, //
     },
     read_once,
     sync::wait::{
@@ -35,7 +40,6 @@ use super::{
         WaitQueue, //
     },
     write_once,
-    xattr::Handlers,
     FileSystem, //
 };
 use core::{
@@ -124,7 +128,7 @@ impl<T: FileSystem> Deref for NewSuper<'_, T> {
 ///
 /// `pools` are those of the super block's type, which are created as long as that exists.
 #[pin_data]
-pub(super) struct SuperInfo<T: FileSystem> {
+pub(in crate::vfs) struct SuperInfo<T: FileSystem> {
     data: T::SuperData,
     handle: Arc<SuperHandle<T>>,
     pools: &'static Pools<T>,
@@ -139,7 +143,10 @@ pub(super) struct SuperInfo<T: FileSystem> {
 impl<T: FileSystem> SuperInfo<T> {
     /// Makes the `s_fs_info` of a super block that does not exist yet; `pools` are to be those of its
     /// type.
-    pub(super) fn new(data: T::SuperData, pools: &'static Pools<T>) -> Result<Pin<KBox<Self>>> {
+    pub(in crate::vfs) fn new(
+        data: T::SuperData,
+        pools: &'static Pools<T>,
+    ) -> Result<Pin<KBox<Self>>> {
         let handle = Arc::pin_init(SuperHandle::new(), GFP_KERNEL)?;
         KBox::pin_init(
             pin_init!(Self {
@@ -335,7 +342,7 @@ impl_flags!(
 );
 
 impl SbFlags {
-    pub(super) fn from_c(flags: c_uint) -> Self {
+    pub(in crate::vfs) fn from_c(flags: c_uint) -> Self {
         Self(flags as usize)
     }
 }
@@ -354,12 +361,12 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
     /// # Safety
     ///
     /// The type's invariants must hold for `sb` in state `S` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*sb.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::super_block {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::super_block {
         self.sb.get()
     }
 
@@ -407,7 +414,7 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
 
     /// Whether it can be stacked on another of the same type, so that lockdep has to be told the locks
     /// of the two apart.
-    pub(super) fn may_be_above_its_kind(&self) -> bool {
+    pub(in crate::vfs) fn may_be_above_its_kind(&self) -> bool {
         // SAFETY: The super block is valid.
         cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
     }
@@ -435,7 +442,7 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
 impl<T: FileSystem> SuperBlock<T> {
     /// Counts something that keeps the super block: it is not shut down before [`Self::unkeep`] was
     /// called as often as this.
-    pub(super) fn keep(&self) {
+    pub(in crate::vfs) fn keep(&self) {
         // Nobody waits for it before the super block is given up by what lends it here.
         self.info().kept.add(1, Relaxed);
     }
@@ -443,7 +450,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// # Safety
     ///
     /// `sb` must be a super block of `T` that [`Self::keep`] has counted for this call.
-    pub(super) unsafe fn unkeep(sb: *mut bindings::super_block) {
+    pub(in crate::vfs) unsafe fn unkeep(sb: *mut bindings::super_block) {
         let _rcu = rcu::read_lock();
         // SAFETY: It is not shut down before the count is given up. `s_fs_info` is released a grace
         // period after that at the earliest.
@@ -827,7 +834,7 @@ pub(crate) struct StatFs {
 }
 
 /// The super operations of `T`.
-pub(super) struct SuperTable<T>(PhantomData<T>);
+pub(in crate::vfs) struct SuperTable<T>(PhantomData<T>);
 
 impl<T: FileSystem> SuperTable<T> {
     const TABLE: bindings::super_operations = bindings::super_operations {
@@ -851,7 +858,7 @@ impl<T: FileSystem> SuperTable<T> {
     /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new
     /// super block of a type of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
     /// context of a `get_tree` of `T` that holds no reference to its `T::Context` now.
-    pub(super) unsafe extern "C" fn fill_super(
+    pub(in crate::vfs) unsafe extern "C" fn fill_super(
         sb: *mut bindings::super_block,
         fc: *mut bindings::fs_context,
     ) -> c_int {
@@ -880,7 +887,7 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// Called by the `fill_super` of a new super block of a type of `T` whose `s_fs_info` is a
     /// `SuperInfo<T>`, with `s_umount` held for writing during `'a`.
-    pub(super) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> NewSuper<'a, T> {
+    pub(in crate::vfs) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> NewSuper<'a, T> {
         // SAFETY: Nobody else uses the fields of a super block that is being set up.
         unsafe { (*sb).s_op = &Self::TABLE };
         // SAFETY: The super block is valid, and the table is static.
@@ -895,7 +902,7 @@ impl<T: FileSystem> SuperTable<T> {
     /// # Safety
     ///
     /// As [`Self::kill`].
-    pub(super) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
+    pub(in crate::vfs) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
         // SAFETY: The caller promises it; a super block without a device is shut down like that.
         unsafe { Self::kill(sb, |sb| bindings::kill_anon_super(sb)) };
     }
@@ -905,7 +912,7 @@ impl<T: FileSystem> SuperTable<T> {
     /// # Safety
     ///
     /// As [`Self::kill`].
-    pub(super) unsafe extern "C" fn kill_block(sb: *mut bindings::super_block) {
+    pub(in crate::vfs) unsafe extern "C" fn kill_block(sb: *mut bindings::super_block) {
         // A submount has a number of its own instead, which is given back by the other function.
         // SAFETY: The caller promises that the super block is valid; `s_dev` does not change.
         let is_anon = unsafe { bindings::major((*sb).s_dev) } == 0;
@@ -959,7 +966,7 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// `sb` must be a super block of a type of `T` that is on the type's list, with the lock of
     /// that list held for `'a`.
-    pub(super) unsafe fn listed_data<'a>(
+    pub(in crate::vfs) unsafe fn listed_data<'a>(
         sb: *mut bindings::super_block,
     ) -> Option<&'a T::SuperData> {
         // SAFETY: A listed super block is valid.

@@ -12,27 +12,31 @@
 //!
 //! C header: `include/linux/dcache.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    dentry_expiry::Place,
-    held::{
-        Counted,
-        Held, //
+    mount::{
+        sb::{
+            Seen,
+            SuperBlock, //
+        },
+        submount::{
+            Automount,
+            Mounted, //
+        },
     },
-    inode::{
-        INode,
-        INodeLock,
-        INodeView, //
+    node::{
+        dentry_expiry::Place,
+        held::{
+            Counted,
+            Held, //
+        },
+        inode::{
+            INode,
+            INodeLock,
+            INodeView, //
+        },
     },
     read_once,
-    sb::{
-        Seen,
-        SuperBlock, //
-    },
-    submount::{
-        Automount,
-        Mounted, //
-    },
     sync::deadline::Deadline,
     FileSystem,
     InRcu,
@@ -119,12 +123,12 @@ impl<T: FileSystem> DEntryView<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*dentry.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::dentry {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::dentry {
         self.dentry.get()
     }
 
@@ -159,7 +163,7 @@ impl<T: FileSystem> DEntry<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*dentry.cast() }
     }
@@ -189,7 +193,7 @@ impl<T: FileSystem> DEntry<T> {
 
     /// Whether it has the same parent as `other`, just now. That stays so while the parent is
     /// locked.
-    pub(super) fn is_sibling(&self, other: &Self) -> bool {
+    pub(in crate::vfs) fn is_sibling(&self, other: &Self) -> bool {
         // SAFETY: Both dentries are valid, and the parents are only compared.
         unsafe {
             read_once(&raw const (*self.as_ptr()).d_parent)
@@ -229,7 +233,7 @@ impl<T: FileSystem> DEntry<T> {
     /// # Safety
     ///
     /// It must be a directory whose `i_rwsem` is held, at least shared, for `'a`.
-    pub(super) unsafe fn alloc_parallel<'a>(&'a self, name: &[u8]) -> Result<Child<'a, T>> {
+    pub(in crate::vfs) unsafe fn alloc_parallel<'a>(&'a self, name: &[u8]) -> Result<Child<'a, T>> {
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
             return Err(EINVAL);
         }
@@ -297,7 +301,7 @@ impl<T: FileSystem> DEntry<T> {
     }
 
     /// It is thrown out some time after `deadline` if nobody uses it, and if somebody wants that
-    /// (see [`super::dentry_expiry`]). Takes a spinlock if so.
+    /// (see [`crate::vfs::node::dentry_expiry`]). Takes a spinlock if so.
     pub(crate) fn expire_at(&self, deadline: Deadline) {
         const { assert!(T::Dentries::HAS_D_DELETE) };
         // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
@@ -320,7 +324,7 @@ impl<T: FileSystem> DEntry<T> {
     }
 
     /// Whether it is being looked up, and in the cache only for others who look up the same name.
-    pub(super) fn in_lookup(&self) -> bool {
+    pub(in crate::vfs) fn in_lookup(&self) -> bool {
         let bit = bindings::dentry_flags_DCACHE_PAR_LOOKUP;
         // SAFETY: The dentry is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).d_flags) & bit != 0 }
@@ -356,7 +360,7 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
-    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+    pub(in crate::vfs) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
         Self(dentry)
     }
 
@@ -390,7 +394,7 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     }
 }
 
-/// A child that [`SharedDir::child`](super::dir_context::SharedDir::child) found or made.
+/// A child that [`SharedDir::child`](crate::vfs::file::dir_context::SharedDir::child) found or made.
 pub(crate) enum Child<'a, T: FileSystem> {
     /// It was in the cache. Whatever it says was said to somebody else.
     Cached(Held<'a, DEntry<T>>),
@@ -449,7 +453,7 @@ impl<'a, T: FileSystem> Named<'a, T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry`.
-    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+    pub(in crate::vfs) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
         Self(dentry)
     }
 
@@ -478,7 +482,7 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
-    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+    pub(in crate::vfs) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
         Self(dentry)
     }
 
@@ -534,7 +538,7 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `dentry`, and there must be no other instance for it.
-    pub(super) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
+    pub(in crate::vfs) unsafe fn new(dentry: &'a DEntry<T>) -> Self {
         Self(dentry)
     }
 
@@ -714,7 +718,7 @@ impl_flags!(
 );
 
 impl LookupFlags {
-    pub(super) fn from_c(flags: c_uint) -> Self {
+    pub(in crate::vfs) fn from_c(flags: c_uint) -> Self {
         Self(flags)
     }
 }
@@ -743,7 +747,7 @@ pub(crate) trait Operations<T: FileSystem> {
     }
 
     /// A walk has come to a directory whose inode asks for this
-    /// ([`NewInode::set_automount`](super::inode::NewInode::set_automount)): what is to be mounted
+    /// ([`NewInode::set_automount`](crate::vfs::node::inode::NewInode::set_automount)): what is to be mounted
     /// there? May sleep.
     fn d_automount(_at: Automount<'_, T>) -> Result<Mounted> {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -751,7 +755,7 @@ pub(crate) trait Operations<T: FileSystem> {
 }
 
 /// The dentry operations of `T`.
-pub(super) struct DentryTable<T>(PhantomData<T>);
+pub(in crate::vfs) struct DentryTable<T>(PhantomData<T>);
 
 impl<T: FileSystem> DentryTable<T> {
     const TABLE: bindings::dentry_operations = bindings::dentry_operations {
@@ -775,7 +779,7 @@ impl<T: FileSystem> DentryTable<T> {
         ..pin_init::zeroed()
     };
 
-    pub(super) fn get() -> &'static bindings::dentry_operations {
+    pub(in crate::vfs) fn get() -> &'static bindings::dentry_operations {
         &Self::TABLE
     }
 
@@ -811,7 +815,7 @@ impl<T: FileSystem> DentryTable<T> {
     /// # Safety
     ///
     /// Called by `__dentry_kill` with a dentry of a super block of `T` that has no reference; only
-    /// the RCU walk may still look at it, and [`super::dentry_expiry`], also under RCU.
+    /// the RCU walk may still look at it, and [`crate::vfs::node::dentry_expiry`], also under RCU.
     unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();

@@ -5,21 +5,23 @@
 //! Owns [`Acl`], a counted list that never changes, its form as an extended attribute, and the way
 //! from the VFS's `get_acl`, `get_inode_acl` and `set_acl` to a file system. The VFS keeps the
 //! lists that were asked for in the inode, unless the inode is told not to
-//! ([`NewInode::dont_cache_acls`](super::inode::NewInode::dont_cache_acls)), and checks accesses
+//! ([`NewInode::dont_cache_acls`](crate::vfs::node::inode::NewInode::dont_cache_acls)), and checks accesses
 //! against them.
 //!
 //! Locks: the VFS holds the inode's lock exclusively around a change, and nothing around a read.
 //!
 //! C headers: `include/linux/{posix_acl,posix_acl_xattr}.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::{
         Idmap,
         UserNs, //
     },
-    dentry::DEntry,
-    inode::INode,
+    node::{
+        dentry::DEntry,
+        inode::INode, //
+    },
     FileSystem,
     Walk, //
 };
@@ -148,7 +150,7 @@ pub(crate) fn is_in_group_or_capable<T: FileSystem>(idmap: &Idmap, inode: &INode
 ///
 /// Called by `__get_acl` with an inode of `T` that it has a reference to, or by
 /// `get_cached_acl_rcu` in an RCU read-side critical section, which `rcu` says.
-pub(super) unsafe fn get_inode_acl<T: FileSystem>(
+pub(in crate::vfs) unsafe fn get_inode_acl<T: FileSystem>(
     method: impl FnOnce(Walk<'_, INode<T>>, Kind) -> Result<Option<ARef<Acl>>>,
     inode: *mut bindings::inode,
     kind: c_int,
@@ -172,7 +174,7 @@ pub(super) unsafe fn get_inode_acl<T: FileSystem>(
 /// # Safety
 ///
 /// Called by `__get_acl` with a positive dentry of `T` that it has a reference to.
-pub(super) unsafe fn get_acl<T: FileSystem>(
+pub(in crate::vfs) unsafe fn get_acl<T: FileSystem>(
     method: impl FnOnce(&INode<T>, Kind) -> Result<Option<ARef<Acl>>>,
     dentry: *mut bindings::dentry,
     kind: c_int,
@@ -186,7 +188,7 @@ pub(super) unsafe fn get_acl<T: FileSystem>(
 ///
 /// Called by `set_posix_acl` with the map of a mount, with a positive dentry of `T` that it has a
 /// reference to and whose inode is locked exclusively, and with a valid list or null.
-pub(super) unsafe fn set_acl<T: FileSystem>(
+pub(in crate::vfs) unsafe fn set_acl<T: FileSystem>(
     method: impl FnOnce(&Idmap, &INode<T>, Option<&Acl>, Kind) -> Result,
     idmap: *mut bindings::mnt_idmap,
     dentry: *mut bindings::dentry,

@@ -11,15 +11,17 @@
 //!
 //! C header: `include/linux/exportfs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    dentry::DEntry,
-    held::Held,
-    inode::{
-        INode,
-        INodeView, //
+    mount::sb::SuperBlock,
+    node::{
+        dentry::DEntry,
+        held::Held,
+        inode::{
+            INode,
+            INodeView, //
+        }, //
     },
-    sb::SuperBlock,
     FileSystem, //
 };
 use core::{
@@ -76,7 +78,7 @@ pub(crate) trait Export<T: FileSystem> {
 
 /// The table of a file system.
 pub(crate) struct ExportOps<T: FileSystem> {
-    pub(super) table: &'static bindings::export_operations,
+    pub(in crate::vfs) table: &'static bindings::export_operations,
     _p: PhantomData<fn(T)>,
 }
 

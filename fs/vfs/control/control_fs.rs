@@ -12,7 +12,7 @@
 //!
 //! C headers: `include/linux/fs.h`, `include/linux/fs_context.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::{
         Kgid,
@@ -619,11 +619,13 @@ unsafe extern "C" fn read<T: Object, K: Knob<T>>(
         };
         let value = K::read(&object);
         // SAFETY: The file is valid. Readers that share it may overwrite each other's, as a whole.
-        unsafe { super::write_once(&raw mut (*file).private_data, value as usize as *mut c_void) };
+        unsafe {
+            crate::vfs::write_once(&raw mut (*file).private_data, value as usize as *mut c_void)
+        };
         value
     } else {
         // SAFETY: As above.
-        unsafe { super::read_once(&raw const (*file).private_data) as usize as u32 }
+        unsafe { crate::vfs::read_once(&raw const (*file).private_data) as usize as u32 }
     };
     let mut text = [0; 12];
     let Ok(text) = number_name(&mut text, value) else {

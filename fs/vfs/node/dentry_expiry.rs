@@ -3,18 +3,16 @@
 //! Dentries in the order in which they expire, and the worker that throws out those that have.
 //!
 //! Without it a dentry that may not be used any more stays in the cache, and keeps its inode, until
-//! somebody asks for its name or memory is short. While the module's parameter `inval_wq` is set,
-//! the file system says of each dentry when it expires, and the worker looks once in so many
-//! seconds.
+//! somebody asks for its name or memory is short. While there is a period ([`set_period`]), the file
+//! system says of each dentry when it expires, and the worker looks once in so many seconds.
 //!
 //! Locks: `EXPIRING`, around one tree of all dentries; `d_lock` is taken inside. The worker sleeps,
 //! without it, when it throws dentries out.
 //!
 //! C headers: `include/linux/rbtree.h`, `include/linux/dcache.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    params,
     sync::deadline::Deadline, //
 };
 use core::ptr::NonNull;
@@ -27,6 +25,7 @@ use kernel::{
             Acquire,
             Atomic,
             Full,
+            Relaxed,
             Release, //
         },
         global_lock, //
@@ -37,6 +36,28 @@ use kernel::{
 /// Dentries that are thrown out in one go.
 const BATCH: usize = 64;
 
+/// Seconds between two looks for expired dentries; 0 if there are none.
+static PERIOD: Atomic<u32> = Atomic::new(0);
+
+fn period() -> u32 {
+    PERIOD.load(Relaxed)
+}
+
+/// Has the worker look once in `seconds`, if there is a [`Registration`]; never if that is 0. Sleeps.
+pub(crate) fn set_period(seconds: u32) {
+    PERIOD.store(seconds, Relaxed);
+    if !READY.load(Acquire) {
+        return;
+    }
+    if seconds != 0 {
+        EXPIRING.lock().queue();
+    } else {
+        // SAFETY: It is initialised. A worker that has seen another period does not queue itself
+        // any more when this returns.
+        unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
+    }
+}
+
 /// The place of a dentry among those that expire.
 ///
 /// # Invariants
@@ -45,7 +66,7 @@ const BATCH: usize = 64;
 /// released while it is in the tree, and when it is taken out, not freed before the RCU grace period
 /// after that.
 #[repr(C)]
-pub(super) struct Place {
+pub(in crate::vfs) struct Place {
     node: bindings::rb_node,
     deadline: Deadline,
     dentry: *mut bindings::dentry,
@@ -87,7 +108,7 @@ static WORKER: Worker = Worker(Opaque::uninit());
 
 impl Place {
     /// The place of `dentry`, in no tree.
-    pub(super) fn init(&mut self, dentry: *mut bindings::dentry) {
+    pub(in crate::vfs) fn init(&mut self, dentry: *mut bindings::dentry) {
         self.dentry = dentry;
         self.deadline = Deadline::PAST;
         self.clear();
@@ -122,8 +143,8 @@ impl Place {
     /// # Safety
     ///
     /// `this` must be that of a dentry with a reference. `d_lock` is not held.
-    pub(super) unsafe fn set(this: *mut Self, deadline: Deadline) {
-        if params::inval_period() == 0 || !READY.load(Acquire) {
+    pub(in crate::vfs) unsafe fn set(this: *mut Self, deadline: Deadline) {
+        if period() == 0 || !READY.load(Acquire) {
             // SAFETY: Valid by the safety requirement.
             let word = unsafe { &raw const (*this).node.__rb_parent_color };
             // SAFETY: A racy look at one word; who changes it at the same time does so under the
@@ -135,7 +156,7 @@ impl Place {
         let mut expiring = EXPIRING.lock();
         // SAFETY: It is valid, and locked.
         unsafe { Self::remove(this, &mut expiring) };
-        if params::inval_period() == 0 {
+        if period() == 0 {
             return;
         }
         // SAFETY: It is guarded by the lock.
@@ -168,7 +189,7 @@ impl Place {
     /// # Safety
     ///
     /// `this` must be that of a dentry that is being released.
-    pub(super) unsafe fn release(this: *mut Self) {
+    pub(in crate::vfs) unsafe fn release(this: *mut Self) {
         // SAFETY: Nobody puts a dentry that is being released into the tree. The worker may take it
         // out at the same time, and look at the dentry after that: it does so in an RCU read-side
         // critical section, and what is released here is freed an RCU grace period later.
@@ -183,7 +204,7 @@ impl Place {
 impl Expiring {
     /// Starts the worker, unless it is not wanted.
     fn queue(&self) {
-        let period = params::inval_period();
+        let period = period();
         if self.running && period != 0 {
             // SAFETY: The worker is initialised before it runs, and is cancelled before the module
             // goes. The queue is made at boot.
@@ -258,7 +279,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
 /// Whether dentries that may not be used any more are to be thrown out, and not to wait until somebody
 /// asks for their names.
 pub(crate) fn is_wanted() -> bool {
-    params::inval_period() != 0
+    period() != 0
 }
 
 /// The worker may run; dropping it stops that.
@@ -296,7 +317,6 @@ impl Registration {
             );
         }
         READY.store(true, Release);
-        params::watch_inval_period(Some(period_changed));
         let mut expiring = EXPIRING.lock();
         expiring.running = true;
         expiring.queue();
@@ -307,21 +327,8 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // It may go at any time: without the worker nothing is thrown out any more.
-        params::watch_inval_period(None);
         EXPIRING.lock().running = false;
         // SAFETY: It was initialised, and cannot be queued any more.
-        unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
-    }
-}
-
-/// # Safety
-///
-/// Called by the setter of the parameter, with the lock of the module's parameters held.
-unsafe extern "C" fn period_changed() {
-    if params::inval_period() != 0 {
-        EXPIRING.lock().queue();
-    } else {
-        // SAFETY: It is initialised; the worker does not take the lock of the parameters.
         unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
     }
 }

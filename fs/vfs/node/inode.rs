@@ -16,33 +16,37 @@
 //!
 //! C header: `include/linux/fs.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
     cred::{
         Kgid,
         Kuid, //
     },
-    dentry::{
-        DEntry,
-        Operations, //
+    mount::{
+        fs_type::FsType,
+        sb::{
+            Live,
+            Ready,
+            Seen,
+            SuperBlock, //
+        },
     },
-    fs_type::FsType,
-    held::{
-        Counted,
-        Held, //
-    },
-    inode_ops::{
-        CommonOps,
-        DirOps,
-        SymlinkOps, //
+    node::{
+        dentry::{
+            DEntry,
+            Operations, //
+        },
+        held::{
+            Counted,
+            Held, //
+        },
+        inode_ops::{
+            CommonOps,
+            DirOps,
+            SymlinkOps, //
+        },
     },
     read_once,
-    sb::{
-        Live,
-        Ready,
-        Seen,
-        SuperBlock, //
-    },
     write_once,
     FileSystem,
     InRcu,
@@ -75,7 +79,7 @@ use kernel::{
 
 /// The slab object of an inode of `T`. The C inode comes first, so both have one address.
 #[repr(C)]
-pub(super) struct Slot<T: FileSystem> {
+pub(in crate::vfs) struct Slot<T: FileSystem> {
     inode: bindings::inode,
     data: T::InodeData,
     attrs: SpinLock<T::AttrState>,
@@ -219,11 +223,11 @@ impl Timespec {
         self.nsec
     }
 
-    pub(super) fn from_c(time: bindings::timespec64) -> Self {
+    pub(in crate::vfs) fn from_c(time: bindings::timespec64) -> Self {
         Self::new(time.tv_sec, time.tv_nsec as u32)
     }
 
-    pub(super) fn into_c(self) -> bindings::timespec64 {
+    pub(in crate::vfs) fn into_c(self) -> bindings::timespec64 {
         bindings::timespec64 {
             tv_sec: self.sec,
             tv_nsec: self.nsec as c_long,
@@ -254,11 +258,11 @@ impl Dev {
         unsafe { bindings::new_encode_dev(self.0) }
     }
 
-    pub(super) fn from_c(dev: bindings::dev_t) -> Self {
+    pub(in crate::vfs) fn from_c(dev: bindings::dev_t) -> Self {
         Self(dev)
     }
 
-    pub(super) fn into_c(self) -> bindings::dev_t {
+    pub(in crate::vfs) fn into_c(self) -> bindings::dev_t {
         self.0
     }
 }
@@ -339,12 +343,12 @@ impl<T: FileSystem> INodeView<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `inode` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*inode.cast() }
     }
 
-    pub(super) fn as_ptr(&self) -> *mut bindings::inode {
+    pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::inode {
         self.inode.get()
     }
 
@@ -610,7 +614,7 @@ impl<T: FileSystem> INode<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `inode` for `'a`.
-    pub(super) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+    pub(in crate::vfs) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
         // SAFETY: The caller promises validity, and the type is transparent.
         unsafe { &*inode.cast() }
     }
@@ -621,7 +625,7 @@ impl<T: FileSystem> INode<T> {
     ///
     /// The current task must be in an RCU read-side critical section for `'a`, and have found the
     /// inode, one of `T`, in a dentry since that began.
-    pub(super) unsafe fn in_rcu<'a>(inode: *mut bindings::inode) -> Walk<'a, Self> {
+    pub(in crate::vfs) unsafe fn in_rcu<'a>(inode: *mut bindings::inode) -> Walk<'a, Self> {
         // SAFETY: A dentry is given an inode whose data is initialised. It was not destroyed when
         // the section began, and after that its memory and its data stay for a grace period. So do
         // its super block and the data of that, which are destroyed later.
@@ -868,7 +872,7 @@ impl<T: FileSystem> INodeLock<'_, T> {
     }
 
     /// Whether it is the lock of `inode`: `EINVAL` if not.
-    pub(super) fn check(&self, inode: &INode<T>) -> Result {
+    pub(in crate::vfs) fn check(&self, inode: &INode<T>) -> Result {
         check_lock(self.inode, inode)
     }
 }
@@ -892,7 +896,7 @@ pub(crate) struct INodeSharedLock<'a, T: FileSystem> {
 
 impl<T: FileSystem> INodeSharedLock<'_, T> {
     /// Whether it is the lock of `inode`: `EINVAL` if not.
-    pub(super) fn check(&self, inode: &INode<T>) -> Result {
+    pub(in crate::vfs) fn check(&self, inode: &INode<T>) -> Result {
         check_lock(self.inode, inode)
     }
 }
@@ -923,7 +927,9 @@ impl<T: FileSystem> FileOps<T> {
     /// # Safety
     ///
     /// The functions of `table` must be sound for files of inodes of `T`.
-    pub(super) const unsafe fn from_table(table: &'static bindings::file_operations) -> Self {
+    pub(in crate::vfs) const unsafe fn from_table(
+        table: &'static bindings::file_operations,
+    ) -> Self {
         Self {
             table,
             _p: PhantomData,
@@ -941,7 +947,7 @@ impl<T: FileSystem> AddressSpaceOps<T> {
     /// # Safety
     ///
     /// The functions of `table` must be sound for the page cache of inodes of `T`.
-    pub(super) const unsafe fn from_table(
+    pub(in crate::vfs) const unsafe fn from_table(
         table: &'static bindings::address_space_operations,
     ) -> Self {
         Self {
@@ -966,7 +972,7 @@ impl<T: FileSystem> TargetOps<T> {
     ///
     /// The functions of `table` must be sound for the page cache of symbolic links of `T`, and keep
     /// the type's invariant.
-    pub(super) const unsafe fn from_table(
+    pub(in crate::vfs) const unsafe fn from_table(
         table: &'static bindings::address_space_operations,
     ) -> Self {
         // INVARIANT: The caller promises it.
@@ -983,7 +989,7 @@ impl<T: FileSystem> TargetOps<T> {
 /// # Invariants
 ///
 /// If `locked`, the inode has `I_NEW` set, and this is who will clear it; if not, it is not hashed
-/// and was just made. It has no user but this: the super block may be [`New`](super::sb::New).
+/// and was just made. It has no user but this: the super block may be [`New`](crate::vfs::mount::sb::New).
 pub(crate) struct NewInode<'a, T: FileSystem> {
     inode: core::mem::ManuallyDrop<Held<'a, INode<T>>>,
     locked: bool,
@@ -1094,7 +1100,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         };
     }
 
-    /// A walk that comes here asks [`Operations::d_automount`](super::dentry::Operations) for what
+    /// A walk that comes here asks [`Operations::d_automount`](crate::vfs::node::dentry::Operations) for what
     /// is to be mounted.
     pub(crate) fn set_automount(&mut self) {
         const { assert!(T::Dentries::HAS_D_AUTOMOUNT) };
@@ -1263,11 +1269,11 @@ unsafe extern "C" fn set<T: FileSystem, K: INodeKey<T>>(
 }
 
 /// Size and constructor of the inode slab of `T`.
-pub(super) struct Slab<T>(PhantomData<T>);
+pub(in crate::vfs) struct Slab<T>(PhantomData<T>);
 
 impl<T: FileSystem> Slab<T> {
     /// Makes the slab that inodes of `T` are allocated from.
-    pub(super) fn create(name: &'static CStr) -> Result<NonNull<bindings::kmem_cache>> {
+    pub(in crate::vfs) fn create(name: &'static CStr) -> Result<NonNull<bindings::kmem_cache>> {
         const { assert!(core::mem::offset_of!(Slot<T>, inode) == 0) };
         let size = u32::try_from(size_of::<Slot<T>>())?;
         // SAFETY: The name is static, and the constructor is the one of this slab's objects.
@@ -1294,7 +1300,7 @@ impl<T: FileSystem> Slab<T> {
 /// # Safety
 ///
 /// Called by the VFS's `alloc_inode`, with a super block of `T` that is not shut down; may sleep.
-pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
+pub(in crate::vfs) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
     // SAFETY: The type of a super block never changes, and this is one of `T`.
@@ -1323,7 +1329,7 @@ pub(super) unsafe extern "C" fn alloc_inode<T: FileSystem>(
 ///
 /// Called by `i_callback`, an RCU grace period after the inode of `alloc_inode::<T>` was destroyed,
 /// or at once if it was never used; nobody has a reference to it.
-pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
+pub(in crate::vfs) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
     let slot: *mut Slot<T> = inode.cast();
     // SAFETY: The data was initialised by `alloc_inode`, and nobody uses it after this.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
@@ -1339,12 +1345,12 @@ pub(super) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
 /// on. Whoever serves the file system sees the change later than the VFS, by another clock. Costs
 /// two loads if there is nothing to do. May sleep.
 ///
-/// [`write_inode`]: super::FileSystem::write_inode
+/// [`write_inode`]: crate::vfs::FileSystem::write_inode
 ///
 /// # Safety
 ///
 /// There must be a reference to the inode.
-pub(super) unsafe fn keep_times_dirty(inode: *mut bindings::inode) {
+pub(in crate::vfs) unsafe fn keep_times_dirty(inode: *mut bindings::inode) {
     // SAFETY: The caller's promise; the flags are only looked at.
     if unsafe { bindings::inode_times_clean(inode) } {
         // SAFETY: The caller's promise.

@@ -11,15 +11,17 @@
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/mount.h`.
 
-use super::{
+use crate::vfs::{
     bindings,
-    dentry::DEntry,
-    fs_type::get_super,
-    sb::{
-        NewSuper,
-        SuperBlock,
-        SuperTable, //
+    mount::{
+        fs_type::get_super,
+        sb::{
+            NewSuper,
+            SuperBlock,
+            SuperTable, //
+        },
     },
+    node::dentry::DEntry,
     FileSystem, //
 };
 use core::{
@@ -35,14 +37,15 @@ use kernel::{
 };
 
 /// The table of a context that nobody has said yet what to mount of.
-pub(super) static SUBMOUNT: bindings::fs_context_operations = bindings::fs_context_operations {
-    free: None,
-    dup: None,
-    parse_param: None,
-    parse_monolithic: None,
-    get_tree: Some(mount_nothing),
-    reconfigure: None,
-};
+pub(in crate::vfs) static SUBMOUNT: bindings::fs_context_operations =
+    bindings::fs_context_operations {
+        free: None,
+        dup: None,
+        parse_param: None,
+        parse_monolithic: None,
+        get_tree: Some(mount_nothing),
+        reconfigure: None,
+    };
 
 /// # Safety
 ///
@@ -70,7 +73,7 @@ pub(crate) struct Mounted(NonNull<bindings::vfsmount>);
 
 impl Mounted {
     /// The mount; its reference goes to the caller.
-    pub(super) fn into_raw(self) -> *mut bindings::vfsmount {
+    pub(in crate::vfs) fn into_raw(self) -> *mut bindings::vfsmount {
         core::mem::ManuallyDrop::new(self).0.as_ptr()
     }
 }
@@ -86,7 +89,7 @@ impl<'a, T: FileSystem> Automount<'a, T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `path`, which must not be null.
-    pub(super) unsafe fn from_raw(path: *mut bindings::path) -> Self {
+    pub(in crate::vfs) unsafe fn from_raw(path: *mut bindings::path) -> Self {
         Self {
             // SAFETY: The caller promises it.
             path: unsafe { NonNull::new_unchecked(path) },

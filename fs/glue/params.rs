@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters, which `fs/glue/params.c` defines. Each may change at any time.
+
+use crate::vfs::{
+    bindings,
+    node::dentry_expiry,
+    read_once, //
+};
+
+/// Most background requests of a server without privilege (`max_user_bgreq`).
+pub(crate) fn max_user_background() -> u32 {
+    // SAFETY: It may be called in any context.
+    unsafe { bindings::fuse_param_max_user_bgreq() }
+}
+
+/// Highest congestion threshold of a server without privilege (`max_user_congthresh`).
+pub(crate) fn max_user_congestion_threshold() -> u32 {
+    // SAFETY: As above.
+    unsafe { bindings::fuse_param_max_user_congthresh() }
+}
+
+/// Whether the system's administrators may use every mount (`allow_sys_admin_access`).
+pub(crate) fn allow_sys_admin_access() -> bool {
+    // SAFETY: The variable lives as long as the module, and is written as a whole.
+    unsafe { read_once(&raw const bindings::fuse_param_allow_sys_admin_access) }
+}
+
+/// Hands the parameter `inval_wq`, seconds between two looks for expired dentries, to
+/// [`dentry_expiry`]; dropping it ends that, and the looks.
+pub(crate) struct Registration(());
+
+impl Registration {
+    /// Hands it over now, and after each change. There must be a [`dentry_expiry::Registration`], or
+    /// nothing comes of it.
+    pub(crate) fn new() -> Self {
+        // SAFETY: It may be called in process context. The function asks for no more than the setter
+        // promises.
+        unsafe { bindings::fuse_param_watch_inval_period(Some(inval_period_changed)) };
+        // SAFETY: The variable lives as long as the module, and is written as a whole.
+        let period = unsafe { read_once(&raw const bindings::fuse_param_inval_period) };
+        dentry_expiry::set_period(period);
+        Self(())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // It may go at any time: a call that is running is waited for, and there is no other.
+        // SAFETY: As in `new`.
+        unsafe { bindings::fuse_param_watch_inval_period(None) };
+        dentry_expiry::set_period(0);
+    }
+}
+
+/// # Safety
+///
+/// Called by the setter of the parameter, with the lock of the module's parameters held.
+unsafe extern "C" fn inval_period_changed() {
+    // SAFETY: As in `Registration::new`.
+    dentry_expiry::set_period(unsafe { read_once(&raw const bindings::fuse_param_inval_period) });
+}
