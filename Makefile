@@ -49,6 +49,7 @@ help:
 ## make bench CELL='read-4k-*'   some cells of the table
 ## make bench BASE=HEAD~3    our module against itself as it was
 ## make bench MODE=wall      by the clock, on a quiet machine
+## make bench MODE=contend   what several processors do to each other, in counts
 ## make modules              fuse.ko for the test kernel (KERNEL=lean or debug)
 ## make modules KDIR=DIR     fuse.ko for your own kernel: DIR is the build directory
 ##                           of a 7.3 kernel with CONFIG_RUST=y; result in build/

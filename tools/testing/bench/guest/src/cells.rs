@@ -63,6 +63,37 @@ const SILENT: Profile = Profile {
     answers: false,
     ..ATTRIBUTES
 };
+/// A server that has extended attributes, though not of this file.
+const XATTRS: Profile = Profile {
+    xattrs: true,
+    ..CACHED
+};
+const FLUSHES: Profile = Profile {
+    flushes: true,
+    ..CACHED
+};
+const PASSED: Profile = Profile {
+    init: wire::init::PASSTHROUGH,
+    passes_through: true,
+    ..CACHED
+};
+/// A directory that is listed by one call of the cell.
+const LISTED: u64 = 10_000;
+const SMALLER: Profile = Profile {
+    entries: LISTED,
+    ..CACHED
+};
+/// Many FORGETs take some reads of such a server, which has libfuse's usual buffer.
+const STORM: Profile = Profile {
+    init: wire::init::DO_READDIRPLUS,
+    max_write: LIBFUSE,
+    entries: STORMING,
+    ..ATTRIBUTES
+};
+/// FORGETs that wait at once.
+const STORMING: u64 = 20_000;
+/// Bytes of a read or write as programs and libfuse like them.
+const LIBFUSE: usize = 128 << 10;
 
 const fn threads(threads: usize, clones: bool) -> Profile {
     Profile {
@@ -113,6 +144,7 @@ pub const CELLS: &[Cell] = &[
     cell("open-release", CACHED, open_close),
     // Making a file on tmpfs is no floor: that has a node to make, too.
     served("create-unlink", CACHED, create_unlink),
+    cell("close", FLUSHES, close),
     cell("stat-cached", CACHED, stat),
     cell("open-cached", NO_OPEN, open_close),
     cell("read-4k-miss", CACHED, read_miss::<PAGE, 1000>),
@@ -121,20 +153,31 @@ pub const CELLS: &[Cell] = &[
     cell("read-1m-miss", CACHED, read_miss::<MEBIBYTE, 8>),
     cell("read-1m-hit", CACHED, read_hit::<MEBIBYTE, 8>),
     cell("read-1m-direct", DIRECT, read_hit::<MEBIBYTE, 8>),
+    cell("seq-128k-miss", CACHED, read_miss::<LIBFUSE, 64>),
     cell("write-4k-miss", CACHED, write_miss::<PAGE, 1000>),
     cell("write-4k-hit", CACHED, write_hit::<PAGE, 200>),
+    cell("write-4k-hit-xattr", XATTRS, write_hit::<PAGE, 200>),
     cell("write-4k-direct", DIRECT, write_hit::<PAGE, 200>),
     cell("write-4k-back", WRITE_BACK, write_hit::<PAGE, 500>),
+    cell("write-128k-hit", CACHED, write_hit::<LIBFUSE, 50>),
+    cell("write-128k-direct", DIRECT, write_hit::<LIBFUSE, 50>),
     cell("write-1m-miss", CACHED, write_miss::<MEBIBYTE, 8>),
     cell("write-1m-hit", CACHED, write_hit::<MEBIBYTE, 8>),
     cell("write-1m-direct", DIRECT, write_hit::<MEBIBYTE, 8>),
     Cell { batches: 2, ..cell("write-back-64m", WRITE_BACK, write_back) },
     Cell { batches: 2, ..cell("readdir", CACHED, readdir) },
+    Cell { batches: 2, ..cell("readdir-10k", SMALLER, readdir_whole) },
     Cell { batches: 1, ..cell("readdirplus", PLUS, readdir_once) },
     cell("fault-read-miss", CACHED, fault_read_miss),
     cell("fault-read-hit", CACHED, fault_read_hit),
     cell("fault-write", WRITE_BACK, fault_write),
+    cell("passthrough-read-4k", PASSED, read_hit::<PAGE, 500>),
+    cell("passthrough-read-1m", PASSED, read_hit::<MEBIBYTE, 8>),
+    cell("passthrough-write-4k", PASSED, write_hit::<PAGE, 500>),
+    cell("passthrough-write-1m", PASSED, write_hit::<MEBIBYTE, 8>),
+    cell("passthrough-mmap", PASSED, fault_read_hit),
     Cell { batches: 1, ..served("forget", PLUS, forget) },
+    Cell { batches: 1, ..served("forget-storm", STORM, forget_storm) },
     served("clients-1", threads(1, false), clients::<1>),
     served("clients-2-shared", threads(2, false), clients::<2>),
     served("clients-4-shared", threads(4, false), clients::<4>),
@@ -144,6 +187,7 @@ pub const CELLS: &[Cell] = &[
     served("clients-8-cloned", threads(8, true), clients::<8>),
     Cell { batches: 1, ..served("abort", SILENT, abort) },
     Cell { batches: 1, ..served("memory-inode", CACHED, memory_inode) },
+    Cell { batches: 1, ..served("memory-requests", SILENT, memory_requests) },
     Cell { batches: 1, ..served("memory-connection", CACHED, memory_connection) },
     library("hp-getattr", &["--nocache"], getattr),
     library("hp-lookup", &["--nocache"], stat),
@@ -199,6 +243,16 @@ fn open_close(b: &mut Bench) {
             drop(sys::open(&path, libc::O_RDONLY));
         }
         drain(b);
+    });
+}
+
+/// Closes one of two descriptors of an open file: the server is told (FLUSH), and the file stays open.
+fn close(b: &mut Bench) {
+    let file = sys::open(&b.path("f"), libc::O_RDONLY);
+    b.windows(CALLS, |_, _| {
+        for _ in 0..CALLS {
+            drop(sys::dup(file.0));
+        }
     });
 }
 
@@ -286,23 +340,36 @@ fn minor(fd: i32) -> u64 {
 fn readdir(b: &mut Bench) {
     let dir = sys::open(&b.path("d"), libc::O_RDONLY | libc::O_DIRECTORY);
     let mut buffer = vec![0; 32768 / 8];
-    b.windows(ENTRIES, |_, _| list(&dir, &mut buffer));
+    b.windows(ENTRIES, |_, _| list(&dir, &mut buffer, ENTRIES));
+}
+
+/// An operation is a listing of the whole directory.
+fn readdir_whole(b: &mut Bench) {
+    let dir = sys::open(&b.path("d"), libc::O_RDONLY | libc::O_DIRECTORY);
+    let mut buffer = vec![0; 32768 / 8];
+    b.windows(1, |_, _| list(&dir, &mut buffer, LISTED));
 }
 
 /// Entries make nodes the first time that they are read.
 fn readdir_once(b: &mut Bench) {
     let dir = sys::open(&b.path("d"), libc::O_RDONLY | libc::O_DIRECTORY);
     let mut buffer = vec![0; 32768 / 8];
-    b.window(ENTRIES, |_| list(&dir, &mut buffer));
+    b.window(ENTRIES, |_| list(&dir, &mut buffer, ENTRIES));
 }
 
-fn list(dir: &sys::Fd, buffer: &mut [u64]) {
+fn list(dir: &sys::Fd, buffer: &mut [u64], wanted: u64) {
     // tmpfs shows its own and its parent's name.
     let entries = sys::list(dir.0, buffer);
     assert!(
-        (ENTRIES..=ENTRIES + 2).contains(&entries),
+        (wanted..=wanted + 2).contains(&entries),
         "{entries} entries"
     );
+}
+
+/// Makes a node of each name.
+fn look_at_all(b: &Bench, names: u64) {
+    let dir = sys::open(&b.path("d"), libc::O_RDONLY | libc::O_DIRECTORY);
+    list(&dir, &mut vec![0; 32768 / 8], names);
 }
 
 const FAULTS: u64 = 1024;
@@ -338,12 +405,18 @@ fn fault_write(b: &mut Bench) {
     });
 }
 
-/// All nodes of the large directory are thrown out; an operation is a node.
+/// All nodes of the large directory are thrown out; an operation is a node. On the way, what they and their names take
+/// when there are so many: in the caches of objects, and of the machine's memory.
 fn forget(b: &mut Bench) {
-    {
-        let dir = sys::open(&b.path("d"), libc::O_RDONLY | libc::O_DIRECTORY);
-        list(&dir, &mut vec![0; 32768 / 8]);
-    }
+    let before = Slabs::now();
+    let free = sys::free_memory();
+    look_at_all(b, ENTRIES);
+    let taken = free.saturating_sub(sys::free_memory());
+    let line = before.grown("inode-of-100000", ENTRIES, &Slabs::now());
+    b.report.line(&line);
+    let each = taken / ENTRIES;
+    b.report
+        .line(&format!("memory inode-of-100000-with-all {each}"));
     let tally = b.server.as_ref().expect("a server").tally();
     tally
         .wake_at
@@ -354,10 +427,23 @@ fn forget(b: &mut Bench) {
     });
 }
 
+/// Attributes are asked for while 20 000 FORGETs wait, of which the server takes a buffer full at a time.
+fn forget_storm(b: &mut Bench) {
+    const ASKED: u64 = 32;
+    look_at_all(b, STORMING);
+    let file = sys::open(&b.path("f"), libc::O_PATH);
+    sys::set("/proc/sys/vm/drop_caches", "2");
+    b.window(ASKED, |_| {
+        for _ in 0..ASKED {
+            sys::fstat(file.0);
+        }
+    });
+}
+
 /// N processes that ask for attributes, and as many threads that answer.
 fn clients<const N: u64>(b: &mut Bench) {
     let path = b.path("f");
-    let ops = CALLS.next_multiple_of(N);
+    let ops = (CALLS * b.scale).next_multiple_of(N);
     for _ in 0..b.batches {
         let (ready, say_ready) = sys::pipe();
         let (go, say_go) = sys::pipe();
@@ -413,12 +499,10 @@ fn abort(b: &mut Bench) {
             sys::fork(|| {
                 sys::write(say_ready.0, &[1]);
                 sys::read(go.0, &mut [0]);
-                let mut st = std::mem::MaybeUninit::<libc::stat>::uninit();
-                // SAFETY: room for the result.
-                let failed = unsafe { libc::fstat(file.0, st.as_mut_ptr()) };
+                let answered = sys::has_attributes(file.0);
                 sys::write(say_done.0, &[1]);
                 sys::read(go.0, &mut [0]);
-                assert!(failed != 0, "nobody answers");
+                assert!(!answered, "nobody answers");
             })
         })
         .collect();
@@ -471,6 +555,38 @@ fn memory_inode(b: &mut Bench) {
     b.report.line(&line);
 }
 
+/// What a request takes when 10 000 are in flight.
+fn memory_requests(b: &mut Bench) {
+    const REQUESTS: usize = 10_000;
+    let file = sys::open(&b.path("f"), libc::O_PATH);
+    let server = b.server.take().expect("a server");
+    server.tally().wake_at.store(REQUESTS as u64, Relaxed);
+    let (ready, say_ready) = sys::pipe();
+    let (go, say_go) = sys::pipe();
+    let caller = || {
+        sys::write(say_ready.0, &[1]);
+        sys::read(go.0, &mut [0]);
+        assert!(!sys::has_attributes(file.0), "nobody answers");
+    };
+    let mut crowd = sys::Crowd::new(REQUESTS);
+    for _ in 0..REQUESTS {
+        crowd.add(&caller);
+    }
+    for _ in 0..REQUESTS {
+        sys::read(ready.0, &mut [0]);
+    }
+    let before = Slabs::now();
+    sys::write(say_go.0, &vec![1; REQUESTS]);
+    server.sleep();
+    let line = before.grown("request-of-10000", REQUESTS as u64, &Slabs::now());
+    b.report.line(&line);
+    let control = format!("/sys/fs/fuse/connections/{}/abort", minor_of(&b.dir));
+    sys::set(&control, "1");
+    crowd.wait();
+    drop(file);
+    server.stop();
+}
+
 /// What a mount takes, before it is used.
 fn memory_connection(b: &mut Bench) {
     const MOUNTS: u64 = 32;
@@ -491,19 +607,19 @@ fn memory_connection(b: &mut Bench) {
     }
 }
 
-/// The names that the null server has, on tmpfs; `large` only where a cell lists them.
-pub fn populate(dir: &str, large: bool) {
+/// The names that the null server has, on tmpfs; of the large directory as many as are listed.
+pub fn populate(dir: &str, listed: u64) {
     let file = std::fs::File::create(format!("{dir}/f")).expect("a file");
     file.set_len(1 << 34).expect("a large file");
     std::fs::create_dir_all(format!("{dir}/d")).expect("a directory");
-    for n in 0..if large { ENTRIES } else { 0 } {
+    for n in 0..listed {
         let path = format!("{dir}/d/{}", String::from_utf8_lossy(&name(n)));
         std::fs::File::create(path).expect("a file");
     }
 }
 
 /// Runs one cell on a mount of its own.
-pub fn run(cell: &Cell, report: &mut crate::window::Report) {
+pub fn run(cell: &Cell, scale: u64, report: &mut crate::window::Report) {
     sys::settle();
     if let Some(options) = cell.library {
         let (library, dir) = Library::start(options);
@@ -511,20 +627,32 @@ pub fn run(cell: &Cell, report: &mut crate::window::Report) {
         return library.stop();
     }
     let dir = "mnt".to_string();
+    if cell.profile.passes_through {
+        sys::mount("tmpfs", FLOOR, "size=90%");
+        populate(FLOOR, 0);
+    }
     let server = Server::start(cell.profile, &dir);
     let mut bench = Bench::new(cell.name, dir, Some(server), cell.batches, report);
+    bench.scale = scale;
     (cell.run)(&mut bench);
     if let Some(server) = bench.server.take() {
         server.stop();
     }
+    if cell.profile.passes_through {
+        sys::umount_soon(&sys::c_path(FLOOR));
+    }
 }
+
+/// Where tmpfs is mounted, to be measured itself or to be passed through to.
+const FLOOR: &str = "floor";
 
 /// Runs one cell on tmpfs.
 pub fn run_floor(cell: &Cell, report: &mut crate::window::Report) {
     sys::settle();
-    let dir = "floor".to_string();
+    let dir = FLOOR.to_string();
     sys::mount("tmpfs", &dir, "size=90%,nr_inodes=0");
-    populate(&dir, cell.name.starts_with("readdir"));
+    let lists = cell.name.starts_with("readdir");
+    populate(&dir, if lists { cell.profile.entries } else { 0 });
     (cell.run)(&mut Bench::new(
         cell.name,
         dir.clone(),

@@ -27,7 +27,7 @@ impl Library {
             sys::mount("proc", "guest/proc", "");
         }
         sys::mount("tmpfs", "guest/srv", "size=50%");
-        populate("guest/srv", false);
+        populate("guest/srv", 0);
         let mut command = Command::new(SERVER);
         command
             .args(["--foreground", "--single", "--nopassthrough"])

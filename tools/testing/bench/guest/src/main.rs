@@ -2,10 +2,11 @@
 
 //! The first and only program of a machine that is booted to measure what operations over FUSE cost.
 //!
-//! `/bench` says what to do, a word and its values on each line: `sequence` the runs in their order, `c` and `r` with
-//! the module in `/c.ko` or `/r.ko` loaded, `t` on tmpfs for the floor; `cells` which cells; `blocks` how often the
-//! whole sequence is run; `real-time` that the scheduler need not be fair. The results are lines on the second serial port, which `scripts/bench-report` reads; the last
-//! is `done`, or `error` and why.
+//! `/bench` says what to do, a word and its values on each line: `sequence` the runs in their order,
+//! `c` and `r` with the module in `/c.ko` or `/r.ko` loaded, `t` on tmpfs for the floor; `cells` which
+//! cells; `blocks` how often the whole sequence is run; `real-time` that the scheduler need not be
+//! fair; `scale` how many times as many calls as usual clients make. The results are lines on the
+//! second serial port, which `scripts/bench-report` reads; the last is `done`, or `error` and why.
 
 mod cells;
 mod floor;
@@ -26,6 +27,7 @@ struct Plan {
     cells: Vec<&'static cells::Cell>,
     blocks: u64,
     real_time: bool,
+    scale: u64,
 }
 
 impl Plan {
@@ -35,6 +37,7 @@ impl Plan {
             cells: Vec::new(),
             blocks: 1,
             real_time: false,
+            scale: 1,
         };
         for line in std::fs::read_to_string("/bench").expect("/bench").lines() {
             let mut words = line.split_whitespace();
@@ -42,6 +45,9 @@ impl Plan {
                 Some("sequence") => plan.sequence = words.collect(),
                 Some("blocks") => {
                     plan.blocks = words.next().and_then(|n| n.parse().ok()).expect("a number")
+                }
+                Some("scale") => {
+                    plan.scale = words.next().and_then(|n| n.parse().ok()).expect("a number")
                 }
                 Some("real-time") => plan.real_time = true,
                 Some("cells") => {
@@ -121,7 +127,7 @@ fn bench(report: &mut Report) {
             } else {
                 load(letter, report);
                 for cell in &plan.cells {
-                    cells::run(cell, report);
+                    cells::run(cell, plan.scale, report);
                 }
                 unload();
             }
@@ -145,7 +151,7 @@ fn here(cells: &[String]) {
         if cell.floor {
             cells::run_floor(cell, report);
         }
-        cells::run(cell, report);
+        cells::run(cell, 1, report);
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! A server that does nothing: it answers from messages made before, so that what is measured is the kernel's work.
 //!
-//! There is one directory of 100 000 names, one file of a tebibyte, and room for one name to be made and removed.
+//! There is one directory of many names, one file of a tebibyte, and room for one name to be made and removed.
 
 use crate::sys;
 use crate::wire;
@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Names in the large directory.
+/// Names in the large directory, if the cell does not say otherwise.
 pub const ENTRIES: u64 = 100_000;
 /// Bytes of the file.
 pub const SIZE: u64 = 1 << 40;
@@ -47,6 +47,16 @@ pub struct Profile {
     /// Threads that serve, and whether each has a device of its own.
     pub threads: usize,
     pub clones: bool,
+    /// Whether GETXATTR finds no attribute, or is not known at all.
+    pub xattrs: bool,
+    /// Whether FLUSH is known.
+    pub flushes: bool,
+    /// Whether the file is passed through to the one in [`BACKED_BY`].
+    pub passes_through: bool,
+    /// Names in the large directory.
+    pub entries: u64,
+    /// Maximum number of bytes of one WRITE, and in each buffer for requests beside the header.
+    pub max_write: usize,
 }
 
 impl Profile {
@@ -60,8 +70,16 @@ impl Profile {
         answers: true,
         threads: 1,
         clones: false,
+        xattrs: false,
+        flushes: false,
+        passes_through: false,
+        entries: ENTRIES,
+        max_write: MEBIBYTE,
     };
 }
+
+/// The file that is behind one that is passed through.
+pub const BACKED_BY: &std::ffi::CStr = c"floor/f";
 
 /// What the server tells the caller: counts, in memory that both see.
 #[derive(Default)]
@@ -161,6 +179,18 @@ fn clone(device: &File) -> File {
     let failed = unsafe { libc::ioctl(new.as_raw_fd(), CLONE, &fd) };
     assert_eq!(failed, 0, "FUSE_DEV_IOC_CLONE");
     new
+}
+
+/// The number of [`BACKED_BY`] on this connection (`FUSE_DEV_IOC_BACKING_OPEN`).
+fn register(device: &File) -> i32 {
+    const BACKING_OPEN: libc::Ioctl = 0x4010_e501;
+    let file = sys::open(BACKED_BY, libc::O_RDWR);
+    // A descriptor, flags, padding.
+    let map = [file.0, 0, 0, 0];
+    // SAFETY: the command reads 16 bytes.
+    let id = unsafe { libc::ioctl(device.as_raw_fd(), BACKING_OPEN, &map) };
+    assert!(id > 0, "FUSE_DEV_IOC_BACKING_OPEN");
+    id
 }
 
 /// The answers of one thread, each with its header, in which only the unique number is missing.
@@ -265,6 +295,7 @@ impl Answers {
             | wire::init::BIG_WRITES
             | wire::init::MAX_PAGES
             | wire::init::PARALLEL_DIROPS
+            | wire::init::INIT_EXT
             | profile.init;
         let init = wire::InitOut {
             major: 7,
@@ -274,7 +305,8 @@ impl Answers {
             flags2: (flags >> 32) as u32,
             max_background: 64,
             congestion_threshold: 48,
-            max_write: MEBIBYTE as u32,
+            max_write: profile.max_write as u32,
+            max_stack_depth: profile.passes_through.into(),
             time_gran: 1,
             max_pages: (MEBIBYTE / sys::PAGE) as u16,
             ..Default::default()
@@ -299,7 +331,7 @@ impl Answers {
     }
 
     fn serve(mut self, mut device: File, tally: &Tally, wake: &sys::Fd) {
-        let mut buffer = vec![0; MEBIBYTE + sys::PAGE];
+        let mut buffer = vec![0; self.profile.max_write + sys::PAGE];
         loop {
             let len = match device.read(&mut buffer) {
                 Ok(len) => len,
@@ -319,6 +351,9 @@ impl Answers {
             tally.requests.fetch_add(1, Relaxed);
             let request = &buffer[..len];
             let header = wire::InHeader::from_bytes(request);
+            if header.opcode == wire::OPEN && self.profile.passes_through {
+                self.pass_through(&device);
+            }
             let Some(answer) = self.answer(&header, &request[wire::IN_HEADER..], tally, wake)
             else {
                 continue;
@@ -331,6 +366,17 @@ impl Answers {
                 Err(e) => panic!("write to /dev/fuse: {e}"),
             }
         }
+    }
+
+    /// From now on, opened files are passed through.
+    fn pass_through(&mut self, device: &File) {
+        self.profile.passes_through = false;
+        let open = wire::OpenOut {
+            fh: 1,
+            open_flags: wire::FOPEN_PASSTHROUGH,
+            backing_id: register(device),
+        };
+        self.open = message(&open.bytes());
     }
 
     fn refuse(&mut self, errno: i32) -> &mut [u8] {
@@ -398,6 +444,8 @@ impl Answers {
                 let plus = header.opcode == wire::READDIRPLUS;
                 self.entries(read.offset, read.size as usize, plus)
             }
+            wire::GETXATTR if self.profile.xattrs => self.refuse(libc::ENODATA),
+            wire::FLUSH if self.profile.flushes => &mut self.empty,
             wire::CREATE => &mut self.made,
             wire::SETATTR => &mut self.file_attr,
             wire::UNLINK | wire::RELEASE | wire::RELEASEDIR | wire::FSYNC | wire::DESTROY => {
@@ -422,7 +470,7 @@ impl Answers {
         listing.0.clear();
         listing.0.resize(wire::OUT_HEADER, 0);
         let fixed = if plus { 128 + 24 + 8 } else { 24 + 8 };
-        for n in offset..ENTRIES {
+        for n in offset..self.profile.entries {
             if listing.0.len() - wire::OUT_HEADER + fixed > size {
                 break;
             }

@@ -59,6 +59,19 @@ pub fn fstat(fd: i32) -> u64 {
     unsafe { st.assume_init() }.st_dev
 }
 
+/// Whether fstat(2) succeeds.
+pub fn has_attributes(fd: i32) -> bool {
+    let mut st = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: room for the result.
+    unsafe { libc::fstat(fd, st.as_mut_ptr()) == 0 }
+}
+
+pub fn dup(fd: i32) -> Fd {
+    // SAFETY: no memory involved.
+    let fd = unsafe { libc::dup(fd) };
+    Fd(check(fd as isize, "dup") as i32)
+}
+
 pub fn stat(path: &CStr) {
     if !exists(path) {
         fail("stat")
@@ -269,6 +282,62 @@ pub fn fork(child: impl FnOnce()) -> i32 {
     }
 }
 
+/// Many tasks that share this one's memory, each with a small stack: a process of its own costs too much, and so does a
+/// thread.
+pub struct Crowd<'a> {
+    stacks: Mapping,
+    used: usize,
+    tasks: Vec<i32>,
+    _work: std::marker::PhantomData<&'a ()>,
+}
+
+impl<'a> Crowd<'a> {
+    /// Bytes of one stack.
+    const STACK: usize = 4 * PAGE;
+
+    /// Room for `n` tasks.
+    pub fn new(n: usize) -> Self {
+        Crowd {
+            stacks: Mapping::shared(n * Self::STACK),
+            used: 0,
+            tasks: Vec::with_capacity(n),
+            _work: std::marker::PhantomData,
+        }
+    }
+
+    /// Lets another task run `work`, which does no more than calls of this module.
+    pub fn add<F: Fn()>(&mut self, work: &'a F) {
+        extern "C" fn run<F: Fn()>(work: *mut libc::c_void) -> libc::c_int {
+            // SAFETY: what `add` has passed on, which outlives the task.
+            unsafe { (*work.cast::<F>())() };
+            0
+        }
+        self.used += Self::STACK;
+        assert!(self.used <= self.stacks.len, "no stack is left");
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_FS | libc::SIGCHLD;
+        let work = std::ptr::from_ref(work).cast_mut().cast();
+        // SAFETY: a stack that no other task has, by its upper end, and a function that takes `work`. The tasks take
+        // turns on one processor, and look at no `errno`, which they share.
+        let task = unsafe {
+            libc::clone(
+                run::<F>,
+                self.stacks.start.add(self.used).cast(),
+                flags,
+                work,
+            )
+        };
+        if task < 0 {
+            fail("clone")
+        }
+        self.tasks.push(task);
+    }
+
+    /// Waits for the end of all.
+    pub fn wait(self) {
+        self.tasks.into_iter().for_each(wait);
+    }
+}
+
 /// Waits for the end of a child.
 pub fn wait(pid: i32) {
     let mut status = 0;
@@ -306,6 +375,19 @@ pub fn umount(dir: &CStr) {
     if unsafe { libc::umount(dir.as_ptr()) } < 0 {
         fail("umount")
     }
+}
+
+/// As [`umount`], where what was left to RCU and workers may use the mount for another moment.
+pub fn umount_soon(dir: &CStr) {
+    for _ in 0..100 {
+        // SAFETY: a C string.
+        if unsafe { libc::umount(dir.as_ptr()) } == 0 {
+            return;
+        }
+        rcu_barrier();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    umount(dir)
 }
 
 /// Loads a module from a file.
@@ -358,6 +440,19 @@ pub fn settle() {
     rcu_barrier();
     shrink_slabs();
     set("/proc/sys/vm/compact_memory", "1");
+}
+
+/// Bytes of the machine's memory that nobody has.
+pub fn free_memory() -> u64 {
+    let table = std::fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
+    let free = table.lines().find_map(|line| {
+        line.strip_prefix("MemFree:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    free.map_or(0, |kibibytes: u64| kibibytes << 10)
 }
 
 /// Gives back what the caches of objects keep for later.

@@ -48,6 +48,8 @@ pub struct Bench<'a> {
     /// None where there is nothing but tmpfs.
     pub server: Option<Server>,
     pub batches: u64,
+    /// How many times as many calls as usual clients make.
+    pub scale: u64,
     pub report: &'a mut Report,
     statistics: File,
 }
@@ -65,6 +67,7 @@ impl<'a> Bench<'a> {
             dir,
             server,
             batches,
+            scale: 1,
             report,
             statistics: File::open("/proc/stat").expect("/proc/stat"),
         }

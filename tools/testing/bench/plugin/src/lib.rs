@@ -9,9 +9,23 @@
 //! Lines written to the file that `out=` names: `window USER KERNEL MODULE KERNEL-LOCKED MODULE-LOCKED`, then
 //! `at ADDRESS COUNT LOCKED` for each instruction of a module that was executed, then `end`. With `kernel=on` also
 //! `in ADDRESS COUNT` for each piece of the kernel's text without a jump in it: the instructions executed from there.
+//! With `map=FILE`, the kernel's System.map, also `locked ADDRESS COUNT` for each locked operation of the kernel,
+//! `faulted COUNT` for the pages of users' buffers that were faulted in before a copy, present or not, and
+//! `held LOCK SITE COUNT INSTRUCTIONS SLOW` for each spin lock that the module's instruction at SITE led to.
 //!
-//! The interface is QEMU's stable plugin API, version 4; no package carries its header, so what is used is declared here.
+//! With `contend=on`, for a machine of several processors, there are no lines `at`, `in`, `locked`, but `call NAME
+//! COUNT` for functions whose calls are counted, and `moved SITE COUNT` for lines of cache that the module's store or
+//! locked operation at SITE, or the lock that it led to, took from another processor.
 
+mod api;
+mod lines;
+mod locks;
+mod symbols;
+
+use api::*;
+use lines::on_stack;
+use lines::Lines;
+use locks::Locks;
 use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::ffi::c_char;
@@ -23,67 +37,9 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::io::Write;
 use std::sync::Mutex;
-
-/// Version of the interface that the declarations below are of.
-#[no_mangle]
-pub static qemu_plugin_version: c_int = 4;
-
-#[repr(C)]
-pub struct Tb {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct Insn {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-pub struct Scoreboard {
-    _opaque: [u8; 0],
-}
-
-/// A 64-bit number for each processor, at some offset of its scoreboard.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Counter {
-    score: *mut Scoreboard,
-    offset: usize,
-}
-
-/// `QEMU_PLUGIN_INLINE_ADD_U64`.
-const ADD: c_int = 0;
-/// `QEMU_PLUGIN_CB_NO_REGS`: a callback that looks at no register.
-const NO_REGS: c_int = 0;
-
-extern "C" {
-    fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, cb: extern "C" fn(u64, *mut Tb));
-    fn qemu_plugin_register_vcpu_tb_exec_cb(
-        tb: *mut Tb,
-        cb: extern "C" fn(c_uint, *mut c_void),
-        flags: c_int,
-        data: *mut c_void,
-    );
-    fn qemu_plugin_tb_vaddr(tb: *const Tb) -> u64;
-    fn qemu_plugin_tb_n_insns(tb: *const Tb) -> usize;
-    fn qemu_plugin_tb_get_insn(tb: *const Tb, index: usize) -> *mut Insn;
-    fn qemu_plugin_insn_vaddr(insn: *const Insn) -> u64;
-    fn qemu_plugin_insn_data(insn: *const Insn, dest: *mut c_void, len: usize) -> usize;
-    fn qemu_plugin_register_vcpu_insn_exec_cb(
-        insn: *mut Insn,
-        cb: extern "C" fn(c_uint, *mut c_void),
-        flags: c_int,
-        data: *mut c_void,
-    );
-    fn qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
-        insn: *mut Insn,
-        op: c_int,
-        entry: Counter,
-        n: u64,
-    );
-    fn qemu_plugin_scoreboard_new(size: usize) -> *mut Scoreboard;
-    fn qemu_plugin_u64_sum(entry: Counter) -> u64;
-}
+use symbols::Kind;
+use symbols::Symbols;
+use symbols::CALLS;
 
 /// Where modules' text is loaded when the kernel is not moved about (`nokaslr`).
 const MODULES: std::ops::Range<u64> = 0xffff_ffff_a000_0000..0xffff_ffff_ff00_0000;
@@ -125,6 +81,16 @@ struct State {
     sites: HashMap<(u64, bool), &'static Site>,
     /// The same for pieces of the kernel, by address and length, if they are wanted.
     pieces: Option<HashMap<(u64, usize), &'static Site>>,
+    /// The kernel's locked operations, and what is watched of its functions, if its map was given.
+    locked: HashMap<u64, &'static Site>,
+    symbols: Option<Symbols>,
+    locks: Locks,
+    /// Pages of users' buffers that were faulted in.
+    faulted: u64,
+    /// Calls of [`CALLS`].
+    calls: [u64; CALLS.len()],
+    /// Where lines of cache are, if there are several processors.
+    lines: Option<Lines>,
 }
 
 // SAFETY: the pointer is QEMU's and lives as long as it does; the sites' counts are touched by the one processor that
@@ -150,9 +116,16 @@ impl State {
         match number {
             1 => {
                 let pieces = self.pieces.iter().flat_map(|p| p.values());
-                for site in self.sites.values().chain(pieces) {
+                let kernel = self.locked.values().chain(pieces);
+                for site in self.sites.values().chain(kernel) {
                     // SAFETY: the processor that counts is the one that called.
                     unsafe { *site.count.get() = 0 };
+                }
+                self.locks.clear();
+                self.faulted = 0;
+                self.calls = [0; CALLS.len()];
+                if let Some(lines) = &mut self.lines {
+                    lines.clear();
                 }
                 self.start = self.counters();
                 self.open = true;
@@ -185,6 +158,23 @@ impl State {
                     let count = unsafe { *site.count.get() } * *len as u64;
                     if count > 0 {
                         let _ = writeln!(self.out, "in {address:x} {count}");
+                    }
+                }
+                for (address, site) in &self.locked {
+                    // SAFETY: as above.
+                    let count = unsafe { *site.count.get() };
+                    if count > 0 {
+                        let _ = writeln!(self.out, "locked {address:x} {count}");
+                    }
+                }
+                if self.symbols.is_some() {
+                    let _ = writeln!(self.out, "faulted {}", self.faulted);
+                    self.locks.write(&mut self.out);
+                }
+                if let Some(lines) = &self.lines {
+                    lines.write(&mut self.out);
+                    for ((_, name), count) in CALLS.iter().zip(self.calls) {
+                        let _ = writeln!(self.out, "call {name} {count}");
                     }
                 }
                 let _ = writeln!(self.out, "end");
@@ -227,6 +217,93 @@ extern "C" fn on_site(_cpu: c_uint, site: *mut c_void) {
     unsafe { *(*site.cast::<Site>()).count.get() += 1 };
 }
 
+/// Runs `work` with the state while a window is open, and with the number of instructions that the processor has
+/// executed so far.
+fn in_window(cpu: c_uint, work: impl FnOnce(&mut State, usize, u64)) {
+    if let Some(state) = STATE.lock().unwrap().as_mut().filter(|state| state.open) {
+        let places = [USER, IN_KERNEL, IN_MODULE].into_iter();
+        // SAFETY: counters of the scoreboard, of the processor that calls.
+        let now = places
+            .map(|i| unsafe { qemu_plugin_u64_get(state.counter(i), cpu) })
+            .sum();
+        work(state, cpu as usize, now);
+    }
+}
+
+extern "C" fn on_leave(cpu: c_uint, address: *mut c_void) {
+    in_window(cpu, |state, cpu, now| {
+        state.locks.leave(cpu, address as u64, now)
+    });
+}
+
+extern "C" fn on_lock(cpu: c_uint, _info: c_uint, address: u64, _data: *mut c_void) {
+    in_window(cpu, |state, cpu, now| {
+        state.locks.acquire(cpu, address, now);
+        if let (Some(site), Some(lines)) = (state.locks.near(cpu, now), &mut state.lines) {
+            lines.store(cpu, address, site);
+        }
+    });
+}
+
+extern "C" fn on_unlock(cpu: c_uint, _info: c_uint, address: u64, _data: *mut c_void) {
+    in_window(cpu, |state, _, now| state.locks.release(address, now));
+}
+
+extern "C" fn on_store(cpu: c_uint, _info: c_uint, address: u64, site: *mut c_void) {
+    if address >= KERNEL {
+        in_window(cpu, |state, cpu, _| {
+            if let Some(lines) = &mut state.lines {
+                lines.store(cpu, address, site as u64);
+            }
+        });
+    }
+}
+
+extern "C" fn on_touch(cpu: c_uint, _info: c_uint, address: u64, _data: *mut c_void) {
+    if address < KERNEL {
+        in_window(cpu, |state, _, _| state.faulted += 1);
+    }
+}
+
+extern "C" fn on_fault_in(cpu: c_uint, _data: *mut c_void) {
+    in_window(cpu, |state, _, _| state.faulted += 1);
+}
+
+extern "C" fn on_wait(cpu: c_uint, _data: *mut c_void) {
+    in_window(cpu, |state, cpu, _| state.locks.wait(cpu));
+}
+
+extern "C" fn on_call(cpu: c_uint, number: *mut c_void) {
+    in_window(cpu, |state, _, _| state.calls[number as usize] += 1);
+}
+
+/// Watches an instruction of the kernel's, which the map says something of.
+fn watch(insn: *mut Insn, locked: bool, (kind, first): (Kind, bool)) {
+    let on_access = |cb: OnAccess, accesses| {
+        // SAFETY: an instruction of the block that is translated; the callback takes nothing.
+        unsafe {
+            qemu_plugin_register_vcpu_mem_cb(insn, cb, NO_REGS, accesses, std::ptr::null_mut())
+        }
+    };
+    let on_entry = |cb: OnExec, data: usize| {
+        if first {
+            // SAFETY: as above; the callback takes a number.
+            unsafe {
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, cb, NO_REGS, data as *mut c_void)
+            }
+        }
+    };
+    match kind {
+        Kind::Lock if locked => on_access(on_lock, STORES),
+        Kind::Lock => (),
+        Kind::Unlock => on_access(on_unlock, STORES),
+        Kind::Touch => on_access(on_touch, LOADS_AND_STORES),
+        Kind::FaultIn => on_entry(on_fault_in, 0),
+        Kind::Wait => on_entry(on_wait, 0),
+        Kind::Call(number) => on_entry(on_call, number),
+    }
+}
+
 extern "C" fn on_translation(_id: u64, tb: *mut Tb) {
     let mut guard = STATE.lock().unwrap();
     let Some(state) = guard.as_mut() else { return };
@@ -249,7 +326,8 @@ extern "C" fn on_translation(_id: u64, tb: *mut Tb) {
         }
     }
     // SAFETY: `tb` is QEMU's for the time of this call.
-    for i in 0..unsafe { qemu_plugin_tb_n_insns(tb) } {
+    let insns = unsafe { qemu_plugin_tb_n_insns(tb) };
+    for i in 0..insns {
         let mut bytes = [0u8; 16];
         // SAFETY: below the number of instructions; the buffer is as long as is said.
         let (insn, address, len) = unsafe {
@@ -281,7 +359,20 @@ extern "C" fn on_translation(_id: u64, tb: *mut Tb) {
                 )
             };
         }
-        if place == IN_MODULE {
+        if place == IN_MODULE && state.lines.is_some() {
+            if !on_stack(bytes) {
+                // SAFETY: as above; the address is passed as it is.
+                unsafe {
+                    qemu_plugin_register_vcpu_mem_cb(
+                        insn,
+                        on_store,
+                        NO_REGS,
+                        STORES,
+                        address as *mut c_void,
+                    )
+                };
+            }
+        } else if place == IN_MODULE {
             let site = *state
                 .sites
                 .entry((address, locked))
@@ -295,6 +386,38 @@ extern "C" fn on_translation(_id: u64, tb: *mut Tb) {
                     std::ptr::from_ref(site).cast_mut().cast(),
                 )
             };
+        }
+        if state.symbols.is_some() && place == IN_MODULE && i + 1 == insns {
+            // A call ends its block.
+            // SAFETY: as above; the address is passed as it is.
+            unsafe {
+                qemu_plugin_register_vcpu_insn_exec_cb(
+                    insn,
+                    on_leave,
+                    NO_REGS,
+                    address as *mut c_void,
+                )
+            };
+        }
+        if let (IN_KERNEL, Some(symbols)) = (place, &state.symbols) {
+            if let Some(watched) = symbols.at(address) {
+                watch(insn, locked, watched);
+            }
+            if locked && state.lines.is_none() {
+                let site = *state
+                    .locked
+                    .entry(address)
+                    .or_insert_with(|| Site::new(address, true));
+                // SAFETY: as above; the site is never freed.
+                unsafe {
+                    qemu_plugin_register_vcpu_insn_exec_cb(
+                        insn,
+                        on_site,
+                        NO_REGS,
+                        std::ptr::from_ref(site).cast_mut().cast(),
+                    )
+                };
+            }
         }
         if let (USER, Some(number)) = (place, mark_number(bytes)) {
             // SAFETY: as above; the number is passed as it is.
@@ -324,6 +447,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
 ) -> c_int {
     let mut out = None;
     let mut pieces = None;
+    let mut symbols = None;
+    let mut lines = None;
     for i in 0..argc as usize {
         // SAFETY: `argv` has `argc` strings, by this function's contract.
         let arg = unsafe { CStr::from_ptr(*argv.add(i)) }.to_string_lossy();
@@ -331,6 +456,16 @@ pub unsafe extern "C" fn qemu_plugin_install(
             out = File::create(path).ok();
         } else if arg == "kernel=on" {
             pieces = Some(HashMap::new());
+        } else if arg == "contend=on" {
+            lines = Some(Lines::default());
+        } else if let Some(path) = arg.strip_prefix("map=") {
+            match std::fs::read_to_string(path) {
+                Ok(map) => symbols = Some(Symbols::parse(&map)),
+                Err(why) => {
+                    eprintln!("bench-plugin: {path}: {why}");
+                    return 1;
+                }
+            }
         }
     }
     let Some(out) = out else {
@@ -346,6 +481,12 @@ pub unsafe extern "C" fn qemu_plugin_install(
         out: BufWriter::new(out),
         sites: HashMap::new(),
         pieces,
+        locked: HashMap::new(),
+        symbols,
+        locks: Locks::default(),
+        faulted: 0,
+        calls: [0; CALLS.len()],
+        lines,
     });
     // SAFETY: the id is the one that QEMU gave.
     unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation) };
