@@ -748,10 +748,22 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
-    /// Forgets the ACLs that the VFS has cached.
+    /// Forgets the ACLs that the VFS has cached, and those that tasks are asking for.
     pub(crate) fn forget_cached_acls(&self) {
+        let inode = self.as_ptr();
+        // As a rule there is none (`ACL_NOT_CACHED`), and a look is cheaper than two exchanges. A
+        // task that begins to ask right after it learns what is true by now.
+        #[cfg(CONFIG_FS_POSIX_ACL)]
+        {
+            // SAFETY: There is a reference; these are only addresses of two fields.
+            let fields = unsafe { [&raw const (*inode).i_acl, &raw const (*inode).i_default_acl] };
+            // SAFETY: A field of an inode to which there is a reference.
+            if fields.map(|acl| unsafe { read_once(acl) }.addr()) == [usize::MAX; 2] {
+                return;
+            }
+        }
         // SAFETY: There is a reference.
-        unsafe { bindings::forget_all_cached_acls(self.as_ptr()) };
+        unsafe { bindings::forget_all_cached_acls(inode) };
     }
 
     /// Takes the inode's lock for writing (`i_rwsem`), as the VFS does around changes. Sleeps.
