@@ -121,6 +121,11 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     #[inline]
+    fn reads_cache(file: &File<Fuse>, pos: i64, len: usize) -> bool {
+        read::is_plain(file, pos, len)
+    }
+
+    #[inline]
     fn write_iter(iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
         write::write_iter(iocb, from)
     }

@@ -2,9 +2,10 @@
 
 //! READ on behalf of somebody who waits: cached or direct, and one folio at a time.
 //!
-//! The VFS comes in through [`read_iter`], and its page cache through [`read_folio`]; `readahead`
-//! fills most of the cache, `direct` goes past it, `passthrough` to another file. One folio is read synchronously, because servers
-//! may rely on seeing the reads of a file in order.
+//! The VFS comes in through [`read_iter`], unless the read [is plain](is_plain), and its page cache
+//! through [`read_folio`]; `readahead` fills most of the cache, `direct` goes past it, `passthrough`
+//! to another file. One folio is read synchronously, because servers may rely on seeing the reads of
+//! a file in order.
 //!
 //! Locks: none; the folio is locked until its read has ended.
 
@@ -57,7 +58,18 @@ use kernel::{
     prelude::*, //
 };
 
-/// `read(2)` and the like on a regular file. May sleep.
+/// Whether a read has nothing to ask the server for before it looks into the page cache: what
+/// [`read_iter`] would find out, by one bit that the open has left.
+#[inline]
+pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
+    let handle = file.data();
+    let inode = handle.inode();
+    handle.reads_plainly()
+        && !inode.data().is_bad()
+        && i64::try_from(len).is_ok_and(|len| pos.saturating_add(len) <= inode.size())
+}
+
+/// `read(2)` and the like on a regular file, but where [`is_plain`]. May sleep.
 ///
 /// # Errors
 ///

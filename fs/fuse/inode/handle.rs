@@ -65,6 +65,8 @@ pub(crate) struct OpenHandle {
     /// Where the reader of a directory is in its cache: the parts of a [`Place`]. The VFS lets one
     /// task at a time read an open directory.
     place: (Atomic<i64>, Atomic<usize>, Atomic<u64>),
+    /// Whether reads go to the page cache, and nothing is to be asked of the server before.
+    plain: bool,
     /// How it uses the inode.
     io_use: Use,
     /// The file that the server has named to pass through to, with [`FopenFlag::Passthrough`].
@@ -86,9 +88,12 @@ impl OpenHandle {
     /// opening: then nothing is owed to it, and everything may stay cached.
     pub(crate) fn new(inode: &INode<Fuse>, kind: Kind, answer: Option<OpenOut>) -> Self {
         let node = inode.data().node_id();
+        let opened = Opened::new(inode::mount(inode).clone(), node, kind, answer);
         Self {
             inode: inode.into(),
-            opened: Opened::new(inode::mount(inode).clone(), node, kind, answer),
+            plain: !opened.wants(FopenFlag::DirectIo)
+                && !opened.mount().conn().features().auto_inval_data,
+            opened,
             write_key: Atomic::new(0),
             place: (Atomic::new(0), Atomic::new(0), Atomic::new(0)),
             io_use: Use::new(),
@@ -160,7 +165,14 @@ impl OpenHandle {
         let io_mode = &self.inode.data().io_mode;
         io_mode.enter_passing(&self.io_use, backing)?;
         self.backing = Some(file);
+        self.plain = false;
         Ok(())
+    }
+
+    /// Whether a read that ends in the file as it is known goes to the page cache without a look at
+    /// anything else.
+    pub(crate) fn reads_plainly(&self) -> bool {
+        self.plain
     }
 
     /// What it is passed through to: mappings, and what is read and written unless the server wants

@@ -93,6 +93,11 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
     fn read_iter(iocb: Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
+    /// Whether there is nothing to do for a read of `len` bytes at `pos` but to go to the page cache:
+    /// then the VFS goes there by itself, without [`Regular::read_iter`]. Not asked for `O_DIRECT`.
+    /// Must not sleep.
+    fn reads_cache(file: &File<T>, pos: i64, len: usize) -> bool;
+
     /// `write(2)` and the like. No lock is held (but `f_pos_lock`).
     fn write_iter(iocb: Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
@@ -406,6 +411,26 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         raw: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
+        // SAFETY: The request is valid and ours for the call.
+        let iocb = unsafe { Kiocb::<T>::from_raw(raw, None) };
+        // SAFETY: `read_iter` is called with a destination, which is ours for the call.
+        let len = unsafe { IovIterDest::from_raw(to) }.len();
+        let plain = U::HAS_READS_CACHE && !iocb.is_direct();
+        if plain && U::reads_cache(iocb.file(), iocb.pos(), len) {
+            // SAFETY: The arguments are passed on as they came.
+            return unsafe { bindings::filemap_read(raw, to, 0) };
+        }
+        // SAFETY: As above.
+        unsafe { Self::serve_read(raw, to) }
+    }
+
+    /// Reads by [`Regular::read_iter`].
+    ///
+    /// # Safety
+    ///
+    /// As `read_iter`.
+    #[inline(never)]
+    unsafe fn serve_read(raw: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
         // SAFETY: `read_iter` is called with a destination, which is ours for the call.
         let to = unsafe { IovIterDest::from_raw(to) };
         // SAFETY: The request is valid and ours for the call.
