@@ -125,6 +125,11 @@ module_param_named(allow_sys_admin_access, fuse_param_allow_sys_admin_access, bo
 MODULE_PARM_DESC(allow_sys_admin_access,
 		 "Let users with CAP_SYS_ADMIN in the initial user namespace into every mount");
 
+bool fuse_param_cache_no_caps = true;
+module_param_named(cache_no_caps, fuse_param_cache_no_caps, bool, 0644);
+MODULE_PARM_DESC(cache_no_caps,
+		 "Ask for the capability of a file before a write only if there may be one");
+
 /*
  * Nothing reads it before the module can do io_uring, and INIT does not offer that. It is there so
  * that what sets it at boot or by modprobe.d goes on.

@@ -26,6 +26,12 @@ pub(crate) fn allow_sys_admin_access() -> bool {
     unsafe { read_once(&raw const bindings::fuse_param_allow_sys_admin_access) }
 }
 
+/// Whether what is known of files that have no capability is used (`cache_no_caps`).
+pub(crate) fn cache_no_caps() -> bool {
+    // SAFETY: As above.
+    unsafe { read_once(&raw const bindings::fuse_param_cache_no_caps) }
+}
+
 /// Hands the parameter `inval_wq`, seconds between two looks for expired dentries, to
 /// [`dentry_expiry`]; dropping it ends that, and the looks.
 pub(crate) struct Registration(());

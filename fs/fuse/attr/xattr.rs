@@ -3,7 +3,10 @@
 //! Extended attributes: GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
 //! The VFS comes in through [`Xattrs`] and [`listxattr`], for ACLs through `attr/acl.rs`; every name
-//! goes to the server as it is, nothing is cached. The VFS holds the inode's lock around a change; no lock is taken here.
+//! goes to the server as it is. Nothing is cached but that a file has no capability
+//! (`security.capability`): before each write the VFS wants to know whether there is one to take
+//! away. `inode/attr_cache.rs` says for how long that is believed. The VFS holds the inode's lock
+//! around a change; no lock is taken here.
 
 use super::permission::is_caller_allowed;
 use crate::{
@@ -15,7 +18,11 @@ use crate::{
             SetxattrIn, //
         },
         inode::{
-            attr_cache::ctime_changed,
+            attr_cache::{
+                self,
+                ctime_changed,
+                Sample, //
+            },
             check_good,
             mount, //
         },
@@ -25,6 +32,7 @@ use crate::{
         },
         Fuse, //
     },
+    glue::params,
     vfs::node::{
         inode::{
             INode,
@@ -43,6 +51,9 @@ const SIZE_MAX: usize = 65536;
 /// Longest list of names, in bytes (`XATTR_LIST_MAX`).
 const LIST_MAX: usize = 65536;
 
+/// The name of the file capability (`XATTR_NAME_CAPS`).
+const CAPABILITY: &[u8] = b"security.capability";
+
 /// The attributes that the server has.
 pub(crate) struct Xattrs;
 
@@ -60,6 +71,9 @@ impl xattr::Handler<Fuse> for Xattrs {
         let known = mount(inode).conn().unimplemented();
         if known.contains(op::Opcode::Getxattr) {
             return op::Getxattr::lacking().map(|reply| answer(reply, SIZE_MAX));
+        }
+        if room == 0 && name == CAPABILITY {
+            return ask_for_caps(inode);
         }
         ask(inode, name, room)
     }
@@ -80,10 +94,12 @@ impl xattr::Handler<Fuse> for Xattrs {
     /// As of `get`.
     fn remove(inode: &INode<Fuse>, name: &[u8]) -> Result {
         check_good(inode)?;
-        mount(inode).call(op::Removexattr {
+        let removed = mount(inode).call(op::Removexattr {
             node: inode.data().node_id(),
             name,
-        })?;
+        });
+        attr_cache::xattrs_changed(inode);
+        removed?;
         ctime_changed(inode);
         Ok(())
     }
@@ -99,6 +115,24 @@ fn ask(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
     };
     let reply = mount(inode).call_or_abandon(query, || Kept::from(inode))?;
     Ok(answer(reply, SIZE_MAX))
+}
+
+/// Whether the file has a capability, as who is going to write asks: there is no room for it. Asks
+/// the server unless it is known to have none. May sleep.
+#[inline(never)]
+fn ask_for_caps(inode: &INode<Fuse>) -> Result<Answer> {
+    if !params::cache_no_caps() {
+        return ask(inode, CAPABILITY, 0);
+    }
+    if attr_cache::has_no_caps(inode) {
+        return Err(ENODATA);
+    }
+    let sample = Sample::of_attributes(mount(inode).conn());
+    ask(inode, CAPABILITY, 0).inspect_err(|error| {
+        if *error == ENODATA {
+            attr_cache::found_no_caps(inode, sample);
+        }
+    })
 }
 
 /// Sets `name` to `value`; `flags` are those of `setxattr(2)`, `more` are for servers that know
@@ -117,7 +151,7 @@ pub(super) fn set(
     check_good(inode)?;
     let mount = mount(inode);
     let size = value.len().try_into().map_err(|_| E2BIG)?;
-    mount.call(op::Setxattr {
+    let set = mount.call(op::Setxattr {
         node: inode.data().node_id(),
         args: if mount.conn().features().setxattr_ext {
             op::SetxattrHead::Ext(SetxattrIn {
@@ -131,7 +165,9 @@ pub(super) fn set(
         },
         name,
         value,
-    })?;
+    });
+    attr_cache::xattrs_changed(inode);
+    set?;
     ctime_changed(inode);
     Ok(())
 }

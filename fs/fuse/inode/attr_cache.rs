@@ -297,6 +297,9 @@ pub(crate) struct AttrCache {
     /// The size is being changed by a request of this kernel: what other replies say of it may be
     /// from before or after. Set and cleared with the inode locked exclusively.
     size_unstable: Atomic<bool>,
+    /// Whether the server is known to have no file capability of the node. Written with the lock
+    /// held.
+    no_caps: Atomic<bool>,
     /// Until when the others may be used.
     valid_until: AtomicDeadline,
     /// The inode number of the server.
@@ -318,6 +321,7 @@ impl AttrCache {
         Self {
             stale: Atomic::new(u32::MAX),
             size_unstable: Atomic::new(false),
+            no_caps: Atomic::new(false),
             valid_until: AtomicDeadline::new(Deadline::PAST),
             ino: Atomic::new(0),
             mode: Atomic::new(0),
@@ -388,6 +392,37 @@ pub(crate) fn is_stale(inode: &INodeView<Fuse>, wanted: StatxMask) -> bool {
             true => mask::OWNED,
             false => StatxMask::default(),
         })
+}
+
+/// Notes that the server has no file capability of `inode`, unless it may have got one since
+/// `sample`, which is from before the server was asked.
+pub(crate) fn found_no_caps(inode: &INode<Fuse>, sample: Sample) {
+    let cache = &inode.data().attrs;
+    let attrs = inode.lock_attrs();
+    if *attrs <= sample.version {
+        cache.no_caps.store(true, Relaxed);
+    }
+}
+
+/// Whether `inode` is known to have no file capability: for as long as its id bits are known, and
+/// until attributes come from the server, or an extended attribute is changed through this kernel.
+pub(crate) fn has_no_caps(inode: &INode<Fuse>) -> bool {
+    let cache = &inode.data().attrs;
+    if !cache.no_caps.load(Relaxed) {
+        return false;
+    }
+    // What makes old attributes fresh again makes the capability unknown, under this lock.
+    let _attrs = inode.lock_attrs();
+    cache.no_caps.load(Relaxed) && !is_stale(inode, Statx::Mode.into())
+}
+
+/// An extended attribute of `inode` was changed, or nobody knows whether it was: answers that are
+/// under way are from before.
+pub(crate) fn xattrs_changed(inode: &INode<Fuse>) {
+    let cache = &inode.data().attrs;
+    let mut attrs = inode.lock_attrs();
+    *attrs = next_version(inode.sb().data().conn());
+    cache.no_caps.store(false, Relaxed);
 }
 
 /// Marks the access time of `inode` stale after the server has seen a read of it.
@@ -705,6 +740,7 @@ fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAtt
     });
     // Another client may have set an id bit or a file capability.
     inode.clear_nosec();
+    cache.no_caps.store(false, Relaxed);
 
     if attr.birth() != Birth::Unasked {
         cache.change_stale(|stale| stale & !(Statx::Btime as u32));

@@ -9,6 +9,7 @@ pub mod background;
 pub mod bad_server;
 pub mod bmap;
 pub mod buffers;
+pub mod caps;
 pub mod clone;
 pub mod control;
 pub mod copy_range;
@@ -106,6 +107,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     killpriv::TESTS,
     permissions::TESTS,
     xattr::TESTS,
+    caps::TESTS,
     acl::TESTS,
     matrix::TESTS,
     userns::TESTS,
