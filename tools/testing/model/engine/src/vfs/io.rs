@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files of devices and pipes.
+
+pub(crate) mod miscdev;
+pub(crate) mod pipe;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files of a device, as `fs/vfs/io/miscdev.rs` has them: a scenario calls the methods itself.
+
+use super::pipe::{
+    PipeDest,
+    PipeSource, //
+};
+use crate::vfs::{
+    file::poll::PollEvents,
+    sync::{
+        fasync::Fasync,
+        wait::WaitQueue, //
+    },
+};
+use core::marker::PhantomData;
+use kernel::{
+    fs::{
+        File,
+        LocalFile, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
+
+/// What an open file of the device can do.
+pub(crate) trait Device: Sized + Send + Sync + 'static {
+    const NAME: &'static CStr;
+    const MINOR: i32;
+
+    fn table() -> &'static FileOps<Self>;
+    fn open(file: &File) -> Result<Arc<Self>>;
+    fn release(device: Arc<Self>, flags: u32);
+    fn read_iter(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        to: &mut IovIterDest<'_>,
+    ) -> Result<usize>;
+    fn write_iter(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        from: &mut IovIterSource<'_>,
+    ) -> Result<usize>;
+    fn splice_read(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        to: &mut PipeDest<'_>,
+    ) -> Result<usize>;
+    fn splice_write(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        from: &mut PipeSource<'_>,
+    ) -> Result<usize>;
+    fn check_write(device: ArcBorrow<'_, Self>) -> Result;
+    fn pollers(&self) -> Result<&WaitQueue>;
+    fn poll(&self) -> PollEvents;
+    fn fasync(&self) -> Result<&Fasync>;
+    fn ioctl(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        command: u32,
+        argument: usize,
+    ) -> Result<isize>;
+    fn show_fdinfo(device: ArcBorrow<'_, Self>, m: &SeqFile, file: &File);
+}
+
+/// The table of a device's files: it is told by its address.
+pub(crate) struct FileOps<T: Device> {
+    /// So that no two tables are at one address.
+    _table: [usize; 4],
+    _device: PhantomData<fn() -> T>,
+}
+
+impl<T: Device> FileOps<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            _table: [0; 4],
+            _device: PhantomData,
+        }
+    }
+
+    /// Its address.
+    pub(crate) fn address(&'static self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// The device behind `file`, if it is one of these.
+    pub(crate) fn device_of<'a>(&'static self, file: &'a LocalFile) -> Option<ArcBorrow<'a, T>> {
+        file.device::<T>(self.address()).map(Arc::as_arc_borrow)
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of a caller: bytes of our own.
+
+use super::iov::{
+    Room,
+    SharedBytes, //
+};
+
+/// Bytes.
+pub(crate) struct CallerPages(pub(crate) Vec<u8>);
+
+impl CallerPages {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn with_bytes<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        let bytes = self.0.get(at..).filter(|bytes| !bytes.is_empty())?;
+        Some(f(bytes.into()))
+    }
+
+    pub(crate) fn fill(
+        &mut self,
+        at: usize,
+        want: usize,
+        mut source: impl FnMut(Room<'_>) -> usize,
+    ) -> usize {
+        let Some(room) = self.0.get_mut(at..) else {
+            return 0;
+        };
+        let want = want.min(room.len());
+        source((&mut room[..want]).into()).min(want)
+    }
+}
