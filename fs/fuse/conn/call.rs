@@ -32,10 +32,13 @@ use crate::fuse::{
             Turn, //
         },
         transport::Wake,
-        Channel, //
+        Channel,
+        Limits, //
     },
     op::{
         self,
+        data::OpData,
+        Answer,
         Enosys,
         Gate,
         Operation,
@@ -44,13 +47,8 @@ use crate::fuse::{
         Reply, //
     },
     request::{
-        args::{
-            Data,
-            InData,
-            OutData, //
-        },
         completion::{
-            self,
+            Completion,
             Ended, //
         },
         outcome::Outcome,
@@ -75,12 +73,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What is done with the reply of a background request.
-pub(crate) trait Completion<O: Operation>: Send + 'static {
-    /// Runs exactly once, without any spinlock, in the context of whoever ended the request: a
-    /// server's thread, an aborter, or the caller itself if the request could not be sent. `data`
-    /// is what the request owned, and `written` how many bytes of its output the reply filled.
-    fn complete(self, result: Result<O::Out>, data: Data, written: usize);
+/// What is done with the answer of a background request.
+pub(crate) trait OnAnswer<O: Operation>: Send + 'static {
+    /// Runs exactly once, without any spinlock, in the context of the thread that ends the request: a
+    /// server's, an aborter's, or the caller's own if the request could not be sent.
+    fn answered(self, answer: Answer<O>);
 }
 
 /// What becomes of a request that its caller has abandoned: the caller was killed while the server
@@ -89,7 +86,7 @@ pub(crate) trait Completion<O: Operation>: Send + 'static {
 /// It keeps alive what the server was told the caller uses (inode, handle), so that the server
 /// sees FORGET and RELEASE after its answer as ever, and gives back what the answer brings.
 pub(crate) trait Abandoned<Out>: Send + 'static {
-    /// Runs once, as [`Completion::complete`] does, when the request ends.
+    /// Runs once, as [`OnAnswer::answered`] does, when the request ends.
     fn answered(self, result: Result<Out>);
 }
 
@@ -101,7 +98,8 @@ impl Reaches for Arc<Connection> {
 }
 
 impl Mount {
-    /// Sends the operation and waits for its answer.
+    /// Sends the operation and waits for its answer. If the operation has data, they come back with
+    /// it in any case.
     ///
     /// # Errors
     ///
@@ -109,7 +107,7 @@ impl Mount {
     /// connection is, or goes, down; `EINTR` if the caller is killed before the server has read
     /// the request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
     /// malformed; `ENOMEM`.
-    pub(crate) fn call<O: Operation>(&self, op: O) -> Result<O::Out> {
+    pub(crate) fn call<O: Operation>(&self, op: O) -> Answer<O> {
         self.call_mapped(Idmap::invalid(), op)
     }
 
@@ -119,16 +117,30 @@ impl Mount {
     /// # Errors
     ///
     /// Those of [`Self::call`].
-    pub(crate) fn call_mapped<O: Operation>(&self, idmap: &Idmap, op: O) -> Result<O::Out> {
-        self.call_as(idmap, &op, patience::<O>(), None, |result, _, _| result)
+    pub(crate) fn call_mapped<O: Operation>(&self, idmap: &Idmap, op: O) -> Answer<O> {
+        let conn = self.conn_arc();
+        if conn.unimplemented().contains(O::OPCODE) {
+            return op.into_data().with(O::lacking());
+        }
+        let (pass, waiter) = match send(conn, idmap, op) {
+            Ok(sent) => sent,
+            Err((error, data)) => return data.with(Err(error)),
+        };
+        let channel = pass.via().channel();
+        let done = match waiter.wait(channel, patience::<O>()) {
+            Ok(done) => done,
+            Err(killed) => killed.wait(channel),
+        };
+        let (result, data): (_, O::Data) =
+            done.read(|outcome, output| conn.decode::<O>(pass.limits(), outcome, output));
+        data.with(result)
     }
 
     /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it abandons
     /// the request, and the server, which has got an INTERRUPT, need not answer ever.
     ///
-    /// Only for operations that lend nothing of the caller's, and whose effects `abandoned` can undo.
-    /// That is made under the lock of the request's body, and must not sleep.
-    /// `Documentation/lifecycle.rst` lists the operations.
+    /// Only for operations whose effects `abandoned` can undo. That is made under the lock of the
+    /// request's body, and must not sleep. `Documentation/lifecycle.rst` lists the operations.
     ///
     /// # Errors
     ///
@@ -139,7 +151,7 @@ impl Mount {
         abandoned: impl FnOnce() -> A,
     ) -> Result<O::Out>
     where
-        O: Operation,
+        O: Operation<Data = ()>,
         O::Out: 'static,
         A: Abandoned<O::Out>,
     {
@@ -147,8 +159,8 @@ impl Mount {
         if conn.unimplemented().contains(O::OPCODE) {
             return O::lacking();
         }
-        let (pass, waiter) = self.send(Idmap::invalid(), &op, patience::<O>(), &mut None)?;
-        let (channel, minor) = (&**Connection::channel(conn), pass.limits().minor);
+        let (pass, waiter) = send(conn, Idmap::invalid(), op).map_err(|(error, ())| error)?;
+        let (channel, limits) = (&**Connection::channel(conn), pass.limits());
         let done = match waiter.wait(channel, patience::<O>()) {
             Ok(done) => done,
             Err(killed) => match KBox::<AbandonedCall<O::Out, A>>::new_uninit(GFP_KERNEL) {
@@ -171,143 +183,58 @@ impl Mount {
                 Err(_) => killed.wait(channel),
             },
         };
-        done.read(|outcome, output, _, _| conn.decode::<O>(minor, outcome, output))
+        let (result, ()) = done.read(|outcome, output| conn.decode::<O>(limits, outcome, output));
+        result
     }
 
-    /// Like [`Self::call`], for an operation whose reply goes into `data`; hands that back in any
-    /// case, with the number of bytes that the reply filled.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::call`].
-    pub(crate) fn call_out<O: Operation>(&self, op: O, data: OutData) -> (Result<usize>, OutData) {
-        let mut back = OutData::None;
-        let result = self.call_as(
-            Idmap::invalid(),
-            &op,
-            patience::<O>(),
-            data.into(),
-            |result, data, written| {
-                back = data.take().map(|data| data.output).unwrap_or_default();
-                result.map(|_| written)
-            },
-        );
-        (result, back)
-    }
-
-    /// Like [`Self::call`], for an operation that carries `data`; hands that back in any case.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::call`].
-    pub(crate) fn call_in<O: Operation>(&self, op: O, data: InData) -> (Result<O::Out>, InData) {
-        let mut back = InData::None;
-        let result = self.call_as(
-            Idmap::invalid(),
-            &op,
-            patience::<O>(),
-            data.into(),
-            |result, data, _| {
-                back = data.take().map(|data| data.input).unwrap_or_default();
-                result
-            },
-        );
-        (result, back)
-    }
-
-    /// Like [`Self::call`], for an operation that carries `input`, and whose reply goes into
-    /// `output`, too; hands that back in any case, and the number of bytes that the reply filled.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::call`].
-    pub(crate) fn call_in_out<O: Operation>(
-        &self,
-        op: O,
-        input: InData,
-        output: OutData,
-    ) -> (Result<(O::Out, usize)>, OutData) {
-        let mut back = OutData::None;
-        let data = Data { input, output };
-        let result = self.call_as(
-            Idmap::invalid(),
-            &op,
-            patience::<O>(),
-            Some(data),
-            |result, data, written| {
-                back = data.take().map(|data| data.output).unwrap_or_default();
-                result.map(|out| (out, written))
-            },
-        );
-        (result, back)
-    }
-
-    /// Like [`Self::call`], but a caller that is killed ends the whole connection.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::call`].
-    pub(super) fn call_or_abort<O: Operation>(&self, op: O) -> Result<O::Out> {
-        self.call_as(
-            Idmap::invalid(),
-            &op,
-            Patience::AbortsConnection,
-            None,
-            |result, _, _| result,
-        )
-    }
-
-    /// Sends the operation without waiting; `done` runs when it ends, also if it cannot be sent, and
-    /// gets `data` back.
-    pub(crate) fn call_background<O, C>(&self, op: O, data: impl Into<Option<Data>>, done: C)
+    /// Sends the operation without waiting; `then` gets the answer, also if it cannot be sent.
+    pub(crate) fn call_background<O, T>(&self, op: O, then: T)
     where
         O: Operation + 'static,
-        C: Completion<O>,
+        T: OnAnswer<O>,
     {
         let conn = self.conn_arc();
-        let mut data: Option<Data> = data.into();
-        let forced = O::GATE != Gate::Normal;
-
         let entered = conn.admit::<O>(Idmap::invalid()).and_then(|caller| {
-            let turn = Turn::enter(conn, forced)?;
-            Ok((caller, turn))
-        });
-        let made = entered.and_then(|(caller, turn)| {
-            let memory = retry(forced, || {
-                Ok(KBox::<Background<O, C>>::new_uninit(GFP_KERNEL)?)
+            let turn = Turn::enter(conn, is_forced::<O>())?;
+            let memory = retry(is_forced::<O>(), || {
+                Ok(KBox::<Background<O, T>>::new_uninit(GFP_KERNEL)?)
             })?;
-            let minor = turn.pass().limits().minor;
-            let request = conn.make(&op, Unique::new(0), minor, caller, forced, &mut data)?;
-            Ok((turn, memory, request))
+            Ok((caller, turn, memory))
         });
-        let (turn, memory, request) = match made {
-            Ok(made) => made,
-            Err(error) => return done.complete(Err(error), data.unwrap_or_default(), 0),
+        let (caller, turn, memory) = match entered {
+            Ok(entered) => entered,
+            Err(error) => return then.answered(op.into_data().with(Err(error))),
         };
-        turn.send(request, |slot| {
-            memory.write(Background {
-                slot,
-                done,
-                kept: self.keep(),
-                _operation: PhantomData::<fn() -> O>,
-            })
-        });
+        match conn.make(op, Unique::new(0), turn.pass().limits(), caller) {
+            Ok(request) => turn.send(request, |slot| {
+                memory.write(Background {
+                    slot,
+                    then,
+                    kept: self.keep(),
+                    _operation: PhantomData::<fn() -> O>,
+                })
+            }),
+            Err((error, data)) => {
+                drop(turn);
+                then.answered(data.with(Err(error)));
+            }
+        }
     }
 
-    /// Answers a notification: sends `data` under the id that the server gave it. Nobody waits for
-    /// the end.
+    /// Answers a notification under the id that the server gave it. No caller waits for the end.
     ///
     /// # Errors
     ///
     /// `ENOTCONN`; `ECONNREFUSED` if INIT failed; `EINTR`; `EOVERFLOW` if the caller's ids cannot be
     /// expressed; `ENOMEM`.
-    pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply, data: InData) -> Result {
+    pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply) -> Result {
         let conn = self.conn_arc();
         let caller = conn.admit::<op::NotifyReply>(Idmap::invalid())?;
-        let pass = Pass::enter(conn.clone(), false)?;
+        let pass = Pass::enter(conn.clone(), is_forced::<op::NotifyReply>())?;
         let memory = KBox::<Posted>::new_uninit(GFP_KERNEL)?;
-        let minor = pass.limits().minor;
-        let request = conn.make(&op, unique, minor, caller, false, &mut data.into())?;
+        let request = conn
+            .make(op, unique, pass.limits(), caller)
+            .map_err(|(error, _data)| error)?;
         request.tell(memory.write(Posted { pass }));
         conn.channel().send(request, Wake::Normal);
         Ok(())
@@ -319,57 +246,33 @@ impl Mount {
             .channel()
             .forget(ticket, Forget { node, nlookup });
     }
+}
 
-    /// Sends the operation, for a caller that will wait for its end. The pass counts it until then.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Self::call`] for what is not sent; `data` is left alone then.
-    #[inline]
-    fn send<O: Operation>(
-        &self,
-        idmap: &Idmap,
-        op: &O,
-        patience: Patience,
-        data: &mut Option<Data>,
-    ) -> Result<(Pass<&Arc<Connection>>, Waiter)> {
-        let conn = self.conn_arc();
-        let forced = patience != Patience::Killable;
-        let caller = conn.admit::<O>(idmap)?;
-        let pass = Pass::enter(conn, forced)?;
-        let minor = pass.limits().minor;
-        let request = conn.make(op, Unique::new(0), minor, caller, forced, data)?;
-        let waiter = request.waiter();
-        conn.channel().send(request, Wake::Sync);
-        Ok((pass, waiter))
-    }
+/// A request that its caller waits for: what counts it until then, and the right to wait.
+type OnItsWay<'a> = (Pass<&'a Arc<Connection>>, Waiter);
 
-    fn call_as<O: Operation, R>(
-        &self,
-        idmap: &Idmap,
-        op: &O,
-        patience: Patience,
-        mut data: Option<Data>,
-        finish: impl FnOnce(Result<O::Out>, &mut Option<Data>, usize) -> Result<R>,
-    ) -> Result<R> {
-        let conn = self.conn();
-        if conn.unimplemented().contains(O::OPCODE) {
-            return finish(O::lacking(), &mut data, 0);
-        }
-        let (pass, waiter) = match self.send(idmap, op, patience, &mut data) {
-            Ok(sent) => sent,
-            Err(error) => return finish(Err(error), &mut data, 0),
-        };
-        let channel = pass.via().channel();
-        let done = match waiter.wait(channel, patience) {
-            Ok(done) => done,
-            Err(killed) => killed.wait(channel),
-        };
-        done.read(|outcome, output, data, written| {
-            let minor = pass.limits().minor;
-            finish(conn.decode::<O>(minor, outcome, output), data, written)
-        })
-    }
+/// Sends the operation, for a caller that will wait for its end.
+///
+/// # Errors
+///
+/// Those of [`Mount::call`] for what is not sent; with the operation's data.
+#[inline]
+fn send<'a, O: Operation>(
+    conn: &'a Arc<Connection>,
+    idmap: &Idmap,
+    op: O,
+) -> Result<OnItsWay<'a>, (Error, O::Data)> {
+    let entered = conn
+        .admit::<O>(idmap)
+        .and_then(|caller| Ok((caller, Pass::enter(conn, is_forced::<O>())?)));
+    let (caller, pass) = match entered {
+        Ok(entered) => entered,
+        Err(error) => return Err((error, op.into_data())),
+    };
+    let request = conn.make(op, Unique::new(0), pass.limits(), caller)?;
+    let waiter = request.waiter();
+    conn.channel().send(request, Wake::Sync);
+    Ok((pass, waiter))
 }
 
 impl Connection {
@@ -385,26 +288,28 @@ impl Connection {
         Caller::current(self, O::CREDS, O::GATE, idmap)
     }
 
-    /// Makes the request for an operation, in the form of protocol 7.`minor`; `unique` is 0 unless
-    /// the server has given it. It carries `data`, which is not touched if it cannot be made. With
-    /// `forced`, it waits for memory as long as it takes.
+    /// Makes the request for an operation, in the form that these limits ask for; `unique` is 0
+    /// unless the server has given it. What is forced waits for memory as long as it takes.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `E2BIG` if the operation does not fit into a request.
+    /// `ENOMEM`; `E2BIG` if the operation does not fit into a request; with the operation's data.
     #[inline]
     fn make<O: Operation>(
         &self,
-        op: &O,
+        op: O,
         unique: Unique,
-        minor: u32,
+        limits: Limits,
         caller: Caller,
-        forced: bool,
-        data: &mut Option<Data>,
-    ) -> Result<Pending> {
-        let (vacant, output) = retry(forced, || {
+    ) -> Result<Pending, (Error, O::Data)> {
+        let minor = limits.minor;
+        let reserved = retry(is_forced::<O>(), || {
             Ok((Request::reserve()?, OutSpace::new(op.out_spec(minor))?))
-        })?;
+        });
+        let (vacant, output) = match reserved {
+            Ok(reserved) => reserved,
+            Err(error) => return Err((error, op.into_data())),
+        };
         let parts = Parts {
             header: InHeader {
                 opcode: O::OPCODE as u32,
@@ -421,18 +326,21 @@ impl Connection {
             output,
         };
         // Only long names need memory here, and what is forced has none.
-        vacant.make(parts, data, |args| op.encode(minor, args))
+        vacant.make(parts, |args| match op.encode(minor, args) {
+            Ok(()) => Ok(op.into_data().store()),
+            Err(error) => Err((error, op.into_data())),
+        })
     }
 
     /// What the end of a request means for its operation. Does not sleep.
     fn decode<O: Operation>(
         &self,
-        minor: u32,
+        limits: Limits,
         outcome: Outcome,
         output: &mut OutArgs,
     ) -> Result<O::Out> {
         match Result::from(outcome) {
-            Ok(()) => O::decode(minor, output),
+            Ok(()) => O::decode(limits.minor, output),
             Err(ENOSYS) if O::ENOSYS != Enosys::Pass => {
                 self.unimplemented().insert(O::OPCODE);
                 O::lacking()
@@ -442,10 +350,16 @@ impl Connection {
     }
 }
 
+/// Whether the operation waits for nothing but memory.
+fn is_forced<O: Operation>() -> bool {
+    O::GATE != Gate::Normal
+}
+
 /// How the caller of an operation meets a fatal signal.
 fn patience<O: Operation>() -> Patience {
     match O::GATE {
         Gate::Normal => Patience::Killable,
+        Gate::Mount => Patience::AbortsConnection,
         Gate::Force | Gate::HighPriority => Patience::Forced,
     }
 }
@@ -456,13 +370,13 @@ struct AbandonedCall<Out, A> {
     /// Itself, to take its INTERRUPT off the queue; the end of the request ends the circle.
     request: Handle,
     /// That of its operation, which itself may borrow from the caller.
-    decode: fn(&Connection, u32, Outcome, &mut OutArgs) -> Result<Out>,
+    decode: fn(&Connection, Limits, Outcome, &mut OutArgs) -> Result<Out>,
     abandoned: A,
     /// Of the super block that `abandoned` holds something of.
     kept: Option<Keeper>,
 }
 
-impl<Out: 'static, A: Abandoned<Out>> completion::Completion for AbandonedCall<Out, A> {
+impl<Out: 'static, A: Abandoned<Out>> Completion for AbandonedCall<Out, A> {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
             pass,
@@ -471,10 +385,11 @@ impl<Out: 'static, A: Abandoned<Out>> completion::Completion for AbandonedCall<O
             abandoned,
             kept,
         } = KBox::into_inner(self);
-        let (conn, minor) = (pass.via(), pass.limits().minor);
+        let conn = pass.via();
         conn.channel().forget_interrupt(&request);
-        let answer = ended.read(|outcome, output, _, _| decode(conn, minor, outcome, output));
-        abandoned.answered(answer);
+        let (result, ()) =
+            ended.read(|outcome, output| decode(conn, pass.limits(), outcome, output));
+        abandoned.answered(result);
         // Last: an unmount waits for these, and what it kept has to be gone by then.
         drop(kept);
         drop(pass);
@@ -486,36 +401,34 @@ struct Posted {
     pass: Pass<Arc<Connection>>,
 }
 
-impl completion::Completion for Posted {
+impl Completion for Posted {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         // What it carried goes first: an unmount waits for the count.
-        drop(ended.read(|_, _, data, _| data.take()));
+        let ((), data): (_, <op::NotifyReply as Operation>::Data) = ended.read(|_, _| ());
+        drop(data);
         drop(KBox::into_inner(self).pass);
     }
 }
 
 /// The completion of a background request: frees the slot, decodes, and runs the caller's.
-struct Background<O, C> {
+struct Background<O, T> {
     slot: Slot<Arc<Connection>>,
-    done: C,
-    /// Of the super block that `done` holds something of.
+    then: T,
+    /// Of the super block that `then` holds something of.
     kept: Option<Keeper>,
     _operation: PhantomData<fn() -> O>,
 }
 
-impl<O: Operation + 'static, C: Completion<O>> completion::Completion for Background<O, C> {
+impl<O: Operation + 'static, T: OnAnswer<O>> Completion for Background<O, T> {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
-            slot, done, kept, ..
+            slot, then, kept, ..
         } = KBox::into_inner(self);
         let pass = slot.free();
-        let (result, data, written) = ended.read(|outcome, output, data, written| {
-            let minor = pass.limits().minor;
-            let result = pass.via().decode::<O>(minor, outcome, output);
-            (result, data.take(), written)
-        });
-        done.complete(result, data.unwrap_or_default(), written);
-        // Last: an unmount waits for these, and what `done` held has to be gone by then.
+        let (result, data): (_, O::Data) =
+            ended.read(|outcome, output| pass.via().decode::<O>(pass.limits(), outcome, output));
+        then.answered(data.with(result));
+        // Last: an unmount waits for these, and what `then` held has to be gone by then.
         drop(kept);
         drop(pass);
     }

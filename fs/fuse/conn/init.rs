@@ -7,7 +7,7 @@
 //! the server.
 
 use super::{
-    call::Completion,
+    call::OnAnswer,
     features::{
         Features,
         DEFAULT_MAX_PAGES, //
@@ -31,10 +31,6 @@ use crate::fuse::{
         Limits, //
     },
     op,
-    request::args::{
-        Data,
-        OutData, //
-    },
     Fuse, //
 };
 use crate::{
@@ -136,10 +132,9 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<F
         identify_only,
     };
     if wait {
-        let answer = mount.call_or_abort(offer);
-        done.complete(answer, Data::default(), 0);
+        done.answered(mount.call(op::MountInit(offer)));
     } else {
-        mount.call_background(offer, OutData::None, done);
+        mount.call_background(offer, done);
     }
     if mount.conn().has_failed() {
         return Err(ENOTCONN);
@@ -154,8 +149,8 @@ struct InitDone {
     identify_only: ExportOps<Fuse>,
 }
 
-impl Completion<op::Init> for InitDone {
-    fn complete(self, result: Result<InitOut>, _data: Data, _written: usize) {
+impl OnAnswer<op::Init> for InitDone {
+    fn answered(self, result: Result<InitOut>) {
         let conn = self.mount.conn();
         match result.and_then(|out| accept(conn, &self.sb, &out)) {
             Ok(features) => {

@@ -167,7 +167,7 @@ pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
 ///
 /// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
 /// else what the server answers. After `EEXIST` the name is looked up again.
-pub(super) fn new_entry<'a, O: Operation<Out = EntryOut>>(
+pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
     idmap: &Idmap,
     dir: &INode<Fuse>,
     entry: Vacant<'a, Fuse>,

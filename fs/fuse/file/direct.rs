@@ -46,10 +46,6 @@ use crate::{
             opened::Opened, //
         },
         op,
-        request::args::{
-            InData,
-            OutData, //
-        },
         Fuse, //
     },
     vfs::{
@@ -166,8 +162,8 @@ fn read_in_turn(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize
             Reading::max(opened),
             None,
             |done, pages| {
-                let op = reading.op(done, pages.len())?;
-                opened.mount().call_out(op, OutData::Caller(pages)).0
+                let (read, _pages) = opened.mount().call(reading.op(done, pages.len(), pages)?);
+                read
             },
         ),
         None => read_memory(reading, to),
@@ -255,8 +251,8 @@ impl<'a> Reading<'a> {
         opened.mount().conn().features().max_read as usize
     }
 
-    /// The READ of `len` bytes, `done` bytes from the start.
-    fn op(&self, done: usize, len: usize) -> Result<op::Read> {
+    /// The READ of `len` bytes, `done` bytes from the start, into `data`.
+    fn op<D>(&self, done: usize, len: usize, data: D) -> Result<op::Read<D>> {
         let pos = advanced(self.start, done)?;
         Ok(op::Read {
             node: self.opened.node(),
@@ -265,6 +261,7 @@ impl<'a> Reading<'a> {
                 lock_owner: current_owner(self.opened),
                 ..read_args(self.opened, pos, len, self.flags)
             },
+            data,
         })
     }
 }
@@ -291,8 +288,8 @@ impl<'a> Writing<'a> {
         opened.mount().conn().features().max_write as usize
     }
 
-    /// The WRITE of `len` bytes, `done` bytes from the start.
-    fn op(&self, done: usize, len: usize) -> Result<op::Write> {
+    /// The WRITE of the `len` bytes of `data`, `done` bytes from the start.
+    fn op<D>(&self, done: usize, len: usize, data: D) -> Result<op::Write<D>> {
         let mut write_flags = WriteFlags::from(WriteFlag::LockOwner);
         // Nobody here looks at the mode of a file that goes past the cache: the server does.
         if !capable(Capability::Fsetid) {
@@ -306,6 +303,7 @@ impl<'a> Writing<'a> {
                 lock_owner: current_owner(self.opened),
                 ..write_args(self.opened, pos, len, self.flags)
             },
+            data,
         })
     }
 }
@@ -360,8 +358,8 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
         None,
         |done, pages| {
             let len = pages.len();
-            let op = reading.op(done, len)?;
-            mount.call_background(op, OutData::Caller(pages), transfer.part(done, len));
+            let op = reading.op(done, len, pages)?;
+            mount.call_background(op, transfer.part(done, len));
             Ok(len)
         },
     );
@@ -383,8 +381,8 @@ fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize>
     let mut done = 0usize;
     while !to.is_empty() {
         let result = FolioSegments::alloc(to.len().min(max))
-            .and_then(|memory| Ok((reading.op(done, memory.len())?, memory)))
-            .and_then(|(op, memory)| read_copied(opened, op, memory, to));
+            .and_then(|memory| reading.op(done, memory.len(), memory))
+            .and_then(|op| read_copied(opened, op, to));
         match result {
             Ok((asked, read)) => {
                 done = done.saturating_add(read);
@@ -402,16 +400,12 @@ fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize>
 /// Sends one READ and copies its answer to the reader; how much was asked for, and was read.
 fn read_copied(
     opened: &Opened,
-    op: op::Read,
-    memory: FolioSegments,
+    op: op::Read<FolioSegments>,
     to: &mut IovIterDest<'_>,
 ) -> Result<(usize, usize)> {
-    let asked = memory.len();
-    let (result, data) = opened.mount().call_out(op, OutData::Folios(memory));
+    let asked = op.data.len();
+    let (result, mut memory) = opened.mount().call(op);
     let read = result?;
-    let OutData::Folios(mut memory) = data else {
-        return Err(EIO);
-    };
     let mut copied = 0usize;
     while copied < read {
         let Some((given, taken)) = memory.with_bytes(copied, |bytes| {
@@ -661,8 +655,7 @@ fn write_in_turn(
             lock,
             |done, pages| {
                 let sent = pages.len();
-                let op = writing.op(done, sent)?;
-                let (reply, _pages) = opened.mount().call_in(op, InData::Caller(pages));
+                let (reply, _pages) = opened.mount().call(writing.op(done, sent, pages)?);
                 written_of(sent, reply)
             },
         ),
@@ -701,8 +694,8 @@ fn write_at_once(
         lock,
         |done, pages| {
             let len = pages.len();
-            let op = writing.op(done, len)?;
-            mount.call_background(op, InData::Caller(pages), transfer.part(done, len));
+            let op = writing.op(done, len, pages)?;
+            mount.call_background(op, transfer.part(done, len));
             Ok(len)
         },
     );
@@ -761,8 +754,8 @@ fn write_copied(
         return Err(EFAULT);
     }
     memory.truncate(sent);
-    let op = writing.op(done, sent)?;
-    let (reply, _memory) = writing.opened.mount().call_in(op, InData::Folios(memory));
+    let op = writing.op(done, sent, memory)?;
+    let (reply, _memory) = writing.opened.mount().call(op);
     let written = written_of(sent, reply)?;
     taking.keep(written);
     Ok((sent, written))

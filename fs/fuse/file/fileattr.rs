@@ -144,13 +144,10 @@ fn send<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32, data: &[u8]) ->
         },
         ..IoctlIn::default()
     };
-    let ioctl = op::Ioctl {
-        node: handle.inode().data().node_id(),
-        args,
-    };
+    let node = handle.inode().data().node_id();
     let (out, value) = handle
         .mount()
-        .call(op::OwnIoctl::new(ioctl, data)?)
+        .call(op::OwnIoctl::new(node, args, data)?)
         .map_err(no_ioctl)?;
     if out.result < 0 {
         return Err(no_ioctl(error_of(out.result)));

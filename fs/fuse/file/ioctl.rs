@@ -28,10 +28,9 @@ use crate::{
             check_good,
             opened::Opened, //
         },
-        op,
-        request::args::{
-            InData,
-            OutData, //
+        op::{
+            self,
+            data::Exchange, //
         },
         Fuse, //
     },
@@ -455,12 +454,13 @@ impl Answer {
 ///
 /// `ENOMEM`, `ENOTTY` if the server knows no ioctls, else what the server answers.
 fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
-    let data = if input.is_empty() {
-        InData::None
-    } else {
-        InData::Folios(filled(input)?)
+    let data = Exchange {
+        sent: match input.is_empty() {
+            true => FolioSegments::default(),
+            false => filled(input)?,
+        },
+        filled: memory(room.max(PAGE_SIZE))?,
     };
-    let space = OutData::Folios(memory(room.max(PAGE_SIZE))?);
     let op = op::Ioctl {
         node: opened.node(),
         args: IoctlIn {
@@ -469,16 +469,18 @@ fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Ans
             out_size: room.try_into()?,
             ..args
         },
+        data,
     };
-    let (result, data) = opened.mount().call_in_out(op, data, space);
-    let ((mut out, ()), len) = result.map_err(no_ioctl)?;
+    let (result, data) = opened.mount().call(op);
+    let (mut out, len) = result.map_err(no_ioctl)?;
     if out.result == ENOSYS.to_errno() {
         out.result = ENOTTY.to_errno();
     }
-    let OutData::Folios(data) = data else {
-        return Err(EIO);
-    };
-    Ok(Answer { out, data, len })
+    Ok(Answer {
+        out,
+        data: data.filled,
+        len,
+    })
 }
 
 /// No system call "ENOSYS" is meant, but no such ioctl.

@@ -30,7 +30,6 @@ use crate::{
             opened::Opened, //
         },
         op,
-        request::args::OutData,
         Fuse, //
     },
     vfs::{
@@ -168,18 +167,12 @@ pub(super) fn read_range(
     let asked = askable(pos, len);
     let memory = FolioSegments::alloc(len)?;
     let sample = Sample::of_attributes(handle.mount().conn());
-    let (result, data) = handle.mount().call_out(
-        op::Read {
-            node: handle.inode().data().node_id(),
-            args: read_args(handle, pos, asked.min(memory.len()), flags),
-        },
-        OutData::Folios(memory),
-    );
-    let read = result?;
-    let OutData::Folios(mut memory) = data else {
-        return Err(EIO);
-    };
-    take_read(handle, &mut memory, pos, asked, read, sample);
+    let (result, mut memory) = handle.mount().call(op::Read {
+        node: handle.inode().data().node_id(),
+        args: read_args(handle, pos, asked.min(memory.len()), flags),
+        data: memory,
+    });
+    take_read(handle, &mut memory, pos, asked, result?, sample);
     Ok(memory)
 }
 
@@ -232,16 +225,11 @@ impl iomap::Reader for OneFolio<'_> {
             return Err((ENOMEM, segment));
         }
 
-        let (result, data) = handle.mount().call_out(
-            op::Read {
-                node: handle.inode().data().node_id(),
-                args: read_args(handle, pos, asked, self.flags),
-            },
-            OutData::Folios(segments),
-        );
-        let OutData::Folios(mut segments) = data else {
-            return Ok(());
-        };
+        let (result, mut segments) = handle.mount().call(op::Read {
+            node: handle.inode().data().node_id(),
+            args: read_args(handle, pos, asked, self.flags),
+            data: segments,
+        });
         match result {
             Ok(read) => {
                 take_read(handle, &mut segments, pos, asked, read, sample);

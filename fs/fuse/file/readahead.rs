@@ -17,7 +17,7 @@ use super::read::{
 use crate::{
     fuse::{
         conn::{
-            call::Completion,
+            call::OnAnswer,
             Connection, //
         },
         inode::{
@@ -29,10 +29,6 @@ use crate::{
             handle::OpenHandle, //
         },
         op,
-        request::args::{
-            Data,
-            OutData, //
-        },
         Fuse, //
     },
     vfs::mm::{
@@ -137,6 +133,7 @@ impl Gatherer {
         let read = op::Read {
             node: handle.inode().data().node_id(),
             args: read_args(handle, pos, asked, self.flags),
+            data: segments,
         };
         let reading = Reading {
             handle: handle.clone(),
@@ -144,12 +141,10 @@ impl Gatherer {
             asked,
             sample: Sample::of_attributes(mount.conn()),
         };
-        let data = OutData::Folios(segments);
         if mount.conn().features().async_read {
-            mount.call_background(read, data, reading);
+            mount.call_background(read, reading);
         } else {
-            let (result, data) = mount.call_out(read, data);
-            reading.end(result, data);
+            reading.answered(mount.call(read));
         }
     }
 }
@@ -204,12 +199,8 @@ struct Reading {
     sample: Sample,
 }
 
-impl Reading {
-    /// It is over: `result` says how many bytes were read.
-    fn end(self, result: Result<usize>, data: OutData) {
-        let OutData::Folios(mut segments) = data else {
-            return;
-        };
+impl OnAnswer<op::Read<FolioSegments>> for Reading {
+    fn answered(self, (result, mut segments): (Result<usize>, FolioSegments)) {
         let ended = result.map(|read| {
             take_read(
                 &self.handle,
@@ -222,11 +213,5 @@ impl Reading {
         });
         attr_cache::invalidate_atime(self.handle.inode());
         segments.finish(ended);
-    }
-}
-
-impl Completion<op::Read> for Reading {
-    fn complete(self, result: Result, data: Data, written: usize) {
-        self.end(result.map(|()| written), data.output);
     }
 }

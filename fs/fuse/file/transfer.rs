@@ -12,16 +12,17 @@
 use super::direct::page_of;
 use crate::{
     fuse::{
-        conn::call::Completion,
+        abi::file::WriteOut,
+        conn::call::OnAnswer,
         inode::{
             attr_cache,
             handle::OpenHandle, //
         },
         op,
-        request::args::Data, //
     },
     vfs::{
         file::deferred::Deferred,
+        mm::caller::CallerPages,
         sync::wait::{
             new_wait_queue,
             WaitQueue, //
@@ -237,25 +238,20 @@ impl Part {
     }
 }
 
-impl Completion<op::Read> for Part {
-    fn complete(self, result: Result, data: Data, written: usize) {
+impl OnAnswer<op::Read<CallerPages>> for Part {
+    fn answered(self, (result, pages): (Result<usize>, CallerPages)) {
         // Before the caller looks at its pages.
-        drop(data);
+        drop(pages);
         match result {
-            Ok(()) => self.done(written),
+            Ok(read) => self.done(read),
             Err(error) => self.transfer.end_part(Some(error), None),
         }
     }
 }
 
-impl Completion<op::Write> for Part {
-    fn complete(
-        self,
-        result: Result<crate::fuse::abi::file::WriteOut>,
-        data: Data,
-        _written: usize,
-    ) {
-        drop(data);
+impl OnAnswer<op::Write<CallerPages>> for Part {
+    fn answered(self, (result, pages): (Result<WriteOut>, CallerPages)) {
+        drop(pages);
         match result {
             Ok(reply) if reply.size as usize > self.len => {
                 self.transfer.end_part(Some(EIO), None);

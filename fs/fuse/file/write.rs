@@ -31,7 +31,6 @@ use crate::{
             opened::Opened, //
         },
         op,
-        request::args::InData,
         Fuse, //
     },
     vfs::{
@@ -253,13 +252,11 @@ fn write_some(
     if handle.mount().conn().features().handle_killpriv_v2 && !capable(Capability::Fsetid) {
         args.write_flags |= WriteFlag::KillSuidgid;
     }
-    let (result, _ranges) = handle.mount().call_in(
-        op::Write {
-            node: handle.inode().data().node_id(),
-            args,
-        },
-        InData::Cached(ranges),
-    );
+    let (result, _ranges) = handle.mount().call(op::Write {
+        node: handle.inode().data().node_id(),
+        args,
+        data: ranges,
+    });
     let written = result?.size as usize;
     if written > sent {
         return Err(EIO);

@@ -28,7 +28,7 @@ use crate::{
             Limits, //
         },
         conn::{
-            call::Completion,
+            call::OnAnswer,
             features::Features,
             mount::Mount,
             options::MountOptions,
@@ -38,10 +38,6 @@ use crate::{
         inode::opened::Opened,
         notify::Notifications,
         op,
-        request::args::{
-            Data,
-            OutData, //
-        },
         transport::dev::{
             DevTransport,
             Device, //
@@ -308,7 +304,7 @@ impl Server {
             mount: mount.clone(),
             slot: self.slot.clone(),
         };
-        mount.call_background(offer, OutData::None, done);
+        mount.call_background(offer, done);
     }
 }
 
@@ -319,8 +315,8 @@ struct InitDone {
     slot: Arc<Slot>,
 }
 
-impl Completion<op::CuseInit> for InitDone {
-    fn complete(self, result: Result<(CuseInitOut, KVVec<u8>)>, _data: Data, _written: usize) {
+impl OnAnswer<op::CuseInit> for InitDone {
+    fn answered(self, result: Result<(CuseInitOut, KVVec<u8>)>) {
         let made = result.and_then(|(out, info)| self.accept(&out, &info));
         if made.is_err() {
             self.mount.conn().abort();

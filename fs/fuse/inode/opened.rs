@@ -28,14 +28,10 @@ use crate::{
             PollersSlot, //
         },
         conn::{
-            call::Completion,
+            call::OnAnswer,
             mount::Mount, //
         },
         op,
-        request::args::{
-            Data,
-            OutData, //
-        },
     },
     vfs::{
         file::poll::Pollable,
@@ -188,14 +184,10 @@ impl Opened {
         let (node, args) = (self.node, self.release_args());
         let done = Released { _kept: keep() };
         match self.kind {
-            Kind::File => {
-                self.mount
-                    .call_background(op::Release { node, args }, OutData::None, done)
-            }
-            Kind::Directory => {
-                self.mount
-                    .call_background(op::Releasedir { node, args }, OutData::None, done)
-            }
+            Kind::File => self.mount.call_background(op::Release { node, args }, done),
+            Kind::Directory => self
+                .mount
+                .call_background(op::Releasedir { node, args }, done),
         }
     }
 
@@ -237,10 +229,10 @@ struct Released<K> {
     _kept: K,
 }
 
-impl<K: Send + 'static> Completion<op::Release> for Released<K> {
-    fn complete(self, _result: Result, _data: Data, _written: usize) {}
+impl<K: Send + 'static> OnAnswer<op::Release> for Released<K> {
+    fn answered(self, _result: Result) {}
 }
 
-impl<K: Send + 'static> Completion<op::Releasedir> for Released<K> {
-    fn complete(self, _result: Result, _data: Data, _written: usize) {}
+impl<K: Send + 'static> OnAnswer<op::Releasedir> for Released<K> {
+    fn answered(self, _result: Result) {}
 }

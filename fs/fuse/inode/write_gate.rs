@@ -29,12 +29,8 @@ use crate::{
             WriteOut, //
         },
         channel::sync_writes::Counted,
-        conn::call::Completion,
+        conn::call::OnAnswer,
         op,
-        request::args::{
-            Data,
-            InData, //
-        },
     },
     vfs::{
         mm::writeback::{
@@ -129,6 +125,7 @@ impl CacheWrite {
                 write_flags: WriteFlag::Cache.into(),
                 ..WriteIn::default()
             },
+            data: ranges,
         });
         let done = Written {
             handle: handle.clone(),
@@ -136,11 +133,7 @@ impl CacheWrite {
             _counted: counted,
         };
         // Memory that is freed meanwhile may have to wait for these very pages.
-        without_fs_recursion(|| {
-            handle
-                .mount()
-                .call_background(write, InData::Dirty(ranges), done)
-        });
+        without_fs_recursion(|| handle.mount().call_background(write, done));
     }
 }
 
@@ -152,8 +145,8 @@ struct Written {
     _counted: Option<Counted>,
 }
 
-impl Completion<op::Writeback> for Written {
-    fn complete(self, result: Result<WriteOut>, data: Data, _written: usize) {
+impl OnAnswer<op::Writeback> for Written {
+    fn answered(self, (result, ranges): (Result<WriteOut>, DirtyRanges)) {
         let inode = self.handle.inode();
         // What the server left out is in no cache that would try again: the data is lost. (C does
         // not look at the size, and nobody hears of it.)
@@ -165,9 +158,7 @@ impl Completion<op::Writeback> for Written {
             // The server has set the times by this.
             inode.data().attrs.invalidate(mask::DATA_WRITTEN);
         }
-        if let InData::Dirty(ranges) = data.input {
-            ranges.finish(result);
-        }
+        ranges.finish(result);
         inode.data().writes.ended();
     }
 }

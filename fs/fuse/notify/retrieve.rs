@@ -24,7 +24,6 @@ use crate::{
             self,
             Unsplit, //
         },
-        request::args::InData,
         Fuse, //
     },
     vfs::{
@@ -57,9 +56,9 @@ impl Notifications {
                     size: ranges.len() as u32,
                     ..NotifyRetrieveIn::default()
                 }),
+                data: ranges,
             };
-            self.mount
-                .post_reply(out.notify_unique, answer, InData::Cached(ranges))
+            self.mount.post_reply(out.notify_unique, answer)
         })
     }
 

@@ -9,7 +9,6 @@
 //! Neighbours on the walk: [`declare`](super::declare) makes operations use this, `request` owns
 //! the buffers, the transports copy them. No locks.
 
-use super::InData;
 use crate::fuse::abi::node::{
     CompatSetxattrIn,
     GetxattrOut,
@@ -193,17 +192,6 @@ impl InArgs {
         Ok(spill.extend_from_slice(bytes, GFP_KERNEL)?)
     }
 
-    /// Adds a piece of data as the row of the operation says.
-    #[inline]
-    pub(super) fn push_data(&mut self, kind: InData, bytes: &[u8]) -> Result {
-        match kind {
-            InData::Ext => self.push_ext(bytes),
-            InData::Bytes => self.push_bytes(bytes),
-            // These have no bytes of their own.
-            InData::None | InData::Pages => Ok(()),
-        }
-    }
-
     /// Bytes to send after the header, pages not counted.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -330,6 +318,33 @@ impl Head for SetxattrHead {
     #[cfg(CONFIG_KUNIT = "y")]
     fn sample() -> Self {
         Self::Ext(SetxattrIn::default())
+    }
+}
+
+/// What comes after the names, copied into the request.
+pub(crate) trait Tail {
+    /// Adds it to `args`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`InArgs::push_bytes`] or [`InArgs::push_ext`].
+    fn push(bytes: &[u8], args: &mut InArgs) -> Result;
+}
+
+impl Tail for Bytes {
+    #[inline]
+    fn push(bytes: &[u8], args: &mut InArgs) -> Result {
+        args.push_bytes(bytes)
+    }
+}
+
+/// Extensions; the in-header says how long they are.
+pub(crate) struct Ext;
+
+impl Tail for Ext {
+    #[inline]
+    fn push(bytes: &[u8], args: &mut InArgs) -> Result {
+        args.push_ext(bytes)
     }
 }
 
@@ -667,11 +682,11 @@ impl Part for Bytes {
     }
 }
 
-/// Bytes, as many as the server sends, into the pages of the caller.
+/// Bytes, as many as the server sends, into the data of the operation; the caller gets how many.
 pub(crate) struct Pages;
 
 impl Part for Pages {
-    type Value = ();
+    type Value = usize;
 
     #[inline]
     fn spec(max: u32) -> OutSpec {
@@ -683,8 +698,8 @@ impl Part for Pages {
     }
 
     #[inline]
-    fn take(_out: &mut OutArgs) -> Result {
-        Ok(())
+    fn take(out: &mut OutArgs) -> Result<usize> {
+        Ok(out.data_len())
     }
 }
 

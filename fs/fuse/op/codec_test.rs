@@ -19,10 +19,13 @@ mod tests {
     use crate::fuse::abi::notify::NotifyRetrieveIn;
     use crate::fuse::abi::NodeId;
     use crate::fuse::op::codec::*;
+    use crate::fuse::op::data::Exchange;
     use crate::fuse::op::{
         self,
         Operation, //
     };
+    use crate::vfs::mm::cached::CachedRanges;
+    use crate::vfs::mm::folio::FolioSegments;
     use kernel::prelude::*;
 
     /// Writes a reply as a transport does: the length is accepted, then the bytes are copied.
@@ -80,6 +83,7 @@ mod tests {
             &op::NotifyReply {
                 node: dir,
                 args: Unsplit(NotifyRetrieveIn::default()),
+                data: CachedRanges::default(),
             },
             46,
         )?;
@@ -235,6 +239,10 @@ mod tests {
                 out_size: 4096,
                 ..IoctlIn::default()
             },
+            data: Exchange {
+                sent: FolioSegments::default(),
+                filled: FolioSegments::default(),
+            },
         };
         let mut out = OutArgs::new(op.out_spec(46))?;
 
@@ -244,19 +252,16 @@ mod tests {
         assert_eq!(out.data_len(), 100);
         assert!(out.var().is_empty());
 
-        let (fixed, ()) = op::Ioctl::decode(46, &mut out)?;
+        let (fixed, written) = op::Ioctl::decode(46, &mut out)?;
 
         assert_eq!(Some(fixed.as_bytes()), pattern(16)?.get(..));
+        assert_eq!(written, 100);
         Ok(())
     }
 
     #[test]
     fn an_ioctl_of_our_own_is_answered_exactly() -> Result {
-        let ioctl = op::Ioctl {
-            node: NodeId::ROOT,
-            args: IoctlIn::default(),
-        };
-        let op = op::OwnIoctl::<u32>::new(ioctl, b"12345")?;
+        let op = op::OwnIoctl::<u32>::new(NodeId::ROOT, IoctlIn::default(), b"12345")?;
         let sent = InArgs::encode(&op, 46)?;
         let [inline, _] = sent.parts();
 

@@ -12,13 +12,14 @@
 macro_rules! operations {
     ($(
         $(#[$doc:meta])*
-        $op:ident $(<$lifetime:lifetime>)? $text:literal = $code:literal:
+        $op:ident $(<$lifetime:lifetime>)? $([$param:ident])? $text:literal = $code:literal:
         $(-)? $($node:ident)?,
         $(-)? $($input:ident)?,
         $(-)? $($name:ident)*,
-        $(-)? $($in_data:ident $(($bytes:ident))?)?,
+        $(-)? $($tail:ident($bytes:ident))?,
         $(-)? $($part:ident $(($max:expr))?)*,
         $reply:ident, $gate:ident, $creds:ident, $rule:ident
+        $(, data $way:ident<$memory:ident>)?
         $(, in $in_len:ident before $in_minor:literal)?
         $(, out $out_full:ident as $out_len:ident before $out_minor:literal)?;
     )+) => {
@@ -43,7 +44,7 @@ macro_rules! operations {
 
         $(
             $(#[$doc])*
-            pub(crate) struct $op $(<$lifetime>)? {
+            pub(crate) struct $op $(<$lifetime>)? $(<$param>)? {
                 $(
                     /// What it is on.
                     pub(crate) $node: NodeId,
@@ -56,28 +57,30 @@ macro_rules! operations {
                     /// A name it sends, without NUL.
                     pub(crate) $name: &'a [u8],
                 )*
-                $($(
+                $(
                     /// The bytes it sends.
                     pub(crate) $bytes: &'a [u8],
-                )?)?
+                )?
+                $(
+                    /// The data it carries or has filled.
+                    pub(crate) data: $memory,
+                )?
             }
 
-            // A row without node, structure or old forms leaves variables unused, and one with a
-            // single part puts it in parentheses.
-            #[allow(unused_parens, unused_variables)]
-            impl $(<$lifetime>)? Operation for $op $(<$lifetime>)? {
+            // A row without node, structure or old forms leaves variables unused, one with a single
+            // part puts it in parentheses, and one without data has nothing left.
+            #[allow(unused_parens, unused_variables, clippy::unused_unit)]
+            impl $(<$lifetime>)? $(<$param>)? Operation for $op $(<$lifetime>)? $(<$param>)?
+            $( where $memory: Goes<$way> )?
+            {
                 const OPCODE: Opcode = Opcode::$op;
                 const REPLY: Reply = Reply::$reply;
                 const GATE: Gate = Gate::$gate;
                 const CREDS: Creds = Creds::$creds;
                 const ENOSYS: Enosys =
                     <enosys::$rule as Rule<($(<$part as Part>::Value),*)>>::ENOSYS;
-                const IN_DATA: InData = {
-                    let data = InData::None;
-                    $( let data = InData::$in_data; )?
-                    data
-                };
 
+                type Data = ($( Typed<$memory, $way> )?);
                 type Out = <enosys::$rule as Rule<($(<$part as Part>::Value),*)>>::Out;
 
                 #[inline]
@@ -93,8 +96,13 @@ macro_rules! operations {
                     $( let limit = if minor < $in_minor { $in_len } else { limit }; )?
                     $( <$input as Head>::push(&self.args, limit, args)?; )?
                     $( args.push_name(self.$name)?; )*
-                    $($( args.push_data(InData::$in_data, self.$bytes)?; )?)?
+                    $( <$tail as Tail>::push(self.$bytes, args)?; )?
                     Ok(())
+                }
+
+                #[inline]
+                fn into_data(self) -> Self::Data {
+                    ($( Typed::<$memory, $way>::new(self.data) )?)
                 }
 
                 #[inline]
@@ -139,12 +147,15 @@ macro_rules! operations {
         /// Shows a value of every row, filled with zeroes and names of one letter, to `visitor`.
         #[cfg(CONFIG_KUNIT = "y")]
         pub(super) fn walk(visitor: &mut impl super::Visitor) {
+            /// What rows with data of any type are shown with.
+            type D = FolioSegments;
             $(
                 visitor.visit($op {
                     $( $node: NodeId::ROOT, )?
                     $( args: <$input as Head>::sample(), )?
                     $( $name: b"n", )*
-                    $($( $bytes: b"12345678", )?)?
+                    $( $bytes: b"12345678", )?
+                    $( data: <$memory>::default(), )?
                 });
             )+
         }

@@ -12,6 +12,7 @@
 //! Neighbours on the walk: the rooms of the file system make operations; `conn` calls them and
 //! puts their bytes, by way of [`codec`], into a request. No locks.
 
+use self::data::OpData;
 use crate::fuse::abi::NodeId;
 // Not the whole prelude: its `Init` is another one than ours.
 use kernel::prelude::{
@@ -22,6 +23,7 @@ use kernel::prelude::{
 mod codec;
 #[cfg(CONFIG_KUNIT = "y")]
 mod codec_test;
+pub(crate) mod data;
 mod declare;
 mod enosys;
 mod table;
@@ -55,6 +57,8 @@ pub(crate) enum Gate {
     Normal,
     /// For nothing, and it cannot be killed: the server would leak what it stands for.
     Force,
+    /// For nothing, and the mount waits for it: if that is killed, the connection ends.
+    Mount,
     /// For nothing; it goes past the queue of requests and has nobody who waits for it.
     HighPriority,
 }
@@ -84,23 +88,10 @@ pub(crate) enum Enosys {
     Fallback,
 }
 
-/// The data that a request carries after its structure and names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InData {
-    /// None.
-    None,
-    /// Bytes that are copied into the request.
-    Bytes,
-    /// Extensions; the in-header says how long they are.
-    Ext,
-    /// Pages that are handed to the call.
-    Pages,
-}
-
 /// An operation of the protocol, ready to be sent.
 ///
 /// The constants and functions follow from its row in [`table`].
-pub(crate) trait Operation {
+pub(crate) trait Operation: Sized {
     /// Its number.
     const OPCODE: Opcode;
     /// Whether it is answered.
@@ -111,10 +102,11 @@ pub(crate) trait Operation {
     const CREDS: Creds;
     /// What ENOSYS means.
     const ENOSYS: Enosys;
-    /// The data it carries.
-    const IN_DATA: InData;
 
-    /// What the caller gets.
+    /// The data it carries or has filled.
+    type Data: OpData;
+
+    /// What the caller gets of the reply.
     type Out;
 
     /// What it is on; [`NodeId::NONE`] if on the connection.
@@ -126,6 +118,9 @@ pub(crate) trait Operation {
     ///
     /// ENOMEM; E2BIG if they do not fit into a request.
     fn encode(&self, minor: u32, args: &mut InArgs) -> Result;
+
+    /// What is left of it when it is encoded.
+    fn into_data(self) -> Self::Data;
 
     /// How long the reply may be in protocol 7.`minor`.
     fn out_spec(&self, minor: u32) -> OutSpec;
@@ -145,6 +140,9 @@ pub(crate) trait Operation {
     /// The error to remember; ENOSYS for [`Enosys::Pass`].
     fn lacking() -> Result<Self::Out>;
 }
+
+/// What a call returns: what came of it, and the operation's data, if it has some.
+pub(crate) type Answer<O> = <<O as Operation>::Data as OpData>::With<<O as Operation>::Out>;
 
 /// Sees every row of the table, for tests.
 #[cfg(CONFIG_KUNIT = "y")]

@@ -3,6 +3,14 @@
 //! Every operation of protocol 7.46, once.
 
 use super::codec::*;
+use super::data::{
+    BothWays,
+    Exchange,
+    FromServer,
+    Goes,
+    ToServer,
+    Typed, //
+};
 use super::declare::operations;
 use super::enosys::{
     self,
@@ -13,7 +21,6 @@ use super::{
     Enosys,
     Gate,
     InArgs,
-    InData,
     Operation,
     OutArgs,
     OutSpec,
@@ -26,6 +33,12 @@ use crate::fuse::abi::init::*;
 use crate::fuse::abi::node::*;
 use crate::fuse::abi::notify::NotifyRetrieveIn;
 use crate::fuse::abi::NodeId;
+#[cfg(CONFIG_KUNIT = "y")]
+use crate::vfs::mm::folio::FolioSegments;
+use crate::vfs::mm::{
+    cached::CachedRanges,
+    writeback::DirtyRanges, //
+};
 use core::marker::PhantomData;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
@@ -49,14 +62,16 @@ const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
 
 // Columns, in this order; `-` is "none":
 //
-// - type, name and number of the operation (`<'a>` if it borrows names or bytes);
+// - type, name and number of the operation (`<'a>` if it borrows names or bytes, `[D]` if its data
+//   may be of several types);
 // - what it is on, which names a field: a directory and its entry, a node, or the connection;
 // - the structure it sends, field `args`;
 // - the names that follow, a field each;
-// - the data that follows, see `InData`, with the field of bytes;
-// - the parts of the reply: structures; `Bytes` or `Pages` with the most there may be; `Xattr`,
-//   `AnyInitOut`;
+// - the bytes or extensions that follow, with their field;
+// - the parts of the reply: structures; `Bytes`, or `Pages` for those that go into its data, with the
+//   most there may be; `Xattr`, `AnyInitOut`;
 // - whether there is a reply; gate; whose ids it carries; what ENOSYS means (see `enosys`);
+// - its data, field `data`: which way they go, and of which type they are (see `data`);
 // - shorter forms: `in <length> before <minor>` of the structure it sends, `out <structure>
 //   as <length> before <minor>` of the first structure of the reply.
 operations! {
@@ -116,12 +131,12 @@ operations! {
         Expected, Normal, Caller, Fallback;
 
     /// Reads from an open file.
-    Read "READ" = 15: node, ReadIn, -, -, Pages(|op| op.args.size),
-        Expected, Normal, Caller, Pass;
+    Read[D] "READ" = 15: node, ReadIn, -, -, Pages(|op| op.args.size),
+        Expected, Normal, Caller, Pass, data FromServer<D>;
 
     /// Writes to an open file.
-    Write "WRITE" = 16: node, WriteIn, -, Pages, WriteOut,
-        Expected, Normal, Caller, Pass, in COMPAT_WRITE_IN_SIZE before 9;
+    Write[D] "WRITE" = 16: node, WriteIn, -, -, WriteOut,
+        Expected, Normal, Caller, Pass, data ToServer<D>, in COMPAT_WRITE_IN_SIZE before 9;
 
     /// Describes the file system.
     Statfs "STATFS" = 17: node, -, -, -, StatfsOut,
@@ -212,16 +227,16 @@ operations! {
         Expected, Force, Nobody, Pass;
 
     /// Does what only the server understands. The answer may be what other data the server needs.
-    Ioctl "IOCTL" = 39: node, IoctlIn, -, Pages, IoctlOut Pages(|op| op.args.out_size.max(IOCTL_OUT_MIN)),
-        Expected, Normal, Caller, Pass;
+    Ioctl "IOCTL" = 39: node, IoctlIn, -, -, IoctlOut Pages(|op| op.args.out_size.max(IOCTL_OUT_MIN)),
+        Expected, Normal, Caller, Pass, data BothWays<Exchange>;
 
     /// Asks whether a file is ready; without it, it always is.
     Poll "POLL" = 40: node, PollIn, -, -, PollOut,
         Expected, Normal, Caller, Fallback;
 
     /// Carries what NOTIFY_RETRIEVE asked for. Its unique is the server's.
-    NotifyReply "NOTIFY_REPLY" = 41: node, NotifyReplyIn, -, Pages, -,
-        None, Normal, Caller, Pass;
+    NotifyReply "NOTIFY_REPLY" = 41: node, NotifyReplyIn, -, -, -,
+        None, Normal, Caller, Pass, data ToServer<CachedRanges>;
 
     /// Gives lookups of many nodes back; the bytes are as many
     /// [`ForgetOne`](crate::fuse::abi::node::ForgetOne).
@@ -281,60 +296,117 @@ operations! {
         Expected, Force, Caller, Pass;
 }
 
-/// WRITE of what the page cache has: on nobody's behalf, and nobody can take it back.
-pub(crate) struct Writeback(pub(crate) Write);
+/// An operation that is sent in another way than its row says.
+pub(crate) trait Variant: Sized {
+    /// The operation.
+    type Of: Operation;
 
-impl Operation for Writeback {
-    const OPCODE: Opcode = Write::OPCODE;
-    const REPLY: Reply = Write::REPLY;
-    const GATE: Gate = Gate::Force;
-    const CREDS: Creds = Creds::Nobody;
-    const ENOSYS: Enosys = Write::ENOSYS;
-    const IN_DATA: InData = Write::IN_DATA;
+    /// What it waits for.
+    const GATE: Gate;
+    /// On whose behalf it is sent.
+    const CREDS: Creds = Self::Of::CREDS;
 
-    type Out = <Write as Operation>::Out;
+    /// The operation.
+    fn of(&self) -> &Self::Of;
+
+    /// The operation, to take apart.
+    fn into_of(self) -> Self::Of;
+}
+
+impl<V: Variant> Operation for V {
+    const OPCODE: Opcode = V::Of::OPCODE;
+    const REPLY: Reply = V::Of::REPLY;
+    const GATE: Gate = <V as Variant>::GATE;
+    const CREDS: Creds = <V as Variant>::CREDS;
+    const ENOSYS: Enosys = V::Of::ENOSYS;
+
+    type Data = <V::Of as Operation>::Data;
+    type Out = <V::Of as Operation>::Out;
 
     fn node(&self) -> NodeId {
-        self.0.node()
+        self.of().node()
     }
 
     fn encode(&self, minor: u32, args: &mut InArgs) -> Result {
-        self.0.encode(minor, args)
+        self.of().encode(minor, args)
+    }
+
+    fn into_data(self) -> Self::Data {
+        self.into_of().into_data()
     }
 
     fn out_spec(&self, minor: u32) -> OutSpec {
-        self.0.out_spec(minor)
+        self.of().out_spec(minor)
     }
 
     fn decode(minor: u32, out: &mut OutArgs) -> Result<Self::Out> {
-        Write::decode(minor, out)
+        V::Of::decode(minor, out)
     }
 
     fn lacking() -> Result<Self::Out> {
-        Write::lacking()
+        V::Of::lacking()
+    }
+}
+
+/// WRITE of what the page cache has: on the kernel's own behalf, and it cannot be taken back.
+pub(crate) struct Writeback(pub(crate) Write<DirtyRanges>);
+
+impl Variant for Writeback {
+    type Of = Write<DirtyRanges>;
+
+    const GATE: Gate = Gate::Force;
+    const CREDS: Creds = Creds::Nobody;
+
+    fn of(&self) -> &Self::Of {
+        &self.0
+    }
+
+    fn into_of(self) -> Self::Of {
+        self.0
+    }
+}
+
+/// INIT of a mount that waits for the answer.
+pub(crate) struct MountInit(pub(crate) Init);
+
+impl Variant for MountInit {
+    type Of = Init;
+
+    const GATE: Gate = Gate::Mount;
+
+    fn of(&self) -> &Self::Of {
+        &self.0
+    }
+
+    fn into_of(self) -> Self::Of {
+        self.0
     }
 }
 
 /// IOCTL that the kernel makes by itself: on data of its own, and with an answer that has exactly the
 /// length of a `T`.
 pub(crate) struct OwnIoctl<'a, T> {
-    ioctl: Ioctl,
-    data: &'a [u8],
+    node: NodeId,
+    args: IoctlIn,
+    sent: &'a [u8],
     answer: PhantomData<T>,
 }
 
 impl<'a, T: FromBytes + IntoBytes> OwnIoctl<'a, T> {
-    /// `ioctl` on `data`; the lengths are filled in here.
+    /// An ioctl on `sent`; the lengths of `args` are filled in here.
     ///
     /// # Errors
     ///
     /// EINVAL if one of the lengths does not fit into 32 bits.
-    pub(crate) fn new(mut ioctl: Ioctl, data: &'a [u8]) -> Result<Self> {
-        ioctl.args.in_size = data.len().try_into()?;
-        ioctl.args.out_size = size_of::<T>().try_into()?;
+    pub(crate) fn new(node: NodeId, args: IoctlIn, sent: &'a [u8]) -> Result<Self> {
         Ok(Self {
-            ioctl,
-            data,
+            node,
+            args: IoctlIn {
+                in_size: sent.len().try_into()?,
+                out_size: size_of::<T>().try_into()?,
+                ..args
+            },
+            sent,
             answer: PhantomData,
         })
     }
@@ -346,18 +418,20 @@ impl<T: FromBytes + IntoBytes> Operation for OwnIoctl<'_, T> {
     const GATE: Gate = Ioctl::GATE;
     const CREDS: Creds = Ioctl::CREDS;
     const ENOSYS: Enosys = Ioctl::ENOSYS;
-    const IN_DATA: InData = InData::Bytes;
 
+    type Data = ();
     type Out = (IoctlOut, T);
 
     fn node(&self) -> NodeId {
-        self.ioctl.node()
+        self.node
     }
 
-    fn encode(&self, minor: u32, args: &mut InArgs) -> Result {
-        self.ioctl.encode(minor, args)?;
-        args.push_data(Self::IN_DATA, self.data)
+    fn encode(&self, _minor: u32, args: &mut InArgs) -> Result {
+        args.push(&self.args)?;
+        args.push_bytes(self.sent)
     }
+
+    fn into_data(self) {}
 
     fn out_spec(&self, _minor: u32) -> OutSpec {
         <IoctlOut as Part>::spec(0).then(<T as Part>::spec(0))

@@ -17,14 +17,13 @@ use crate::fuse::{
         Unique, //
     },
     op::{
+        data::Data,
         InArgs,
         OutArgs,
         OutSpace, //
     },
 };
 use crate::vfs::mm::{
-    cached::CachedRanges,
-    caller::CallerPages,
     folio::{
         FolioSegments,
         FreePage,
@@ -34,7 +33,6 @@ use crate::vfs::mm::{
         Room,
         SharedBytes, //
     },
-    writeback::DirtyRanges, //
 };
 use core::ops::Range;
 use kernel::{
@@ -44,100 +42,6 @@ use kernel::{
 
 /// Bytes that one loan copies at most, so that the lock is not held for long.
 const LOAN_MAX: usize = 32 * 1024;
-
-/// What a request carries besides its structure and names.
-#[derive(Default)]
-pub(crate) enum InData {
-    /// Nothing.
-    #[default]
-    None,
-    /// Parts of the page cache, in the order of the message's bytes.
-    Cached(CachedRanges),
-    /// Memory of its own.
-    Folios(FolioSegments),
-    /// Dirty parts of the page cache, whose writeback ends with the request.
-    Dirty(DirtyRanges),
-    /// Pages of the caller's memory.
-    Caller(CallerPages),
-}
-
-impl InData {
-    /// Length in bytes.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Cached(ranges) => ranges.len(),
-            Self::Folios(segments) => segments.len(),
-            Self::Dirty(ranges) => ranges.len(),
-            Self::Caller(pages) => pages.len(),
-        }
-    }
-
-    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
-    /// `f`. [`None`] if there are none.
-    fn with_bytes<R>(&mut self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
-        match self {
-            Self::None => None,
-            Self::Cached(ranges) => ranges.with_bytes(at, f),
-            Self::Folios(segments) => segments.with_bytes(at, f),
-            Self::Dirty(ranges) => ranges.with_bytes(at, f),
-            Self::Caller(pages) => pages.with_bytes(at, f),
-        }
-    }
-}
-
-/// What a reply fills besides its fixed and variable parts.
-#[derive(Default)]
-pub(crate) enum OutData {
-    /// Nothing.
-    #[default]
-    None,
-    /// Parts of folios, in the order of the reply's bytes.
-    Folios(FolioSegments),
-    /// Pages of the caller's memory. What a short reply leaves out stays as it was.
-    Caller(CallerPages),
-}
-
-impl OutData {
-    /// Room in bytes.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Folios(segments) => segments.len(),
-            Self::Caller(pages) => pages.room(),
-        }
-    }
-}
-
-/// The data of a request, in both directions.
-#[derive(Default)]
-pub(crate) struct Data {
-    /// What it carries.
-    pub(crate) input: InData,
-    /// What its reply fills.
-    pub(crate) output: OutData,
-}
-
-impl From<InData> for Option<Data> {
-    fn from(input: InData) -> Self {
-        Some(Data {
-            input,
-            output: OutData::None,
-        })
-    }
-}
-
-impl From<OutData> for Option<Data> {
-    fn from(output: OutData) -> Self {
-        match output {
-            OutData::None => None,
-            output => Some(Data {
-                input: InData::None,
-                output,
-            }),
-        }
-    }
-}
 
 /// How far a copier is with one message; kept between its loans.
 #[derive(Default)]
@@ -225,23 +129,22 @@ impl Body {
         })
     }
 
-    /// Takes what `encode` says and `data`, and makes the header tell how long all that is; returns
-    /// that. If `encode` fails, nothing is taken.
+    /// Takes what `encode` writes, and the data that it returns, and makes the header tell how long
+    /// all that is; returns that.
     ///
     /// # Errors
     ///
     /// That of `encode`.
     #[inline]
-    pub(super) fn load(
+    pub(super) fn load<E>(
         &mut self,
-        data: &mut Option<Data>,
-        encode: impl FnOnce(&mut InArgs) -> Result,
-    ) -> Result<u32> {
-        encode(&mut self.input)?;
+        encode: impl FnOnce(&mut InArgs) -> Result<Option<Data>, E>,
+    ) -> Result<u32, E> {
+        let data = encode(&mut self.input)?;
         let mut len = size_of::<InHeader>().saturating_add(self.input.len());
-        if let Some(some) = data {
-            len = len.saturating_add(some.input.len());
-            core::mem::swap(&mut self.data, data);
+        if let Some(data) = data {
+            len = len.saturating_add(data.sent_len());
+            self.data = Some(data);
         }
         // `InArgs` does not grow beyond what the header can say, and the limits of the mount keep
         // data far below that.
@@ -290,7 +193,7 @@ impl Body {
             return Ok(());
         };
         while loan.room > 0 {
-            let Some((given, taken)) = data.input.with_bytes(loan.at, |bytes| {
+            let Some((given, taken)) = data.with_sent(loan.at, |bytes| {
                 let piece = bytes.first(loan.room);
                 (piece.len(), sink(piece).min(piece.len()))
             }) else {
@@ -309,7 +212,7 @@ impl Body {
     pub(super) fn expect(&mut self, len: usize) -> Result {
         self.lendable()?;
         self.output.accept(len)?;
-        let room = self.data.as_ref().map_or(0, |data| data.output.len());
+        let room = self.data.as_ref().map_or(0, Data::room);
         if self.output.data_len() > room {
             return Err(EINVAL);
         }
@@ -336,11 +239,7 @@ impl Body {
         };
         let left = self.output.data_len().saturating_sub(self.written);
         let want = left.min(loan.room);
-        let taken = match &mut data.output {
-            OutData::None => return Ok(()),
-            OutData::Folios(segments) => segments.fill(self.written, want, source),
-            OutData::Caller(pages) => pages.fill(self.written, want, source),
-        };
+        let taken = data.fill(self.written, want, source);
         self.written += taken;
         loan.copied(taken);
         Ok(())
@@ -348,13 +247,7 @@ impl Body {
 
     /// The folios that the reply fills, if there are some.
     fn folios(&mut self) -> Option<&mut FolioSegments> {
-        match &mut self.data {
-            Some(Data {
-                output: OutData::Folios(segments),
-                ..
-            }) => Some(segments),
-            _ => None,
-        }
+        self.data.as_mut()?.filled_folios()
     }
 
     /// Whether there are data that the reply which was accepted does not fill, and which have to be
@@ -432,14 +325,13 @@ impl Body {
         self.completion.take()
     }
 
-    /// How it ended, the reply, what was lent and how much of that the reply filled.
-    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Option<Data>, usize) {
+    /// How it ended, the reply, and what was lent.
+    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Option<Data>) {
         (
             // Only a request that has ended is taken apart.
             self.outcome.unwrap_or(Outcome::Io),
             &mut self.output,
             &mut self.data,
-            self.written,
         )
     }
 }

@@ -3,11 +3,13 @@
 //! Who is told of the end of a request that nobody waits for.
 
 use super::{
-    args::Data,
     outcome::Outcome,
     Request, //
 };
-use crate::fuse::op::OutArgs;
+use crate::fuse::op::{
+    data::OpData,
+    OutArgs, //
+};
 use kernel::prelude::*;
 
 /// A request that has ended, in the hands of its completion.
@@ -18,14 +20,13 @@ impl<'a> Ended<'a> {
         Self(request)
     }
 
-    /// Reads the reply where it is, and takes of what was lent what is wanted back, with the number
-    /// of bytes that the reply filled of it. `read` runs under the lock of the request's body, and
-    /// must not sleep.
+    /// Reads the reply where it is, and gives back what was lent. `read` runs under the lock of the
+    /// request's body, and must not sleep.
     #[inline]
-    pub(crate) fn read<R>(
+    pub(crate) fn read<D: OpData, R>(
         self,
-        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
-    ) -> R {
+        read: impl FnOnce(Outcome, &mut OutArgs) -> R,
+    ) -> (R, D) {
         self.0.with_reply(read)
     }
 }

@@ -30,7 +30,6 @@ pub(crate) mod wait;
 use self::{
     args::{
         Body,
-        Data,
         Progress, //
     },
     clock::Clock,
@@ -51,6 +50,10 @@ use crate::fuse::{
         Unique, //
     },
     op::{
+        data::{
+            Data,
+            OpData, //
+        },
         InArgs,
         Opcode,
         OutArgs,
@@ -170,18 +173,17 @@ pub(crate) struct VacantRequest(Vacant<Request>);
 
 impl VacantRequest {
     /// Makes the request, ready to be queued. `encode` writes what follows the header where it
-    /// stays, and `data` come behind that.
+    /// stays; the data that it returns come behind that.
     ///
     /// # Errors
     ///
-    /// That of `encode`; then `data` are left alone.
+    /// That of `encode`.
     #[inline]
-    pub(crate) fn make(
+    pub(crate) fn make<E>(
         self,
         parts: Parts,
-        data: &mut Option<Data>,
-        encode: impl FnOnce(&mut InArgs) -> Result,
-    ) -> Result<Pending> {
+        encode: impl FnOnce(&mut InArgs) -> Result<Option<Data>, E>,
+    ) -> Result<Pending, E> {
         let Parts {
             header,
             connection,
@@ -189,17 +191,20 @@ impl VacantRequest {
             opcode,
             output,
         } = parts;
-        let loaded = &Cell::new(Ok(0));
+        let (len, failed) = (&Cell::new(0), &Cell::new(None));
         let entry = self.0.fill(pin_init!(Request {
             // First, because it tells how long the message is.
             body <- new_spinlock!(
                 Body::init(header, output).chain(|body| {
-                    loaded.set(body.load(data, encode));
+                    match body.load(encode) {
+                        Ok(loaded) => len.set(loaded),
+                        Err(error) => failed.set(Some(error)),
+                    }
                     Ok(())
                 }),
                 "FuseRequest::body"
             ),
-            len: loaded.get().unwrap_or(0),
+            len: len.get(),
             nodeid: header.nodeid,
             pid: header.pid,
             opcode,
@@ -212,7 +217,10 @@ impl VacantRequest {
             interrupted: Atomic::new(false),
             ended <- new_wait_queue!("FuseRequest::ended"),
         }));
-        loaded.get().map(|_| Pending::new(entry))
+        match failed.take() {
+            None => Ok(Pending::new(entry)),
+            Some(error) => Err(error),
+        }
     }
 }
 
@@ -237,7 +245,7 @@ impl Request {
             output: OutSpace::default(),
         };
         let vacant = Self::reserve()?;
-        vacant.make(parts, &mut None, |_| Ok(()))
+        vacant.make(parts, |_| Ok(None))
     }
 
     /// The operation.
@@ -459,15 +467,16 @@ impl Request {
         abandoned
     }
 
-    /// Shows what the reply brought, and what was lent; for who is told of the end.
+    /// Shows what the reply brought to `read`, which runs under the lock of the body and must not
+    /// sleep, and gives back what was lent: that may be memory whose freeing sleeps.
     #[inline]
-    fn with_reply<R>(
-        &self,
-        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
-    ) -> R {
-        let mut body = self.body.lock();
-        let (outcome, output, data, written) = body.reply();
-        read(outcome, output, data, written)
+    fn with_reply<D: OpData, R>(&self, read: impl FnOnce(Outcome, &mut OutArgs) -> R) -> (R, D) {
+        let (read, data) = {
+            let mut body = self.body.lock();
+            let (outcome, output, data) = body.reply();
+            (read(outcome, output), D::take(data))
+        };
+        (read, D::restore(data))
     }
 }
 

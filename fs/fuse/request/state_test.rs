@@ -72,7 +72,7 @@ struct Tell(Arc<Fate>);
 impl Completion for Tell {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         self.0.ends.add(1, Relaxed);
-        let errno = ended.read(|outcome, _, _, _| outcome.errno());
+        let (errno, ()) = ended.read(|outcome, _| outcome.errno());
         self.0.errno.store(errno, Relaxed);
     }
 }

@@ -8,14 +8,16 @@
 //! end, whatever comes.
 
 use super::{
-    args::Data,
     completion::Completion,
     outcome::Outcome,
     state::Pending,
     Handle, //
 };
 use crate::fuse::{
-    op::OutArgs,
+    op::{
+        data::OpData,
+        OutArgs, //
+    },
     trace, //
 };
 use kernel::prelude::*;
@@ -140,17 +142,16 @@ impl Killed {
 pub(crate) struct Done(Handle);
 
 impl Done {
-    /// Reads the reply where it is, and takes of what was lent what is wanted back, with the number
-    /// of bytes that the reply filled of it. `read` runs under the lock of the request's body, and
-    /// must not sleep.
+    /// Reads the reply where it is, and gives back what was lent. `read` runs under the lock of the
+    /// request's body, and must not sleep.
     #[inline]
-    pub(crate) fn read<R>(
+    pub(crate) fn read<D: OpData, R>(
         self,
-        read: impl FnOnce(Outcome, &mut OutArgs, &mut Option<Data>, usize) -> R,
-    ) -> R {
-        self.0.with_reply(|outcome, output, data, written| {
+        read: impl FnOnce(Outcome, &mut OutArgs) -> R,
+    ) -> (R, D) {
+        self.0.with_reply(|outcome, output| {
             trace::request_wake(&**self.0, outcome.errno());
-            read(outcome, output, data, written)
+            read(outcome, output)
         })
     }
 }

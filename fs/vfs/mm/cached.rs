@@ -271,6 +271,7 @@ impl CachedRange {
 }
 
 /// Written ranges, one after the other: what a request takes to the file.
+#[derive(Default)]
 pub(crate) struct CachedRanges {
     list: KVVec<CachedRange>,
     /// Bytes of all.

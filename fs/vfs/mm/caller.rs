@@ -72,6 +72,21 @@ pub(crate) struct CallerPages {
 // given back by any.
 unsafe impl Send for CallerPages {}
 
+impl Default for CallerPages {
+    /// No pages.
+    fn default() -> Self {
+        // INVARIANT: There are none.
+        Self {
+            pages: KVVec::new(),
+            runs: KVVec::new(),
+            len: 0,
+            hold: Hold::Reference,
+            writable: false,
+            cursor: (0, 0),
+        }
+    }
+}
+
 impl CallerPages {
     /// Bytes of all pages.
     pub(crate) fn len(&self) -> usize {

@@ -487,6 +487,7 @@ impl Drop for FolioSegment {
 }
 
 /// Segments, one after the other: where a reply's data goes.
+#[derive(Default)]
 pub(crate) struct FolioSegments {
     list: KVVec<FolioSegment>,
     /// Bytes of all.

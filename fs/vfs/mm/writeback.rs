@@ -307,6 +307,7 @@ impl Drop for DirtyRange {
 }
 
 /// Adjacent ranges, one after the other: what a request takes to the file.
+#[derive(Default)]
 pub(crate) struct DirtyRanges {
     list: KVVec<DirtyRange>,
     /// Bytes of all.

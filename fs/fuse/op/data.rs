@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an operation carries, or has filled, besides its structures and names.
+//!
+//! The row of the operation says which way its data go: [`ToServer`], [`FromServer`], or
+//! [`BothWays`]. The operation has them as a field of their own type, and a call gives them back as
+//! that, whatever has come of it. In between they are the request's, as [`Data`].
+//!
+//! Neighbours on the walk: the rooms of the file system make them, `conn` takes them apart,
+//! `request` owns them and lends them to a transport. No locks.
+
+use crate::vfs::mm::{
+    cached::CachedRanges,
+    caller::CallerPages,
+    folio::FolioSegments,
+    iov::{
+        Room,
+        SharedBytes, //
+    },
+    writeback::DirtyRanges, //
+};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// The data of one request, whatever they are.
+pub(crate) enum Data {
+    /// Parts of the page cache, in the order of the message's bytes.
+    SentCached(CachedRanges),
+    /// Memory of the request's own.
+    SentFolios(FolioSegments),
+    /// Dirty parts of the page cache, whose writeback ends with the request.
+    SentDirty(DirtyRanges),
+    /// Pages of the caller's memory, to be read.
+    SentCaller(CallerPages),
+    /// Parts of folios that the reply fills, in the order of its bytes.
+    FilledFolios(FolioSegments),
+    /// Pages of the caller's memory, to be written. What a short reply leaves out stays as it was.
+    FilledCaller(CallerPages),
+    /// Both ways.
+    Exchanged(Exchange),
+}
+
+/// Memory that goes to the server, and memory that its reply fills.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    /// What goes to the server; may be empty.
+    pub(crate) sent: FolioSegments,
+    /// What the reply fills.
+    pub(crate) filled: FolioSegments,
+}
+
+impl Data {
+    /// Bytes that the message to the server has of them.
+    pub(crate) fn sent_len(&self) -> usize {
+        match self {
+            Self::SentCached(ranges) => ranges.len(),
+            Self::SentFolios(segments) => segments.len(),
+            Self::SentDirty(ranges) => ranges.len(),
+            Self::SentCaller(pages) => pages.len(),
+            Self::Exchanged(exchange) => exchange.sent.len(),
+            Self::FilledFolios(_) | Self::FilledCaller(_) => 0,
+        }
+    }
+
+    /// Calls `f` with the bytes of the message from `at` on, as many as lie together. Never sleeps,
+    /// and nor may `f`. [`None`] if there are none.
+    pub(crate) fn with_sent<R>(
+        &mut self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::SentCached(ranges) => ranges.with_bytes(at, f),
+            Self::SentFolios(segments) => segments.with_bytes(at, f),
+            Self::SentDirty(ranges) => ranges.with_bytes(at, f),
+            Self::SentCaller(pages) => pages.with_bytes(at, f),
+            Self::Exchanged(exchange) => exchange.sent.with_bytes(at, f),
+            Self::FilledFolios(_) | Self::FilledCaller(_) => None,
+        }
+    }
+
+    /// Bytes that a reply can fill.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Self::FilledFolios(segments) => segments.len(),
+            Self::FilledCaller(pages) => pages.room(),
+            Self::Exchanged(exchange) => exchange.filled.len(),
+            Self::SentCached(_)
+            | Self::SentFolios(_)
+            | Self::SentDirty(_)
+            | Self::SentCaller(_) => 0,
+        }
+    }
+
+    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
+    /// it it used; less than given ends it. Returns the bytes filled. Never sleeps, and nor may
+    /// `source`.
+    pub(crate) fn fill(
+        &mut self,
+        at: usize,
+        want: usize,
+        source: impl FnMut(Room<'_>) -> usize,
+    ) -> usize {
+        match self {
+            Self::FilledCaller(pages) => pages.fill(at, want, source),
+            _ => match self.filled_folios() {
+                Some(folios) => folios.fill(at, want, source),
+                None => 0,
+            },
+        }
+    }
+
+    /// The folios that a reply fills, if it does.
+    pub(crate) fn filled_folios(&mut self) -> Option<&mut FolioSegments> {
+        match self {
+            Self::FilledFolios(segments) => Some(segments),
+            Self::Exchanged(exchange) => Some(&mut exchange.filled),
+            _ => None,
+        }
+    }
+}
+
+/// They go to the server.
+pub(crate) enum ToServer {}
+
+/// The reply fills them.
+pub(crate) enum FromServer {}
+
+/// Some go to the server, and the reply fills others.
+pub(crate) enum BothWays {}
+
+/// Memory that can go the way `W` with a request.
+pub(crate) trait Goes<W>: Default + Send + 'static {
+    /// Makes it the data of a request.
+    fn store(self) -> Data;
+
+    /// What [`Self::store`] was given; nothing of other memory.
+    fn restore(data: Data) -> Self;
+}
+
+/// Declares which memory can go which way, and as what.
+macro_rules! ways {
+    ($( $way:ident: $($memory:ident as $kind:ident),+; )+) => {$($(
+        impl Goes<$way> for $memory {
+            #[inline]
+            fn store(self) -> Data {
+                Data::$kind(self)
+            }
+
+            #[inline]
+            fn restore(data: Data) -> Self {
+                match data {
+                    Data::$kind(memory) => memory,
+                    _ => Self::default(),
+                }
+            }
+        }
+    )+)+};
+}
+
+ways! {
+    ToServer: CachedRanges as SentCached,
+        FolioSegments as SentFolios,
+        DirtyRanges as SentDirty,
+        CallerPages as SentCaller;
+    FromServer: FolioSegments as FilledFolios,
+        CallerPages as FilledCaller;
+    BothWays: Exchange as Exchanged;
+}
+
+/// The data of an operation; `()` if it has none.
+pub(crate) trait OpData: Sized {
+    /// What a call returns that has come to a `T`.
+    type With<T>;
+
+    /// The data of the request.
+    fn store(self) -> Option<Data>;
+
+    /// Takes the data of the request, without dropping any.
+    fn take(data: &mut Option<Data>) -> Option<Data>;
+
+    /// What was given to [`Self::store`].
+    fn restore(data: Option<Data>) -> Self;
+
+    /// With what has come of the call.
+    fn with<T>(self, result: Result<T>) -> Self::With<T>;
+}
+
+impl OpData for () {
+    type With<T> = Result<T>;
+
+    #[inline]
+    fn store(self) -> Option<Data> {
+        None
+    }
+
+    #[inline]
+    fn take(_data: &mut Option<Data>) -> Option<Data> {
+        None
+    }
+
+    #[inline]
+    fn restore(_data: Option<Data>) {}
+
+    #[inline]
+    fn with<T>(self, result: Result<T>) -> Result<T> {
+        result
+    }
+}
+
+/// Memory of the type `D` that goes the way `W`.
+pub(crate) struct Typed<D, W>(D, PhantomData<W>);
+
+impl<D, W> Typed<D, W> {
+    /// The data of an operation.
+    #[inline]
+    pub(super) fn new(memory: D) -> Self {
+        Self(memory, PhantomData)
+    }
+}
+
+impl<D: Goes<W>, W> OpData for Typed<D, W> {
+    type With<T> = (Result<T>, D);
+
+    #[inline]
+    fn store(self) -> Option<Data> {
+        Some(self.0.store())
+    }
+
+    #[inline]
+    fn take(data: &mut Option<Data>) -> Option<Data> {
+        data.take()
+    }
+
+    #[inline]
+    fn restore(data: Option<Data>) -> Self {
+        Self::new(data.map(D::restore).unwrap_or_default())
+    }
+
+    #[inline]
+    fn with<T>(self, result: Result<T>) -> (Result<T>, D) {
+        (result, self.0)
+    }
+}
