@@ -4,9 +4,12 @@
 //!
 //! Locks: the queue lives in the channel's background lock, outside the input queue's lock.
 
-use super::transport::{
-    Transport,
-    Wake, //
+use super::{
+    transport::{
+        Transport,
+        Wake, //
+    },
+    unique::UniqueIds, //
 };
 use crate::fuse::request::{
     snapshot::{
@@ -56,14 +59,14 @@ impl Background {
 
     /// Hands over what may go, which after an abort is everything, whatever limit is set then;
     /// returns what a closed transport refused, to be ended without the lock.
-    pub(super) fn flush(&mut self, transport: &dyn Transport) -> PendingQueue {
+    pub(super) fn flush(&mut self, transport: &dyn Transport, ids: &UniqueIds) -> PendingQueue {
         let mut refused = PendingQueue::default();
         while self.active < self.max || !self.connected {
             let Some(request) = self.queue.pop_front() else {
                 break;
             };
             self.active = self.active.saturating_add(1);
-            if let Err(request) = transport.send_request(request, Wake::Normal) {
+            if let Err(request) = transport.send_request(request, ids, Wake::Normal) {
                 refused.push_back(request);
             }
         }

@@ -15,6 +15,7 @@ use super::{
         ForgetTicket, //
     },
     transport::Wake,
+    unique::UniqueIds, //
 };
 use crate::fuse::{
     abi::Unique,
@@ -57,8 +58,6 @@ use kernel::{
     },
 };
 
-/// Ids step by two: the odd one after each names its INTERRUPT.
-const UNIQUE_STEP: u64 = 2;
 /// FORGETs that are read before requests get their turn.
 const FORGET_BATCH: i32 = 16;
 /// Requests that are read before FORGETs get their turn again.
@@ -91,8 +90,6 @@ pub(crate) struct ForgetRoom {
 
 struct Inner {
     connected: bool,
-    /// Last id given out; ids are even, and the odd one after each names its INTERRUPT.
-    last_unique: u64,
     pending: PendingQueue,
     interrupts: Queue<Request, Side>,
     forgets: ForgetList,
@@ -108,12 +105,7 @@ impl Inner {
             || self.interrupts.iter().any(|request| !request.is_finished())
     }
 
-    fn next_unique(&mut self) -> Unique {
-        self.last_unique = self.last_unique.wrapping_add(UNIQUE_STEP);
-        Unique::new(self.last_unique)
-    }
-
-    fn take(&mut self, room: ForgetRoom) -> Option<Work> {
+    fn take(&mut self, ids: &UniqueIds, room: ForgetRoom) -> Option<Work> {
         while let Some(interrupted) = self.interrupts.pop_front() {
             // One that ended before its INTERRUPT was read is not worth a message.
             if !interrupted.is_finished() {
@@ -122,11 +114,11 @@ impl Inner {
         }
         if !self.forgets.is_empty() {
             if self.pending.is_empty() {
-                return Some(self.take_forgets(room));
+                return Some(self.take_forgets(ids, room));
             }
             self.forget_turn = self.forget_turn.wrapping_sub(1);
             if self.forget_turn >= 0 {
-                return Some(self.take_forgets(room));
+                return Some(self.take_forgets(ids, room));
             }
             if self.forget_turn <= -REQUEST_BATCH {
                 self.forget_turn = FORGET_BATCH;
@@ -135,8 +127,8 @@ impl Inner {
         self.pending.pop_front().map(Work::Request)
     }
 
-    fn take_forgets(&mut self, room: ForgetRoom) -> Work {
-        let unique = self.next_unique();
+    fn take_forgets(&mut self, ids: &UniqueIds, room: ForgetRoom) -> Work {
+        let unique = ids.next();
         let max = if self.forgets.is_single() {
             1
         } else {
@@ -168,7 +160,6 @@ impl InputQueue {
             inner <- new_spinlock!(
                 Inner {
                     connected: true,
-                    last_unique: 0,
                     pending: PendingQueue::default(),
                     interrupts: Queue::new(),
                     forgets: ForgetList::default(),
@@ -200,7 +191,12 @@ impl InputQueue {
     }
 
     /// Queues a request and gives it its id, unless it brings one; gives it back if closed.
-    pub(crate) fn push(&self, request: Pending, wake: Wake) -> Result<(), Pending> {
+    pub(crate) fn push(
+        &self,
+        request: Pending,
+        ids: &UniqueIds,
+        wake: Wake,
+    ) -> Result<(), Pending> {
         {
             let mut inner = self.inner.lock();
             if !inner.connected {
@@ -208,7 +204,7 @@ impl InputQueue {
             }
             let unique = match request.request().brings_unique() {
                 true => request.request().unique(),
-                false => inner.next_unique(),
+                false => ids.next(),
             };
             request.request().assign_unique(unique);
             inner.pending.push_back(request);
@@ -297,16 +293,22 @@ impl InputQueue {
         (inner.has_work(), inner.connected)
     }
 
-    /// Takes the next piece of work; waits for it unless `nonblocking`.
+    /// Takes the next piece of work, with an id of `ids` if it needs one; waits for it unless
+    /// `nonblocking`.
     ///
     /// # Errors
     ///
     /// `ENODEV` if the queue is closed, `EAGAIN`, `ERESTARTSYS`.
-    pub(crate) fn next(&self, room: ForgetRoom, nonblocking: bool) -> Result<Work> {
+    pub(crate) fn next(
+        &self,
+        ids: &UniqueIds,
+        room: ForgetRoom,
+        nonblocking: bool,
+    ) -> Result<Work> {
         let take = || {
             let mut inner = self.inner.lock();
             if inner.connected {
-                inner.take(room).map(Ok)
+                inner.take(ids, room).map(Ok)
             } else {
                 Some(Err(ENODEV))
             }

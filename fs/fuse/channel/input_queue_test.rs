@@ -13,6 +13,7 @@ use super::{
         Work, //
     },
     transport::Wake,
+    unique::UniqueIds, //
 };
 use crate::fuse::{
     abi::NodeId,
@@ -23,11 +24,13 @@ use kernel::{
     sync::Arc, //
 };
 
+static IDS: UniqueIds = UniqueIds::new();
+
 fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
     let queue = Arc::pin_init(InputQueue::new(), GFP_KERNEL)?;
     for _ in 0..requests {
         queue
-            .push(Request::sample()?, Wake::Normal)
+            .push(Request::sample()?, &IDS, Wake::Normal)
             .map_err(|_| ENOTCONN)?;
     }
     for nlookup in 0..forgets as u64 {
@@ -44,7 +47,7 @@ fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
 fn served(queue: &InputQueue, room: usize) -> Result<KVec<u8>> {
     let mut letters = KVec::new();
     loop {
-        match queue.next(ForgetRoom { max: room }, true) {
+        match queue.next(&IDS, ForgetRoom { max: room }, true) {
             Ok(Work::Forgets { list, count, .. }) => {
                 assert_eq!(list.count(), count);
                 letters.push(b'f', GFP_KERNEL)?;
@@ -85,12 +88,27 @@ mod tests {
     fn ids_grow_in_queue_order() -> Result {
         let queue = queue(3, 0)?;
         let mut last = 0;
-        while let Ok(Work::Request(request)) = queue.next(ForgetRoom { max: 1 }, true) {
+        while let Ok(Work::Request(request)) = queue.next(&IDS, ForgetRoom { max: 1 }, true) {
             let unique = request.request().unique().get();
             assert!(unique > last && unique % 2 == 0);
             last = unique;
         }
-        assert_eq!(last, 6);
+        assert_ne!(last, 0);
+        Ok(())
+    }
+
+    /// Two queues of one channel give out no id twice.
+    #[test]
+    fn ids_are_of_the_channel() -> Result {
+        let (one, other) = (queue(3, 0)?, queue(3, 1)?);
+        let mut last = 0;
+        for queue in [one, other] {
+            while let Ok(Work::Request(request)) = queue.next(&IDS, ForgetRoom { max: 1 }, true) {
+                let unique = request.request().unique().get();
+                assert!(unique > last);
+                last = unique;
+            }
+        }
         Ok(())
     }
 
@@ -100,10 +118,10 @@ mod tests {
         let queue = queue(1, 1)?;
         drop(queue.close());
         assert!(matches!(
-            queue.next(ForgetRoom { max: 1 }, true),
+            queue.next(&IDS, ForgetRoom { max: 1 }, true),
             Err(ENODEV)
         ));
-        assert!(queue.push(Request::sample()?, Wake::Normal).is_err());
+        assert!(queue.push(Request::sample()?, &IDS, Wake::Normal).is_err());
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod processing;
 pub(crate) mod sync_writes;
 pub(crate) mod timeout;
 pub(crate) mod transport;
+pub(crate) mod unique;
 
 use self::{
     background::Background,
@@ -34,6 +35,7 @@ use self::{
         Transport,
         Wake, //
     },
+    unique::UniqueIds, //
 };
 use crate::fuse::{
     request::{
@@ -88,6 +90,8 @@ impl Limits {
 #[pin_data]
 pub(crate) struct Channel {
     transport: Arc<dyn Transport>,
+    /// The ids of its messages.
+    ids: UniqueIds,
     /// Device number of the mount; 0 until it has one.
     connection: Atomic<u32>,
     /// Set when INIT is answered; before that, requests wait. Also set by an abort.
@@ -119,6 +123,7 @@ impl Channel {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> impl PinInit<Self> {
         pin_init!(Self {
             transport,
+            ids: UniqueIds::new(),
             connection: Atomic::new(0),
             initialized: Atomic::new(false),
             limits: SetOnce::new(),
@@ -137,6 +142,11 @@ impl Channel {
     /// The files that somebody polls.
     pub(crate) fn polled(&self) -> &PolledFiles {
         &self.polled
+    }
+
+    /// The ids of its messages.
+    pub(crate) fn ids(&self) -> &UniqueIds {
+        &self.ids
     }
 
     /// How long its requests take.
@@ -261,7 +271,7 @@ impl Channel {
     /// The server's reader is woken in the way of `wake`.
     pub(crate) fn send(&self, request: Pending, wake: Wake) {
         self.latency.queued(request.request());
-        if let Err(refused) = self.transport.send_request(request, wake) {
+        if let Err(refused) = self.transport.send_request(request, &self.ids, wake) {
             refused.refuse(Outcome::NotConnected);
         }
     }
@@ -287,7 +297,7 @@ impl Channel {
             if background.push(request) {
                 self.blocked.store(true, Relaxed);
             }
-            background.flush(&*self.transport)
+            background.flush(&*self.transport, &self.ids)
         };
         refused.refuse_all(Outcome::NotConnected);
     }
@@ -300,7 +310,7 @@ impl Channel {
                 self.blocked.store(false, Relaxed);
             }
             background.finish();
-            background.flush(&*self.transport)
+            background.flush(&*self.transport, &self.ids)
         };
         // Those at the gate look at `blocked` again; one of them may go. As a rule nobody is there.
         if !self.blocked.load(Relaxed) {
@@ -342,7 +352,7 @@ impl Channel {
             // Everything moves on to the transport, which is about to end it.
             background.max = u32::MAX;
             self.blocked.store(false, Relaxed);
-            background.flush(&*self.transport)
+            background.flush(&*self.transport, &self.ids)
         };
         refused.refuse_all(Outcome::Aborted);
         self.transport.abort(with_error);

@@ -2,9 +2,12 @@
 
 //! What a transport does for a channel (`struct fuse_iqueue_ops`).
 
-use super::forget::{
-    Forget,
-    ForgetTicket, //
+use super::{
+    forget::{
+        Forget,
+        ForgetTicket, //
+    },
+    unique::UniqueIds, //
 };
 use crate::fuse::request::{
     snapshot::Snapshot,
@@ -24,9 +27,15 @@ pub(crate) enum Wake {
 
 /// Moves requests to a server and replies back. Methods never sleep unless they say so.
 pub(crate) trait Transport: Send + Sync {
-    /// Queues the request; gives it back if the connection is closed. May be called under the
-    /// background queue's lock, so it must not end the request itself.
-    fn send_request(&self, request: Pending, wake: Wake) -> Result<(), Pending>;
+    /// Queues the request, under an id of `ids` unless it brings one; gives it back if the
+    /// connection is closed. May be called under the background queue's lock, so it must not end the
+    /// request itself.
+    fn send_request(
+        &self,
+        request: Pending,
+        ids: &UniqueIds,
+        wake: Wake,
+    ) -> Result<(), Pending>;
 
     /// Queues one FORGET; drops it if the connection is closed.
     fn send_forget(&self, ticket: ForgetTicket, forget: Forget);

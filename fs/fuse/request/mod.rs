@@ -135,7 +135,7 @@ pub(crate) struct Request {
     created: Jiffies,
     /// Runs if the connection measures.
     clock: Clock,
-    /// 0 until queued, unless it brings its own. The input queue gives ids out.
+    /// 0 until queued, unless it brings its own.
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
     connection: u32,
@@ -287,8 +287,8 @@ impl Request {
         self.expects_reply
     }
 
-    /// Gives the request its id and tells the tracepoint; the input queue calls this under its
-    /// lock, so that ids grow in queue order. One that brings its own keeps that.
+    /// Gives the request its id and tells the tracepoint; a queue calls this under its lock, so that
+    /// ids grow in queue order. One that brings its own keeps that.
     pub(crate) fn assign_unique(&self, unique: Unique) {
         self.unique.store(unique.get(), Relaxed);
         trace::request_send(self);

@@ -25,6 +25,7 @@ use crate::fuse::{
             Transport,
             Wake, //
         },
+        unique::UniqueIds,
         Channel, //
     },
     request::{
@@ -157,8 +158,13 @@ impl DevTransport {
 }
 
 impl Transport for DevTransport {
-    fn send_request(&self, request: Pending, wake: Wake) -> Result<(), Pending> {
-        self.input.push(request, wake)
+    fn send_request(
+        &self,
+        request: Pending,
+        ids: &UniqueIds,
+        wake: Wake,
+    ) -> Result<(), Pending> {
+        self.input.push(request, ids, wake)
     }
 
     fn send_forget(&self, ticket: ForgetTicket, forget: Forget) {

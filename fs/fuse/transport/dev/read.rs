@@ -84,7 +84,7 @@ impl Device {
             let work =
                 link.transport
                     .input
-                    .next(forgets, nonblocking)
+                    .next(link.channel.ids(), forgets, nonblocking)
                     .map_err(|error| match error {
                         ENODEV => link.transport.abort_errno(),
                         other => other,
