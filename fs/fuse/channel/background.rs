@@ -37,6 +37,33 @@ pub(crate) struct Background {
     active: u32,
     /// Waiting for a slot.
     queue: PendingQueue,
+    /// Whether the transport may have queues of its own for those that wait.
+    pub(super) transport_queues: bool,
+}
+
+/// How many more background requests may go to the server.
+pub(crate) struct Credits<'a> {
+    active: &'a mut u32,
+    max: u32,
+}
+
+impl Credits<'_> {
+    /// Takes one, if there is one left: a request may go.
+    #[inline]
+    pub(crate) fn take(&mut self) -> bool {
+        let free = *self.active < self.max;
+        if free {
+            self.take_anyway();
+        }
+        free
+    }
+
+    /// Takes one more than there are: a queue none of whose requests is with the server may always
+    /// send one.
+    #[inline]
+    pub(crate) fn take_anyway(&mut self) {
+        *self.active = self.active.saturating_add(1);
+    }
 }
 
 impl Background {
@@ -47,13 +74,20 @@ impl Background {
             outstanding: 0,
             active: 0,
             queue: PendingQueue::default(),
+            transport_queues: false,
         }
     }
 
     /// Counts and queues one. Returns whether the queue is full now.
-    pub(super) fn push(&mut self, request: Pending) -> bool {
+    pub(super) fn push(&mut self, request: Pending, transport: &dyn Transport) -> bool {
         self.outstanding = self.outstanding.saturating_add(1);
-        self.queue.push_back(request);
+        let left = match self.transport_queues {
+            true => transport.queue_background(request),
+            false => Err(request),
+        };
+        if let Err(request) = left {
+            self.queue.push_back(request);
+        }
         self.outstanding == self.max
     }
 
@@ -61,14 +95,23 @@ impl Background {
     /// returns what a closed transport refused, to be ended without the lock.
     pub(super) fn flush(&mut self, transport: &dyn Transport, ids: &UniqueIds) -> PendingQueue {
         let mut refused = PendingQueue::default();
-        while self.active < self.max || !self.connected {
+        let mut credits = Credits {
+            active: &mut self.active,
+            max: match self.connected {
+                true => self.max,
+                false => u32::MAX,
+            },
+        };
+        while !self.queue.is_empty() && credits.take() {
             let Some(request) = self.queue.pop_front() else {
                 break;
             };
-            self.active = self.active.saturating_add(1);
             if let Err(request) = transport.send_request(request, ids, Wake::Normal) {
                 refused.push_back(request);
             }
+        }
+        if self.transport_queues {
+            refused.append(&mut transport.flush_background(ids, &mut credits));
         }
         refused
     }

@@ -9,6 +9,8 @@
 
 pub(crate) mod background;
 pub(crate) mod forget;
+#[cfg(CONFIG_KUNIT = "y")]
+mod gate_test;
 pub(crate) mod input_queue;
 #[cfg(CONFIG_KUNIT = "y")]
 mod input_queue_test;
@@ -86,6 +88,18 @@ impl Limits {
     };
 }
 
+/// How far the gate is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+enum Opening {
+    /// INIT is not answered.
+    Init = 0,
+    /// It is, but the transport builds rings first.
+    Building = 1,
+    /// Requests may be made. Also after an abort.
+    Open = 2,
+}
+
 /// Queues and state of one connection.
 #[pin_data]
 pub(crate) struct Channel {
@@ -94,8 +108,8 @@ pub(crate) struct Channel {
     ids: UniqueIds,
     /// Device number of the mount; 0 until it has one.
     connection: Atomic<u32>,
-    /// Set when INIT is answered; before that, requests wait. Also set by an abort.
-    initialized: Atomic<bool>,
+    /// An [`Opening`].
+    opening: Atomic<i32>,
     limits: SetOnce<Limits>,
     connected: Atomic<bool>,
     /// The background queue is full. Changed under `background`, read without.
@@ -125,7 +139,7 @@ impl Channel {
             transport,
             ids: UniqueIds::new(),
             connection: Atomic::new(0),
-            initialized: Atomic::new(false),
+            opening: Atomic::new(Opening::Init as i32),
             limits: SetOnce::new(),
             connected: Atomic::new(true),
             blocked: Atomic::new(false),
@@ -176,7 +190,7 @@ impl Channel {
 
     /// Whether INIT was answered; what INIT stored is visible then.
     pub(crate) fn is_initialized(&self) -> bool {
-        self.initialized.load(Acquire)
+        self.opening.load(Acquire) != Opening::Init as i32
     }
 
     /// Requests between the gate and their end.
@@ -190,8 +204,25 @@ impl Channel {
         self.open_gate();
     }
 
+    /// INIT was answered, and the transport builds rings: stores the limits, but the gate stays shut
+    /// until what is returned is dropped, or the connection aborted.
+    #[cfg_attr(
+        not(CONFIG_KUNIT = "y"),
+        expect(dead_code, reason = "for the transport over io_uring")
+    )]
+    pub(crate) fn set_initialized_building(self: &Arc<Self>, limits: Limits) -> Building {
+        self.limits.populate(limits);
+        // Not if an abort was first: that leaves the gate open.
+        let _ = self
+            .opening
+            .cmpxchg(Opening::Init as i32, Opening::Building as i32, Release);
+        Building {
+            channel: self.clone(),
+        }
+    }
+
     fn open_gate(&self) {
-        self.initialized.store(true, Release);
+        self.opening.store(Opening::Open as i32, Release);
         self.gate.wake_up_all();
     }
 
@@ -232,7 +263,7 @@ impl Channel {
 
     fn is_shut(&self, for_background: bool) -> bool {
         // A limit that is set after the abort holds nobody back.
-        !self.is_initialized()
+        self.opening.load(Acquire) != Opening::Open as i32
             || (for_background && self.blocked.load(Relaxed) && self.is_connected())
     }
 
@@ -294,12 +325,21 @@ impl Channel {
             let mut background = self.background.lock();
             // Here, so that there is no slot that is not counted.
             request.tell(complete());
-            if background.push(request) {
+            if background.push(request, &*self.transport) {
                 self.blocked.store(true, Relaxed);
             }
             background.flush(&*self.transport, &self.ids)
         };
         refused.refuse_all(Outcome::NotConnected);
+    }
+
+    /// From now on the transport is asked first to queue a background request, for queues of its own.
+    #[cfg_attr(
+        not(CONFIG_KUNIT = "y"),
+        expect(dead_code, reason = "for transports with several queues")
+    )]
+    pub(crate) fn let_transport_queue_background(&self) {
+        self.background.lock().transport_queues = true;
     }
 
     /// A background request has ended: gives its slot to the next; for [`pass`].
@@ -383,6 +423,19 @@ impl Channel {
     /// Waits until every request has ended; only useful after [`Self::abort`].
     pub(crate) fn wait_aborted(&self) {
         self.gate.wait(|| self.waiting.load(Acquire) == 0);
+    }
+}
+
+/// Rings are being built: no request is made before this is dropped, because they are ready or were
+/// given up.
+#[must_use = "dropping it opens the gate"]
+pub(crate) struct Building {
+    channel: Arc<Channel>,
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        self.channel.open_gate();
     }
 }
 

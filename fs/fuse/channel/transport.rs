@@ -3,6 +3,7 @@
 //! What a transport does for a channel (`struct fuse_iqueue_ops`).
 
 use super::{
+    background::Credits,
     forget::{
         Forget,
         ForgetTicket, //
@@ -11,7 +12,10 @@ use super::{
 };
 use crate::fuse::request::{
     snapshot::Snapshot,
-    state::Pending,
+    state::{
+        Pending,
+        PendingQueue, //
+    },
     Handle, //
 };
 use kernel::prelude::*;
@@ -30,12 +34,21 @@ pub(crate) trait Transport: Send + Sync {
     /// Queues the request, under an id of `ids` unless it brings one; gives it back if the
     /// connection is closed. May be called under the background queue's lock, so it must not end the
     /// request itself.
-    fn send_request(
-        &self,
-        request: Pending,
-        ids: &UniqueIds,
-        wake: Wake,
-    ) -> Result<(), Pending>;
+    fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending>;
+
+    /// Takes a background request onto a queue of the transport's own, or gives it back: then the
+    /// channel queues it. Called under the background queue's lock, after
+    /// [`Channel::let_transport_queue_background`](super::Channel::let_transport_queue_background).
+    fn queue_background(&self, request: Pending) -> Result<(), Pending> {
+        Err(request)
+    }
+
+    /// Sends as many of the requests that [`Self::queue_background`] took as there are credits for,
+    /// which after an abort is all of them; returns those that a closed queue refuses. Called under
+    /// the background queue's lock, when one was queued and when one has ended.
+    fn flush_background(&self, _ids: &UniqueIds, _credits: &mut Credits<'_>) -> PendingQueue {
+        PendingQueue::default()
+    }
 
     /// Queues one FORGET; drops it if the connection is closed.
     fn send_forget(&self, ticket: ForgetTicket, forget: Forget);
