@@ -467,6 +467,19 @@ impl OutSpace {
 }
 
 impl OutArgs {
+    /// Without a reply.
+    #[cold]
+    pub(crate) fn empty() -> Self {
+        // INVARIANT: Nothing is written or read.
+        Self {
+            space: OutSpace::default(),
+            inline: [0; OUT_INLINE],
+            var_len: 0,
+            pos: 0,
+            compat_len: None,
+        }
+    }
+
     /// Space for a reply, made where it stays.
     #[inline]
     pub(crate) fn init(space: OutSpace) -> impl Init<Self> {
@@ -490,10 +503,7 @@ impl OutArgs {
         // INVARIANT: As in `init()`.
         Ok(Self {
             space: OutSpace::new(spec)?,
-            inline: [0; OUT_INLINE],
-            var_len: 0,
-            pos: 0,
-            compat_len: None,
+            ..Self::empty()
         })
     }
 

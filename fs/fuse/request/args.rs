@@ -2,10 +2,13 @@
 
 //! What a request owns, and how it is lent to a copier.
 //!
-//! [`Body`] sits in the request's spinlock. A loan is one hold of that lock: the copier's closure
+//! [`Body`] sits behind the request's spinlock. A loan is one hold of that lock: the copier's closure
 //! runs inside it and can neither fault nor sleep. A loan is refused once the request has ended,
 //! so nothing is copied out of, or into, a request whose caller has gone on. Between two loans the
 //! copier may fault its buffer in, and an abort may end the request.
+//!
+//! A device that reads and writes memory by itself gets all of the body, see
+//! [`Given`](super::state::Given).
 
 use super::{
     completion::Completion,
@@ -13,7 +16,10 @@ use super::{
 };
 use crate::fuse::{
     abi::{
-        header::InHeader,
+        header::{
+            InHeader,
+            OutHeader, //
+        },
         Unique, //
     },
     op::{
@@ -99,20 +105,53 @@ impl<'a> Loan<'a> {
     }
 }
 
-/// Everything of a request that is lent.
+/// How a request ends, and what is told of it.
 ///
 /// # Invariants
 ///
-/// `outcome` changes once, from `None`; after that nothing here is lent any more.
-pub(super) struct Body {
+/// `outcome` changes once, from `None`; after that the body is not lent any more.
+#[derive(Default)]
+pub(super) struct End {
     outcome: Option<Outcome>,
+    completion: Option<KBox<dyn Completion>>,
+}
+
+impl End {
+    /// Sets the outcome; the first one stays. Returns whether this was it.
+    pub(super) fn set(&mut self, outcome: Outcome) -> bool {
+        let first = self.outcome.is_none();
+        if first {
+            self.outcome = Some(outcome);
+        }
+        first
+    }
+
+    /// The outcome, if it is set.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// What is told of the end, instead of a waiter.
+    pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
+        self.completion = Some(completion);
+    }
+
+    /// The completion; `None` if a waiter waits instead.
+    pub(super) fn take_completion(&mut self) -> Option<KBox<dyn Completion>> {
+        self.completion.take()
+    }
+}
+
+/// Everything of a request that is lent, or given to a device.
+pub(super) struct Body {
     input: InArgs,
     output: OutArgs,
     /// As a rule there are none.
     data: Option<Data>,
     /// Bytes of the reply's data that are filled.
     written: usize,
-    completion: Option<KBox<dyn Completion>>,
+    /// Where a device writes the header of the reply.
+    reply_header: OutHeader,
 }
 
 impl Body {
@@ -120,12 +159,11 @@ impl Body {
     #[inline]
     pub(super) fn init(header: InHeader, output: OutSpace) -> impl Init<Self> {
         init!(Self {
-            outcome: None,
             input <- InArgs::init(header),
             output <- OutArgs::init(output),
             data: None,
             written: 0,
-            completion: None,
+            reply_header: OutHeader::default(),
         })
     }
 
@@ -156,22 +194,6 @@ impl Body {
         Ok(len)
     }
 
-    /// Sets the outcome; the first one stays. Returns whether this was it.
-    pub(super) fn finish(&mut self, outcome: Outcome) -> bool {
-        let first = self.outcome.is_none();
-        if first {
-            self.outcome = Some(outcome);
-        }
-        first
-    }
-
-    fn lendable(&self) -> Result {
-        match self.outcome {
-            None => Ok(()),
-            Some(_) => Err(ENOENT),
-        }
-    }
-
     /// Copies from `progress` on into `sink`, up to [`LOAN_MAX`] bytes, under this id.
     pub(super) fn send(
         &mut self,
@@ -179,7 +201,6 @@ impl Body {
         progress: &mut Progress,
         mut sink: impl FnMut(SharedBytes<'_>) -> usize,
     ) -> Result {
-        self.lendable()?;
         self.input.header_mut().unique = unique;
         let mut loan = Loan::new(progress);
         let [front, spill] = self.input.message();
@@ -210,7 +231,6 @@ impl Body {
 
     /// Checks the length of a payload against what the operation allows.
     pub(super) fn expect(&mut self, len: usize) -> Result {
-        self.lendable()?;
         self.output.accept(len)?;
         let room = self.data.as_ref().map_or(0, Data::room);
         if self.output.data_len() > room {
@@ -225,7 +245,6 @@ impl Body {
         progress: &mut Progress,
         mut source: impl FnMut(Room<'_>) -> usize,
     ) -> Result {
-        self.lendable()?;
         let mut loan = Loan::new(progress);
         let [fixed, var] = self.output.parts_mut();
         let mut copy = |bytes: Option<&mut [u8]>| bytes.map_or(0, |bytes| source(bytes.into()));
@@ -269,7 +288,6 @@ impl Body {
 
     /// Whether the next bytes may be given as a page of their own.
     pub(super) fn takes_page(&mut self, progress: &Progress) -> Result<bool> {
-        self.lendable()?;
         let Some(at) = self.place_in_data(progress, PAGE_SIZE) else {
             return Ok(false);
         };
@@ -284,9 +302,6 @@ impl Body {
         progress: &mut Progress,
         page: FreePage,
     ) -> Result<UsedPage, (Error, FreePage)> {
-        if let Err(error) = self.lendable() {
-            return Err((error, page));
-        }
         let place = self.place_in_data(progress, PAGE_SIZE);
         let (Some(at), Some(folios)) = (place, self.folios()) else {
             return Err((EIO, page));
@@ -300,7 +315,6 @@ impl Body {
     /// Zeroes the next piece of what a short reply left of the data, `done` bytes of which are zero
     /// already. `false` if nothing is left after that.
     pub(super) fn zero_piece(&mut self, done: &mut usize) -> Result<bool> {
-        self.lendable()?;
         let at = self.written.saturating_add(*done);
         let Some(folios) = self.folios() else {
             return Ok(false);
@@ -310,28 +324,13 @@ impl Body {
         Ok(zeroed == LOAN_MAX)
     }
 
-    /// Whether the request has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.outcome.is_some()
+    /// The reply, and what was lent.
+    pub(super) fn reply(&mut self) -> (&mut OutArgs, &mut Option<Data>) {
+        (&mut self.output, &mut self.data)
     }
 
-    /// Who is told of the end, instead of a waiter.
-    pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
-        self.completion = Some(completion);
-    }
-
-    /// The completion; `None` if somebody waits instead.
-    pub(super) fn take_completion(&mut self) -> Option<KBox<dyn Completion>> {
-        self.completion.take()
-    }
-
-    /// How it ended, the reply, and what was lent.
-    pub(super) fn reply(&mut self) -> (Outcome, &mut OutArgs, &mut Option<Data>) {
-        (
-            // Only a request that has ended is taken apart.
-            self.outcome.unwrap_or(Outcome::Io),
-            &mut self.output,
-            &mut self.data,
-        )
+    /// Where a device writes the header of the reply.
+    pub(super) fn reply_header(&mut self) -> &mut OutHeader {
+        &mut self.reply_header
     }
 }

@@ -13,7 +13,8 @@
 //! On the walk: made by `conn/call.rs`, sent by `channel`, moved by a `transport`, ended there,
 //! and taken apart by [`wait::Waiter`] or a [`completion::Completion`].
 //!
-//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held.
+//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held. A device that reads and
+//! writes the request's memory by itself takes no lock: see [`state::Given`].
 
 pub(crate) mod args;
 pub(crate) mod clock;
@@ -30,6 +31,7 @@ pub(crate) mod wait;
 use self::{
     args::{
         Body,
+        End,
         Progress, //
     },
     clock::Clock,
@@ -45,7 +47,10 @@ use self::{
 };
 use crate::fuse::{
     abi::{
-        header::InHeader,
+        header::{
+            InHeader,
+            OutHeader, //
+        },
         NodeId,
         Unique, //
     },
@@ -81,6 +86,12 @@ use crate::vfs::{
             Pooled,
             Vacant, //
         },
+        give_lock::{
+            new_give_lock,
+            Gift,
+            GiveGuard,
+            GiveLock, //
+        },
         wait::{
             new_wait_queue,
             WaitQueue, //
@@ -89,7 +100,6 @@ use crate::vfs::{
 };
 use core::cell::Cell;
 use kernel::{
-    new_spinlock,
     prelude::*,
     sync::{
         aref::ARef,
@@ -99,8 +109,7 @@ use kernel::{
             Full,
             Relaxed,
             Release, //
-        },
-        SpinLock, //
+        }, //
     },
 };
 
@@ -122,7 +131,7 @@ impl Pooled for Request {
 ///
 /// - `phase` is changed only by the holder of the request's token, except that whoever sets the
 ///   outcome makes it `Finished`.
-/// - `body.outcome` changes once, from none.
+/// - The outcome changes once, from none.
 #[pin_data]
 pub(crate) struct Request {
     /// Length of the message to the server, header included, in bytes.
@@ -148,7 +157,7 @@ pub(crate) struct Request {
     #[pin]
     ended: WaitQueue,
     #[pin]
-    body: SpinLock<Body>,
+    body: GiveLock<End, Body>,
 }
 
 /// What a new request is made of.
@@ -194,7 +203,8 @@ impl VacantRequest {
         let (len, failed) = (&Cell::new(0), &Cell::new(None));
         let entry = self.0.fill(pin_init!(Request {
             // First, because it tells how long the message is.
-            body <- new_spinlock!(
+            body <- new_give_lock!(
+                End::default(),
                 Body::init(header, output).chain(|body| {
                     match body.load(encode) {
                         Ok(loaded) => len.set(loaded),
@@ -237,15 +247,19 @@ impl Request {
     /// A request without content, for tests.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn sample() -> Result<Pending> {
-        let parts = Parts {
+        Self::reserve()?.make(Self::sample_parts(), |_| Ok(None))
+    }
+
+    /// What that is made of.
+    #[cfg(CONFIG_KUNIT = "y")]
+    fn sample_parts() -> Parts {
+        Parts {
             header: InHeader::default(),
             connection: 0,
             expects_reply: true,
             opcode: Opcode::Getattr,
             output: OutSpace::default(),
-        };
-        let vacant = Self::reserve()?;
-        vacant.make(parts, |_| Ok(None))
+        }
     }
 
     /// The operation.
@@ -341,26 +355,68 @@ impl Request {
     ///
     /// Call it without any spinlock: a completion runs here, and it may sleep.
     fn end(&self, outcome: Outcome) -> bool {
-        let completion = {
-            let mut body = self.body.lock();
-            if !body.finish(outcome) {
-                return false;
-            }
-            // Before anybody who waits can run. One that was withdrawn has not been dealt with by
-            // anybody: C shows no end of it.
-            if outcome != Outcome::Interrupted {
-                trace::request_end(self, outcome.reply_len(), outcome.errno());
-            }
-            // Full barrier against the waiter that puts itself on the interrupt list and then
-            // looks whether the request has ended.
-            self.phase.xchg(Phase::Finished as i32, Full);
-            body.take_completion()
-        };
+        let mut body = self.body.lock();
+        if !body.state().set(outcome) {
+            return false;
+        }
+        // It ends so when the device that has it gives it back.
+        if !body.is_given() {
+            self.conclude(body, outcome);
+        }
+        true
+    }
+
+    /// The outcome takes effect.
+    #[inline]
+    fn conclude(&self, mut body: GiveGuard<'_, End, Body>, outcome: Outcome) {
+        // Before a waiter can run. One that was withdrawn has come to no server: C shows no end of
+        // it.
+        if outcome != Outcome::Interrupted {
+            trace::request_end(self, outcome.reply_len(), outcome.errno());
+        }
+        // Full barrier against the waiter that puts itself on the interrupt list and then
+        // looks whether the request has ended.
+        self.phase.xchg(Phase::Finished as i32, Full);
+        let completion = body.state().take_completion();
+        drop(body);
         match completion {
             Some(completion) => completion.complete(Ended::new(self)),
             None => self.ended.wake_up(),
         }
-        true
+    }
+
+    /// A device gets the body; `None` if one has it.
+    fn give(&self) -> Option<Gift<Body>> {
+        self.body.lock().give()
+    }
+
+    /// The device has given the body back, with this header of a reply. `None` if it is known how
+    /// the request ends: it has ended now.
+    fn take_back(&self, gift: Gift<Body>) -> Option<OutHeader> {
+        let mut body = self.body.lock();
+        // Of another request it is not: then the memory would stay away.
+        let _ = body.take_back(gift);
+        match body.state().outcome() {
+            Some(outcome) => {
+                self.conclude(body, outcome);
+                None
+            }
+            None => body.value().map(|body| *body.reply_header()),
+        }
+    }
+
+    /// Lends the body to `f`, which must neither fault nor sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended, or a device has it.
+    #[inline]
+    fn lend<R>(&self, f: impl FnOnce(&mut Body) -> Result<R>) -> Result<R> {
+        let mut body = self.body.lock();
+        if body.state().outcome().is_some() {
+            return Err(ENOENT);
+        }
+        f(body.value().ok_or(ENOENT)?)
     }
 
     /// One loan for the way out: copies the next piece of the message into `sink`, which must
@@ -375,7 +431,7 @@ impl Request {
         sink: impl FnMut(SharedBytes<'_>) -> usize,
     ) -> Result {
         let unique = self.unique();
-        self.body.lock().send(unique, progress, sink)
+        self.lend(|body| body.send(unique, progress, sink))
     }
 
     /// Gets the reply space ready for a payload of `len` bytes, and is the first loan for the way
@@ -391,12 +447,13 @@ impl Request {
         progress: &mut Progress,
         source: Option<impl FnMut(Room<'_>) -> usize>,
     ) -> Result<bool> {
-        let mut body = self.body.lock();
-        body.expect(len)?;
-        if let Some(source) = source {
-            body.receive(progress, source)?;
-        }
-        Ok(body.is_short())
+        self.lend(|body| {
+            body.expect(len)?;
+            if let Some(source) = source {
+                body.receive(progress, source)?;
+            }
+            Ok(body.is_short())
+        })
     }
 
     /// One loan for the way back: fills the next piece of the reply space from `source`, which
@@ -410,7 +467,7 @@ impl Request {
         progress: &mut Progress,
         source: impl FnMut(Room<'_>) -> usize,
     ) -> Result {
-        self.body.lock().receive(progress, source)
+        self.lend(|body| body.receive(progress, source))
     }
 
     /// Whether a server that gives pages away may give the next bytes as one: they are for a page
@@ -420,7 +477,7 @@ impl Request {
     ///
     /// `ENOENT` if the request has ended.
     pub(crate) fn takes_page(&self, progress: &Progress) -> Result<bool> {
-        self.body.lock().takes_page(progress)
+        self.lend(|body| body.takes_page(progress))
     }
 
     /// One loan for the way back, of a whole page: puts it where the reply's next bytes belong.
@@ -430,11 +487,23 @@ impl Request {
     /// `ENOENT` if the request has ended; `EIO` if the page has no place.
     pub(crate) fn lend_page(&self, progress: &mut Progress, page: FreePage) -> Result {
         // Bound, so that the lock is dropped before what came back is.
-        let used = self.body.lock().receive_page(progress, page);
-        used.map(drop).map_err(|(error, page)| {
-            drop(page);
-            error
-        })
+        let (mut page, mut back) = (Some(page), None);
+        let lent = self.lend(|body| {
+            back = page.take().map(|page| body.receive_page(progress, page));
+            Ok(())
+        });
+        lent?;
+        match back {
+            Some(Ok(used)) => {
+                drop(used);
+                Ok(())
+            }
+            Some(Err((error, page))) => {
+                drop(page);
+                Err(error)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Zeroes the part of the data that the reply left out.
@@ -445,13 +514,13 @@ impl Request {
     pub(crate) fn zero_rest(&self) -> Result {
         let mut done = 0;
         // A loan at a time: that may be all that the limits of the mount allow.
-        while self.body.lock().zero_piece(&mut done)? {}
+        while self.lend(|body| body.zero_piece(&mut done))? {}
         Ok(())
     }
 
     /// Nobody waits for the end of the request: `completion` runs then.
     fn tell(&self, completion: KBox<dyn Completion>) {
-        self.body.lock().set_completion(completion);
+        self.body.lock().state().set_completion(completion);
     }
 
     /// Its waiter goes and does not look at the request any more: the completion that `complete`
@@ -459,9 +528,10 @@ impl Request {
     /// runs under the lock of the body, and must not sleep.
     fn abandon(&self, complete: impl FnOnce() -> KBox<dyn Completion>) -> bool {
         let mut body = self.body.lock();
-        let abandoned = !body.has_ended();
+        // One that a device has is not over when its outcome is known.
+        let abandoned = !self.is_finished();
         if abandoned {
-            body.set_completion(complete());
+            body.state().set_completion(complete());
             trace::request_abandon(self);
         }
         abandoned
@@ -473,8 +543,16 @@ impl Request {
     fn with_reply<D: OpData, R>(&self, read: impl FnOnce(Outcome, &mut OutArgs) -> R) -> (R, D) {
         let (read, data) = {
             let mut body = self.body.lock();
-            let (outcome, output, data) = body.reply();
-            (read(outcome, output), D::take(data))
+            // Only a request that has ended is taken apart.
+            let outcome = body.state().outcome().unwrap_or(Outcome::Io);
+            match body.value() {
+                Some(body) => {
+                    let (output, data) = body.reply();
+                    (read(outcome, output), D::take(data))
+                }
+                // No request has ended that a device has: there is nothing to be read of one.
+                None => (read(Outcome::Io, &mut OutArgs::empty()), None),
+            }
         };
         (read, D::restore(data))
     }

@@ -75,6 +75,7 @@ impl Sight {
             Phase::Copying => "copying",
             Phase::Sent => "sent",
             Phase::Replying => "replying",
+            Phase::Given => "given",
             Phase::Finished => return None,
         };
         Some(Self {

@@ -11,6 +11,7 @@
 //! | [`Copying`]  | the thread that reads the device   | `sent`, `delivered`, `fail`   | ends `EIO`       |
 //! | [`Sent`]     | the processing table               | `reply`                       | ends `ECONNABORTED` |
 //! | [`Replying`] | the thread that writes the device  | `finish`                      | ends `EIO`       |
+//! | [`Given`]    | the queue of a device              | `take_back`                   | ends `ECONNABORTED` |
 //!
 //! While a token is out with a copier, the processing table keeps the request on its [`CopySet`],
 //! so that an abort can end it although the copier may be stuck in a page fault.
@@ -19,6 +20,7 @@
 //! when dropped, and that must not happen under a spinlock: take them out first.
 
 use super::{
+    args::Body,
     completion::Completion,
     outcome::Outcome,
     snapshot::{
@@ -30,7 +32,10 @@ use super::{
     Request, //
 };
 use crate::fuse::{
-    abi::Unique,
+    abi::{
+        header::OutHeader,
+        Unique, //
+    },
     trace, //
 };
 use crate::vfs::sync::{
@@ -38,6 +43,7 @@ use crate::vfs::sync::{
         Entry,
         Owned, //
     },
+    give_lock::Gift,
     guard::{
         Guard,
         OnDrop, //
@@ -61,8 +67,10 @@ pub(super) enum Phase {
     Sent = 2,
     /// On its way back.
     Replying = 3,
+    /// A device has its memory.
+    Given = 4,
     /// Ended.
-    Finished = 4,
+    Finished = 5,
 }
 
 impl From<i32> for Phase {
@@ -72,6 +80,7 @@ impl From<i32> for Phase {
             1 => Self::Copying,
             2 => Self::Sent,
             3 => Self::Replying,
+            4 => Self::Given,
             _ => Self::Finished,
         }
     }
@@ -109,6 +118,23 @@ impl Pending {
         trace::request_start(&*handle, set.device);
         set.queue.push_back(entry);
         Copying(Guard::new(handle))
+    }
+
+    /// Gives the request to `device`, which reads and writes its memory without asking. It comes back
+    /// if a device has it.
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    pub(crate) fn give(self, device: u32) -> Result<Given, Pending> {
+        let Some(gift) = self.request().give() else {
+            return Err(self);
+        };
+        let entry = self.0.dismiss();
+        entry.set_phase(Phase::Given);
+        trace::request_start(&*entry, device);
+        Ok(Given(Guard::new(Away {
+            entry,
+            gift,
+            device,
+        })))
     }
 
     /// Ends it without ever showing it to a server.
@@ -201,6 +227,71 @@ impl Replying {
     }
 }
 
+/// A request that is given to a device.
+struct Away {
+    entry: Owned<Request>,
+    gift: Gift<Body>,
+    device: u32,
+}
+
+impl Away {
+    /// The device gives it back, and it ends; as was known before, if it was.
+    fn end(self, outcome: Outcome) {
+        self.entry.end(outcome);
+        self.entry.take_back(self.gift);
+    }
+}
+
+/// A request whose memory a device has. Nothing is lent of it, and no reference to it exists.
+///
+/// It cannot end as long as this is there: how it ends is only noted. Code that lets a device have the
+/// memory owns this for as long as the device may access it; to drop it says that the device was
+/// reset.
+#[must_use = "dropping it ends the request"]
+pub(crate) struct Given(Guard<Away, DeviceReset>);
+
+impl Given {
+    /// The request, but for what the device has.
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    pub(crate) fn request(&self) -> &Request {
+        &self.0.entry
+    }
+
+    /// It ends so when the device has given it back, unless that was known before.
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    pub(crate) fn end_when_back(&self, outcome: Outcome) {
+        self.0.entry.end(outcome);
+    }
+
+    /// The device has given it back, with this header of a reply. `None` if it has ended with that.
+    ///
+    /// It is on no copy set: its answer is worked in without a fault, and so an abort need not find
+    /// it. Call it without a lock.
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    pub(crate) fn take_back(self) -> Option<(Replying, OutHeader)> {
+        let Away {
+            entry,
+            gift,
+            device,
+        } = self.0.dismiss();
+        let header = entry.take_back(gift)?;
+        entry.set_phase(Phase::Replying);
+        let handle = entry.share();
+        trace::request_reply(&*handle, device);
+        Some((Replying(Guard::new(handle)), header))
+    }
+
+    /// Stands in for the device: writes the header of a reply.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn write_header(&mut self, header: OutHeader) -> Result {
+        let Away { entry, gift, .. } = &mut *self.0;
+        let written = entry
+            .body
+            .as_device(gift, |body| *body.reply_header() = header);
+        written.ok_or(EINVAL)
+    }
+}
+
 /// Declares how a request ends whose token is dropped.
 macro_rules! drops {
     ($( $(#[$doc:meta])* $name:ident($token:ty) = $outcome:ident; )+) => {$(
@@ -222,6 +313,8 @@ drops! {
     Failed(Handle) = Io;
     /// Its server has lost it.
     ServerGone(Owned<Request>) = Aborted;
+    /// Its device was reset.
+    DeviceReset(Away) = Aborted;
 }
 
 /// Requests that wait to be read, oldest first.

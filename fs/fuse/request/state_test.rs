@@ -21,9 +21,22 @@ use super::{
     },
     Request, //
 };
-use crate::fuse::abi::{
-    header::OutHeader,
-    Unique, //
+use crate::{
+    fuse::{
+        abi::{
+            header::OutHeader,
+            Unique, //
+        },
+        op::data::{
+            Goes,
+            ToServer,
+            Typed, //
+        },
+    },
+    vfs::mm::{
+        folio::FolioSegments,
+        iov::Room, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -73,6 +86,22 @@ impl Completion for Tell {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         self.0.ends.add(1, Relaxed);
         let (errno, ()) = ended.read(|outcome, _| outcome.errno());
+        self.0.errno.store(errno, Relaxed);
+    }
+}
+
+/// So many folios that no slab has room for their list.
+const TOO_MANY: usize = 1 << 19;
+
+/// Takes what the request was lent, and drops it.
+struct Frees(Arc<Fate>);
+
+impl Completion for Frees {
+    fn complete(self: KBox<Self>, ended: Ended<'_>) {
+        let (errno, data): (_, Typed<FolioSegments, ToServer>) =
+            ended.read(|outcome, _| outcome.errno());
+        drop(data);
+        self.0.ends.add(1, Relaxed);
         self.0.errno.store(errno, Relaxed);
     }
 }
@@ -308,6 +337,114 @@ mod tests {
         let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
         assert!(!handle.abandon(|| completion));
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        Ok(())
+    }
+
+    /// A request whose device was reset ends with ECONNABORTED.
+    #[test]
+    fn given_dropped() -> Result {
+        let fate = Fate::new()?;
+        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        assert_eq!(fate.errno(), 1);
+        drop(given);
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        Ok(())
+    }
+
+    /// What a device gives back is answered with the header that it wrote.
+    #[test]
+    fn given_taken_back() -> Result {
+        let fate = Fate::new()?;
+        let mut given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        given.write_header(OutHeader {
+            error: ENOENT.to_errno(),
+            ..OutHeader::default()
+        })?;
+        let (replying, header) = given.take_back().ok_or(EINVAL)?;
+        assert_eq!(fate.errno(), 1);
+        replying.finish(answer(header.error)?);
+        assert_eq!(fate.errno(), ENOENT.to_errno());
+        Ok(())
+    }
+
+    /// As long as a device has it, nothing of it is lent.
+    #[test]
+    fn given_is_not_lent() -> Result {
+        let fate = Fate::new()?;
+        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let lend = |request: &Request| {
+            let mut lent = 0;
+            let result = request.lend_input(&mut Progress::default(), |bytes| {
+                lent += bytes.len();
+                bytes.len()
+            });
+            result.map(|()| lent)
+        };
+        assert_eq!(lend(given.request()), Err(ENOENT));
+        assert_eq!(
+            given
+                .request()
+                .begin_output(0, &mut Progress::default(), None::<fn(Room<'_>) -> usize>),
+            Err(ENOENT)
+        );
+        let (replying, _header) = given.take_back().ok_or(EINVAL)?;
+        assert!(lend(replying.request())? > 0);
+        Ok(())
+    }
+
+    /// An end that comes while a device has it takes effect when the device has given it back, and
+    /// the first one counts.
+    #[test]
+    fn given_ends_when_it_is_back() -> Result {
+        let fate = Fate::new()?;
+        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        given.end_when_back(Outcome::Aborted);
+        given.end_when_back(Outcome::Io);
+        assert!(!given.request().is_finished());
+        assert_eq!(fate.errno(), 1);
+        assert!(given.take_back().is_none());
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+
+        let fate = Fate::new()?;
+        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        given.end_when_back(Outcome::Io);
+        drop(given);
+        assert_eq!(fate.errno(), EIO.to_errno());
+        Ok(())
+    }
+
+    /// A caller that is killed while a device has its request may abandon it, also when it is known
+    /// already how it ends.
+    #[test]
+    fn given_abandoned() -> Result {
+        for known in [false, true] {
+            let fate = Fate::new()?;
+            let given = request_with(None)?.give(0).map_err(|_| EINVAL)?;
+            if known {
+                given.end_when_back(Outcome::Aborted);
+            }
+            let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
+            assert!(given.request().abandon(|| completion));
+            assert_eq!(fate.errno(), 1);
+            drop(given);
+            assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        }
+        Ok(())
+    }
+
+    /// What a request was lent comes back without the lock of its body: the list of many folios is
+    /// vmalloc memory, whose freeing sleeps (`DEBUG_ATOMIC_SLEEP` tells).
+    #[test]
+    fn lent_memory_is_freed_without_the_lock() -> Result {
+        let vacant = Request::reserve()?;
+        let memory = FolioSegments::with_capacity(TOO_MANY)?;
+        let pending = vacant.make(Request::sample_parts(), |_| {
+            Ok::<_, Error>(Some(Goes::<ToServer>::store(memory)))
+        })?;
+        let ends = Fate::new()?;
+        pending.tell(KBox::new(Frees(ends.clone()), GFP_KERNEL)?);
+        drop(pending);
+        assert_eq!(ends.errno(), ENOTCONN.to_errno());
         Ok(())
     }
 

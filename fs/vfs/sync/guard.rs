@@ -8,7 +8,10 @@
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
-    ops::Deref, //
+    ops::{
+        Deref,
+        DerefMut, //
+    },
 };
 
 /// What becomes of a value whose guard is dropped.
@@ -48,6 +51,13 @@ impl<T, D: OnDrop<T>> Deref for Guard<T, D> {
     #[inline]
     fn deref(&self) -> &T {
         &self.value
+    }
+}
+
+impl<T, D: OnDrop<T>> DerefMut for Guard<T, D> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
     }
 }
 

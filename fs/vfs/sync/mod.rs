@@ -5,6 +5,7 @@
 pub(crate) mod deadline;
 pub(crate) mod entry;
 pub(crate) mod fasync;
+pub(crate) mod give_lock;
 pub(crate) mod guard;
 pub(crate) mod queue;
 #[cfg(CONFIG_KUNIT = "y")]

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A spinlock over a value that can be given away, to a device that reads and writes it without
+//! asking.
+//!
+//! A [`GiveLock`] guards a state, which is always there, and a value. While the value is given away
+//! no reference to it exists: the lock does not hand one out, and the value is in a cell of its own,
+//! so that no reference to the state, or to what the lock is part of, says anything of its bytes.
+
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        LockClassKey,
+        SpinLock,
+        SpinLockGuard, //
+    },
+};
+use pin_init::Wrapper;
+
+/// Number of the gift that was made last; 64 bits do not run out.
+static LAST: Atomic<u64> = Atomic::new(0);
+
+struct State<S> {
+    /// Number of the [`Gift`]; 0 if there is none.
+    given: u64,
+    state: S,
+}
+
+/// A state and a value behind one spinlock; the value can be given away.
+///
+/// # Invariants
+///
+/// `value` is accessed only by who has `lock`, while `given` is 0, or by who has the [`Gift`].
+#[pin_data]
+pub(crate) struct GiveLock<S, V> {
+    #[pin]
+    lock: SpinLock<State<S>>,
+    #[pin]
+    value: UnsafeCell<V>,
+}
+
+// SAFETY: By the type invariant one thread at a time accesses the value, which may be sent.
+unsafe impl<S: Send, V: Send> Sync for GiveLock<S, V> {}
+
+impl<S, V> GiveLock<S, V> {
+    /// A lock over these; use [`new_give_lock`].
+    #[inline]
+    pub(crate) fn new(
+        state: S,
+        value: impl PinInit<V>,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
+        // INVARIANT: It is not given away, and nobody else has it.
+        pin_init!(Self {
+            value <- UnsafeCell::pin_init(value),
+            lock <- SpinLock::new(
+                State {
+                    given: 0,
+                    state,
+                },
+                name,
+                key,
+            ),
+        })
+    }
+
+    /// Locks both.
+    #[inline]
+    pub(crate) fn lock(&self) -> GiveGuard<'_, S, V> {
+        GiveGuard {
+            guard: self.lock.lock(),
+            of: self,
+        }
+    }
+
+    /// Stands in for the device that has `gift`, in tests. `None` if that is not of this lock.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn as_device<R>(
+        &self,
+        gift: &mut Gift<V>,
+        f: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
+        if self.lock.lock().given != gift.number {
+            return None;
+        }
+        // SAFETY: The gift is of this lock and borrowed exclusively, and tests give it to no device,
+        // so by the type invariant nothing else accesses the value.
+        Some(f(unsafe { &mut *self.value.get() }))
+    }
+}
+
+/// Both, locked.
+pub(crate) struct GiveGuard<'a, S, V> {
+    guard: SpinLockGuard<'a, State<S>>,
+    of: &'a GiveLock<S, V>,
+}
+
+impl<S: Unpin, V> GiveGuard<'_, S, V> {
+    /// The state.
+    #[inline]
+    pub(crate) fn state(&mut self) -> &mut S {
+        &mut self.guard.state
+    }
+
+    /// The value, unless it is given away.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Option<&mut V> {
+        if self.is_given() {
+            return None;
+        }
+        // SAFETY: By the type invariant of the lock, which is held for as long as this guard is
+        // borrowed, exclusively.
+        Some(unsafe { &mut *self.of.value.get() })
+    }
+
+    /// Whether the value is given away.
+    #[inline]
+    pub(crate) fn is_given(&self) -> bool {
+        self.guard.given != 0
+    }
+
+    /// Gives the value away; `None` if it is already.
+    pub(crate) fn give(&mut self) -> Option<Gift<V>> {
+        if self.is_given() {
+            return None;
+        }
+        let number = LAST.fetch_add(1, Relaxed) + 1;
+        self.guard.given = number;
+        // INVARIANT: There was none, and there is one now.
+        Some(Gift {
+            number,
+            _value: PhantomData,
+        })
+    }
+
+    /// Takes the value back. That of another lock comes back itself.
+    pub(crate) fn take_back(&mut self, gift: Gift<V>) -> Result<(), Gift<V>> {
+        if self.guard.given != gift.number {
+            return Err(gift);
+        }
+        self.guard.given = 0;
+        Ok(())
+    }
+}
+
+/// The right to let a device have the value of one [`GiveLock`].
+///
+/// Code that maps the value for a device owns the gift, and a reference to what the lock is part of,
+/// for as long as the device may access it. If the gift is dropped, the value stays away for ever.
+///
+/// # Invariants
+///
+/// The only one with its number, which is the `given` of its lock.
+#[must_use = "the value is away until it is taken back"]
+pub(crate) struct Gift<V> {
+    number: u64,
+    _value: PhantomData<fn(V)>,
+}
+
+/// Creates a [`GiveLock`] initialiser with a lock class of its own.
+macro_rules! new_give_lock {
+    ($state:expr, $value:expr, $name:literal $(,)?) => {
+        $crate::vfs::sync::give_lock::GiveLock::new(
+            $state,
+            $value,
+            kernel::c_str!($name),
+            kernel::static_lock_class!(),
+        )
+    };
+}
+pub(crate) use new_give_lock;
+
+#[kernel::macros::kunit_tests(ferrofuse_give_lock)]
+mod tests {
+    use super::*;
+
+    fn lock(state: u32, value: u64) -> Result<Pin<KBox<GiveLock<u32, u64>>>> {
+        KBox::pin_init(new_give_lock!(state, value, "tests::lock"), GFP_KERNEL)
+    }
+
+    #[test]
+    fn what_is_given_away_is_not_there() -> Result {
+        let lock = lock(1, 2)?;
+        let mut guard = lock.lock();
+        assert_eq!(guard.value().copied(), Some(2));
+        let mut gift = guard.give().ok_or(EINVAL)?;
+        assert!(guard.is_given() && guard.value().is_none() && guard.give().is_none());
+        *guard.state() += 1;
+        drop(guard);
+        assert!(lock.as_device(&mut gift, |value| *value = 3).is_some());
+        let mut guard = lock.lock();
+        assert!(guard.take_back(gift).is_ok());
+        assert_eq!((*guard.state(), guard.value().copied()), (2, Some(3)));
+        Ok(())
+    }
+
+    #[test]
+    fn the_gift_of_another_lock_is_refused() -> Result {
+        let (one, other) = (lock(1, 2)?, lock(3, 4)?);
+        let mut gift = one.lock().give().ok_or(EINVAL)?;
+        assert!(other.as_device(&mut gift, |_| ()).is_none());
+        let gift = match other.lock().take_back(gift) {
+            Ok(()) => return Err(EINVAL),
+            Err(gift) => gift,
+        };
+        assert!(one.lock().value().is_none());
+        assert!(one.lock().take_back(gift).is_ok());
+        assert!(one.lock().value().is_some());
+        Ok(())
+    }
+}
