@@ -63,6 +63,18 @@ impl Progress {
     }
 }
 
+/// Why a loan has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum LoanEnd {
+    /// Nothing is left to copy.
+    Complete,
+    /// It has copied as much as one loan may.
+    Full,
+    /// The copier took, or had, less than it was asked for: its buffer is not all there.
+    Short,
+}
+
 /// One loan: how it goes on with a message, and how much of it it may deal with.
 struct Loan<'a> {
     progress: &'a mut Progress,
@@ -83,19 +95,26 @@ impl<'a> Loan<'a> {
     }
 
     /// Goes on with the next part of the message, which is `len` bytes long: `copy` gets the range
-    /// that is its turn, and says how many bytes of it it has copied. Whether the part is done.
+    /// that is its turn, and says how many bytes of it it has copied.
     #[inline]
-    fn part(&mut self, len: usize, copy: impl FnOnce(Range<usize>) -> usize) -> bool {
+    fn part(&mut self, len: usize, copy: impl FnOnce(Range<usize>) -> usize) -> LoanEnd {
         let start = self.at.min(len);
         self.at -= start;
         let left = len - start;
         let given = left.min(self.room);
-        if given == 0 {
-            return left == 0;
-        }
-        let copied = copy(start..start.saturating_add(given)).min(given);
+        let copied = if given == 0 {
+            0
+        } else {
+            copy(start..start.saturating_add(given)).min(given)
+        };
         self.copied(copied);
-        copied == left
+        if copied < given {
+            LoanEnd::Short
+        } else if given < left {
+            LoanEnd::Full
+        } else {
+            LoanEnd::Complete
+        }
     }
 
     #[inline]
@@ -200,33 +219,33 @@ impl Body {
         unique: Unique,
         progress: &mut Progress,
         mut sink: impl FnMut(SharedBytes<'_>) -> usize,
-    ) -> Result {
+    ) -> Result<LoanEnd> {
         self.input.header_mut().unique = unique;
         let mut loan = Loan::new(progress);
-        let [front, spill] = self.input.message();
         let mut copy = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| sink(bytes.into()));
-        if !loan.part(front.len(), |range| copy(front.get(range)))
-            || !loan.part(spill.len(), |range| copy(spill.get(range)))
-        {
-            return Ok(());
+        for part in self.input.message() {
+            let end = loan.part(part.len(), |range| copy(part.get(range)));
+            if end != LoanEnd::Complete {
+                return Ok(end);
+            }
         }
         let Some(data) = &mut self.data else {
-            return Ok(());
+            return Ok(LoanEnd::Complete);
         };
         while loan.room > 0 {
             let Some((given, taken)) = data.with_sent(loan.at, |bytes| {
                 let piece = bytes.first(loan.room);
                 (piece.len(), sink(piece).min(piece.len()))
             }) else {
-                break;
+                return Ok(LoanEnd::Complete);
             };
             loan.at = loan.at.saturating_add(taken);
             loan.copied(taken);
             if taken < given {
-                break;
+                return Ok(LoanEnd::Short);
             }
         }
-        Ok(())
+        Ok(LoanEnd::Full)
     }
 
     /// Checks the length of a payload against what the operation allows.
@@ -244,24 +263,30 @@ impl Body {
         &mut self,
         progress: &mut Progress,
         mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> Result {
+    ) -> Result<LoanEnd> {
         let mut loan = Loan::new(progress);
-        let [fixed, var] = self.output.parts_mut();
         let mut copy = |bytes: Option<&mut [u8]>| bytes.map_or(0, |bytes| source(bytes.into()));
-        if !loan.part(fixed.len(), |range| copy(fixed.get_mut(range)))
-            || !loan.part(var.len(), |range| copy(var.get_mut(range)))
-        {
-            return Ok(());
+        for part in self.output.parts_mut() {
+            let end = loan.part(part.len(), |range| copy(part.get_mut(range)));
+            if end != LoanEnd::Complete {
+                return Ok(end);
+            }
         }
-        let Some(data) = &mut self.data else {
-            return Ok(());
-        };
         let left = self.output.data_len().saturating_sub(self.written);
+        let Some(data) = self.data.as_mut().filter(|_| left != 0) else {
+            return Ok(LoanEnd::Complete);
+        };
         let want = left.min(loan.room);
         let taken = data.fill(self.written, want, source);
         self.written += taken;
         loan.copied(taken);
-        Ok(())
+        Ok(if taken < want {
+            LoanEnd::Short
+        } else if want < left {
+            LoanEnd::Full
+        } else {
+            LoanEnd::Complete
+        })
     }
 
     /// The folios that the reply fills, if there are some.

@@ -32,6 +32,7 @@ use self::{
     args::{
         Body,
         End,
+        LoanEnd,
         Progress, //
     },
     clock::Clock,
@@ -420,7 +421,7 @@ impl Request {
     }
 
     /// One loan for the way out: copies the next piece of the message into `sink`, which must
-    /// neither fault nor sleep.
+    /// neither fault nor sleep. Says why it ended.
     ///
     /// # Errors
     ///
@@ -429,14 +430,14 @@ impl Request {
         &self,
         progress: &mut Progress,
         sink: impl FnMut(SharedBytes<'_>) -> usize,
-    ) -> Result {
+    ) -> Result<LoanEnd> {
         let unique = self.unique();
         self.lend(|body| body.send(unique, progress, sink))
     }
 
     /// Gets the reply space ready for a payload of `len` bytes, and is the first loan for the way
-    /// back, see [`Self::lend_output`], if `source` has bytes to copy. A reply that is complete
-    /// with it has what it left out of the data zeroed.
+    /// back, see [`Self::lend_output`], if there is a `source`. Says why that ended (as full if
+    /// there is none), and whether the reply leaves out data that [`Self::zero_rest`] has to zero.
     ///
     /// # Errors
     ///
@@ -446,18 +447,19 @@ impl Request {
         len: usize,
         progress: &mut Progress,
         source: Option<impl FnMut(Room<'_>) -> usize>,
-    ) -> Result<bool> {
+    ) -> Result<(LoanEnd, bool)> {
         self.lend(|body| {
             body.expect(len)?;
-            if let Some(source) = source {
-                body.receive(progress, source)?;
-            }
-            Ok(body.is_short())
+            let end = match source {
+                Some(source) => body.receive(progress, source)?,
+                None => LoanEnd::Full,
+            };
+            Ok((end, body.is_short()))
         })
     }
 
     /// One loan for the way back: fills the next piece of the reply space from `source`, which
-    /// must neither fault nor sleep.
+    /// must neither fault nor sleep. Says why it ended.
     ///
     /// # Errors
     ///
@@ -466,7 +468,7 @@ impl Request {
         &self,
         progress: &mut Progress,
         source: impl FnMut(Room<'_>) -> usize,
-    ) -> Result {
+    ) -> Result<LoanEnd> {
         self.lend(|body| body.receive(progress, source))
     }
 

@@ -378,7 +378,7 @@ mod tests {
                 lent += bytes.len();
                 bytes.len()
             });
-            result.map(|()| lent)
+            result.map(|_| lent)
         };
         assert_eq!(lend(given.request()), Err(ENOENT));
         assert_eq!(

@@ -2,15 +2,19 @@
 
 //! Copying between a request and a server's buffer, loan by loan.
 //!
-//! A loan copies what is present of the buffer. When it comes short, the loan is over, the buffer
-//! is faulted in (which may sleep, for ever if the buffer is a file of this very mount), and the
-//! next loan goes on, unless the request has ended meanwhile.
+//! A loan copies what is present of the buffer, and says why it ended. When it came short, the
+//! buffer is faulted in (which may sleep, for ever if the buffer is a file of this very mount); a
+//! buffer that is present is never faulted in. The next loan goes on, unless the request has ended
+//! meanwhile.
 //!
 //! A server that splices may give pages away: those become part of the page cache as they are.
 
 use crate::fuse::{
     request::{
-        args::Progress,
+        args::{
+            LoanEnd,
+            Progress, //
+        },
         Request, //
     },
     trace::{
@@ -32,7 +36,7 @@ const FAULT_IN: usize = 64 * 1024;
 ///
 /// # Errors
 ///
-/// `ENOENT` if the request ended, `EFAULT`.
+/// `ENOENT` if the request ended; `EFAULT`; `EIO` if it has fewer bytes than its header says.
 pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
     let copied = copy_out(request, to, &mut progress);
@@ -42,12 +46,14 @@ pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
 
 fn copy_out(request: &Request, to: &mut impl Dest, progress: &mut Progress) -> Result {
     loop {
-        request.lend_input(progress, |bytes| to.copy_nofault(bytes))?;
+        let end = request.lend_input(progress, |bytes| to.copy_nofault(bytes))?;
         let left = request.len().saturating_sub(progress.done());
-        if left == 0 {
-            return Ok(());
+        match end {
+            _ if left == 0 => return Ok(()),
+            LoanEnd::Full => {}
+            LoanEnd::Short => to.fault_in(left.min(FAULT_IN))?,
+            LoanEnd::Complete => return Err(EIO),
         }
-        to.fault_in(left.min(FAULT_IN))?;
     }
 }
 
@@ -55,8 +61,8 @@ fn copy_out(request: &Request, to: &mut impl Dest, progress: &mut Progress) -> R
 ///
 /// # Errors
 ///
-/// `EINVAL` if the reply has a length that the operation does not allow, `ENOENT` if the request
-/// ended, `EFAULT`.
+/// `EINVAL` if the reply has a length that the operation does not allow; `ENOENT` if the request
+/// ended; `EFAULT`; `EIO` if the request has no room for what it allows.
 pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
     let mut progress = Progress::default();
     let copied = copy_in(request, from, &mut progress);
@@ -69,11 +75,16 @@ fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -
     // As a rule all of it is at hand: then this is all, under one lock.
     let at_hand = !from.has_page();
     let source = at_hand.then_some(|bytes: Room<'_>| from.copy_nofault(bytes));
-    let short = request.begin_output(payload, progress, source)?;
-    if at_hand && progress.done() >= payload {
-        return if short { request.zero_rest() } else { Ok(()) };
-    }
+    let (mut end, leaves_rest) = request.begin_output(payload, progress, source)?;
     loop {
+        let left = payload.saturating_sub(progress.done());
+        match end {
+            _ if left == 0 && leaves_rest => return request.zero_rest(),
+            _ if left == 0 => return Ok(()),
+            LoanEnd::Full => {}
+            LoanEnd::Short => from.fault_in(left.min(FAULT_IN))?,
+            LoanEnd::Complete => return Err(EIO),
+        }
         // A page that is given away is taken outside of the loans: that sleeps.
         while from.has_page() && request.takes_page(progress)? {
             match from.take_page()? {
@@ -81,12 +92,7 @@ fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -
                 None => break,
             }
         }
-        request.lend_output(progress, |bytes| from.copy_nofault(bytes))?;
-        let left = payload.saturating_sub(progress.done());
-        if left == 0 {
-            return request.zero_rest();
-        }
-        from.fault_in(left.min(FAULT_IN))?;
+        end = request.lend_output(progress, |bytes| from.copy_nofault(bytes))?;
     }
 }
 

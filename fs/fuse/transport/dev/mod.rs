@@ -8,6 +8,8 @@
 //! Locks: `DevTransport::devices`, outside everything else here; it may sleep.
 
 mod copy;
+#[cfg(CONFIG_KUNIT = "y")]
+mod copy_test;
 mod ioctl;
 mod read;
 mod write;
