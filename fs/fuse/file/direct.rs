@@ -380,7 +380,7 @@ fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize>
         .min(Reading::max(opened));
     let mut done = 0usize;
     while !to.is_empty() {
-        let result = FolioSegments::alloc(to.len().min(max))
+        let result = FolioSegments::alloc_some(to.len().min(max))
             .and_then(|memory| reading.op(done, memory.len(), memory))
             .and_then(|op| read_copied(opened, op, to));
         match result {
@@ -747,7 +747,7 @@ fn write_copied(
     max: usize,
     from: &mut IovIterSource<'_>,
 ) -> Result<(usize, usize)> {
-    let mut memory = FolioSegments::alloc(from.len().min(max))?;
+    let mut memory = FolioSegments::alloc_some(from.len().min(max))?;
     let mut taking = Taking::new(from);
     let sent = memory.fill(0, memory.len(), |room| taking.copy(room));
     if sent == 0 {

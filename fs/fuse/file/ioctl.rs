@@ -459,7 +459,7 @@ fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Ans
             true => FolioSegments::default(),
             false => filled(input)?,
         },
-        filled: memory(room.max(PAGE_SIZE))?,
+        filled: FolioSegments::alloc(room.max(PAGE_SIZE))?,
     };
     let op = op::Ioctl {
         node: opened.node(),
@@ -492,18 +492,9 @@ pub(super) fn no_ioctl(error: Error) -> Error {
     }
 }
 
-/// Memory of exactly `len` bytes.
-fn memory(len: usize) -> Result<FolioSegments> {
-    let memory = FolioSegments::alloc(len)?;
-    if memory.len() < len {
-        return Err(ENOMEM);
-    }
-    Ok(memory)
-}
-
 /// Memory with a copy of `bytes`.
 fn filled(bytes: &[u8]) -> Result<FolioSegments> {
-    let mut memory = memory(bytes.len())?;
+    let mut memory = FolioSegments::alloc(bytes.len())?;
     let mut rest = bytes;
     memory.fill(0, bytes.len(), |room| {
         let len = room.copy_from(rest.into());

@@ -169,7 +169,7 @@ pub(super) fn read_range(
     let sample = Sample::of_attributes(handle.mount().conn());
     let (result, mut memory) = handle.mount().call(op::Read {
         node: handle.inode().data().node_id(),
-        args: read_args(handle, pos, asked.min(memory.len()), flags),
+        args: read_args(handle, pos, asked, flags),
         data: memory,
     });
     take_read(handle, &mut memory, pos, asked, result?, sample);

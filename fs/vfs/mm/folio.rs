@@ -510,26 +510,46 @@ impl FolioSegments {
         })
     }
 
-    /// Private memory of `len` bytes, page by page. May sleep.
+    /// Private memory of exactly `len` bytes, page by page; the bytes are arbitrary. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also if not even one page could be had. (Fewer pages than asked for are not an
-    /// error: see [`FolioSegments::len`].)
+    /// `ENOMEM`.
     pub(crate) fn alloc(len: usize) -> Result<Self> {
+        let (all, failure) = Self::from_pages(len, FolioSegment::alloc)?;
+        failure.map_or(Ok(all), Err)
+    }
+
+    /// Private memory of `max` bytes, or of fewer if there are not so many pages: for a transfer
+    /// that goes on with the rest. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if not even one page can be had.
+    pub(crate) fn alloc_some(max: usize) -> Result<Self> {
+        match Self::from_pages(max, FolioSegment::alloc)? {
+            (none, Some(error)) if none.len == 0 => Err(error),
+            (some, _) => Ok(some),
+        }
+    }
+
+    /// Memory of `len` bytes from `alloc`, as far as that has pages, and why it has no more.
+    pub(super) fn from_pages(
+        len: usize,
+        mut alloc: impl FnMut() -> Result<FolioSegment>,
+    ) -> Result<(Self, Option<Error>)> {
         let mut all = Self::with_capacity(len.div_ceil(PAGE_SIZE))?;
         while all.len < len {
-            let mut page = match FolioSegment::alloc() {
+            let mut page = match alloc() {
                 Ok(page) => page,
-                Err(_) if all.len != 0 => break,
-                Err(error) => return Err(error),
+                Err(error) => return Ok((all, Some(error))),
             };
             page.truncate(len - all.len);
             if all.push(page).is_err() {
-                break;
+                return Ok((all, Some(ENOMEM)));
             }
         }
-        Ok(all)
+        Ok((all, None))
     }
 
     /// Adds a segment at the end, within the room asked for at first.

@@ -67,6 +67,30 @@ mod tests {
         Ok(())
     }
 
+    /// What is not there in full is not there at all, but for a caller that takes less.
+    #[test]
+    fn as_many_pages_as_there_are() -> Result {
+        for there in 0..4 {
+            let mut left = there;
+            let (some, failure) = FolioSegments::from_pages(3 * PAGE_SIZE - 1, || {
+                if left == 0 {
+                    return Err(ENOMEM);
+                }
+                left -= 1;
+                FolioSegment::alloc()
+            })?;
+            assert_eq!(some.len(), (there * PAGE_SIZE).min(3 * PAGE_SIZE - 1));
+            assert_eq!(failure, (there < 3).then_some(ENOMEM));
+        }
+        assert_eq!(
+            FolioSegments::alloc_some(PAGE_SIZE + 1)?.len(),
+            PAGE_SIZE + 1
+        );
+        assert_eq!(FolioSegments::alloc_some(0)?.len(), 0);
+        assert_eq!(FolioSegments::alloc(0)?.len(), 0);
+        Ok(())
+    }
+
     #[test]
     fn filled_across_pages_in_any_pieces() -> Result {
         let len = 3 * PAGE_SIZE - 100;

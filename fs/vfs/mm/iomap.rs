@@ -172,11 +172,12 @@ pub(in crate::vfs) fn readahead<R: Reader>(control: &mut Control<'_>, reader: &m
 /// The file system's part of writing a part of a block that is not in the page cache.
 pub(crate) trait RangeReader {
     /// Reads `len` bytes at `pos` of the file, and waits for them. They are within one folio, which
-    /// is locked. What is missing at the end is zero.
+    /// is locked. There must be exactly `len` bytes, zeroes behind the end of the file: they become
+    /// contents of the folio.
     ///
     /// # Errors
     ///
-    /// That of the write.
+    /// That of the write. Another length makes it `EIO`.
     fn read_range(&mut self, pos: i64, len: usize) -> Result<FolioSegments>;
 }
 
@@ -242,41 +243,36 @@ impl<R: RangeReader> WriteOps<R> {
         from_result(|| {
             let mut data = reader.read_range(pos, len)?;
             let offset = pos as usize & folio.size().wrapping_sub(1);
-            if folio.size().saturating_sub(offset) < len {
+            if folio.size().saturating_sub(offset) < len || data.len() != len {
                 return Err(EIO);
             }
             // SAFETY: The range is within the folio, which is locked, and not up to date, so that
             // nobody else looks at it.
-            unsafe { fill(folio, offset, len, &mut data) };
+            unsafe { fill(folio, offset, &mut data) };
             Ok(0)
         })
     }
 }
 
-/// Copies `data` into `len` bytes at `offset` of `folio`, and zeroes what it leaves.
+/// Copies all of `data` to `offset` of `folio`.
 ///
 /// # Safety
 ///
-/// The range must be within the folio, and nobody else may use it.
-unsafe fn fill(folio: &Folio, offset: usize, len: usize, data: &mut FolioSegments) {
+/// As many bytes must follow `offset` in the folio, and nobody else may use them.
+unsafe fn fill(folio: &Folio, offset: usize, data: &mut FolioSegments) {
     let mut done = 0usize;
-    while done < len {
+    // `None` behind the last byte.
+    while let Some(copied) = data.with_bytes(done, |bytes| {
         let at = offset + done;
-        let room = (len - done).min(PAGE_SIZE - at % PAGE_SIZE);
-        let copied = data.with_bytes(done, |bytes| {
-            // SAFETY: Within the range. It ends before that of `data`.
-            let page = unsafe { Mapped::new(folio, at) };
-            // SAFETY: `room` stays within the range and within one page of it, all of which is
-            // mapped; the caller promises that nobody else uses it.
-            unsafe { Room::new(page.addr, room) }.copy_from(bytes)
-        });
-        done += copied.filter(|copied| *copied != 0).unwrap_or_else(|| {
-            // SAFETY: Within the range, and alone.
-            let page = unsafe { Mapped::new(folio, at) };
-            // SAFETY: As above.
-            unsafe { ptr::write_bytes(page.addr, 0, room) };
-            room
-        });
+        let len = bytes.len().min(PAGE_SIZE - at % PAGE_SIZE);
+        // SAFETY: The byte at `done` of `data` is there, so by the contract this one is within the
+        // folio. It ends before the mapping of `data`.
+        let page = unsafe { Mapped::new(folio, at) };
+        // SAFETY: Within `data`, so by the contract within the folio, and within one page of it,
+        // all of which is mapped; the caller promises that nobody else uses it.
+        unsafe { Room::new(page.addr, len) }.copy_from(bytes)
+    }) {
+        done += copied;
     }
     // SAFETY: The folio is alive.
     unsafe { bindings::flush_dcache_folio(folio.as_ptr()) };
