@@ -792,6 +792,12 @@ __vfs_helper bool vfs_helper_pipe_buf_try_steal(struct pipe_inode_info *pipe,
 	return pipe_buf_try_steal(pipe, buf);
 }
 
+/* The page of the next byte: a buffer may begin, and end, in later pages of its folio. */
+__vfs_helper struct page *vfs_helper_pipe_buf_page(const struct pipe_buffer *buf)
+{
+	return buf->page + (buf->offset >> PAGE_SHIFT);
+}
+
 __vfs_helper void vfs_helper_memcpy_from_page(char *to, struct page *page, size_t offset,
 					      size_t len)
 {

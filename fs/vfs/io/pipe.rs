@@ -228,7 +228,9 @@ impl Dest for PipeDest<'_> {
 /// # Invariants
 ///
 /// `pipe` is valid for `'a`, and not locked by the current task. Each element of `buffers` is a
-/// buffer of it, and owns a reference to its page, or has no operations any more.
+/// buffer of it, and owns a reference to its page, or has no operations any more. The bytes of a
+/// buffer begin `offset` bytes behind the start of its page, which may be beyond the end of that,
+/// and lie together in the folio that the page belongs to.
 pub(crate) struct PipeSource<'a> {
     pipe: *mut bindings::pipe_inode_info,
     buffers: KVVec<bindings::pipe_buffer>,
@@ -327,31 +329,36 @@ impl Source for PipeSource<'_> {
     }
 
     fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
-        if self.at >= self.confirmed {
-            return 0;
+        let mut done = 0;
+        while done < room.len() && self.at < self.confirmed {
+            let Some(buffer) = self.buffers.get_mut(self.at) else {
+                break;
+            };
+            // The bytes of a buffer lie in as many pages as they need: those of a socket are a part
+            // of a folio of several.
+            let offset = buffer.offset as usize % PAGE_SIZE;
+            let len = (room.len() - done)
+                .min(buffer.len as usize)
+                .min(PAGE_SIZE - offset);
+            if len != 0 {
+                // SAFETY: The buffer has a next byte. By the type invariant that is in a page of
+                // the folio that the buffer owns a reference to.
+                let page = unsafe { bindings::pipe_buf_page(buffer) };
+                // SAFETY: Room for `len` more bytes is left behind the first `done`.
+                let to = unsafe { room.as_mut_ptr().add(done) };
+                // SAFETY: `len` bytes of the buffer follow `offset` in the page, and there is room
+                // for them. What others may do to the page meanwhile changes only what is copied.
+                unsafe { bindings::memcpy_from_page(to.cast(), page, offset, len) };
+            }
+            buffer.offset += len as u32;
+            buffer.len -= len as u32;
+            done += len;
+            if buffer.len == 0 {
+                self.at += 1;
+            }
         }
-        let Some(buffer) = self.buffers.get_mut(self.at) else {
-            return 0;
-        };
-        let len = room.len().min(buffer.len as usize);
-        // SAFETY: The buffer owns a reference to its page, and its range lies within it; there
-        // is room for `len` bytes. What others may do to the page meanwhile changes only what is
-        // copied.
-        unsafe {
-            bindings::memcpy_from_page(
-                room.as_mut_ptr().cast(),
-                buffer.page,
-                buffer.offset as usize,
-                len,
-            )
-        };
-        buffer.offset += len as u32;
-        buffer.len -= len as u32;
-        self.left -= len;
-        if buffer.len == 0 {
-            self.at += 1;
-        }
-        len
+        self.left -= done;
+        done
     }
 
     fn fault_in(&mut self, len: usize) -> Result {

@@ -48,6 +48,7 @@ pub mod notify;
 pub mod open;
 pub mod passthrough;
 pub mod permissions;
+pub mod pipe_buffers;
 pub mod poll;
 pub mod read;
 pub mod readdir;
@@ -130,6 +131,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     trace::TESTS,
     clone::TESTS,
     splice::TESTS,
+    pipe_buffers::TESTS,
     notify::TESTS,
     resend::TESTS,
     store::TESTS,

@@ -29,11 +29,11 @@ crate::tests![
     abort_while_pages_move,
 ];
 
-fn pipe() -> (i32, i32) {
+pub(super) fn pipe() -> (i32, i32) {
     pipe_of(1 << 20)
 }
 
-fn pipe_of(bytes: i32) -> (i32, i32) {
+pub(super) fn pipe_of(bytes: i32) -> (i32, i32) {
     let mut ends = [0; 2];
     // SAFETY: room for two numbers.
     assert_eq!(
@@ -45,7 +45,7 @@ fn pipe_of(bytes: i32) -> (i32, i32) {
     (ends[0], ends[1])
 }
 
-fn header(len: usize, error: i32, unique: u64) -> Vec<u8> {
+pub(super) fn header(len: usize, error: i32, unique: u64) -> Vec<u8> {
     [
         &(16 + len as u32).to_ne_bytes()[..],
         &error.to_ne_bytes(),
@@ -170,14 +170,14 @@ fn before_a_mount() {
     assert_eq!(splice(dev.fd(), into, 1 << 17), Err(EPERM));
 }
 
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
-fn pattern(len: usize) -> Vec<u8> {
+pub(super) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i / 7 + i / PAGE + 1) as u8).collect()
 }
 
 /// Reads everything that is in a pipe.
-fn drain(out: i32, len: usize) -> Vec<u8> {
+pub(super) fn drain(out: i32, len: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while all.len() < len {
         let piece = sys::read(out, len - all.len()).unwrap();
@@ -193,7 +193,7 @@ fn drain(out: i32, len: usize) -> Vec<u8> {
 
 /// Splices the next request into a new pipe; returns its header, its length and the pipe. Before the first WRITE the VFS
 /// may look for capabilities of the file.
-fn next_into_pipe(fs: &Fs) -> (InHeader, usize, i32) {
+pub(super) fn next_into_pipe(fs: &Fs) -> (InHeader, usize, i32) {
     loop {
         let (out, into) = pipe();
         while !fs.dev().readable() {
@@ -218,7 +218,7 @@ fn next_into_pipe(fs: &Fs) -> (InHeader, usize, i32) {
 }
 
 /// The structure and the data of a WRITE.
-fn parse_write(message: &[u8]) -> (WriteIn, Vec<u8>) {
+pub(super) fn parse_write(message: &[u8]) -> (WriteIn, Vec<u8>) {
     let head = InHeader::from_bytes(message);
     assert_eq!((head.opcode, head.nodeid), (WRITE, 2));
     assert_eq!(head.len as usize, message.len());
@@ -228,7 +228,7 @@ fn parse_write(message: &[u8]) -> (WriteIn, Vec<u8>) {
     (arg, data)
 }
 
-fn written(fs: &Fs, unique: u64, size: usize) {
+pub(super) fn written(fs: &Fs, unique: u64, size: usize) {
     let out = WriteOut {
         size: size as u32,
         padding: 0,
@@ -427,7 +427,7 @@ fn reading_ahead(size: usize) -> (Fs, Caller<TwoReads>) {
 
 /// Answers every READ with `answer`, which gets the id and the bytes, until the caller pauses; then checks what it read.
 #[track_caller]
-fn serve(size: usize, answer: impl Fn(&Fs, u64, &[u8])) {
+pub(super) fn serve(size: usize, answer: impl Fn(&Fs, u64, &[u8])) {
     let data = pattern(size);
     let (fs, c) = reading_ahead(size);
     let mut reads = 0;
