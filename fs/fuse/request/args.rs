@@ -46,7 +46,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes that one loan copies at most, so that the lock is not held for long.
+/// Bytes after which a loan ends, so that the lock is not held for long. Data on the way out ends it
+/// where a page of it does: in a pipe a page that is cut needs two buffers, which no device takes.
 const LOAN_MAX: usize = 32 * 1024;
 
 /// How far a copier is with one message; kept between its loans.
@@ -213,7 +214,7 @@ impl Body {
         Ok(len)
     }
 
-    /// Copies from `progress` on into `sink`, up to [`LOAN_MAX`] bytes, under this id.
+    /// Copies from `progress` on into `sink` until [`LOAN_MAX`] bytes are done, under this id.
     pub(super) fn send(
         &mut self,
         unique: Unique,
@@ -234,7 +235,11 @@ impl Body {
         };
         while loan.room > 0 {
             let Some((given, taken)) = data.with_sent(loan.at, |bytes| {
-                let piece = bytes.first(loan.room);
+                let piece = if loan.at == 0 {
+                    bytes.beginning_page()
+                } else {
+                    bytes
+                };
                 (piece.len(), sink(piece).min(piece.len()))
             }) else {
                 return Ok(LoanEnd::Complete);

@@ -87,9 +87,11 @@ impl PipeDest<'_> {
     }
 
     /// The page of our own that the next bytes are copied to, and how many are in it, less than
-    /// all; [`None`] if it has to be made by `fault_in` first.
-    fn open_page(&mut self) -> Option<(&Page, &mut usize)> {
-        if !matches!(self.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE) {
+    /// all, and none if it has to be an `empty` one; [`None`] if it has to be made by `fault_in`
+    /// first.
+    fn open_page(&mut self, empty: bool) -> Option<(&Page, &mut usize)> {
+        let goes_on = matches!(self.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE);
+        if empty || !goes_on {
             self.pieces.get(self.used)?;
             // INVARIANT: There is one more, as just seen.
             self.used += 1;
@@ -178,7 +180,9 @@ impl Dest for PipeDest<'_> {
         }
         let mut left = len;
         while left != 0 {
-            let Some((page, filled)) = self.open_page() else {
+            // Whole pages of data can be moved on into a file, or written to one as they are.
+            let begins_page = bytes.begins_page() && left == len;
+            let Some((page, filled)) = self.open_page(begins_page) else {
                 break;
             };
             let part = left.min(PAGE_SIZE - *filled);

@@ -64,6 +64,7 @@ pub(crate) struct SharedBytes<'a> {
     len: usize,
     /// The folio that they are in, and where, if it may be referred to instead.
     folio: Option<(&'a Folio, usize)>,
+    begins_page: bool,
 }
 
 impl<'a> SharedBytes<'a> {
@@ -76,6 +77,7 @@ impl<'a> SharedBytes<'a> {
             start,
             len,
             folio: None,
+            begins_page: false,
         }
     }
 
@@ -91,6 +93,21 @@ impl<'a> SharedBytes<'a> {
             folio: Some((folio, offset)),
             ..self
         }
+    }
+
+    /// The same bytes, of which the first is to be the first of a page where they are copied to, if
+    /// there are pages: those of data that others may want to pass on without a copy.
+    pub(crate) fn beginning_page(self) -> Self {
+        // INVARIANT: The same bytes.
+        Self {
+            begins_page: true,
+            ..self
+        }
+    }
+
+    /// Whether a copy of them begins a page; see [`Self::beginning_page`].
+    pub(in crate::vfs) fn begins_page(self) -> bool {
+        self.begins_page
     }
 
     /// The folio that they are in, and where, if it may be referred to.

@@ -46,6 +46,8 @@ SERVERS = {
     'through': HP + ['--nocache', '{source}', '{place}'],
     # Written back, and cached for ever.
     'back': HP + ['{source}', '{place}'],
+    # The same without splices: the server copies what it reads and writes.
+    'copied': HP + ['--nocache', '--nosplice', '{source}', '{place}'],
     # Past the page cache.
     'direct': HP + ['--direct-io', '{source}', '{place}'],
     # Not even asked: the kernel reads and writes the files that stand behind.
@@ -318,6 +320,19 @@ def fio_verify(kind, setting, name):
     with Server(kind, name) as server:
         names = ENGINES if setting.part == 1 else ENGINES[::3]
         status, said = ended(fio(setting, server, fio_jobs(server.place, names)),
+                             setting.seconds(400))
+        if status != 0:
+            raise Failed(f'fio: exit status {status}\n{said[-3000:]}')
+        return f'{len(names)} jobs'
+
+
+@case('through', 'copied', 'll', weight=20)
+def fio_odirect(kind, setting, name):
+    """The server opens its files as the callers do, with O_DIRECT, and they are on a disk: what it
+    passes on by splices has to be in pages that a disk can take."""
+    with Server(kind, name, disk=True) as server:
+        names = [engine for engine in ENGINES if engine.endswith('-direct')]
+        status, said = ended(fio(setting, server, fio_jobs(server.place, names, size='2m')),
                              setting.seconds(400))
         if status != 0:
             raise Failed(f'fio: exit status {status}\n{said[-3000:]}')

@@ -2,6 +2,7 @@
 
 //! Buffers of pipes that are not one page of their own, on their way into the device and into
 //! files: parts of the folios of a socket, memory of a process, and buffers that two pipes have.
+//! And what a request looks like in a pipe: its data begins a buffer, and is in whole pages.
 
 use super::splice::drain;
 use super::splice::header;
@@ -9,6 +10,7 @@ use super::splice::next_into_pipe;
 use super::splice::parse_write;
 use super::splice::pattern;
 use super::splice::pipe;
+use super::splice::pipe_of;
 use super::splice::serve;
 use super::splice::written;
 use super::splice::PAGE;
@@ -22,6 +24,11 @@ crate::tests![
     bad_reply_from_a_socket,
     direct_write_of_buffers_of_any_shape,
     cached_write_of_buffers_of_any_shape,
+    direct_data_is_in_whole_pages,
+    cached_data_is_in_whole_pages,
+    ioctl_data_is_in_whole_pages,
+    retrieved_data_is_in_its_pages,
+    data_of_odd_memory_begins_a_page,
 ];
 
 const SIZES: [usize; 5] = [1, 4095, 4097, 20_000, 128 << 10];
@@ -131,11 +138,7 @@ fn from_tee(bytes: &[u8]) -> Filled {
 
 type Fill = fn(&[u8]) -> Filled;
 
-const FILLS: [(&str, Fill); 3] = [
-    ("socket", from_socket),
-    ("memory", from_memory),
-    ("tee", from_tee),
-];
+const FILLS: [Fill; 3] = [from_socket, from_memory, from_tee];
 
 /// Answers with a message whose buffers `fill` makes.
 #[track_caller]
@@ -151,12 +154,11 @@ fn answer(fs: &Fs, unique: u64, data: &[u8], fill: Fill) {
 
 /// The data of a READ past the page cache is what came, however it lay in the pipe.
 fn direct_read_from_buffers_of_any_shape() {
-    for (kind, fill) in FILLS {
+    for fill in FILLS {
         for size in SIZES {
-            eprintln!("# {kind} {size}");
             let data = pattern(size);
             let fs = Fs::new();
-            let c = fs.call(|m| pread(m.open("f").unwrap(), size, 0).unwrap());
+            let c = with_open(&fs, libc::O_RDONLY, |_, f| pread(f, size, 0).unwrap());
             fs.lookup(ROOT, "f", file(2).size(size as u64));
             fs.open(2, 5, FOPEN_DIRECT_IO);
             let mut done = 0;
@@ -176,7 +178,7 @@ fn direct_read_from_buffers_of_any_shape() {
 
 /// So is that of a readahead, into whose pages none of these can be moved.
 fn read_ahead_from_buffers_of_any_shape() {
-    for (_, fill) in FILLS {
+    for fill in FILLS {
         for size in SIZES {
             serve(size, |fs, unique, data| answer(fs, unique, data, fill));
         }
@@ -218,9 +220,8 @@ fn bad_reply_from_a_socket() {
 /// Writes to "f" what is in pipes of each kind and size; the server reads, and splices in turn.
 #[track_caller]
 fn write_all(fopen: u32) {
-    for (kind, fill) in FILLS {
+    for fill in FILLS {
         for (i, size) in SIZES.into_iter().enumerate() {
-            eprintln!("# {kind} {size}");
             let fs = Setup::new()
                 .flags(init::BIG_WRITES | init::MAX_PAGES)
                 .init(|i| {
@@ -282,4 +283,157 @@ fn direct_write_of_buffers_of_any_shape() {
 /// So does one through the page cache.
 fn cached_write_of_buffers_of_any_shape() {
     write_all(0);
+}
+
+/// Takes a pipe apart; returns how long each buffer is, and all bytes.
+fn take_apart(out: RawFd, len: usize) -> (Vec<usize>, Vec<u8>) {
+    // It has room for one buffer.
+    let (one_out, one_into) = pipe_of(PAGE as i32);
+    let (mut lengths, mut bytes) = (Vec::new(), Vec::new());
+    while bytes.len() < len {
+        let n = splice(out, one_into, len - bytes.len()).unwrap();
+        lengths.push(n);
+        bytes.extend(drain(one_out, n));
+    }
+    for fd in [one_out, one_into] {
+        sys::close(fd).unwrap();
+    }
+    (lengths, bytes)
+}
+
+/// Length of header and structure of a WRITE.
+const WRITE_HEAD: usize = IN_HEADER + size_of::<WriteIn>();
+
+/// Writes `len` bytes that begin at `skip` in a page of memory; returns the buffers of the request.
+fn buffers_of_write(fopen: u32, skip: usize, len: usize) -> Vec<usize> {
+    let fs = Setup::new()
+        .flags(init::BIG_WRITES | init::MAX_PAGES)
+        .init(|i| {
+            i.max_pages = 64;
+            i.max_write = 256 << 10;
+        })
+        .start();
+    let data = pattern(len);
+    let c = with_open(&fs, libc::O_WRONLY, |_, f| {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let memory = Map::new(-1, skip + len, prot, flags).unwrap();
+        memory.store(skip, &data);
+        memory.write_to(f, skip, len)
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 5, fopen);
+    let (head, n, out) = next_into_pipe(&fs);
+    let (lengths, message) = take_apart(out, n);
+    let (arg, got) = parse_write(&message);
+    assert_eq!(arg.offset, 0);
+    assert!(got == data);
+    written(&fs, head.unique, len);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(len));
+    sys::close(out).unwrap();
+    lengths
+}
+
+/// What follows `head` bytes is in whole pages, but for the last.
+fn in_pages(head: usize, len: usize) -> Vec<usize> {
+    let mut lengths = vec![head];
+    lengths.extend(vec![PAGE; len / PAGE]);
+    if len % PAGE != 0 {
+        lengths.push(len % PAGE);
+    }
+    lengths
+}
+
+/// The pages of a direct write are pages in the pipe: the server can pass them on to a file that it
+/// has open with O_DIRECT.
+fn direct_data_is_in_whole_pages() {
+    for len in [1, PAGE, 3 * PAGE, 40 * PAGE, 2 * PAGE + 100] {
+        let lengths = buffers_of_write(FOPEN_DIRECT_IO, 0, len);
+        assert_eq!(lengths, in_pages(WRITE_HEAD, len));
+    }
+}
+
+/// So are those of a write through the page cache.
+fn cached_data_is_in_whole_pages() {
+    for len in [1, PAGE, 3 * PAGE, 40 * PAGE, 2 * PAGE + 100] {
+        let lengths = buffers_of_write(0, 0, len);
+        assert_eq!(lengths, in_pages(WRITE_HEAD, len));
+    }
+}
+
+/// Data that lies anywhere in the memory of the caller begins a page nevertheless.
+fn data_of_odd_memory_begins_a_page() {
+    for (skip, len) in [(512, PAGE), (100, 3 * PAGE), (PAGE - 1, 2)] {
+        let lengths = buffers_of_write(FOPEN_DIRECT_IO, skip, len);
+        assert_eq!(lengths[0], WRITE_HEAD);
+        assert_eq!(lengths[1..].iter().sum::<usize>(), len);
+        if is_rust() {
+            // C cuts the pages of the pipe where those of the caller are cut.
+            assert_eq!(lengths, in_pages(WRITE_HEAD, len));
+        }
+    }
+}
+
+/// What an ioctl carries is in pages, too.
+fn ioctl_data_is_in_whole_pages() {
+    // `_IOW('E', 1, 10000 bytes)`
+    const LEN: usize = 10_000;
+    const CMD: u32 = (1 << 30) | ((LEN as u32) << 16) | ((b'E' as u32) << 8) | 1;
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_RDONLY, |_, f| {
+        ioctl_on(f, CMD, &mut pattern(LEN))
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 5, 0);
+    let (head, n, out) = next_into_pipe(&fs);
+    let (lengths, message) = take_apart(out, n);
+    let before = IN_HEADER + size_of::<IoctlIn>();
+    assert_eq!(lengths, in_pages(before, LEN));
+    assert!(message[before..] == pattern(LEN));
+    fs.dev()
+        .reply(head.unique, 0, &IoctlOut::default().bytes())
+        .unwrap();
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), Ok(0));
+    sys::close(out).unwrap();
+}
+
+/// What a RETRIEVE takes from the page cache lies in the pipe as it lies there.
+fn retrieved_data_is_in_its_pages() {
+    const STORE: i32 = 4;
+    const RETRIEVE: i32 = 5;
+    const SKIP: usize = 100;
+    let fs = Fs::new();
+    let data = pattern(4 * PAGE);
+    let c = with_open(&fs, libc::O_RDONLY, |m, _| m.pause());
+    fs.lookup(ROOT, "f", file(2).size(data.len() as u64));
+    fs.open(2, 5, 0);
+    c.paused();
+    let store = NotifyStoreOut {
+        nodeid: 2,
+        offset: 0,
+        size: data.len() as u32,
+        padding: 0,
+    };
+    let body = [&store.bytes()[..], &data].concat();
+    fs.dev().reply(0, STORE, &body).unwrap();
+    let retrieve = NotifyRetrieveOut {
+        notify_unique: 42,
+        nodeid: 2,
+        offset: SKIP as u64,
+        size: u32::MAX,
+        padding: 0,
+    };
+    fs.dev().reply(0, RETRIEVE, &retrieve.bytes()).unwrap();
+    let (head, n, out) = next_into_pipe(&fs);
+    assert_eq!((head.opcode, head.unique), (NOTIFY_REPLY, 42));
+    let (lengths, message) = take_apart(out, n);
+    let before = IN_HEADER + size_of::<NotifyRetrieveIn>();
+    assert_eq!(lengths, [before, PAGE - SKIP, PAGE, PAGE, PAGE]);
+    assert!(message[before..] == data[SKIP..]);
+    c.go();
+    fs.flush_and_release(2, 5);
+    c.wait();
+    sys::close(out).unwrap();
 }
