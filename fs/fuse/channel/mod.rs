@@ -373,9 +373,10 @@ impl Channel {
     }
 
     /// Ends the connection: every request, at the gate, queued, lent or sent, ends now, and none
-    /// can be made again. With `with_error`, reads of the device say `ECONNABORTED`. Sleeps; the
-    /// first call does it all.
+    /// can be made again. With `with_error`, reads of the device say `ECONNABORTED`: the last call
+    /// decides that. Sleeps; the first call does all the rest.
     pub(crate) fn abort(&self, with_error: bool) {
+        self.transport.set_abort_error(with_error);
         {
             let mut background = self.background.lock();
             if !background.connected {
@@ -395,7 +396,7 @@ impl Channel {
             background.flush(&*self.transport, &self.ids)
         };
         refused.refuse_all(Outcome::Aborted);
-        self.transport.abort(with_error);
+        self.transport.abort();
         self.polled.wake_all();
         self.gate.wake_up_all();
     }

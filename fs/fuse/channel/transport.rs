@@ -72,8 +72,10 @@ pub(crate) trait Transport: Send + Sync {
     /// Notes every request that is queued, lent or sent in `seen`, in this order. Sleeps.
     fn look(&self, seen: &mut Snapshot);
 
-    /// Closes everything and ends every request that is queued, lent or sent. `with_error` is
-    /// what reads of the device say afterwards: `ECONNABORTED` instead of `ENODEV`. Sleeps; called
-    /// at most once.
-    fn abort(&self, with_error: bool);
+    /// What reads of the device say after the abort: `ECONNABORTED` instead of `ENODEV`, or not.
+    fn set_abort_error(&self, with_error: bool);
+
+    /// Closes everything and ends every request that is queued, lent or sent. Sleeps; called at
+    /// most once.
+    fn abort(&self);
 }

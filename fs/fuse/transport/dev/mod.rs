@@ -215,8 +215,11 @@ impl Transport for DevTransport {
         }
     }
 
-    fn abort(&self, with_error: bool) {
+    fn set_abort_error(&self, with_error: bool) {
         self.abort_with_error.store(with_error, Relaxed);
+    }
+
+    fn abort(&self) {
         let devices = self.devices.lock().open.take();
         for device in devices.into_iter().flatten() {
             device.close();

@@ -13,6 +13,7 @@ crate::tests![
     abort_ends_the_connection,
     abort_error,
     abort_without_abort_error,
+    last_abort_decides,
     files_of_a_connection_that_is_gone,
     limits_are_numbers,
     max_background_of_init,
@@ -206,6 +207,25 @@ fn abort_without_abort_error() {
     ctl.set(&fs, "abort", "1").unwrap();
     assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
     close_quietly(fs);
+}
+
+/// Of several aborts the last one says what the device reads: ECONNABORTED by fusectl, ENODEV by an unmount.
+fn last_abort_decides() {
+    let ctl = Control::new();
+    let mut fs = Setup::new().flags(init::ABORT_ERROR).start();
+    // The mount is busy, so that it outlives a forced unmount.
+    let busy = open(&fs.dir, libc::O_PATH).unwrap();
+    for _ in 0..2 {
+        ctl.set(&fs, "abort", "1").unwrap();
+        assert_eq!(fs.dev().read(1 << 17), Err(ECONNABORTED));
+        assert_eq!(umount(&fs.dir, libc::MNT_FORCE), Err(EBUSY));
+        assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
+    }
+    ctl.set(&fs, "abort", "1").unwrap();
+    assert_eq!(fs.dev().read(1 << 17), Err(ECONNABORTED));
+    close(busy).unwrap();
+    fs.unmount();
+    assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
 }
 
 /// Unmounts a file system whose connection was aborted.
