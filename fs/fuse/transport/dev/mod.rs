@@ -5,7 +5,8 @@
 //! A file that is opened there is a [`Device`]; a mount installs a connection in it. Several
 //! devices may serve one connection, which has one [`DevTransport`].
 //!
-//! Locks: `DevTransport::devices`, outside everything else here; it may sleep.
+//! Locks: `DevTransport::devices`, outside everything else here; it may sleep. `Device::closed`, a
+//! leaf.
 
 mod copy;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -70,7 +71,7 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    new_mutex,
+    new_mutex, new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -82,7 +83,8 @@ use kernel::{
         Arc,
         ArcBorrow,
         Mutex,
-        SetOnce, //
+        SetOnce,
+        SpinLock, //
     }, //
 };
 
@@ -235,17 +237,30 @@ struct Link {
     owner: Arc<dyn ChannelOwner>,
     /// Device number of the mount, for fdinfo.
     connection: u32,
+    /// What this device has read.
+    processing: Arc<Processing>,
+}
+
+impl Link {
+    /// The device is gone: what its server was to answer is lost, and without any device the
+    /// connection is. Sleeps.
+    fn close(&self) {
+        let last = self.transport.remove(&self.processing);
+        self.processing.close();
+        if last {
+            self.channel.abort(false);
+        }
+    }
 }
 
 /// An open file of `/dev/fuse` (`struct fuse_dev`).
 #[pin_data]
 pub(crate) struct Device {
-    /// Set once, by the mount.
+    /// Set once, by the mount, under `closed`.
     link: SetOnce<Link>,
-    processing: Arc<Processing>,
-    /// Whether the file was closed; taken before `DevTransport::devices`.
+    /// Whether the file was closed.
     #[pin]
-    closed: Mutex<bool>,
+    closed: SpinLock<bool>,
     /// The server asked for the mount to wait until INIT is answered, and for its reads to wait
     /// for the mount.
     sync_init: Atomic<bool>,
@@ -255,18 +270,16 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// A device that serves no connection yet.
+    /// A device that serves no connection yet, and has no memory for one.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let processing = Arc::pin_init(Processing::new()?, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 link: SetOnce::new(),
-                processing,
-                closed <- new_mutex!(false, "FuseDevice::closed"),
+                closed <- new_spinlock!(false, "FuseDevice::closed"),
                 sync_init: Atomic::new(false),
                 mounted <- new_wait_queue!("FuseDevice::mounted"),
             }),
@@ -304,21 +317,40 @@ impl Device {
         owner: Arc<dyn ChannelOwner>,
         connection: u32,
     ) -> Result {
-        let closed = self.closed.lock();
-        if *closed || self.is_installed() {
+        if self.is_installed() {
             return Err(EINVAL);
         }
-        if !transport.add(&self.processing)? {
-            // Aborted: the device will say so.
-            self.processing.close();
-        }
-        self.link.populate(Link {
+        let link = Link {
             channel,
             transport,
             owner,
             connection,
-        });
-        self.mounted.wake_up_all();
+            processing: Arc::pin_init(Processing::new()?, GFP_KERNEL)?,
+        };
+        // First, so that an abort finds all that is read.
+        if !link.transport.add(&link.processing)? {
+            // Aborted: the device will say so.
+            link.processing.close();
+        }
+        match self.set_link(link) {
+            Ok(()) => {
+                self.mounted.wake_up_all();
+                Ok(())
+            }
+            Err((error, link)) => {
+                link.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes `link` that of the device, or gives it back with what is wrong.
+    fn set_link(&self, link: Link) -> Result<(), (Error, Link)> {
+        let closed = self.closed.lock();
+        if *closed || self.is_installed() {
+            return Err((EINVAL, link));
+        }
+        self.link.populate(link);
         Ok(())
     }
 
@@ -361,13 +393,8 @@ impl Device {
     /// any device the connection is.
     fn close(&self) {
         *self.closed.lock() = true;
-        let Some(link) = self.link.as_ref() else {
-            return;
-        };
-        let last = link.transport.remove(&self.processing);
-        self.processing.close();
-        if last {
-            link.channel.abort(false);
+        if let Some(link) = self.link.as_ref() {
+            link.close();
         }
     }
 }
@@ -399,7 +426,7 @@ impl miscdev::Device for Device {
     ) -> Result<usize> {
         // Not mounted comes first, then what the buffer is.
         let link = device.link_or_wait()?;
-        device.read(link, file, &mut UserDest::new(to)?)
+        link.read(file, &mut UserDest::new(to)?)
     }
 
     fn write_iter(
@@ -408,7 +435,7 @@ impl miscdev::Device for Device {
         from: &mut IovIterSource<'_>,
     ) -> Result<usize> {
         let link = device.link()?;
-        device.write(link, &mut UserSource::new(from)?)
+        link.write(&mut UserSource::new(from)?)
     }
 
     fn splice_read(
@@ -416,7 +443,7 @@ impl miscdev::Device for Device {
         file: &File,
         to: &mut PipeDest<'_>,
     ) -> Result<usize> {
-        device.read(device.link_or_wait()?, file, to)
+        device.link_or_wait()?.read(file, to)
     }
 
     fn check_write(device: ArcBorrow<'_, Device>) -> Result {
@@ -428,7 +455,7 @@ impl miscdev::Device for Device {
         _file: &File,
         from: &mut PipeSource<'_>,
     ) -> Result<usize> {
-        device.write(device.link()?, from)
+        device.link()?.write(from)
     }
 
     fn pollers(&self) -> Result<&WaitQueue> {

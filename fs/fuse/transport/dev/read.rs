@@ -7,7 +7,6 @@ use super::{
         copy_bytes,
         copy_request, //
     },
-    Device,
     Link, //
 };
 use crate::fuse::{
@@ -55,7 +54,7 @@ const FORGETS_AT_ONCE: usize = 16;
 /// First minor version with BATCH_FORGET.
 const MINOR_BATCH_FORGET: u32 = 16;
 
-impl Device {
+impl Link {
     /// Gives the server its next message; sleeps until there is one.
     ///
     /// # Errors
@@ -63,9 +62,9 @@ impl Device {
     /// `EINVAL` if the buffer is too small for what was negotiated;
     /// `EAGAIN`; `ERESTARTSYS`; `ENODEV` or `ECONNABORTED` after the end of the connection;
     /// `EFAULT`.
-    pub(super) fn read(&self, link: &Link, file: &File, to: &mut impl Dest) -> Result<usize> {
+    pub(super) fn read(&self, file: &File, to: &mut impl Dest) -> Result<usize> {
         let room = to.len();
-        let limits = link.channel.limits();
+        let limits = self.channel.limits();
         let least = (size_of::<InHeader>() + size_of::<WriteIn>())
             .saturating_add(limits.max_write as usize)
             .max(MIN_READ_BUFFER);
@@ -82,17 +81,17 @@ impl Device {
         let nonblocking = file.flags() & O_NONBLOCK != 0;
         loop {
             let work =
-                link.transport
+                self.transport
                     .input
-                    .next(link.channel.ids(), forgets, nonblocking)
+                    .next(self.channel.ids(), forgets, nonblocking)
                     .map_err(|error| match error {
-                        ENODEV => link.transport.abort_errno(),
+                        ENODEV => self.transport.abort_errno(),
                         other => other,
                     })?;
             match work {
                 Work::Interrupt(unique) => {
                     let len = send_interrupt(unique, to)?;
-                    trace::interrupt_sent(link.connection, unique);
+                    trace::interrupt_sent(self.connection, unique);
                     return Ok(len);
                 }
                 Work::Forgets {
@@ -101,12 +100,12 @@ impl Device {
                     count,
                 } => {
                     let len = send_forgets(limits.minor, unique, list, count, to)?;
-                    trace::forget_sent(link.connection, unique, count);
+                    trace::forget_sent(self.connection, unique, count);
                     return Ok(len);
                 }
                 Work::Request(request) => {
                     if let Some(request) = fitting(request, room) {
-                        return self.send(link, request, to);
+                        return self.send(request, to);
                     }
                 }
             }
@@ -114,10 +113,10 @@ impl Device {
     }
 
     /// Moves one request to the server.
-    fn send(&self, link: &Link, request: Pending, to: &mut impl Dest) -> Result<usize> {
+    fn send(&self, request: Pending, to: &mut impl Dest) -> Result<usize> {
         let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
         let request = copying.request();
-        link.channel.latency().taken(request);
+        self.channel.latency().taken(request);
         let len = request.len();
         let expects_reply = request.expects_reply();
         let copied = copy_request(request, to);
@@ -128,13 +127,13 @@ impl Device {
             return Err(if connected {
                 error
             } else {
-                link.transport.abort_errno()
+                self.transport.abort_errno()
             });
         }
         if !expects_reply {
             if !self.processing.end_copying(&copying) {
                 copying.fail(Outcome::Aborted);
-                return Err(link.transport.abort_errno());
+                return Err(self.transport.abort_errno());
             }
             copying.delivered();
             return Ok(len);
@@ -144,13 +143,13 @@ impl Device {
                 // The signal may have come before the request was sent: nobody but us can tell
                 // the server then. Pairs with the waiter's look at the request after its signal.
                 if sent.is_interrupted() {
-                    link.transport.input.push_interrupt(&sent);
+                    self.transport.input.push_interrupt(&sent);
                 }
                 Ok(len)
             }
             Err(copying) => {
                 copying.fail(Outcome::Aborted);
-                Err(link.transport.abort_errno())
+                Err(self.transport.abort_errno())
             }
         }
     }

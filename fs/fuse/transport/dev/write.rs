@@ -7,7 +7,6 @@ use super::{
         copy_reply,
         take_bytes, //
     },
-    Device,
     Link, //
 };
 use crate::fuse::{
@@ -32,14 +31,14 @@ use crate::vfs::mm::iov::Source;
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
-impl Device {
+impl Link {
     /// Takes one reply, or notification, from the server.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the message is malformed, or its length is not what
     /// the operation answers; `ENOENT` if no request waits for it; `EFAULT`.
-    pub(super) fn write(&self, link: &Link, from: &mut impl Source) -> Result<usize> {
+    pub(super) fn write(&self, from: &mut impl Source) -> Result<usize> {
         let len = from.len();
         if len < size_of::<OutHeader>() {
             return Err(EINVAL);
@@ -50,58 +49,52 @@ impl Device {
             return Err(EINVAL);
         }
         if header.unique == Unique::new(0) {
-            if !link.channel.is_initialized() || !link.channel.is_connected() {
+            if !self.channel.is_initialized() || !self.channel.is_connected() {
                 return Err(EINVAL);
             }
-            trace::notify(link.connection, header.error, from.len());
-            let heard = link.owner.notify(header.error, &mut Rest(from));
-            trace::notify_end(link.connection, header.error, &heard);
+            trace::notify(self.connection, header.error, from.len());
+            let heard = self.owner.notify(header.error, &mut Rest(from));
+            trace::notify_end(self.connection, header.error, &heard);
             return heard.map(|()| len);
         }
         let errno = ServerErrno::new(header.error)?;
         if header.unique.get() & Unique::INTERRUPT != 0 {
-            self.interrupt_answered(link, &header, len)?;
+            self.interrupt_answered(&header, len)?;
         } else {
-            self.reply(link, &header, errno, from)?;
+            self.reply(&header, errno, from)?;
         }
         Ok(len)
     }
 
     /// The answer to an INTERRUPT: only its errno matters.
-    fn interrupt_answered(&self, link: &Link, header: &OutHeader, len: usize) -> Result {
+    fn interrupt_answered(&self, header: &OutHeader, len: usize) -> Result {
         let unique = Unique::new(header.unique.get() & !Unique::INTERRUPT);
         let request = self.processing.find(unique).ok_or(ENOENT)?;
         if len != size_of::<OutHeader>() {
             return Err(EINVAL);
         }
         if header.error == ENOSYS.to_errno() {
-            link.channel.set_no_interrupt();
+            self.channel.set_no_interrupt();
         } else if header.error == EAGAIN.to_errno() {
             if !request.is_interrupted() {
                 return Err(EINVAL);
             }
-            link.transport.input.push_interrupt(&request);
+            self.transport.input.push_interrupt(&request);
         }
         Ok(())
     }
 
     /// The answer to a request: Replying, Finished.
-    fn reply(
-        &self,
-        link: &Link,
-        header: &OutHeader,
-        errno: ServerErrno,
-        from: &mut impl Source,
-    ) -> Result {
+    fn reply(&self, header: &OutHeader, errno: ServerErrno, from: &mut impl Source) -> Result {
         let replying = self.processing.take(header.unique).ok_or(ENOENT)?;
         let request = replying.request();
-        link.channel.latency().answered(request);
+        self.channel.latency().answered(request);
         let copied = if errno == ServerErrno::OK {
             copy_reply(request, from)
         } else {
             no_payload(request, from)
         };
-        link.channel.latency().ending(request);
+        self.channel.latency().ending(request);
         let connected = self.processing.end_replying(&replying);
         replying.finish(match copied {
             _ if !connected => Outcome::Aborted,

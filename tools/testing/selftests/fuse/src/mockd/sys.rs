@@ -755,6 +755,34 @@ pub fn kill(pid: i32, sig: c_int) {
     check(unsafe { libc::kill(pid, sig) }.into()).expect("kill");
 }
 
+/// Lets this process have `n` descriptors open.
+pub fn allow_descriptors(n: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: n,
+        rlim_max: n,
+    };
+    // SAFETY: a valid limit.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }.into()).expect("setrlimit");
+}
+
+/// Runs this process on one processor from now on, if there is such a processor.
+pub fn run_on(processor: usize) -> Result<()> {
+    // SAFETY: all zeros is an empty set, and one bit of it is set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(processor, &mut set);
+        check(libc::sched_setaffinity(0, size_of_val(&set), &set).into()).map(drop)
+    }
+}
+
+/// Runs this process before all others of its processor, whenever it can run.
+pub fn run_first() {
+    let priority = libc::sched_param { sched_priority: 1 };
+    // SAFETY: valid parameters.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) }.into())
+        .expect("sched_setscheduler");
+}
+
 extern "C" fn nothing(_: c_int) {}
 
 /// Catches `sig` with a handler that does nothing, without SA_RESTART: the call that it interrupts ends with EINTR.

@@ -8,6 +8,7 @@ crate::tests![
     numbers,
     before_a_mount,
     before_a_mount_of_bad_options,
+    costs_little_before_a_mount,
     idle,
     poll_states,
     poll_wakes,
@@ -60,6 +61,37 @@ fn before_a_mount_of_bad_options() {
     assert_eq!(mount("mock", &dir, "fuse", 0, &good), Ok(()));
     dev.expect(INIT).ok(Setup::new().init_out());
     umount(&dir, 0).unwrap();
+}
+
+/// Memory of the kernel in slabs, in bytes.
+fn slabs() -> i64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = info.lines().find(|l| l.starts_with("Slab:")).unwrap();
+    let kib = line.split_whitespace().nth(1).unwrap();
+    kib.parse::<i64>().unwrap() << 10
+}
+
+/// An opened device that is not mounted takes no memory for requests: hardly more than a file of any other device.
+fn costs_little_before_a_mount() {
+    const FILES: i64 = 4_000;
+    allow_descriptors(FILES as u64 + 100);
+    let cost_of_one = |path| {
+        let before = slabs();
+        let files: Vec<_> = (0..FILES)
+            .map(|_| open(path, libc::O_RDWR).unwrap())
+            .collect();
+        let cost = (slabs() - before) / FILES;
+        files.into_iter().for_each(|fd| close(fd).unwrap());
+        cost
+    };
+    // What is kept from the first time on is not counted.
+    cost_of_one("/dev/null");
+    let other = cost_of_one("/dev/null");
+    let own = cost_of_one("/dev/fuse");
+    assert!(
+        own - other < 1024,
+        "{own} bytes for one, {other} for another"
+    );
 }
 
 /// With nothing to read a non-blocking read says EAGAIN.
