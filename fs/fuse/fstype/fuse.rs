@@ -258,7 +258,7 @@ impl FileSystem for Fuse {
             ctx.options.build_unused(fc)
         } else {
             let device = ctx.device.as_ref().ok_or(EINVAL)?;
-            if device.is_installed() {
+            if device.is_serving() {
                 // The server mounts its file system once more. If it is gone, nothing may take its
                 // place: the device serves one connection for life.
                 return Ok(Tree::Existing {

@@ -293,15 +293,21 @@ impl Device {
     }
 
     /// Whether a mount has installed a connection.
-    pub(crate) fn is_installed(&self) -> bool {
+    fn is_installed(&self) -> bool {
         self.link.as_ref().is_some()
     }
 
-    /// Whether the installed connection is this one.
+    /// Whether it is open, and a mount has installed a connection.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_installed() && !*self.closed.lock()
+    }
+
+    /// Whether it is open, and the installed connection is this one. Does not sleep.
     pub(crate) fn serves(&self, channel: &Arc<Channel>) -> bool {
-        self.link
-            .as_ref()
-            .is_some_and(|link| Arc::ptr_eq(&link.channel, channel))
+        match self.link.as_ref() {
+            Some(link) => Arc::ptr_eq(&link.channel, channel) && !*self.closed.lock(),
+            None => false,
+        }
     }
 
     /// Makes the device serve a connection, whose mount has device number `connection`; `owner`
@@ -309,7 +315,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it serves one already or was closed; `ENOMEM`.
+    /// `EINVAL` if it serves one already; `ENOTCONN` if it was closed; `ENOMEM`.
     pub(crate) fn install(
         &self,
         channel: Arc<Channel>,
@@ -317,9 +323,7 @@ impl Device {
         owner: Arc<dyn ChannelOwner>,
         connection: u32,
     ) -> Result {
-        if self.is_installed() {
-            return Err(EINVAL);
-        }
+        self.check_vacant(*self.closed.lock())?;
         let link = Link {
             channel,
             transport,
@@ -347,11 +351,24 @@ impl Device {
     /// Makes `link` that of the device, or gives it back with what is wrong.
     fn set_link(&self, link: Link) -> Result<(), (Error, Link)> {
         let closed = self.closed.lock();
-        if *closed || self.is_installed() {
-            return Err((EINVAL, link));
+        match self.check_vacant(*closed) {
+            Ok(()) => {
+                self.link.populate(link);
+                Ok(())
+            }
+            Err(error) => Err((error, link)),
         }
-        self.link.populate(link);
-        Ok(())
+    }
+
+    /// Fails as [`Self::install`] does if nothing can be installed.
+    fn check_vacant(&self, closed: bool) -> Result {
+        if closed {
+            Err(ENOTCONN)
+        } else if self.is_installed() {
+            Err(EINVAL)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the mount shall wait until INIT is answered.

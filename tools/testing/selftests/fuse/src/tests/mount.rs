@@ -24,6 +24,8 @@ crate::tests![
     reconfigure_refuses_options,
     second_mount_shares,
     second_mount_after_the_first_is_gone,
+    closed_device,
+    closed_device_of_a_file_system,
     user_namespace,
     device_of_another_user_namespace,
     device_number,
@@ -220,8 +222,13 @@ fn set(ctx: &std::os::fd::OwnedFd, key: &str, value: &str) -> Result<()> {
 
 /// A context of the new API with all required options but fd.
 fn context() -> std::os::fd::OwnedFd {
-    let ctx = fsopen("fuse").unwrap();
-    set(&ctx, "source", "mock").unwrap();
+    context_of("fuse", "mock")
+}
+
+/// The same for this type of file system, and with this source.
+fn context_of(kind: &str, source: &str) -> std::os::fd::OwnedFd {
+    let ctx = fsopen(kind).unwrap();
+    set(&ctx, "source", source).unwrap();
     set(&ctx, "rootmode", "40000").unwrap();
     set(&ctx, "user_id", "0").unwrap();
     set(&ctx, "group_id", "0").unwrap();
@@ -387,6 +394,44 @@ fn second_mount_after_the_first_is_gone() {
     fs.unmount();
     let data = fs.setup.data(fs.dev().fd());
     assert_eq!(mount("mock", &fs.dir, "fuse", 0, &data), Err(ENOTCONN));
+}
+
+/// What becomes of a mount by the new API whose device `close` closes before the file system is made.
+fn create_without(ctx: &std::os::fd::OwnedFd, fd: i32, close: impl FnOnce()) -> Result<()> {
+    fsconfig(ctx, FSCONFIG_SET_FD, Some("fd"), None, fd).unwrap();
+    close();
+    fsconfig(ctx, FSCONFIG_CMD_CREATE, None, None, 0)
+}
+
+/// A device that is closed before the file system is made serves nothing: ENOTCONN.
+fn closed_device() {
+    let dev = Device::open();
+    assert_eq!(
+        create_without(&context(), dev.fd(), || drop(dev)),
+        Err(ENOTCONN)
+    );
+
+    let (block, _keep) = super::fuseblk::block_device();
+    for _ in 0..2 {
+        let (ctx, dev) = (context_of("fuseblk", &block), Device::open());
+        assert_eq!(create_without(&ctx, dev.fd(), || drop(dev)), Err(ENOTCONN));
+    }
+    // The block device is free again.
+    let mut fs = Setup::new().on_block_device(&block).mount();
+    umount(&fs.dir, libc::MNT_FORCE).unwrap();
+    fs.unmounted();
+}
+
+/// The same for a device that has served a file system, whether that is still mounted or not.
+fn closed_device_of_a_file_system() {
+    for mounted in [true, false] {
+        let mut fs = Fs::new();
+        if !mounted {
+            fs.unmount();
+        }
+        let fd = fs.dev().fd();
+        assert_eq!(create_without(&context(), fd, || fs.die()), Err(ENOTCONN));
+    }
 }
 
 /// An ordinary user mounts in a user namespace of his own; ids on the wire are those of the namespace.
