@@ -116,9 +116,13 @@ fn offered(conn: &Connection) -> InitFlags {
 ///
 /// # Errors
 ///
-/// `ENOTCONN` if the server is gone already, or was waited for and refused.
+/// `ENOTCONN` if the server is gone already, or was waited for and refused. INIT that is not waited
+/// for fails for its callers only, whenever that happens.
 pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<Fuse>) -> Result {
     let mount: &Arc<Mount> = sb.data();
+    if !mount.conn().channel().is_connected() {
+        return Err(ENOTCONN);
+    }
     let max_readahead = sb.ra_pages().saturating_mul(PAGE_SIZE);
     let offer = op::Init {
         args: InitIn::new(
@@ -133,11 +137,11 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<F
     };
     if wait {
         done.answered(mount.call(op::MountInit(offer)));
+        if mount.conn().has_failed() {
+            return Err(ENOTCONN);
+        }
     } else {
         mount.call_background(offer, done);
-    }
-    if mount.conn().has_failed() {
-        return Err(ENOTCONN);
     }
     Ok(())
 }

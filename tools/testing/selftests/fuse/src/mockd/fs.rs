@@ -121,7 +121,11 @@ impl Setup {
 
     /// As `mount`, on this directory.
     pub fn mount_at(self, dir: &str) -> Fs {
-        let dev = Device::open();
+        self.mount_with(Device::open(), dir)
+    }
+
+    /// As `mount_at`, with this device.
+    pub fn mount_with(self, dev: Device, dir: &str) -> Fs {
         let (source, kind) = match &self.block_device {
             Some(path) => (path.as_str(), "fuseblk"),
             None => ("mock", "fuse"),

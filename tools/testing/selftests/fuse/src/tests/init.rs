@@ -15,6 +15,7 @@ crate::tests![
     long_reply,
     empty_reply,
     error_reply,
+    error_reply_before_the_mount_is_made,
     major_mismatch,
     newer_minor,
     extra_reply,
@@ -190,6 +191,25 @@ fn error_reply() {
     for e in [EPERM, EIO, ENOSYS] {
         let fs = Setup::new().mount();
         fs.expect(INIT).err(e);
+        assert_refused(&fs);
+    }
+}
+
+/// INIT that fails before mount(2) has returned does not make that fail: nobody has waited for it.
+fn error_reply_before_the_mount_is_made() {
+    run_on(0).unwrap();
+    for _ in 0..20 {
+        let dev = Device::open();
+        // The server sleeps when INIT is queued, and then runs at once, in place of the task that mounts.
+        let server = Caller::start_with_devices("", |_| {
+            let _ = run_on(1);
+            while dev.poll() == libc::POLLERR {}
+            run_first();
+            run_on(0).unwrap();
+            dev.expect(INIT).err(EIO);
+        });
+        let fs = Setup::new().mount_with(dev, &mount_point());
+        server.wait();
         assert_refused(&fs);
     }
 }
