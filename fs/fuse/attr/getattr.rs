@@ -198,13 +198,14 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
 fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> {
     let mount = mount(inode);
     let sample = Sample::of_attributes(mount.conn());
-    let reply = mount.call(op::Statx {
+    let query = op::Statx {
         node: inode.data().node_id(),
         args: StatxIn {
             sx_mask: (StatxMask::BASIC | Statx::Btime).bits(),
             ..StatxIn::default()
         },
-    })?;
+    };
+    let reply = mount.call_or_abandon(query, || Kept::from(inode))?;
     let Some(reply) = reply else {
         return Ok(None);
     };

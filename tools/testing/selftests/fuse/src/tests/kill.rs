@@ -13,6 +13,7 @@ crate::tests![
     after_the_request_is_read,
     after_an_interrupt,
     who_only_asks_leaves,
+    what_is_lacking_is_learnt_without_the_caller,
     what_a_killed_caller_opened_is_released,
     what_a_killed_caller_used_stays_until_the_answer,
     who_changes_something_waits,
@@ -131,8 +132,9 @@ fn after_the_request_is_read() {
 fn who_only_asks_leaves() {
     let fs = Fs::new();
     type Ask = (u32, fn(&Side) -> Result<()>);
-    let asks: [Ask; 6] = [
+    let asks: [Ask; 7] = [
         (GETATTR, |m| m.stat("f").map(drop)),
+        (STATX, |m| statx_btime(&m.path("f")).map(drop)),
         (ACCESS, |m| m.access("f", libc::R_OK)),
         (GETXATTR, |m| getxattr(&m.path("f"), "user.x").map(drop)),
         (LISTXATTR, |m| listxattr(&m.path("f")).map(drop)),
@@ -153,6 +155,39 @@ fn who_only_asks_leaves() {
             r.err(EINTR);
         });
         fs.quiet();
+    }
+}
+
+/// What a server does not know is learnt from its answer to a killed caller, too: it is not asked again.
+fn what_is_lacking_is_learnt_without_the_caller() {
+    type Ask = (u32, fn(&Side) -> Result<()>, Result<()>);
+    let asks: [Ask; 4] = [
+        (STATX, |m| statx_btime(&m.path("f")).map(drop), Ok(())),
+        (ACCESS, |m| m.access("f", libc::R_OK), Ok(())),
+        (
+            GETXATTR,
+            |m| getxattr(&m.path("f"), "user.x").map(drop),
+            Err(EOPNOTSUPP),
+        ),
+        (
+            LISTXATTR,
+            |m| listxattr(&m.path("f")).map(drop),
+            Err(EOPNOTSUPP),
+        ),
+    ];
+    let fs = Fs::new();
+    let c = fs.call(|m| m.stat("f").map(drop));
+    fs.lookup(ROOT, "f", file(2));
+    assert_eq!(c.wait(), Ok(()));
+    for (opcode, ask, later) in asks {
+        let mut c = fs.call(ask);
+        let r = fs.expect(opcode);
+        c.until_interruptible();
+        kill_who_asks(&mut c, || {
+            let _ = fs.expect(INTERRUPT);
+            r.err(ENOSYS);
+        });
+        assert_eq!(fs.call_quietly(ask), later);
     }
 }
 
