@@ -10,10 +10,12 @@
 
 pub mod bytes;
 pub mod caller;
+pub mod cgroup;
 pub mod crowd;
 pub mod device;
 pub mod fs;
 pub mod lock;
+pub mod log;
 pub mod model;
 pub mod random;
 pub mod sys;
@@ -22,9 +24,11 @@ pub mod wire;
 
 pub use bytes::*;
 pub use caller::*;
+pub use cgroup::*;
 pub use device::*;
 pub use fs::*;
 pub use lock::*;
+pub use log::*;
 pub use model::*;
 pub use random::*;
 pub use sys::*;

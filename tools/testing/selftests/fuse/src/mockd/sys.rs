@@ -244,6 +244,16 @@ pub fn statx_size(path: &str, sync: c_int) -> Result<u64> {
     Ok(s.stx_size)
 }
 
+/// statx(2) for the mode alone, which may be what is known already; returns its lower bits.
+pub fn statx_mode(path: &str) -> Result<u32> {
+    let p = c(path);
+    // SAFETY: all zeros is a valid `statx`.
+    let mut s: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a C string, and a `statx` to fill.
+    check(unsafe { libc::statx(libc::AT_FDCWD, p.as_ptr(), 0, libc::STATX_MODE, &mut s) }.into())?;
+    Ok(u32::from(s.stx_mode) & 0o7777)
+}
+
 /// statx(2) for the basic attributes and the birth time; returns the size, and whether there is a birth time.
 pub fn statx_btime(path: &str) -> Result<(u64, bool)> {
     let p = c(path);
@@ -511,6 +521,15 @@ pub fn mmap_read(fd: RawFd, len: usize) -> Result<Vec<u8>> {
 pub fn syncfs(fd: RawFd) -> Result<()> {
     // SAFETY: no memory involved.
     check(unsafe { libc::syncfs(fd) }.into()).map(drop)
+}
+
+/// sync_file_range(2) of the whole file: writes its dirty pages, and waits for that.
+pub fn sync_range(fd: RawFd) -> Result<()> {
+    let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: no memory involved.
+    check(unsafe { libc::sync_file_range(fd, 0, 0, all) }.into()).map(drop)
 }
 
 pub fn ftruncate(fd: RawFd, len: i64) -> Result<()> {

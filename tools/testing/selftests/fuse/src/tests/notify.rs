@@ -33,7 +33,7 @@ pub(super) const INVAL_INODE: i32 = 2;
 pub(super) const INVAL_ENTRY: i32 = 3;
 const DELETE: i32 = 6;
 const RESEND: i32 = 7;
-const INC_EPOCH: i32 = 8;
+pub const INC_EPOCH: i32 = 8;
 const PRUNE: i32 = 9;
 
 /// Marks the id of a request that is sent again.
