@@ -3,14 +3,14 @@
 //! FORGETs on their way: paid for before the debt is made, batched when they are read.
 
 use crate::fuse::abi::NodeId;
-use crate::vfs::sync::queue::{
-    BoxQueue,
-    QueueBox, //
+use crate::vfs::sync::{
+    insist,
+    queue::{
+        BoxQueue,
+        QueueBox, //
+    },
 };
-use kernel::{
-    alloc::Flags,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// One FORGET.
 #[derive(Clone, Copy)]
@@ -26,13 +26,20 @@ pub(crate) struct Forget {
 pub(crate) struct ForgetTicket(QueueBox<Option<Forget>>);
 
 impl ForgetTicket {
-    /// Allocates the ticket.
+    /// Allocates the ticket, at the charge of the caller's memory cgroup: there is one for each
+    /// inode that is known. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(flags: Flags) -> Result<Self> {
-        Ok(Self(QueueBox::new(None, flags)?))
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(QueueBox::new(None, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    /// Allocates the ticket for a lookup that has been counted already. Sleeps until there is
+    /// memory.
+    pub(crate) fn insist() -> Self {
+        Self(insist(|flags| QueueBox::new(None, flags)))
     }
 }
 

@@ -38,7 +38,7 @@ fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
             node: NodeId::ROOT,
             nlookup,
         };
-        queue.push_forget(ForgetTicket::new(GFP_KERNEL)?, forget);
+        queue.push_forget(ForgetTicket::new()?, forget);
     }
     Ok(queue)
 }

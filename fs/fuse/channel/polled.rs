@@ -74,8 +74,8 @@ impl PolledFiles {
         })
     }
 
-    /// The pollers of the file with this slot. May sleep. The file has to be taken off by
-    /// [`Self::remove`] before its slot goes.
+    /// The pollers of the file with this slot, at the charge of the caller's memory cgroup. May
+    /// sleep. The file has to be taken off by [`Self::remove`] before its slot goes.
     ///
     /// # Errors
     ///
@@ -90,9 +90,9 @@ impl PolledFiles {
                 kh,
                 queue <- new_wait_queue!("FusePollers::queue"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?);
-        let mut room = Some(RBTreeNodeReservation::new(GFP_KERNEL)?);
+        let mut room = Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?);
         {
             // Two that poll the file for the first time meet here; the second one's are dropped
             // without the lock.

@@ -75,8 +75,8 @@ impl BackingFiles {
 
     /// Registers a file. May sleep.
     fn add(&self, backing: Backing) -> Result<i32> {
-        let backing = Arc::new(backing, GFP_KERNEL)?;
-        let room = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let backing = Arc::new(backing, GFP_KERNEL_ACCOUNT)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut files = self.files.lock();
         let id = files.free_id()?;
         files.next = id.checked_add(1).unwrap_or(1);

@@ -65,7 +65,10 @@ use crate::fuse::{
 };
 use crate::vfs::{
     cred::Idmap,
-    sync::retry, //
+    sync::{
+        insist,
+        retry, //
+    },
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -196,9 +199,12 @@ impl Mount {
         let conn = self.conn_arc();
         let entered = conn.admit::<O>(Idmap::invalid()).and_then(|caller| {
             let turn = Turn::enter(conn, is_forced::<O>())?;
-            let memory = retry(is_forced::<O>(), || {
-                Ok(KBox::<Background<O, T>>::new_uninit(GFP_KERNEL)?)
-            })?;
+            let allocate = KBox::<Background<O, T>>::new_uninit;
+            let memory = match is_forced::<O>() {
+                // A RELEASE that the server leaves alone is on the account of who closes the file.
+                true => insist(allocate),
+                false => allocate(GFP_KERNEL)?,
+            };
             Ok((caller, turn, memory))
         });
         let (caller, turn, memory) = match entered {

@@ -38,10 +38,7 @@ use crate::{
                 Sample, //
             },
             iget,
-            lookup_count::{
-                new_ticket,
-                Debt, //
-            },
+            lookup_count::Debt,
             mount, //
         },
         Fuse, //
@@ -57,10 +54,7 @@ use crate::{
             held::Held,
             inode::INode, //
         },
-        sync::{
-            deadline::Deadline,
-            retry, //
-        },
+        sync::deadline::Deadline,
     },
 };
 use kernel::prelude::*;
@@ -124,7 +118,7 @@ pub(super) fn link(
     }
     let mount = mount(dir.inode());
     if spare.is_none() {
-        *spare = retry(true, new_ticket).ok();
+        *spare = Some(ForgetTicket::insist());
     }
     let debt = Debt::new(mount, reply.nodeid, spare);
     // What the reply says is wrong with it, or the lack of memory, is of no interest to a reader

@@ -42,7 +42,10 @@ use kernel::{
 ///
 /// `ENOMEM`; what the server answers.
 pub(crate) fn open(mount: &Arc<Mount>, flags: u32) -> Result<Arc<Opened>> {
-    Ok(Arc::new(open::open_device(mount, flags)?, GFP_KERNEL)?)
+    Ok(Arc::new(
+        open::open_device(mount, flags)?,
+        GFP_KERNEL_ACCOUNT,
+    )?)
 }
 
 /// The last reference to a file with `flags` (`O_*`) is gone: waits until the server knows. Sleeps.

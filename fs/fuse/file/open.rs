@@ -102,7 +102,7 @@ pub(crate) fn finish(
         handle.release_now(flags);
         return Err(error);
     }
-    let handle = Arc::new(handle, GFP_KERNEL)?;
+    let handle = Arc::new(handle, GFP_KERNEL_ACCOUNT)?;
     set_position(file, &handle);
     if file.may_write() && handle.mount().conn().features().writeback_cache {
         handle.inode().data().write_files.add(&handle);
@@ -136,7 +136,7 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
         file.set_nonseekable();
     }
     forget_cached(&handle);
-    Ok(Arc::new(handle, GFP_KERNEL)?)
+    Ok(Arc::new(handle, GFP_KERNEL_ACCOUNT)?)
 }
 
 /// Settles how the inode of a newly opened regular file is used. Waits for direct writes of the inode

@@ -77,7 +77,7 @@ impl LookupCount {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             owed <- new_spinlock!(Owed {
-                ticket: Some(ForgetTicket::new(GFP_KERNEL)?),
+                ticket: Some(ForgetTicket::new()?),
                 lookups: 0,
                 shared: None,
             }),
@@ -184,7 +184,7 @@ impl<'a> Debt<'a> {
             node: lookup.node,
             ticket: lookup.ticket.take(),
         };
-        Ok(Arc::new(shared, GFP_KERNEL)?)
+        Ok(Arc::new(shared, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Drops the debt unpaid: the reply did not describe a node, so nothing was looked up.
@@ -248,5 +248,5 @@ impl Abandoned<EntryOut> for AbandonedLookup {
 ///
 /// `ENOMEM`.
 pub(crate) fn new_ticket() -> Result<ForgetTicket> {
-    ForgetTicket::new(GFP_KERNEL)
+    ForgetTicket::new()
 }

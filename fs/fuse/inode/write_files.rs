@@ -15,7 +15,7 @@
 //! Locks: the set's, a leaf; no handle is dropped under it.
 
 use super::handle::OpenHandle;
-use crate::vfs::sync::retry;
+use crate::vfs::sync::insist;
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -60,10 +60,7 @@ impl WriteFiles {
     /// Adds the handle of an open file, if it is not here already. May sleep.
     pub(crate) fn add(&self, handle: &Arc<OpenHandle>) {
         // Without memory for it nothing could be written; this waits for it.
-        let Ok(room) = retry(true, || RBTreeNodeReservation::new(GFP_KERNEL)) else {
-            return;
-        };
-        let mut room = Some(room);
+        let mut room = Some(insist(RBTreeNodeReservation::new));
         let mut files = self.files.lock();
         if handle.write_key().is_none() {
             // There are not so many files.

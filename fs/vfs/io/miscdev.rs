@@ -273,8 +273,9 @@ impl<T: Device> FileOps<T> {
         from_result(|| {
             // SAFETY: The caller passes valid pointers.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
-            // First: what `T::open` has begun only a release ends.
-            let open = KBox::<Open>::new_uninit(GFP_KERNEL)?;
+            // First: what `T::open` has begun only a release ends. At the charge of the caller's
+            // memory cgroup, as the file itself is.
+            let open = KBox::<Open>::new_uninit(GFP_KERNEL_ACCOUNT)?;
             // SAFETY: The file is valid for the call, and nobody else has a position lock on it.
             let device = T::open(unsafe { File::from_raw_file(file) })?;
             // INVARIANT: The file is on no list.

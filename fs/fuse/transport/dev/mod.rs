@@ -283,7 +283,7 @@ impl Device {
                 sync_init: Atomic::new(false),
                 mounted <- new_wait_queue!("FuseDevice::mounted"),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 

@@ -10,6 +10,7 @@ pub mod bad_server;
 pub mod bmap;
 pub mod buffers;
 pub mod caps;
+pub mod charge;
 pub mod clone;
 pub mod control;
 pub mod copy_range;
@@ -125,6 +126,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     requests::TESTS,
     latency::TESTS,
     limits::TESTS,
+    charge::TESTS,
     background::TESTS,
     bad_server::TESTS,
     enosys::TESTS,
