@@ -52,6 +52,11 @@ struct Ferrofuse {
 
 impl kernel::InPlaceModule for Ferrofuse {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pr_info!(
+            "init (API version {}.{})\n",
+            fuse::abi::KERNEL_VERSION,
+            fuse::abi::KERNEL_MINOR_VERSION,
+        );
         try_pin_init!(Self {
             // SAFETY: It is dropped with the module, after everything that makes requests.
             requests: unsafe { vfs::sync::entry::Registration::new() }?,

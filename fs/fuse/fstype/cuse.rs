@@ -365,7 +365,8 @@ impl InitDone {
 }
 
 /// The name of the device in what the server says of it: strings `KEY=VALUE`, each with a NUL. Blanks
-/// around either do not count; of several names the last one does.
+/// around either do not count; of several names the last one does. What is wrong with them goes to
+/// the kernel log, too: the server is told by the end of its device alone.
 ///
 /// # Errors
 ///
@@ -375,6 +376,10 @@ fn device_name(info: &[u8]) -> Result<CString> {
     let mut rest = info;
     while let Some(begin) = rest.iter().position(|byte| *byte != 0) {
         rest = rest.get(begin..).unwrap_or_default();
+        if !rest.ends_with(&[0]) {
+            pr_err!("CUSE: info not properly terminated\n");
+            return Err(EINVAL);
+        }
         let end = rest.iter().position(|byte| *byte == 0).ok_or(EINVAL)?;
         let (text, behind) = rest.split_at(end);
         rest = behind;
@@ -385,12 +390,16 @@ fn device_name(info: &[u8]) -> Result<CString> {
         };
         let (key, value) = (trimmed(key), trimmed(value));
         match key {
-            [] => return Err(EINVAL),
+            [] => {
+                pr_err!("CUSE: zero length info key specified\n");
+                return Err(EINVAL);
+            }
             b"DEVNAME" => name = value,
             _ => pr_warn!("CUSE: unknown device info \"{}\"\n", BStr::from_bytes(key)),
         }
     }
     if name.is_empty() {
+        pr_err!("CUSE: DEVNAME unspecified\n");
         return Err(EINVAL);
     }
     let mut copy = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;

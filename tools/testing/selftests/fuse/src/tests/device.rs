@@ -6,6 +6,7 @@ use crate::mockd::*;
 
 crate::tests![
     numbers,
+    version_in_the_log,
     before_a_mount,
     before_a_mount_of_bad_options,
     costs_little_before_a_mount,
@@ -34,6 +35,23 @@ fn numbers() {
         (s.mode & libc::S_IFMT, s.rdev),
         (libc::S_IFCHR, libc::makedev(10, 229))
     );
+}
+
+/// The kernel's log says which version of the protocol the module speaks.
+fn version_in_the_log() {
+    let records = KernelLog::from_the_start().records();
+    if records
+        .iter()
+        .any(|(_, line)| line == "fuse: init (API version 7.46)")
+    {
+        return;
+    }
+    assert_ne!(
+        records.first().map(|(number, _)| *number),
+        Some(0),
+        "nothing is said"
+    );
+    crate::harness::skip("the log does not go back so far");
 }
 
 /// Without a mount there is nobody to talk to: EPERM, and poll says error.
