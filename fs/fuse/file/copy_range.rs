@@ -37,9 +37,7 @@ const LEGACY_MAX: usize = (u32::MAX as usize) & !(PAGE_SIZE - 1);
 /// What the server answers, or `EIO` if it claims to have copied more than it was asked to; those of
 /// reading and writing.
 pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
-    let copied = by_server(&range);
-    attr_cache::flush_times(range.to().inode());
-    match copied {
+    match by_server(&range) {
         Err(EOPNOTSUPP | EXDEV) => range.splice(),
         result => result,
     }
@@ -53,8 +51,7 @@ pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
 fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     let (from, to) = (range.from().data(), range.to().data());
     let (source, target) = (from.inode(), to.inode());
-    let mount = from.mount();
-    let conn = mount.conn();
+    let conn = from.mount().conn();
     if conn.unimplemented().contains(op::Opcode::CopyFileRange) {
         return Err(EOPNOTSUPP);
     }
@@ -62,13 +59,29 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
         return Err(EXDEV);
     }
     advanced(range.from_pos, range.len)?;
-    let to_end = advanced(range.to_pos, range.len)?;
+    advanced(range.to_pos, range.len)?;
     {
         let _lock = source.lock();
         // Not only the range: what is dirty behind it may be what makes the file so long.
         source.write_and_wait_range(range.from_pos, i64::MAX)?;
         source.data().writes.wait();
     }
+    let copied = copy(range);
+    // Only now: up to here nothing was done to the target that its times would tell of.
+    attr_cache::flush_times(target);
+    copied
+}
+
+/// Has the server copy what it knows all of from the source.
+///
+/// # Errors
+///
+/// As [`by_server`].
+fn copy(range: &CopyRange<'_, Fuse>) -> Result<usize> {
+    let (from, to) = (range.from().data(), range.to().data());
+    let (source, target) = (from.inode(), to.inode());
+    let mount = from.mount();
+    let to_end = advanced(range.to_pos, range.len)?;
 
     let lock = target.lock();
     range.to().modified(&lock)?;

@@ -22,6 +22,7 @@ crate::tests![
     drops_the_pages_that_were_copied_over,
     nothing_copied_drops_nothing,
     source_is_as_long_for_the_server,
+    times_stay_where_nothing_is_copied,
 ];
 
 const FROM: u64 = 5;
@@ -432,4 +433,56 @@ fn source_is_as_long_for_the_server() {
         }
     }
     assert_eq!(c.wait(), Ok(100));
+}
+
+/// With write-back a copy that the kernel does by itself leaves it to others to send the times of the destination.
+fn times_stay_where_nothing_is_copied() {
+    let fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let c = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        let g = sys::open(&m.path("g"), libc::O_RDWR).unwrap();
+        // Here the server says that it cannot copy at all.
+        copy_file_range((f, 0), (g, 0), 10).unwrap();
+        m.pause();
+        pwrite(g, b"0123456789", 20).unwrap();
+        let n = copy_file_range((f, 0), (g, 40), 10);
+        m.pause();
+        close(g).unwrap();
+        close(f).unwrap();
+        n
+    });
+    opened(&fs, 10, 0);
+    let answer = |r: Request| match r.head.opcode {
+        COPY_FILE_RANGE_64 | COPY_FILE_RANGE => r.err(ENOSYS),
+        GETXATTR => r.err(ENODATA),
+        READ => r.reply(b"0123456789"),
+        WRITE => {
+            let size = WriteIn::from_bytes(&r.body).size;
+            r.ok(WriteOut { size, padding: 0 });
+        }
+        SETATTR | GETATTR => {
+            let node = file(r.head.nodeid);
+            r.ok(node.size(50).attr_out());
+        }
+        FLUSH | RELEASE => r.reply(&[]),
+        _ => panic!("unexpected request: {r:?}"),
+    };
+    serve_until(fs.dev(), answer, || !c.running());
+    c.paused();
+    c.go();
+    let mut seen = Vec::new();
+    serve_until(
+        fs.dev(),
+        |r| {
+            seen.push(r.head.opcode);
+            answer(r);
+        },
+        || !c.running(),
+    );
+    c.paused();
+    assert!(!seen.contains(&SETATTR), "{seen:?}");
+    c.go();
+    serve_until(fs.dev(), answer, || !c.running());
+    assert_eq!(c.wait(), Ok(10));
+    serve_until(fs.dev(), answer, || !fs.dev().readable());
 }
