@@ -194,17 +194,7 @@ fn change(
         args.valid |= SetattrFlag::KillSuidgid;
     }
     let sample = Sample::of_attributes(conn);
-    let reply = mount
-        .call(op::Setattr {
-            node: inode.data().node_id(),
-            args,
-        })
-        .inspect_err(|error| {
-            if *error == EINTR {
-                // Nobody knows whether it was done.
-                attr_cache::invalidate(inode);
-            }
-        })?;
+    let reply = send(inode, args)?;
     let changed = Changed {
         truncated: truncates,
         mtime: changes.contains(AttrChange::Mtime).then(|| attr.mtime()),
@@ -234,17 +224,34 @@ pub(crate) fn truncate_to_size(handle: &OpenHandle) -> Result {
     args.valid |= SetattrFlag::Size;
     args.valid |= SetattrFlag::Fh;
     args.valid |= SetattrFlag::LockOwner;
+    if conn.features().handle_killpriv_v2 && drops_id_bits(inode, AttrChange::Size.into()) {
+        args.valid |= SetattrFlag::KillSuidgid;
+    }
     let sample = Sample::of_attributes(conn);
-    let reply = handle.mount().call(op::Setattr {
-        node: inode.data().node_id(),
-        args,
-    })?;
+    let reply = send(inode, args)?;
     let changed = Changed {
         truncated: true,
         mtime: None,
         ctime: None,
     };
     take_over(inode, changed, &reply, sample, gate)
+}
+
+/// Asks the server for a change of attributes that are known here. Sleeps.
+///
+/// # Errors
+///
+/// What the server answers; `EINTR` if the caller is killed before the server has the request.
+fn send(inode: &INode<Fuse>, args: SetattrIn) -> Result<AttrOut> {
+    let node = inode.data().node_id();
+    mount(inode)
+        .call(op::Setattr { node, args })
+        .inspect_err(|error| {
+            if *error == EINTR {
+                // Nobody knows whether it was done.
+                attr_cache::invalidate(inode);
+            }
+        })
 }
 
 /// Takes over what SETATTR has made of the attributes. `gate` is what keeps writes back meanwhile.

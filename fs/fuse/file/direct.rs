@@ -339,7 +339,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     // Behind the end there is probably nothing to ask for.
     let step = (mount.conn().features().max_pages as usize).saturating_mul(PAGE_SIZE);
     let known = usize::try_from(inode.size().saturating_sub(start)).unwrap_or(usize::MAX);
-    buffer.limit(known.checked_next_multiple_of(step).unwrap_or(usize::MAX));
+    buffer.limit(rounded_up(known, step));
 
     let absent = match iocb.caller_waits() {
         true => None,
@@ -368,6 +368,15 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
         transfer.wait()
     } else {
         Err(EIOCBQUEUED)
+    }
+}
+
+/// `len` rounded up to `step`, the way that C does it (`fuse_round_up()`): if that is no power of
+/// two, the result need not be a multiple of it, but it is never less than `len`.
+fn rounded_up(len: usize, step: usize) -> usize {
+    match len.checked_sub(1) {
+        Some(last) => (last | step.saturating_sub(1)).saturating_add(1),
+        None => 0,
     }
 }
 
@@ -476,6 +485,11 @@ impl<'a> WriteLock<'a> {
         Ok((this, count))
     }
 
+    /// Whether no other writer has the lock.
+    fn is_alone(&self) -> bool {
+        self.alone.is_some()
+    }
+
     /// Is no parallel write for now: nobody waits for whoever cannot go on.
     fn pause(&mut self) {
         self.parallel = None;
@@ -565,12 +579,12 @@ fn write_locked(
     let handle = iocb.file().data();
     let inode = handle.inode();
     let start = iocb.pos();
-    let grows = grows(inode, start, from.len());
+    let mut grows = grows(inode, start, from.len());
 
     let result = if handle.mount().conn().features().async_dio {
         prepare_write(&handle, start, from.len()).and_then(|()| {
             match CallerBuffer::of_source(from) {
-                Some(buffer) => write_at_once(iocb, buffer, grows, lock),
+                Some(buffer) => write_at_once(iocb, buffer, &mut grows, lock),
                 None => write_memory(&Writing::new(&handle, iocb), from, lock),
             }
         })
@@ -663,18 +677,20 @@ fn write_in_turn(
     }
 }
 
-/// Writes with all requests at once. A caller waits if it wants to, and if the file `grows`.
+/// Writes with all requests at once. A caller waits if it wants to, and if the file `grows`, which
+/// it may do only when the lock has changed hands.
 fn write_at_once(
     iocb: &mut Kiocb<'_, Fuse>,
     mut buffer: CallerBuffer<'_>,
-    grows: bool,
-    lock: Option<&mut WriteLock<'_>>,
+    grows: &mut bool,
+    mut lock: Option<&mut WriteLock<'_>>,
 ) -> Result<usize> {
     let (start, file) = (iocb.pos(), iocb.file());
+    let len = buffer.left();
     let handle = file.data();
     let (inode, mount) = (handle.inode(), handle.mount());
 
-    let absent = if grows || iocb.caller_waits() {
+    let absent = if *grows || iocb.caller_waits() {
         None
     } else {
         // Here, because there is no way to fail at the end.
@@ -684,14 +700,14 @@ fn write_at_once(
             handle: handle.into(),
         })
     };
-    let waits = absent.is_none();
+    let mut waits = absent.is_none();
     let transfer = Transfer::new(true, start, absent)?;
     let writing = Writing::new(&handle, iocb);
     let sent = each(
         &handle,
         &mut buffer,
         Writing::max(&handle),
-        lock,
+        lock.as_deref_mut(),
         |done, pages| {
             let len = pages.len();
             let op = writing.op(done, len, pages)?;
@@ -699,6 +715,12 @@ fn write_at_once(
             Ok(len)
         },
     );
+    if !waits && lock.is_some_and(|lock| lock.is_alone()) && self::grows(inode, start, len) {
+        // The file was made shorter when the lock was not held. The caller is told by what is
+        // returned here.
+        drop(transfer.take_absent());
+        (*grows, waits) = (true, true);
+    }
     transfer.all_sent(sent.err());
     if waits {
         transfer.wait()

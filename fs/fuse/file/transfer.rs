@@ -122,6 +122,11 @@ impl Transfer {
         }
     }
 
+    /// The caller waits after all: it is not told any more. Before [`Self::all_sent`].
+    pub(super) fn take_absent(&self) -> Option<Absent> {
+        self.state.lock().absent.take()
+    }
+
     /// All parts are sent, or `error` has kept the rest from that. Returns how many bytes were.
     pub(super) fn all_sent(self: &Arc<Self>, error: Option<Error>) -> usize {
         let size = self.state.lock().size;

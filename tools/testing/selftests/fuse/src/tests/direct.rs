@@ -3,10 +3,6 @@
 //! Direct I/O: writers side by side, requests that are sent at once, callers that do not wait, and whose memory it is.
 
 use crate::mockd::*;
-use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
-use std::os::fd::AsRawFd;
 
 crate::tests![
     writers_take_turns,
@@ -21,6 +17,8 @@ crate::tests![
     writers_after_a_cached_file_was_closed,
     failed_write_beyond_the_end_is_cut_back,
     failed_write_within_the_file_is_not,
+    cutting_back_drops_id_bits,
+    killed_while_it_cuts_back,
     memory_that_cannot_be_written,
     memory_that_cannot_be_read,
     memory_is_as_it_was_behind_a_short_reply,
@@ -33,10 +31,15 @@ crate::tests![
     reader_does_not_wait,
     writer_does_not_wait,
     writer_that_grows_the_file_waits,
+    truncated_before_it_is_written,
     error_for_who_does_not_wait,
     nobody_waits_and_the_server_dies,
     read_nothing_beyond_the_end,
+    max_pages_that_is_no_power_of_two,
+    max_pages_counts_in_every_way,
     late_write_drops_what_was_read_meanwhile,
+    late_write_makes_attributes_stale,
+    position_of_a_ring_moves,
     closed_before_it_ends,
     killed_reader_waits_and_its_memory_is_filled,
     killed_writer_waits,
@@ -397,6 +400,88 @@ fn failed_write_within_the_file_is_not() {
     assert_eq!(c.wait(), Err(ENOSPC));
 }
 
+/// With HANDLE_KILLPRIV_V2 it is told to drop the id bits with that, unless the caller may keep them.
+fn cutting_back_drops_id_bits() {
+    for user in [false, true] {
+        let fs = async_dio()
+            .flags(init::HANDLE_KILLPRIV_V2)
+            .option("allow_other")
+            .start();
+        let c = fs.call(|m| {
+            if user {
+                become_user(1000, 1000);
+            }
+            let f = sys::open(&m.path("f"), libc::O_RDWR | libc::O_DIRECT).unwrap();
+            let written = pwrite(f, &pattern(SIZE as usize, 2 * PAGE), SIZE as i64);
+            close(f).unwrap();
+            written
+        });
+        let node = file(2).size(SIZE).perm(0o6777);
+        fs.lookup(ROOT, "f", node);
+        fs.open(2, 5, 0);
+        let mut cut = None;
+        loop {
+            let r = next(&fs);
+            match r.head.opcode {
+                WRITE => r.err(ENOSPC),
+                SETATTR => {
+                    let a: SetattrIn = r.arg();
+                    // The kernel may drop the bits of its own copy before it writes.
+                    if a.valid & (1 << 3) != 0 {
+                        cut = Some(a.valid & (1 << 11) != 0);
+                    }
+                    r.ok(node.attr_out());
+                }
+                FLUSH => r.reply(&[]),
+                RELEASE => break r.reply(&[]),
+                _ => panic!("unexpected request: {r:?}"),
+            }
+        }
+        assert_eq!((c.wait(), cut), (Err(ENOSPC), Some(user)));
+    }
+}
+
+/// If the writer is killed before the server has read that, nothing that is known of the file counts any more.
+fn killed_while_it_cuts_back() {
+    // The server may still be faster than the killed process.
+    let withdrawn = (0..20).any(|_| {
+        let fs = async_dio().start();
+        let mut c = with_open(&fs, libc::O_RDWR | libc::O_DIRECT, |_, f| {
+            pwrite(f, &pattern(SIZE as usize, PAGE), SIZE as i64)
+        });
+        fs.lookup(ROOT, "f", file(2).size(SIZE));
+        fs.open(2, 5, 0);
+        let r = expect_write(&fs, SIZE as usize, PAGE);
+        c.until_uninterruptible();
+        c.signal(libc::SIGKILL);
+        c.stays_asleep();
+        r.err(ENOSPC);
+        sleep_ms(ms(20) as u64);
+        let r = next(&fs);
+        let withdrawn = r.head.opcode == FLUSH;
+        if withdrawn {
+            r.reply(&[]);
+        } else {
+            assert_eq!(r.head.opcode, SETATTR, "{r:?} came");
+            r.ok(file(2).size(SIZE).attr_out());
+            fs.expect(FLUSH).reply(&[]);
+        }
+        fs.release(2, 5);
+        assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+        if withdrawn {
+            // The mode is nothing that a write could have changed.
+            let d = fs.call(|m| statx_mode(&m.path("f")));
+            fs.getattr(file(2).size(SIZE));
+            assert_eq!(d.wait(), Ok(0o644));
+        }
+        withdrawn
+    });
+    assert!(
+        withdrawn,
+        "the server always has it before the process is gone"
+    );
+}
+
 /// What cannot be written to is EFAULT before the server is asked; behind good memory it ends the read.
 fn memory_that_cannot_be_written() {
     let fs = Fs::new();
@@ -631,6 +716,94 @@ fn writer_that_grows_the_file_waits() {
     assert_eq!(c.wait(), (Ok(PAGE), Ok(SIZE + PAGE as u64)));
 }
 
+/// The end of the file that the kernel knows.
+fn known_size(m: &Side) -> u64 {
+    statx_size(&m.path("f"), libc::AT_STATX_DONT_SYNC).unwrap()
+}
+
+/// A file that is truncated while a write of io_submit(2) waits for its memory and for its turn is as long for the
+/// kernel as for the server afterwards, whichever of the two the server gets first.
+fn truncated_before_it_is_written() {
+    const AT: usize = 2 * PAGE;
+    let (fs, other) = (async_dio().start(), Fs::new());
+    let c = fs.call(|m| getxattr(&m.path("f"), "user.x").map(drop));
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.expect(GETXATTR).err(ENOSYS);
+    assert_eq!(c.wait(), Err(EOPNOTSUPP));
+    let memory = format!("{}/m", other.dir);
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let g = sys::open(&memory, libc::O_RDONLY).unwrap();
+        let map = Map::new(g, PAGE, libc::PROT_READ, libc::MAP_PRIVATE).unwrap();
+        let mut aio = Aio::new();
+        aio.write_part(f, map.part(0, PAGE), AT as i64).unwrap();
+        let written = aio.wait().0;
+        m.pause();
+        let known = known_size(m);
+        map.unmap();
+        close(g).unwrap();
+        close(f).unwrap();
+        (written, known)
+    });
+    fs.open(2, 5, DIRECT);
+    other.lookup(ROOT, "m", file(9).size(PAGE as u64));
+    other.open(9, 6, 0);
+    // The writer has its lock, and needs its memory.
+    let r = other.expect_read(6, 0, PAGE as u32);
+    let reader = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        m.pause();
+        close(f).unwrap();
+    });
+    fs.open(2, 7, 0);
+    // It may use the cache, so that writers take turns; C lets it wait for the writer.
+    reader.until_asleep();
+    if is_rust() {
+        reader.paused();
+    }
+    let truncates = fs.call(|m| {
+        let path = std::ffi::CString::new(m.path("f")).unwrap();
+        // SAFETY: a C string.
+        unsafe { libc::truncate(path.as_ptr(), 0) }
+    });
+    truncates.until_uninterruptible();
+    r.reply(&pattern(AT, PAGE));
+
+    let (mut size, mut seen) = (SIZE, 0);
+    while seen != 3 {
+        let r = next(&fs);
+        match r.head.opcode {
+            WRITE => {
+                let a = WriteIn::from_bytes(&r.body);
+                assert_eq!((a.offset, a.size), (AT as u64, PAGE as u32));
+                size = size.max((AT + PAGE) as u64);
+                seen |= 1;
+                wrote(r, PAGE);
+            }
+            SETATTR => {
+                let a: SetattrIn = r.arg();
+                assert_eq!((a.valid & (1 << 3), a.size), (1 << 3, 0));
+                size = 0;
+                seen |= 2;
+                r.ok(file(2).size(0).attr_out());
+            }
+            _ => panic!("unexpected request: {r:?}"),
+        }
+    }
+    assert_eq!(truncates.wait(), 0);
+    c.paused();
+    c.go();
+    if !is_rust() {
+        reader.paused();
+    }
+    other.flush_and_release(9, 6);
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(PAGE), size));
+    reader.go();
+    fs.flush_and_release(2, 7);
+    reader.wait();
+}
+
 /// An error is told to who does not wait.
 fn error_for_who_does_not_wait() {
     let fs = async_dio().start();
@@ -697,6 +870,97 @@ fn read_nothing_beyond_the_end() {
     assert_eq!(c.wait(), (Ok(0), Ok(5000)));
 }
 
+/// With a max_pages of 3, an O_DIRECT read asks for what there is before the end, rounded as C does; nothing it asks for
+/// has more pages.
+fn max_pages_that_is_no_power_of_two() {
+    for (size, reads) in [
+        (1, &[3][..]),
+        (3 * PAGE, &[3]),
+        (3 * PAGE + 1, &[3, 1]),
+        (4 * PAGE + 1, &[3, 3, 1]),
+        (7 * PAGE, &[3, 3, 1]),
+    ] {
+        let fs = Setup::new()
+            .flags(init::ASYNC_DIO | init::MAX_PAGES)
+            .init(|out| out.max_pages = 3)
+            .start();
+        let c = with_open(&fs, libc::O_RDONLY | libc::O_DIRECT, |_, f| {
+            pread(f, 20 * PAGE, 0).map(|b| b.len())
+        });
+        fs.lookup(ROOT, "f", file(2).size(size as u64));
+        fs.open(2, 5, 0);
+        let mut at = 0;
+        let mut held = Vec::new();
+        for pages in reads {
+            held.push(expect_read(&fs, at, pages * PAGE));
+            at += pages * PAGE;
+        }
+        c.stays_asleep();
+        fs.quiet();
+        for r in held {
+            let a: ReadIn = r.arg();
+            let len = size.saturating_sub(a.offset as usize).min(a.size as usize);
+            r.reply(&pattern(a.offset as usize, len));
+        }
+        fs.flush_and_release(2, 5);
+        assert_eq!(c.wait(), Ok(size));
+    }
+}
+
+/// A max_pages of 3 counts for what is read and written through the cache, past it, and in both ways at once.
+fn max_pages_counts_in_every_way() {
+    const PAGES: usize = 8;
+    let plain = init::MAX_PAGES | init::BIG_WRITES;
+    for (flags, open, fopen) in [
+        (plain, 0, 0),
+        (plain, libc::O_DIRECT, 0),
+        (plain | init::ASYNC_DIO, libc::O_DIRECT, 0),
+        (plain, 0, FOPEN_DIRECT_IO),
+        (plain | init::WRITEBACK_CACHE, 0, 0),
+    ] {
+        let fs = Setup::new()
+            .flags(flags)
+            .init(|out| (out.max_pages, out.max_readahead) = (3, 1 << 17))
+            .start();
+        let c = fs.call(|m| {
+            let f = sys::open(&m.path("f"), libc::O_RDWR | open).unwrap();
+            let read = pread(f, PAGES * PAGE, 0).map(|data| data == pattern(0, PAGES * PAGE));
+            let anonymous = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            let memory = Map::new(-1, PAGES * PAGE, prot, anonymous).unwrap();
+            let written = memory.write_to(f, 0, PAGES * PAGE);
+            memory.unmap();
+            close(f).unwrap();
+            (read, written)
+        });
+        fs.lookup(ROOT, "f", file(2).size((PAGES * PAGE) as u64));
+        fs.open(2, 5, fopen);
+        let (mut read, mut written) = (Vec::new(), Vec::new());
+        loop {
+            let r = next(&fs);
+            match r.head.opcode {
+                READ => {
+                    let a: ReadIn = r.arg();
+                    read.push(a.size as usize / PAGE);
+                    r.reply(&pattern(a.offset as usize, a.size as usize));
+                }
+                WRITE => {
+                    let a = WriteIn::from_bytes(&r.body);
+                    written.push(a.size as usize / PAGE);
+                    wrote(r, a.size as usize);
+                }
+                SETATTR => r.ok(file(2).size((PAGES * PAGE) as u64).attr_out()),
+                FLUSH => r.reply(&[]),
+                RELEASE => break r.reply(&[]),
+                _ => panic!("unexpected request: {r:?}"),
+            }
+        }
+        assert_eq!(c.wait(), (Ok(true), Ok(PAGES * PAGE)));
+        let what = (open, fopen, flags);
+        assert_eq!((read, written), (vec![3, 3, 2], vec![3, 3, 2]), "{what:?}");
+    }
+}
+
 /// What is read into the cache while a write that nobody waits for runs is dropped when it ends.
 fn late_write_drops_what_was_read_meanwhile() {
     let fs = async_dio().start();
@@ -725,6 +989,57 @@ fn late_write_drops_what_was_read_meanwhile() {
     fs.flush_and_release(2, 6);
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), (Ok(PAGE), Ok(vec![7]), Ok(vec![8])));
+}
+
+/// Attributes that the server said while it had such a write are asked for again after it.
+fn late_write_makes_attributes_stale() {
+    skip_on_c("attributes from before the end of a write that nobody waits for stay good");
+    let fs = async_dio().start();
+    let c = with_open(&fs, libc::O_RDWR | libc::O_DIRECT, |m, f| {
+        let mut aio = Aio::new();
+        aio.write(f, &pattern(0, PAGE), 0).unwrap();
+        let before = m.stat("f").unwrap().mtime[0];
+        m.pause();
+        let n = aio.wait().0;
+        (n, before, m.stat("f").unwrap().mtime[0])
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, 0);
+    let w = expect_write(&fs, 0, PAGE);
+    let changed = |mtime| file(2).size(SIZE).with(|attr| attr.mtime = mtime);
+    fs.getattr(changed(7));
+    c.paused();
+    wrote(w, PAGE);
+    c.go();
+    fs.getattr(changed(8));
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (Ok(PAGE), 7, 8));
+}
+
+/// With FOPEN_DIRECT_IO and without ASYNC_DIO, what a ring reads and writes where the file stands moves that on.
+fn position_of_a_ring_moves() {
+    skip_on_c("what is read and written where the file stands does not move that");
+    const WHERE_IT_STANDS: u64 = u64::MAX;
+    let fs = Fs::new();
+    let c = with_open(&fs, libc::O_RDWR, |_, f| {
+        let mut ring = Uring::new();
+        let mut done = Vec::new();
+        ring.read(f, PAGE, WHERE_IT_STANDS).unwrap();
+        done.push(ring.wait().0);
+        for at in [PAGE, 2 * PAGE] {
+            ring.write(f, &pattern(at, PAGE), WHERE_IT_STANDS).unwrap();
+            done.push(ring.wait().0);
+        }
+        (done, lseek(f, 0, libc::SEEK_CUR))
+    });
+    fs.lookup(ROOT, "f", file(2).size(SIZE));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    expect_read(&fs, 0, PAGE).reply(&pattern(0, PAGE));
+    for at in [PAGE, 2 * PAGE] {
+        wrote(expect_write(&fs, at, PAGE), PAGE);
+    }
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (vec![Ok(PAGE); 3], Ok(3 * PAGE as i64)));
 }
 
 /// A file that is closed while nobody waits is released when its last request has ended.
@@ -998,9 +1313,7 @@ fn loop_device_with_memory_of_kmalloc() {
     const LEN: usize = 8 << 20;
     const MAGIC: u32 = 0xc03b_3998;
     let block = [&MAGIC.to_be_bytes()[..], &pattern(4, 1020)].concat();
-    let log = std::fs::File::open("/dev/kmsg").unwrap();
-    set_nonblock(log.as_raw_fd(), true);
-    (&log).seek(SeekFrom::End(0)).unwrap();
+    let mut log = KernelLog::from_now();
 
     let fs = Fs::new();
     let written = block.clone();
@@ -1055,9 +1368,7 @@ fn loop_device_with_memory_of_kmalloc() {
     serve_until(fs.dev(), answer, || !c.running());
     assert_eq!(c.wait(), Ok(()));
     assert!(image.chunks(1024).filter(|b| *b == block).count() >= 16);
-    let mut said = [0u8; 8192];
-    while let Ok(len) = (&log).read(&mut said) {
-        let line = String::from_utf8_lossy(&said[..len]);
+    for line in log.lines() {
         assert!(!line.contains("BUG") && !line.contains("WARNING"), "{line}");
     }
 }
