@@ -39,8 +39,8 @@ use kernel::prelude::*;
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; what writing back has failed with; what the server answers, unless it does
-/// not know FLUSH.
+/// `EIO` for a bad inode; `ENOSPC` or `EIO` if writing back has failed, `ENOTCONN` if that was for
+/// want of a server; what the server answers, unless it does not know FLUSH.
 pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     let handle = file.data();
     let inode = handle.inode();
@@ -50,8 +50,14 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     if handle.wants(FopenFlag::Noflush) && !writeback {
         return Ok(());
     }
-    inode.write_now()?;
-    inode.check_writeback()?;
+    if let Err(error) = inode.write_now().and_then(|()| inode.check_writeback()) {
+        // The VFS knows but two errors here. What was never sent is told as FLUSH would be, which
+        // cannot be sent, either.
+        return Err(match file.last_writeback_error() {
+            Err(ENOTCONN) => ENOTCONN,
+            _ => error,
+        });
+    }
     // Before the owner is enciphered, which costs more than all the rest of a close.
     if !mount.conn().unimplemented().contains(op::Opcode::Flush) {
         mount.call(op::Flush {

@@ -143,6 +143,22 @@ impl<T: FileSystem> File<T> {
         to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
     }
 
+    /// # Errors
+    ///
+    /// What writing back has met with last since the file was opened, or since its user was last
+    /// told; whoever asks is not told by this.
+    pub(crate) fn last_writeback_error(&self) -> Result {
+        let inode = self.inode().as_ptr();
+        // SAFETY: Both are valid by the type invariant; `i_mapping` does not change once the inode
+        // is in use, and the function reads its error atomically.
+        to_result(unsafe {
+            bindings::errseq_check(
+                &raw mut (*(*inode).i_mapping).wb_err,
+                (*self.as_ptr()).f_wb_err,
+            )
+        })
+    }
+
     /// Sets the position.
     ///
     /// # Errors

@@ -41,6 +41,9 @@ crate::tests![
     fallocate_comes_after_writes,
     server_dies_with_dirty_pages,
     abort_with_dirty_pages,
+    dirty_pages_of_an_ended_connection,
+    dirty_pages_are_not_dropped_in_silence,
+    unanswered_write_of_an_ended_connection,
     killed_in_fsync,
     gap_is_zero,
     write_from_its_own_mapping,
@@ -995,6 +998,80 @@ fn abort_with_dirty_pages() {
     let _r = expect_write(&fs, 0, 8192);
     fs.force_unmount();
     assert!(c.wait().is_err());
+}
+
+/// What is dirty when the connection has ended is lost, and close(2) and fsync(2) say ENOTCONN.
+fn dirty_pages_of_an_ended_connection() {
+    for dies in [true, false] {
+        for syncs in [true, false] {
+            let mut fs = cached().start();
+            let c = fs.call(|m| {
+                let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+                put(f, 0, 8192).unwrap();
+                m.pause();
+                let synced = if syncs { fsync(f) } else { Ok(()) };
+                (synced, close(f))
+            });
+            opened(&fs, 0);
+            paused(&fs, &c);
+            if dies {
+                fs.die();
+            } else {
+                fs.force_unmount();
+            }
+            c.go();
+            let synced = if syncs { Err(ENOTCONN) } else { Ok(()) };
+            assert_eq!(c.wait(), (synced, Err(ENOTCONN)), "{dies} {syncs}");
+        }
+    }
+}
+
+/// That is told by whatever asks, also if it needs no server for that.
+fn dirty_pages_are_not_dropped_in_silence() {
+    skip_on_c("what is dirty when the connection has ended is dropped without a word");
+    let mut fs = cached().start();
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        put(f, 0, 8192).unwrap();
+        m.pause();
+        (sync_range(f), close(f))
+    });
+    opened(&fs, 0);
+    paused(&fs, &c);
+    fs.die();
+    c.go();
+    assert_eq!(c.wait(), (Err(ENOTCONN), Err(ENOTCONN)));
+}
+
+/// What the server has not answered when it ends is told as ECONNABORTED by fsync(2), and as EIO by close(2).
+fn unanswered_write_of_an_ended_connection() {
+    for dies in [true, false] {
+        for syncs in [true, false] {
+            let mut fs = cached().start();
+            let c = fs.call(|m| {
+                let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+                put(f, 0, 8192).unwrap();
+                let synced = if syncs { fsync(f) } else { Ok(()) };
+                (synced, close(f))
+            });
+            opened(&fs, 0);
+            let r = expect_write(&fs, 0, 8192);
+            c.until_asleep();
+            if dies {
+                // It keeps the device open.
+                drop(r);
+                fs.die();
+            } else {
+                fs.force_unmount();
+            }
+            let told = if syncs {
+                (Err(ECONNABORTED), Err(ENOTCONN))
+            } else {
+                (Ok(()), Err(EIO))
+            };
+            assert_eq!(c.wait(), told, "{dies} {syncs}");
+        }
+    }
 }
 
 /// Who is killed while the server writes waits for it, and the data is not lost.
