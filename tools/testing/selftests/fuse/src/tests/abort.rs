@@ -7,6 +7,7 @@ use crate::mockd::*;
 crate::tests![
     frees_all_callers,
     of_a_busy_mount,
+    of_one_of_many_mounts,
     before_init_is_read,
     with_init_unanswered,
     device_afterwards,
@@ -49,6 +50,24 @@ fn of_a_busy_mount() {
     c.go();
     assert_eq!(c.wait(), (Err(ENOTCONN), Err(ENOTCONN)));
     assert_eq!(fs.call(|m| m.stat("g").map(drop)).wait(), Err(ENOTCONN));
+}
+
+/// umount -f of one mount of a file system ends it in all, other names and other mount namespaces included: the kernel
+/// tells the file system that it happens, but not to which.
+fn of_one_of_many_mounts() {
+    let fs = Fs::new();
+    let other = mount_point();
+    mount(&fs.dir, &other, "none", libc::MS_BIND, "").unwrap();
+    let elsewhere = fs.call(|m| {
+        unshare(libc::CLONE_NEWNS).unwrap();
+        m.pause();
+        m.stat("f").map(drop)
+    });
+    elsewhere.paused();
+    assert_eq!(umount(&other, libc::MNT_FORCE), Ok(()));
+    assert_eq!(fs.call_quietly(|m| m.stat("f").map(drop)), Err(ENOTCONN));
+    elsewhere.go();
+    assert_eq!(elsewhere.wait(), Err(ENOTCONN));
 }
 
 /// An abort before INIT is read frees the callers that wait for INIT.
