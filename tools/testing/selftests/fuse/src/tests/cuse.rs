@@ -6,6 +6,7 @@ use crate::mockd::*;
 
 crate::tests![
     numbers,
+    module_of_the_device,
     init_comes_at_once,
     the_answer_makes_the_device,
     the_device_goes_with_its_server,
@@ -13,6 +14,7 @@ crate::tests![
     what_is_said_of_the_device,
     a_name_with_a_directory,
     answers_that_make_no_device,
+    what_is_wrong_is_in_the_log,
     answers_of_a_wrong_length,
     numbers_that_there_are_not,
     names_that_no_file_can_have,
@@ -192,6 +194,13 @@ fn numbers() {
     );
 }
 
+/// The device is there without a module of that name: it is a part of this one.
+fn module_of_the_device() {
+    skip_without_rust("the device in the same module");
+    assert!(!std::path::Path::new("/sys/module/cuse").exists());
+    drop(open_server());
+}
+
 /// Who opens the device is sent CUSE_INIT, as himself, and nothing else; there is no device before the answer.
 fn init_comes_at_once() {
     let dev = open_server();
@@ -356,6 +365,31 @@ fn answers_that_make_no_device() {
     // The name is still free.
     let _dev = server();
     assert!(stat(&node("mock")).is_ok());
+}
+
+/// What is wrong with what a server says of its device is in the kernel's log.
+fn what_is_wrong_is_in_the_log() {
+    for (info, said) in [
+        ("DEVNAME=mock", "CUSE: info not properly terminated"),
+        ("=x\0DEVNAME=mock", "CUSE: info not properly terminated"),
+        ("=mock\0", "CUSE: zero length info key specified"),
+        (
+            " =mock\0DEVNAME=mock\0",
+            "CUSE: zero length info key specified",
+        ),
+        ("\0", "CUSE: DEVNAME unspecified"),
+        ("DEVNAME= \0", "CUSE: DEVNAME unspecified"),
+        ("OTHER=1\0DEVNAME=\0", "CUSE: unknown device info \"OTHER\""),
+    ] {
+        let mut log = KernelLog::from_now();
+        let dev = server_of(init_out(), info);
+        assert_refused(&dev, info);
+        let lines = log.lines();
+        assert!(
+            lines.iter().any(|line| line.ends_with(said)),
+            "{info:?}: {lines:?}"
+        );
+    }
 }
 
 /// An answer that is too short or too long is refused, and the server with it.

@@ -5,6 +5,7 @@
 //! The server answers ENOSYS to the operation. Whether the kernel remembers that is the operation's own affair; what
 //! the caller sees is the same the first time and the second.
 
+use super::create::created;
 use crate::mockd::*;
 
 crate::tests![
@@ -20,6 +21,7 @@ crate::tests![
     fallocate_is_unsupported,
     seek_for_data,
     statx_falls_back,
+    what_was_opened_is_released_without_open,
 ];
 
 /// Answers ENOSYS to requests with one of `opcodes` until `c` is back; any other request fails the test.
@@ -213,4 +215,40 @@ fn statx_falls_back() {
         let c = fs.call(|m| statx_btime(&m.path("f")));
         assert_eq!(lacking(&fs, &[STATX], &c), Ok((100, false)));
     }
+}
+
+/// What CREATE, or OPEN before, has opened is released, whatever OPEN answers by then.
+fn what_was_opened_is_released_without_open() {
+    skip_on_c("without OPEN, RELEASE is never sent, also for what CREATE and OPEN have opened");
+    let fs = with_names();
+    let c = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        let made = sys::open(&m.path("new"), libc::O_WRONLY | libc::O_CREAT).unwrap();
+        // From here on OPEN is unknown.
+        let g = m.open("f").unwrap();
+        m.pause();
+        close(g).unwrap();
+        m.pause();
+        close(made).unwrap();
+        m.pause();
+        close(f).unwrap();
+    });
+    fs.open(2, 5, FOPEN_NOFLUSH);
+    fs.expect_lookup(ROOT, "new").ok(absent(0, 0));
+    let r = fs.expect(CREATE).node(ROOT);
+    r.reply(&created(file(4), 6));
+    fs.expect(OPEN).node(2).err(ENOSYS);
+    c.paused();
+    c.go();
+    // Nothing was opened, but the server may keep locks.
+    let r = fs.expect(FLUSH).node(2);
+    r.reply(&[]);
+    c.paused();
+    fs.quiet();
+    c.go();
+    fs.flush_and_release(4, 6);
+    c.paused();
+    c.go();
+    fs.release(2, 5);
+    c.wait();
 }

@@ -96,7 +96,6 @@ fn offered_flags() {
         (SETXATTR_EXT, "SETXATTR_EXT"),
         (INIT_EXT, "INIT_EXT"),
         (SECURITY_CTX, "SECURITY_CTX"),
-        (HAS_INODE_DAX, "HAS_INODE_DAX"),
         (CREATE_SUPP_GROUP, "CREATE_SUPP_GROUP"),
         (HAS_EXPIRE_ONLY, "HAS_EXPIRE_ONLY"),
         (DIRECT_IO_ALLOW_MMAP, "DIRECT_IO_ALLOW_MMAP"),
@@ -113,7 +112,11 @@ fn offered_flags() {
         .collect();
     let all = known.iter().fold(0, |all, (bit, _)| all | bit);
     // Only where the module parameter enable_uring is set.
-    let optional = OVER_IO_URING | HAS_IO_URING_BUFPOOL;
+    let mut optional = OVER_IO_URING | HAS_IO_URING_BUFPOOL;
+    if !is_rust() {
+        // C offers it to servers that cannot have it, as without virtiofs there is no such memory.
+        optional |= HAS_INODE_DAX;
+    }
     let unknown = offered & !all & !optional;
     assert!(
         missing.is_empty() && unknown == 0,

@@ -3,6 +3,7 @@
 //! READDIRPLUS: when it is sent, what its entries make known, and that each of them is given back.
 
 use super::forget::vanish;
+use super::notify::INC_EPOCH;
 use crate::mockd::*;
 
 crate::tests![
@@ -22,6 +23,7 @@ crate::tests![
     node_number_used_again,
     name_of_a_negative_entry,
     newer_attributes_stay,
+    epoch_is_that_of_the_question,
     expired_entries,
     during_a_lookup_of_the_name,
     directory_in_itself,
@@ -349,6 +351,32 @@ fn newer_attributes_stay() {
     fs.releasedir(ROOT, 5);
     assert_eq!(lister.wait(), Ok(()));
     assert_eq!(fs.call_quietly(|m| m.stat("a").unwrap().size), 5);
+}
+
+/// A name of a reply that was asked for before a new epoch began is looked up anew.
+fn epoch_is_that_of_the_question() {
+    skip_on_c("the names of a reply that is older than the epoch count as of it");
+    let fs = with(init::DO_READDIRPLUS);
+    let c = with_dir(&fs, |_, d| names(d));
+    let r = fs.expect_readdirplus(5, 0);
+    assert_eq!(fs.dev().reply(0, INC_EPOCH, &[]), Ok(()));
+    r.reply(&Dirents::new().plus(file(2).entry(), 2, 10, "a").0);
+    fs.releasedir(ROOT, 5);
+    assert_eq!(c.wait(), Ok(vec!["a".to_string()]));
+    let d = fs.call(|m| m.stat("a").unwrap().ino);
+    let mut back = Vec::new();
+    loop {
+        let r = fs.dev().next();
+        if r.head.opcode == LOOKUP {
+            break r.ok(file(3).entry());
+        }
+        back.extend(forgotten(&r));
+    }
+    assert_eq!(d.wait(), 3);
+    if back.is_empty() {
+        back = forgotten(&fs.dev().next());
+    }
+    assert_eq!(back, [(2, 1)]);
 }
 
 /// The times of an entry count: a name and attributes that may not be used again are asked for.
