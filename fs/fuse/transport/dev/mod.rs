@@ -329,7 +329,7 @@ impl Device {
             transport,
             owner,
             connection,
-            processing: Arc::pin_init(Processing::new()?, GFP_KERNEL)?,
+            processing: Arc::pin_init(Processing::new()?, GFP_KERNEL_ACCOUNT)?,
         };
         // First, so that an abort finds all that is read.
         if !link.transport.add(&link.processing)? {
