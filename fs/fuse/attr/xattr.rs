@@ -24,6 +24,7 @@ use crate::{
                 Sample, //
             },
             check_good,
+            dirops::wait_for_turn,
             mount, //
         },
         op::{
@@ -94,6 +95,7 @@ impl xattr::Handler<Fuse> for Xattrs {
     /// As of `get`.
     fn remove(inode: &INode<Fuse>, name: &[u8]) -> Result {
         check_good(inode)?;
+        wait_for_turn(inode)?;
         let removed = mount(inode).call(op::Removexattr {
             node: inode.data().node_id(),
             name,
@@ -149,6 +151,7 @@ pub(super) fn set(
     more: SetxattrFlags,
 ) -> Result {
     check_good(inode)?;
+    wait_for_turn(inode)?;
     let mount = mount(inode);
     let size = value.len().try_into().map_err(|_| E2BIG)?;
     let set = mount.call(op::Setxattr {

@@ -9,7 +9,8 @@
 //!
 //! The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`), and its handle is
 //! one as that of an OPEN is (`inode/handle.rs`). The directory is locked by the VFS, exclusively
-//! if something is to be made. Takes no lock of its own.
+//! if something is to be made. Takes no lock of its own, but waits for lookups that were abandoned
+//! (`inode/dirops.rs`).
 
 use super::{
     create::{
@@ -51,6 +52,7 @@ use crate::{
                 Sample, //
             },
             check_good,
+            dirops::wait_for_turn,
             handle::OpenHandle,
             iget,
             lookup_count::{
@@ -93,7 +95,7 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// Those of [`lookup`], [`make`] and [`mknod`]; what the server answers.
+/// Those of [`lookup`], [`make`] and [`mknod`]; `EINTR`; what the server answers.
 pub(super) fn atomic_open<'a>(
     dir: &INode<Fuse>,
     mut call: AtomicOpen<'a, Fuse>,
@@ -110,6 +112,7 @@ pub(super) fn atomic_open<'a>(
         return Ok(Done::Found(None));
     };
 
+    wait_for_turn(dir)?;
     call.set_created();
     let mount = mount(dir);
     let before = Before::new(mount.conn())?;

@@ -6,7 +6,8 @@
 //! node as that of a LOOKUP does, and ends as the entry's inode. [`new_entry`] is that part, which
 //! LINK shares. The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`).
 //!
-//! The directory is locked exclusively by the VFS. Takes no lock of its own.
+//! The directory is locked exclusively by the VFS. Takes no lock of its own, but waits for lookups
+//! that were abandoned (`inode/dirops.rs`).
 
 use super::{
     create_ext::extensions,
@@ -35,6 +36,7 @@ use crate::{
                 Sample, //
             },
             check_good,
+            dirops::wait_for_turn,
             iget,
             lookup_count::{
                 new_ticket,
@@ -166,7 +168,7 @@ pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
 /// # Errors
 ///
 /// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
-/// else what the server answers. After `EEXIST` the name is looked up again.
+/// `EINTR`, else what the server answers. After `EEXIST` the name is looked up again.
 pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
     idmap: &Idmap,
     dir: &INode<Fuse>,
@@ -175,6 +177,7 @@ pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
     op: O,
 ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     check_good(dir)?;
+    wait_for_turn(dir)?;
     let mount = mount(dir);
     // Sampled before the server is asked: what it says may be older than a new epoch.
     let epoch = mount.conn().epoch();

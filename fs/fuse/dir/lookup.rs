@@ -7,8 +7,8 @@
 //! (`dir/revalidate.rs`). Every reply that names a node is a lookup that the server has counted;
 //! `inode/lookup_count.rs` sees to it that it is paid back.
 //!
-//! The directory is locked shared by the VFS, and `dirops` of its inode is taken for servers that
-//! need one operation at a time.
+//! The directory is locked shared by the VFS. A server that needs one operation at a time gets it in
+//! turn (`inode/dirops.rs`).
 
 use crate::{
     fuse::{
@@ -23,8 +23,11 @@ use crate::{
                 Sample, //
             },
             check_good,
+            dirops::{
+                self,
+                DirTurn, //
+            },
             iget,
-            lock_dirops,
             lookup_count::{
                 new_ticket,
                 AbandonedLookup,
@@ -66,7 +69,8 @@ struct Found<'a> {
 /// # Errors
 ///
 /// `EIO` for a bad directory and for replies that no server may give, `ENAMETOOLONG`, `ENOMEM`,
-/// else what the server answers, except that "no such entry" is not an error.
+/// `EINTR` if the caller is killed, else what the server answers, except that "no such entry" is not
+/// an error.
 pub(crate) fn lookup<'a>(
     dir: &INode<Fuse>,
     entry: Unhashed<'a, Fuse>,
@@ -76,8 +80,8 @@ pub(crate) fn lookup<'a>(
     // Sampled before the server is asked: what it says may be older than a new epoch.
     let epoch = mount(dir).conn().epoch();
     let found = {
-        let _dirops = lock_dirops(dir);
-        lookup_name(dir, dir.data().node_id(), entry.name())
+        let mut turn = dirops::turn(dir)?;
+        lookup_name(dir, dir.data().node_id(), entry.name(), &mut turn)
     };
     let found = match found {
         // An error says nothing about how long it holds.
@@ -120,11 +124,16 @@ pub(crate) fn lookup_node<'a>(
     dir: NodeId,
     name: &[u8],
 ) -> Result<Option<Held<'a, INode<Fuse>>>> {
-    lookup_name(anchor, dir, name).map(|found| found.inode)
+    lookup_name(anchor, dir, name, &mut None).map(|found| found.inode)
 }
 
-/// Asks the server for `name` in `dir`. May sleep.
-fn lookup_name<'a>(anchor: &'a INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<Found<'a>> {
+/// Asks the server for `name` in `dir`. A LOOKUP that is abandoned keeps `turn`. May sleep.
+fn lookup_name<'a>(
+    anchor: &'a INode<Fuse>,
+    dir: NodeId,
+    name: &[u8],
+    turn: &mut Option<DirTurn<&INode<Fuse>>>,
+) -> Result<Found<'a>> {
     let mount = mount(anchor);
     let conn = mount.conn();
     if name.len() > conn.name_max() {
@@ -133,7 +142,9 @@ fn lookup_name<'a>(anchor: &'a INode<Fuse>, dir: NodeId, name: &[u8]) -> Result<
     let mut ticket = Some(new_ticket()?);
     let sample = Sample::of_entry(conn);
     let query = op::Lookup { dir, name };
-    let reply = mount.call_or_abandon(query, || AbandonedLookup::new(anchor, &mut ticket))?;
+    let reply = mount.call_or_abandon(query, || {
+        AbandonedLookup::new(anchor, &mut ticket, turn.take())
+    })?;
     let valid_until = entry_valid_until(&reply);
     if reply.nodeid == NodeId::NONE {
         return Ok(Found {

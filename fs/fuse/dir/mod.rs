@@ -32,6 +32,7 @@ use crate::fuse::{
         xattr, //
     },
     file::fileattr,
+    inode::dirops::wait_for_turn,
     Fuse, //
 };
 use crate::vfs::{
@@ -128,6 +129,9 @@ impl Dir<Fuse> for DirOps {
     }
 
     fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
+        if let Some(dir) = entry.inode() {
+            wait_for_turn(dir)?;
+        }
         let changes_mode = attr.changes().contains(AttrChange::Mode);
         setattr::setattr(idmap, entry, attr)?;
         if changes_mode {
@@ -158,6 +162,7 @@ impl Dir<Fuse> for DirOps {
     }
 
     fn fileattr_set(_idmap: &Idmap, inode: &INode<Fuse>, attr: FileAttr) -> Result {
+        wait_for_turn(inode)?;
         fileattr::fileattr_set(inode, attr)
     }
 

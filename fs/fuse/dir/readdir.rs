@@ -8,7 +8,7 @@
 //! made of this and of `file/open.rs`.
 //!
 //! Locks: the VFS holds the inode's lock shared; servers that cannot run requests on one directory
-//! at the same time get them one by one ([`inode::lock_dirops`]).
+//! at the same time get them one by one ([`dirops`]).
 //!
 //! If the server allows it, names come from the page cache instead (`dir/readdir_cache.rs`). What
 //! READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
@@ -33,12 +33,12 @@ use crate::{
             open::open_dir, //
         },
         inode::{
-            self,
             attr_cache::{
                 self,
                 Sample, //
             },
             check_good,
+            dirops,
             handle::OpenHandle, //
         },
         op,
@@ -108,7 +108,8 @@ impl file_ops::Dir<Fuse> for Directory {
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode and for a record that cannot be a name; `ENOMEM`; what the server answers.
+/// `EIO` for a bad inode and for a record that cannot be a name; `ENOMEM`; `EINTR` if the reader is
+/// killed while others are before it; what the server answers.
 fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     let handle = dir.data();
     let inode = handle.inode();
@@ -123,7 +124,7 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     // Sampled before the server is asked: what it says may be older than what changes meanwhile.
     let (epoch, sample) = (conn.epoch(), Sample::of_entry(conn));
     let result = {
-        let _lock = inode::lock_dirops(inode);
+        let _turn = dirops::turn(inode)?;
         ask(&handle, ctx, dir.flags(), plus)
     };
     let result = result.and_then(|records| {

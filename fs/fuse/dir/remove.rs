@@ -5,7 +5,8 @@
 //! The node stays until the last user and the last name of it are gone; what is known at once is
 //! that it has one name less. The VFS makes the entry negative, or drops it.
 //!
-//! Directory and inode are locked exclusively by the VFS. Takes no lock of its own.
+//! Directory and inode are locked exclusively by the VFS. Takes no lock of its own, but waits for
+//! lookups that were abandoned (`inode/dirops.rs`).
 
 use super::revalidate::{
     expire,
@@ -16,6 +17,7 @@ use crate::{
         inode::{
             attr_cache,
             check_good,
+            dirops::wait_for_turn,
             mount, //
         },
         op,
@@ -35,9 +37,10 @@ use kernel::prelude::*;
 ///
 /// # Errors
 ///
-/// `EIO` for a bad directory, else what the server answers.
+/// `EIO` for a bad directory, `EINTR`, else what the server answers.
 pub(super) fn unlink(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fuse>) -> Result {
     check_good(dir)?;
+    wait_for_turn(dir)?;
     let result = mount(dir).call(op::Unlink {
         dir: dir.data().node_id(),
         name: entry.name(),
@@ -52,6 +55,8 @@ pub(super) fn unlink(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fu
 /// As [`unlink`].
 pub(super) fn rmdir(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fuse>) -> Result {
     check_good(dir)?;
+    wait_for_turn(dir)?;
+    wait_for_turn(inode)?;
     let result = mount(dir).call(op::Rmdir {
         dir: dir.data().node_id(),
         name: entry.name(),

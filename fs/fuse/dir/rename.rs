@@ -5,7 +5,8 @@
 //! RENAME2 is for those that have flags, and for servers that know it. The VFS moves the entries
 //! when the server has done it.
 //!
-//! Both directories are locked exclusively by the VFS. Takes no lock of its own.
+//! Both directories are locked exclusively by the VFS, and what is replaced. Takes no lock of its own,
+//! but waits for lookups that were abandoned (`inode/dirops.rs`).
 
 use super::{
     remove::{
@@ -23,6 +24,7 @@ use crate::{
         inode::{
             attr_cache,
             check_good,
+            dirops::wait_for_turn,
             mount, //
         },
         op,
@@ -45,8 +47,8 @@ const RENAME2_MINOR: u32 = 23;
 ///
 /// # Errors
 ///
-/// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, else what the
-/// server answers.
+/// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, `EINTR`, else what
+/// the server answers.
 pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
     check_good(rename.old_dir)?;
     let flags = u32::from(rename.flags);
@@ -54,6 +56,15 @@ pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
         return Err(EINVAL);
     }
 
+    wait_for_turn(rename.old_dir)?;
+    wait_for_turn(rename.new_dir)?;
+    if let Some(replaced) = rename.replaced {
+        wait_for_turn(replaced)?;
+    }
+    if !core::ptr::eq(rename.old_dir, rename.new_dir) {
+        // Only then the VFS has locked it.
+        wait_for_turn(rename.moved)?;
+    }
     let result = send(idmap, &rename, flags);
     let exchange = rename.flags.contains(RenameFlag::Exchange);
     match result {

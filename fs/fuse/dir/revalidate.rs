@@ -172,7 +172,7 @@ fn look_again(
         dir: dir.data().node_id(),
         name,
     };
-    let reply = mount.call_or_abandon(query, || AbandonedLookup::new(dir, &mut ticket))?;
+    let reply = mount.call_or_abandon(query, || AbandonedLookup::new(dir, &mut ticket, None))?;
     if reply.nodeid == NodeId::NONE {
         return Ok(false);
     }

@@ -18,6 +18,7 @@ use crate::{
         },
         inode::{
             check_good,
+            dirops::wait_for_turn,
             handle::OpenHandle, //
         },
         op,
@@ -102,13 +103,14 @@ pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; what the server answers, unless it does not know FSYNCDIR.
+/// `EIO` for a bad inode; `EINTR`; what the server answers, unless it does not know FSYNCDIR.
 pub(crate) fn fsync_dir(file: &File<Fuse>, range: SyncRange) -> Result {
     let handle = file.data();
     let inode = handle.inode();
     check_good(inode)?;
 
     let _lock = inode.lock();
+    wait_for_turn(inode)?;
     handle.mount().call(op::Fsyncdir {
         node: inode.data().node_id(),
         args: fsync_args(&handle, range),

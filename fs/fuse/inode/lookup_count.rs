@@ -14,6 +14,7 @@
 //! Takes the lock of one [`LookupCount`], with no other lock taken inside it. The memory of the
 //! FORGET is allocated before the debt is made, so paying cannot fail.
 
+use super::dirops::DirTurn;
 use crate::{
     fuse::{
         abi::{
@@ -214,14 +215,21 @@ impl Drop for SharedLookup {
 pub(crate) struct AbandonedLookup {
     dir: Kept<Fuse>,
     ticket: Option<ForgetTicket>,
+    /// The directory is the LOOKUP's until it is answered.
+    _turn: Option<DirTurn<Kept<Fuse>>>,
 }
 
 impl AbandonedLookup {
-    /// Of a LOOKUP in `dir` that `ticket` was allocated for.
-    pub(crate) fn new(dir: &INode<Fuse>, ticket: &mut Option<ForgetTicket>) -> Self {
+    /// Of a LOOKUP in `dir` that `ticket` was allocated for, and whose turn it was. Does not sleep.
+    pub(crate) fn new(
+        dir: &INode<Fuse>,
+        ticket: &mut Option<ForgetTicket>,
+        turn: Option<DirTurn<&INode<Fuse>>>,
+    ) -> Self {
         Self {
             dir: dir.into(),
             ticket: ticket.take(),
+            _turn: turn.map(DirTurn::keep),
         }
     }
 }

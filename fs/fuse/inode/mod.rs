@@ -11,12 +11,12 @@
 //! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
 //!
 //! Locks: those of [`LookupCount`], [`AttrCache`], [`DirCache`], [`WriteGate`] and [`WriteFiles`]
-//! are leaves. `dirops` serialises the
-//! directory operations for servers that cannot run them in parallel, and is taken outside every
-//! other lock of this file system.
+//! are leaves. What runs one at a time in a directory ([`dirops`]) is outside every other lock of
+//! this file system.
 
 pub(crate) mod attr_cache;
 pub(crate) mod dir_cache;
+pub(crate) mod dirops;
 pub(crate) mod handle;
 pub(crate) mod io_mode;
 pub(crate) mod lookup_count;
@@ -75,11 +75,16 @@ use crate::{
                 NewInode, //
             },
         },
-        sync::deadline::Deadline, //
+        sync::{
+            deadline::Deadline,
+            wait::{
+                new_wait_queue,
+                WaitQueue, //
+            },
+        }, //
     },
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     sync::{
         atomic::{
@@ -87,9 +92,7 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        lock::mutex::MutexGuard,
-        Arc,
-        Mutex, //
+        Arc, //
     }, //
 };
 
@@ -117,6 +120,8 @@ pub(crate) struct Inode {
     readdirplus_advised: Atomic<bool>,
     /// What is known of it came by READDIRPLUS, and nobody has used it yet.
     prefetched: Atomic<bool>,
+    /// If it is a directory, whether an operation runs in it that no other may run beside.
+    turn_taken: Atomic<bool>,
     /// The lookups owed to the server.
     #[pin]
     pub(crate) lookups: LookupCount,
@@ -135,8 +140,9 @@ pub(crate) struct Inode {
     /// How its bytes are used.
     #[pin]
     pub(crate) io_mode: IoMode,
+    /// Where those wait that may not run beside it.
     #[pin]
-    dirops: Mutex<()>,
+    turn_free: WaitQueue,
 }
 
 impl Inode {
@@ -151,13 +157,14 @@ impl Inode {
             bad: Atomic::new(false),
             readdirplus_advised: Atomic::new(false),
             prefetched: Atomic::new(false),
+            turn_taken: Atomic::new(false),
             lookups <- LookupCount::new(),
             attrs: AttrCache::new(),
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
             names <- DirCache::new(),
             io_mode <- IoMode::new(),
-            dirops <- new_mutex!(()),
+            turn_free <- new_wait_queue!("FuseInode::turn_free"),
         })
     }
 
@@ -213,17 +220,6 @@ pub(crate) fn check_good(inode: &INodeView<Fuse>) -> Result {
         return Err(EIO);
     }
     Ok(())
-}
-
-/// Takes the lock around a LOOKUP or READDIR in `dir`, for servers that need one at a time.
-///
-/// `None` once the server has said that it runs them in parallel. Sleeps.
-pub(crate) fn lock_dirops(dir: &INode<Fuse>) -> Option<MutexGuard<'_, ()>> {
-    if dir.sb().data().conn().features().parallel_dirops {
-        return None;
-    }
-    // The lock belongs to the inode, not to the view of it through which it is reached.
-    Some(dir.data().dirops.lock())
 }
 
 /// A request that has only asked, and that its caller has abandoned, keeps the inode: it is not

@@ -132,6 +132,17 @@ impl WaitQueue {
         )
     }
 
+    /// Like [`Self::wait_killable`], but a wake-up of one wakes only one such waiter.
+    ///
+    /// # Errors
+    ///
+    /// `ERESTARTSYS` when the task is being killed; a wake-up that this waiter took is passed on.
+    pub(crate) fn wait_killable_exclusive(&self, mut condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_KILLABLE, bindings::WQ_FLAG_EXCLUSIVE, || {
+            condition().then_some(())
+        })
+    }
+
     /// An exclusive wait that only a fatal signal ends and that the freezer may freeze.
     ///
     /// # Errors

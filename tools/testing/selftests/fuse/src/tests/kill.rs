@@ -17,6 +17,13 @@ crate::tests![
     what_a_killed_caller_opened_is_released,
     what_a_killed_caller_used_stays_until_the_answer,
     who_changes_something_waits,
+    lookup_left_behind_keeps_its_directory,
+    lookup_left_behind_keeps_its_directory_from_its_users,
+    lookup_left_behind_keeps_its_directory_from_its_removal,
+    lookup_left_behind_is_passed_by_those_who_may,
+    who_waits_for_a_lookup_left_behind_asks_again,
+    who_waits_for_a_directory_can_be_killed,
+    who_waits_for_a_directory_is_freed_by_the_end,
     requests_left_behind_are_counted,
     requests_left_behind_end_with_the_connection,
     before_init_is_answered,
@@ -256,6 +263,197 @@ fn who_changes_something_waits() {
     c.stays_asleep();
     r.err(EINTR);
     assert_eq!(c.death(), Death::Signal(libc::SIGKILL));
+}
+
+/// Kills the caller of LOOKUP "a" in `path`, which is `node`, while the server has it; answers that after `meanwhile`.
+fn leave_lookup(fs: &Fs, node: u64, path: &str, meanwhile: impl FnOnce()) {
+    let name = format!("{path}a");
+    let mut a = fs.call(|m| m.stat(&name).map(drop));
+    let r = fs.expect_lookup(node, "a");
+    a.until_interruptible();
+    kill_who_asks(&mut a, || {
+        let _ = fs.expect(INTERRUPT);
+        meanwhile();
+        r.err(ENOENT);
+    });
+}
+
+/// A server that takes one operation in a directory at a time gets no other there before it has answered a LOOKUP,
+/// whether the caller of that lives or not.
+fn lookup_left_behind_keeps_its_directory() {
+    type Next = (&'static [u32], fn(&Side) -> Result<()>);
+    let all: [Next; 12] = [
+        (&[LOOKUP], |m| m.stat("b").map(drop)),
+        (&[LOOKUP, MKDIR], |m| mkdir(&m.path("n"))),
+        (&[LOOKUP, MKNOD], |m| mknod(&m.path("n"), libc::S_IFIFO)),
+        (&[LOOKUP, SYMLINK], |m| symlink("x", &m.path("n"))),
+        (&[LOOKUP, LINK], |m| link(&m.path("f"), &m.path("n"))),
+        (&[CREATE], |m| {
+            open(&m.path("n"), libc::O_CREAT | libc::O_WRONLY).map(drop)
+        }),
+        (&[UNLINK], |m| unlink(&m.path("f"))),
+        (&[RMDIR], |m| rmdir(&m.path("d"))),
+        (&[LOOKUP, RENAME], |m| rename(&m.path("f"), &m.path("n"))),
+        (&[SETATTR], |m| chmod(&m.path(""), 0o700)),
+        (&[SETXATTR], |m| setxattr(&m.path(""), "user.x", b"x")),
+        (&[REMOVEXATTR], |m| removexattr(&m.path(""), "user.x")),
+    ];
+    for (requests, next) in all {
+        let fs = Fs::new();
+        let c = fs.call(|m| {
+            (
+                m.stat("f").map(drop),
+                m.stat("d").map(drop),
+                m.stat("n").err(),
+            )
+        });
+        fs.lookup(ROOT, "f", file(2));
+        fs.lookup(ROOT, "d", dir(3));
+        fs.expect_lookup(ROOT, "n").ok(absent(1000, 0));
+        assert_eq!(c.wait(), (Ok(()), Ok(()), Some(ENOENT)));
+
+        let mut b = None;
+        leave_lookup(&fs, ROOT, "", || {
+            let c = fs.call(next);
+            c.until_uninterruptible();
+            fs.quiet();
+            b = Some(c);
+        });
+        let (last, before) = requests.split_last().unwrap();
+        for opcode in before {
+            fs.expect(*opcode).err(ENOENT);
+        }
+        fs.expect(*last).err(EIO);
+        assert_eq!(b.map(|b| b.wait()), Some(Err(EIO)));
+    }
+}
+
+/// So it is for who has the directory open, to read it or to make it durable.
+fn lookup_left_behind_keeps_its_directory_from_its_users() {
+    type Use = (u32, fn(i32) -> Result<()>);
+    let uses: [Use; 2] = [
+        (READDIR, |d| getdents(d, 4096).map(drop)),
+        (FSYNCDIR, fsync),
+    ];
+    for (opcode, use_it) in uses {
+        let fs = Fs::new();
+        let user = fs.call(|m| {
+            let d = m.opendir("")?;
+            m.pause();
+            let used = use_it(d);
+            close(d)?;
+            used
+        });
+        fs.opendir(ROOT, 5);
+        user.paused();
+        leave_lookup(&fs, ROOT, "", || {
+            user.go();
+            user.until_uninterruptible();
+            fs.quiet();
+        });
+        fs.expect(opcode).err(EIO);
+        fs.releasedir(ROOT, 5);
+        assert_eq!(user.wait(), Err(EIO));
+    }
+}
+
+/// And for who removes it.
+fn lookup_left_behind_keeps_its_directory_from_its_removal() {
+    let fs = Fs::new();
+    let c = fs.call(|m| m.stat("d").map(drop));
+    fs.lookup(ROOT, "d", dir(3));
+    assert_eq!(c.wait(), Ok(()));
+    let mut b = None;
+    leave_lookup(&fs, 3, "d/", || {
+        let c = fs.call(|m| rmdir(&m.path("d")));
+        c.until_uninterruptible();
+        fs.quiet();
+        b = Some(c);
+    });
+    fs.expect(RMDIR).err(EIO);
+    assert_eq!(b.map(|b| b.wait()), Some(Err(EIO)));
+}
+
+/// A LOOKUP keeps its directory only, and only from servers that want that.
+fn lookup_left_behind_is_passed_by_those_who_may() {
+    let fs = Setup::new().flags(init::PARALLEL_DIROPS).start();
+    leave_lookup(&fs, ROOT, "", || {
+        let b = fs.call(|m| m.stat("b").map(drop));
+        fs.expect_lookup(ROOT, "b").err(ENOENT);
+        assert_eq!(b.wait(), Err(ENOENT));
+    });
+
+    let fs = Fs::new();
+    let c = fs.call(|m| m.stat("d").map(drop));
+    fs.lookup(ROOT, "d", dir(3));
+    assert_eq!(c.wait(), Ok(()));
+    leave_lookup(&fs, ROOT, "", || {
+        let b = fs.call(|m| m.stat("d/b").map(drop));
+        fs.expect_lookup(3, "b").err(ENOENT);
+        assert_eq!(b.wait(), Err(ENOENT));
+    });
+}
+
+/// One who waits for a LOOKUP that another has sent, and whose caller has left, sends its own: at once, or when the
+/// server that takes one at a time has answered.
+fn who_waits_for_a_lookup_left_behind_asks_again() {
+    for flags in [0, init::PARALLEL_DIROPS] {
+        let fs = Setup::new().flags(flags).start();
+        let mut a = fs.call(|m| m.stat("f").map(drop));
+        let r = fs.expect_lookup(ROOT, "f");
+        a.until_interruptible();
+        let b = fs.call(|m| m.stat("f").map(drop));
+        b.until_uninterruptible();
+        kill_who_asks(&mut a, || {
+            let _ = fs.expect(INTERRUPT);
+            if is_rust() && flags != 0 {
+                fs.lookup(ROOT, "f", file(2));
+                assert_eq!(b.wait(), Ok(()));
+            } else {
+                b.stays_asleep();
+                fs.quiet();
+            }
+            r.ok(file(2).entry());
+        });
+        if is_rust() {
+            assert_eq!(forgotten(&fs.dev().next()), [(2, 1)]);
+        }
+        if is_rust() && flags == 0 {
+            fs.lookup(ROOT, "f", file(2));
+        }
+        if !is_rust() || flags == 0 {
+            assert_eq!(b.wait(), Ok(()));
+        }
+    }
+}
+
+/// A caller that waits until others are done with a directory can be killed.
+fn who_waits_for_a_directory_can_be_killed() {
+    let fs = Fs::new();
+    let a = fs.call(|m| m.stat("a").map(drop));
+    let r = fs.expect_lookup(ROOT, "a");
+    let mut b = fs.call(|m| m.stat("b").map(drop));
+    b.until_uninterruptible();
+    kill_who_asks(&mut b, || {
+        fs.quiet();
+        r.err(ENOENT);
+    });
+    assert_eq!(a.wait(), Err(ENOENT));
+    fs.quiet();
+}
+
+/// The end of the connection frees those who wait for a directory that was left behind.
+fn who_waits_for_a_directory_is_freed_by_the_end() {
+    for end in [Fs::die, Fs::force_unmount] {
+        let mut fs = Fs::new();
+        let mut a = fs.call(|m| m.stat("a").map(drop));
+        drop(fs.expect_lookup(ROOT, "a"));
+        a.until_interruptible();
+        let b = fs.call(|m| m.stat("b").map(drop));
+        b.until_uninterruptible();
+        kill_who_asks(&mut a, || end(&mut fs));
+        assert_eq!(b.wait(), Err(ENOTCONN));
+    }
 }
 
 /// A request counts as waiting until the server has answered, whether its caller lives or not.

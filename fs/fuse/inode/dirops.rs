@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directory operations one at a time, for servers that cannot run them in parallel.
+//!
+//! The VFS runs lookups and readers of one directory side by side. A server that has not said
+//! PARALLEL_DIROPS at INIT gets them one after the other: each is a [`DirTurn`] (`fuse_lock_inode()`).
+//! What changes a directory has it for itself already, by the lock of the VFS.
+//!
+//! A caller that is killed while the server has its LOOKUP abandons that (`conn/call.rs`), and its lock
+//! of the VFS is free then. The LOOKUP keeps the turn ([`DirTurn::keep`]), and passes it on when the
+//! server has answered. So the turn also stands for the lock of the VFS: what changes the directory
+//! waits for it ([`wait_for_turn`]).
+//!
+//! A turn is a lock, outside every other lock of this file system but inside the directory's of the
+//! VFS. Who waits for it can be killed.
+
+use super::Inode;
+use crate::{
+    fuse::Fuse,
+    vfs::node::inode::{
+        INode,
+        Kept, //
+    },
+};
+use core::{
+    mem,
+    ops::Deref, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Acquire,
+        Release, //
+    },
+};
+
+impl Inode {
+    /// Whether no operation runs in the directory. Its end happens before what follows.
+    fn is_turn_free(&self) -> bool {
+        !self.turn_taken.load(Acquire)
+    }
+
+    fn try_take_turn(&self) -> bool {
+        self.turn_taken.cmpxchg(false, true, Acquire).is_ok()
+    }
+}
+
+/// One operation runs in the directory, and no other; dropping it lets the next one run.
+pub(crate) struct DirTurn<D: Deref<Target = INode<Fuse>>>(D);
+
+impl DirTurn<&INode<Fuse>> {
+    /// The same, for an operation that outlives its caller.
+    pub(super) fn keep(self) -> DirTurn<Kept<Fuse>> {
+        let kept = DirTurn(Kept::from(self.0));
+        mem::forget(self);
+        kept
+    }
+}
+
+impl<D: Deref<Target = INode<Fuse>>> Drop for DirTurn<D> {
+    fn drop(&mut self) {
+        let dir = self.0.data();
+        dir.turn_taken.store(false, Release);
+        // A full barrier comes first: who waits sees the store, or is seen to wait.
+        dir.turn_free.wake_up_if_waiting();
+    }
+}
+
+fn takes_turns(dir: &INode<Fuse>) -> bool {
+    !dir.sb().data().conn().features().parallel_dirops
+}
+
+/// Waits for the turn of a LOOKUP or READDIR in `dir`. [`None`] once the server has said that it runs
+/// them in parallel. Sleeps.
+///
+/// # Errors
+///
+/// `EINTR` if the caller is being killed.
+pub(crate) fn turn(dir: &INode<Fuse>) -> Result<Option<DirTurn<&INode<Fuse>>>> {
+    if !takes_turns(dir) {
+        return Ok(None);
+    }
+    let data = dir.data();
+    data.turn_free
+        .wait_killable_exclusive(|| data.try_take_turn())
+        .map_err(|_| EINTR)?;
+    Ok(Some(DirTurn(dir)))
+}
+
+/// Waits until no LOOKUP runs in `dir` that its caller has abandoned, for a server that takes turns.
+/// `dir` is locked exclusively, so that none can begin. Sleeps.
+///
+/// # Errors
+///
+/// `EINTR` if the caller is being killed.
+pub(crate) fn wait_for_turn(dir: &INode<Fuse>) -> Result {
+    if !takes_turns(dir) {
+        return Ok(());
+    }
+    let data = dir.data();
+    data.turn_free
+        .wait_killable(|| data.is_turn_free())
+        .map_err(|_| EINTR)
+}
