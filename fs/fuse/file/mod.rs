@@ -32,6 +32,7 @@ mod write;
 mod writeback;
 
 use super::{
+    abi::file::FopenFlag,
     inode::handle::OpenHandle,
     Fuse, //
 };
@@ -170,8 +171,11 @@ impl file_ops::Regular<Fuse> for Regular {
         if let Some(backing) = passthrough::of_data(&splice.file().data()) {
             return passthrough::splice_read(backing, splice);
         }
-        // A splice goes through the page cache even if the server wants reads to go past it; with
-        // `O_DIRECT` the VFS does not come here.
+        // What the server wants to be read past the page cache is more than its size says, if that
+        // is made when it is read. With `O_DIRECT` the VFS does not come here.
+        if splice.file().data().wants(FopenFlag::DirectIo) {
+            return splice.copy();
+        }
         splice.filemap()
     }
 

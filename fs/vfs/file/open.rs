@@ -793,6 +793,18 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
             bindings::filemap_splice_read(self.file, self.pos, self.pipe, self.len, self.flags)
         })
     }
+
+    /// Reads by `read_iter` into new pages, which go into the pipe. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read_iter`, but `EAGAIN` for `EFAULT`; `ENOMEM`.
+    pub(crate) fn copy(self) -> Result<usize> {
+        // SAFETY: By the type invariant.
+        count(unsafe {
+            bindings::copy_splice_read(self.file, self.pos, self.pipe, self.len, self.flags)
+        })
+    }
 }
 
 /// A `splice` out of a pipe into a file.

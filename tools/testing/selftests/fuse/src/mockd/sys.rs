@@ -422,6 +422,12 @@ pub fn removexattr(path: &str, name: &str) -> Result<()> {
     check(unsafe { libc::removexattr(p.as_ptr(), n.as_ptr()) }.into()).map(drop)
 }
 
+/// sendfile(2) of up to `len` bytes from the position of `from` on.
+pub fn sendfile(to: RawFd, from: RawFd, len: usize) -> Result<usize> {
+    // SAFETY: no memory involved.
+    check(unsafe { libc::sendfile(to, from, std::ptr::null_mut(), len) } as i64).map(|n| n as usize)
+}
+
 pub fn fsync(fd: RawFd) -> Result<()> {
     // SAFETY: no memory involved.
     check(unsafe { libc::fsync(fd) }.into()).map(drop)

@@ -30,6 +30,8 @@ crate::tests![
     changed_size_keeps_it_with_explicit_inval_data,
     mapped_file,
     splice_out_of_the_file,
+    splice_out_of_a_file_of_size_0,
+    splice_past_the_page_cache,
     direct_request,
     direct_is_not_cached,
     direct_ignores_the_size,
@@ -583,6 +585,65 @@ fn splice_out_of_the_file() {
         assert_eq!(c.wait(), (pattern(0, 6000), Ok(pattern(4000, 100))));
         assert_eq!(read, if fopen == 0 { 6000 } else { 6100 });
     }
+}
+
+/// The size of a file that is made when it is read may be 0. With FOPEN_DIRECT_IO splice(2) and sendfile(2) read it to its
+/// end all the same, as read(2) does.
+fn splice_out_of_a_file_of_size_0() {
+    skip_on_c("splices go by the size of the file even with FOPEN_DIRECT_IO");
+    const LEN: usize = 9000;
+    let ways: [fn(i32, i32) -> Result<usize>; 3] = [
+        |f, to| splice(f, to, 1 << 20),
+        |f, to| sendfile(to, f, 1 << 20),
+        |f, to| splice(f, to, 1000),
+    ];
+    for way in ways {
+        let fs = Fs::new();
+        let c = with_open(&fs, |f| {
+            let (from, to) = pipe();
+            let mut data = Vec::new();
+            while let n @ 1.. = way(f, to.as_raw_fd()).unwrap() {
+                data.extend(read(from.as_raw_fd(), n).unwrap());
+            }
+            (data, lseek(f, 0, libc::SEEK_CUR))
+        });
+        fs.lookup(ROOT, "f", file(2).size(0));
+        fs.open(2, 5, FOPEN_DIRECT_IO);
+        let end = loop {
+            let r = fs.dev().next();
+            if r.head.opcode != READ {
+                break r;
+            }
+            let a: ReadIn = r.arg();
+            let at = (a.offset as usize).min(LEN);
+            r.reply(&pattern(at, (a.size as usize).min(LEN - at)));
+        };
+        assert_eq!(end.head.opcode, FLUSH, "{end:?} came");
+        end.reply(&[]);
+        fs.release(2, 5);
+        assert_eq!(c.wait(), (pattern(0, LEN), Ok(LEN as i64)));
+    }
+}
+
+/// With FOPEN_DIRECT_IO a splice is not answered from the page cache, and leaves nothing there.
+fn splice_past_the_page_cache() {
+    skip_on_c("splices go through the page cache even with FOPEN_DIRECT_IO");
+    let fs = Fs::new();
+    let c = with_open(&fs, |f| {
+        let (from, to) = pipe();
+        let once = || {
+            lseek(f, 0, libc::SEEK_SET).unwrap();
+            let n = splice(f, to.as_raw_fd(), 4096).unwrap();
+            read(from.as_raw_fd(), n).unwrap()
+        };
+        (once(), once())
+    });
+    fs.lookup(ROOT, "f", file(2).size(5));
+    fs.open(2, 5, FOPEN_DIRECT_IO);
+    fs.expect_read(5, 0, 4096).reply(b"first");
+    fs.expect_read(5, 0, 4096).reply(b"second");
+    fs.flush_and_release(2, 5);
+    assert_eq!(c.wait(), (b"first".to_vec(), b"second".to_vec()));
 }
 
 /// With FOPEN_DIRECT_IO a READ is what the caller asked for, and names the owner of locks.
