@@ -7,12 +7,11 @@ use kernel::prelude::*;
 #[kunit_tests(ferrofuse_lock_owner)]
 mod tests {
     use crate::fuse::conn::lock_owner::LockOwnerKey;
-    use kernel::prelude::*;
 
     /// What could be an address of a table of files, and what could not.
     fn owners() -> impl Iterator<Item = u64> + Clone {
         let addresses = (0..1000u64).map(|n| 0xffff_8880_0000_0000 + n * 704);
-        addresses.chain([0, 1, u64::MAX, 1 << 63])
+        Iterator::chain(addresses, [0, 1, u64::MAX, 1 << 63])
     }
 
     /// More owners than there are places, each as often as another takes its place and again.
