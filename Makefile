@@ -11,7 +11,8 @@ MODULE ?= rust
 KERNEL ?= lean
 
 # A misspelt argument must not silently test something else.
-known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE CELL BASE MODE PUBLISH
+known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE CELL BASE MODE PUBLISH \
+	INSTALL_MOD_PATH INSTALL_MOD_DIR INSTALL_MOD_STRIP
 given := $(filter-out MAKEFLAGS SHELL,$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 unknown := $(filter-out $(known),$(given))
 ifneq ($(unknown),)
@@ -53,6 +54,11 @@ help:
 ## make modules              fuse.ko for the test kernel (KERNEL=lean or debug)
 ## make modules KDIR=DIR     fuse.ko for your own kernel: DIR is the build directory
 ##                           of a 7.3 kernel with CONFIG_RUST=y; result in build/
+## make modules_install KDIR=DIR   put it among the modules of that kernel, in
+##                           $INSTALL_MOD_PATH/lib/modules
+## make rust-analyzer        rust-project.json, by which an editor knows the module
+##                           against the test kernel, or that in KDIR=DIR
+## make rustdoc              the API of fs/vfs and fs/fuse as pages: build/rustdoc
 ## make shell                a shell with all tools (the build root)
 ## make clean                remove what was built of this checkout
 ## make distclean            remove the whole cache: build root, kernels, guest
@@ -94,21 +100,44 @@ bench:
 shell:
 	@scripts/inroot
 
-.PHONY: modules
+.PHONY: modules modules_install rust-analyzer rustdoc
 ifdef KDIR
 # Objects go to build/, so that the sources stay clean. A kernel built with clang
 # wants its modules built with clang.
-modules:
-	@if [ ! -e "$(KDIR)/include/config/auto.conf" ]; then \
-		echo "error: $(KDIR) is not the build directory of a configured kernel" >&2; exit 1; fi
-	@if ! grep -qx CONFIG_RUST=y "$(KDIR)/include/config/auto.conf"; then \
-		echo "error: the kernel in $(KDIR) was built without CONFIG_RUST=y" >&2; exit 1; fi
+kbuild = $(MAKE) -C "$(KDIR)" M=$(CURDIR) MO=$(CURDIR)/build \
+	$(if $(LLVM),,$(if $(shell grep -sx CONFIG_CC_IS_CLANG=y "$(KDIR)/include/config/auto.conf"),LLVM=1))
+
+.PHONY: kdir
+kdir:
+	@fail() { echo "error: $$*" >&2; exit 1; }; config=$$(printf '%s' "$(KDIR)/include/config/auto.conf"); \
+	[ -e "$$config" ] || fail "$(KDIR) is not the build directory of a configured kernel"; \
+	grep -qx CONFIG_RUST=y "$$config" || fail "the kernel in $(KDIR) was built without CONFIG_RUST=y"; \
+	! grep -qx CONFIG_FUSE_FS=y "$$config" || \
+		fail "the kernel in $(KDIR) has FUSE built in; it needs CONFIG_FUSE_FS=m, or none"; \
+	release=$$(cat "$(KDIR)/include/config/kernel.release" 2>/dev/null); \
+	case $$release in 7.3 | 7.3[!0-9]*) ;; *) \
+		fail "the kernel in $(KDIR) is $${release:-not built}; this is for Linux 7.3" ;; esac
 	@mkdir -p build
-	$(MAKE) -C "$(KDIR)" M=$(CURDIR) MO=$(CURDIR)/build \
-		$(if $(LLVM),,$(if $(shell grep -sx CONFIG_CC_IS_CLANG=y "$(KDIR)/include/config/auto.conf"),LLVM=1)) modules
+
+modules: kdir
+	$(kbuild) modules
+modules_install: kdir
+	@[ -e build/fuse.ko ] || { echo "error: fuse.ko is not built: run make modules KDIR=$(KDIR)" >&2; exit 1; }
+	$(kbuild) modules_install
+rust-analyzer: modules
+	@$(kbuild) rust-analyzer
+	@scripts/crate rust-analyzer --objects build --output rust-project.json
+rustdoc: modules
+	@scripts/crate rustdoc --objects build --output build/rustdoc
 else
 modules:
 	@scripts/module $(KERNEL)
+modules_install:
+	@echo "error: give KDIR=DIR, the build directory of the kernel that is to have the module" >&2; exit 2
+rust-analyzer:
+	@scripts/editor rust-analyzer $(KERNEL)
+rustdoc:
+	@scripts/editor rustdoc $(KERNEL)
 endif
 
 .PHONY: clean

@@ -142,7 +142,7 @@ fn ask_for_caps(inode: &INode<Fuse>) -> Result<Answer> {
 ///
 /// # Errors
 ///
-/// As of [`Xattrs::get`].
+/// As of [`xattr::Handler::get`].
 pub(super) fn set(
     inode: &INode<Fuse>,
     name: &[u8],

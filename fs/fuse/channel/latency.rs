@@ -2,9 +2,10 @@
 
 //! How long requests take, by operation and by part of their life, for one connection.
 //!
-//! Off unless its owner switches it on: then each request has a running [clock](Clock), and what
-//! its parts took is counted in powers of two. Each CPU counts for itself, in memory of its own,
-//! so that no cache line goes back and forth; who reads the table adds them up.
+//! Off unless its owner switches it on: then each request has a running
+//! [clock](crate::fuse::request::clock), and what its parts took is counted in powers of two. Each
+//! CPU counts for itself, in memory of its own, so that no cache line goes back and forth; the
+//! reader of the table adds them up.
 //!
 //! Neighbours: the channel starts the clock of what it sends, a transport says that a request was
 //! taken, answered, ended, and the waiter that it runs. `fstype/latency.rs` prints it.
