@@ -41,6 +41,7 @@ use crate::fuse::{
         Answer,
         Enosys,
         Gate,
+        Opcode,
         Operation,
         OutArgs,
         OutSpace,
@@ -200,10 +201,10 @@ impl Mount {
         let entered = conn.admit::<O>(Idmap::invalid()).and_then(|caller| {
             let turn = Turn::enter(conn, is_forced::<O>())?;
             let allocate = KBox::<Background<O, T>>::new_uninit;
-            let memory = match is_forced::<O>() {
-                // A RELEASE that the server leaves alone is on the account of who closes the file.
-                true => insist(allocate),
-                false => allocate(GFP_KERNEL)?,
+            let memory = match O::OPCODE {
+                // If the server leaves it alone, it is on the account of who closes the file.
+                Opcode::Release | Opcode::Releasedir => insist(allocate),
+                _ => retry(is_forced::<O>(), || Ok(allocate(GFP_KERNEL)?))?,
             };
             Ok((caller, turn, memory))
         });
