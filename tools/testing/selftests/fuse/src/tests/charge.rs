@@ -166,7 +166,9 @@ fn closed_files() {
     fs.die();
     c.go();
     let each = ours / MANY as u64;
-    assert!(each > 48, "{each} bytes each");
+    // The requests themselves are on nobody's account, with C as well: they come from a slab of their own. What belongs
+    // to each is small here.
+    assert!(each > 8, "{each} bytes each");
 }
 
 /// Names and nodes that the kernel knows, and what it has to say when it forgets them.
