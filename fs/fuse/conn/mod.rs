@@ -3,10 +3,9 @@
 //! The connection: one server, as the file system sees it (`struct fuse_conn`).
 //!
 //! Owns what was asked for at the mount ([`options`]), what INIT settled ([`features`]), what the
-//! server turned out to lack ([`mod@unimplemented`]), the files it has registered ([`backing`]), and the
-//! counters that order attributes. On the
-//! walk: the rooms of the file system call [`mount::Mount::call`]; this room calls `channel`. It
-//! knows no transport.
+//! server turned out to lack ([`mod@unimplemented`]), the files it has registered ([`backing`]),
+//! and the counters that order attributes. On the walk: the rooms of the file system call
+//! [`mount::Mount::call`]; this room calls `channel`. It knows no transport.
 //!
 //! Locks: those of [`mounts`] and [`backing`], leaves.
 
