@@ -623,6 +623,7 @@ __vfs_helper void vfs_helper_inode_dont_cache_acls(struct inode *inode)
 {
 	/* This is how forget_cached_acls() in inode.rs knows that there is none. */
 	BUILD_BUG_ON((unsigned long)ACL_NOT_CACHED != ULONG_MAX);
+	BUILD_BUG_ON((unsigned long)ACL_DONT_CACHE != (ULONG_MAX & ~2ul));
 #ifdef CONFIG_FS_POSIX_ACL
 	inode->i_acl = inode->i_default_acl = ACL_DONT_CACHE;
 #endif

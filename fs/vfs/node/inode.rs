@@ -751,14 +751,17 @@ impl<T: FileSystem> INode<T> {
     /// Forgets the ACLs that the VFS has cached, and those that tasks are asking for.
     pub(crate) fn forget_cached_acls(&self) {
         let inode = self.as_ptr();
-        // As a rule there is none (`ACL_NOT_CACHED`), and a look is cheaper than two exchanges. A
-        // task that begins to ask right after it learns what is true by now.
+        // As a rule there is none, because the file system has none (`ACL_DONT_CACHE`) or nobody has
+        // asked (`ACL_NOT_CACHED`): a look is cheaper than a call, and than two exchanges. A task
+        // that begins to ask right after it learns what is true by now.
         #[cfg(CONFIG_FS_POSIX_ACL)]
         {
             // SAFETY: There is a reference; these are only addresses of two fields.
             let fields = unsafe { [&raw const (*inode).i_acl, &raw const (*inode).i_default_acl] };
             // SAFETY: A field of an inode to which there is a reference.
-            if fields.map(|acl| unsafe { read_once(acl) }.addr()) == [usize::MAX; 2] {
+            let [access, default] = fields.map(|acl| unsafe { read_once(acl) }.addr());
+            // The two marks are all ones but for the second bit.
+            if (access & default) | 2 == usize::MAX {
                 return;
             }
         }
