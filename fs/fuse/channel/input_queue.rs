@@ -216,21 +216,24 @@ impl InputQueue {
     /// Queues requests that were sent before once more, ahead of all others, marked as such. Those
     /// of a closed queue end.
     pub(crate) fn push_again(&self, lost: SentQueue) {
-        let mut resent = lost.resend();
         {
             let mut inner = self.inner.lock();
             if !inner.connected {
                 drop(inner);
-                return resent.refuse_all(Outcome::Aborted);
+                return lost.resend().refuse_all(Outcome::Aborted);
             }
-            // An INTERRUPT that was not read yet would name a request the server has not.
-            for request in resent.iter() {
+            // An INTERRUPT that was not read yet would name a request the server has not; so it goes
+            // before the id changes.
+            for request in lost.iter() {
                 inner.interrupts.remove(request);
             }
+            let mut resent = lost.resend();
             resent.append(&mut inner.pending);
             inner.pending = resent;
         }
-        self.wake(Wake::Normal);
+        // As many as there are requests: who reads one may not come back before another is answered.
+        self.readers.wake_up_all();
+        self.fasync.notify_readable();
     }
 
     /// Queues a FORGET; if closed, the debt is gone with the server.

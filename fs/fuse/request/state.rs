@@ -351,11 +351,6 @@ impl PendingQueue {
         }
     }
 
-    /// The requests, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<Request>> {
-        self.queue.iter()
-    }
-
     /// Whether the oldest was made more than `age` jiffies ago.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.queue
@@ -525,7 +520,13 @@ pub(crate) struct SentQueue {
 }
 
 impl SentQueue {
-    /// They shall be sent again: their ids say so from now on.
+    /// The requests, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<Request>> {
+        self.queue.iter()
+    }
+
+    /// They shall be sent again: their ids say so from now on. Their INTERRUPTs must be off the
+    /// input queue before.
     pub(crate) fn resend(mut self) -> PendingQueue {
         let mut pending = PendingQueue::default();
         while let Some(entry) = self.queue.pop_front() {

@@ -24,6 +24,7 @@ crate::tests![
     again_and_again,
     what_nobody_answers_is_not_sent_again,
     of_background_requests,
+    wakes_as_many_readers_as_there_are_requests,
     requests_in_any_order,
 ];
 
@@ -327,6 +328,31 @@ fn of_background_requests() {
     let again = fs.expect(RELEASE);
     assert_eq!(again.unique(), r.unique() | AGAIN);
     again.reply(&[]);
+}
+
+/// Each of the threads of a server that sleep in a read gets one: the first may not come back before the second has
+/// answered.
+fn wakes_as_many_readers_as_there_are_requests() {
+    skip_on_c("RESEND of several requests wakes one reader");
+    let fs = parallel();
+    let callers = ["a", "b"].map(|name| asking_for(&fs, name).0);
+    let readers = [(), ()].map(|()| {
+        let clone = clone_of(fs.dev().fd()).unwrap();
+        set_nonblock(clone.fd(), false);
+        let reader = Caller::start_with_devices(&fs.dir, |_| clone.read(1 << 20).map(drop));
+        reader.until_interruptible();
+        (reader, clone)
+    });
+    resend(fs.dev());
+    for (reader, clone) in readers {
+        assert_eq!(reader.wait(), Ok(()));
+        // What it has read ends with its device.
+        drop(clone);
+    }
+    drop(fs);
+    for c in callers {
+        assert_eq!(c.wait(), Err(ECONNABORTED));
+    }
 }
 
 /// One of the callers of [`requests_in_any_order`].
