@@ -179,7 +179,7 @@ macro_rules! new_give_lock {
 }
 pub(crate) use new_give_lock;
 
-#[kernel::macros::kunit_tests(ferrofuse_give_lock)]
+#[kernel::macros::kunit_tests(vfs_give_lock)]
 mod tests {
     use super::*;
 
