@@ -40,16 +40,18 @@ use crate::{
             Limits, //
         },
         op::{
+            data::{
+                BothWays,
+                Data,
+                Exchange,
+                OpData as _,
+                Typed, //
+            },
             Opcode,
             OutSpace,
             OutSpec, //
         },
         request::{
-            args::{
-                Data,
-                InData,
-                OutData, //
-            },
             completion::{
                 Completion,
                 Ended, //
@@ -183,8 +185,7 @@ impl World {
 
     fn make(&self, call: &Call) -> Result<Pending> {
         let vacant = Request::reserve()?;
-        let data = &mut call.data();
-        let made = vacant.make(
+        vacant.make(
             Parts {
                 header: InHeader {
                     opcode: call.opcode as u32,
@@ -201,10 +202,8 @@ impl World {
                     data: call.data_out != 0,
                 })?,
             },
-            data,
-            |args| args.push_bytes(MESSAGE),
-        );
-        made
+            |args| args.push_bytes(MESSAGE).map(|()| call.data()),
+        )
     }
 
     /// Sends a request and waits for its end, as `Mount::call()` does: 0 or a negative errno.
@@ -236,7 +235,7 @@ impl World {
                 }
             }
         };
-        done.read(|outcome, output, data, written| {
+        let (seen, data) = done.read::<Typed<Exchange, BothWays>, _>(|outcome, output| {
             // The answer is there, whole, if there was one.
             if outcome.errno() == 0 && !call.no_reply {
                 let answer: [u8; 8] = output.read().unwrap();
@@ -244,21 +243,19 @@ impl World {
                     answer == *ANSWER,
                     "the answer that is seen is not the server's"
                 );
-                if call.data_out != 0 {
-                    let Some(Data {
-                        output: OutData::Folios(FolioSegments(bytes)),
-                        ..
-                    }) = data.take()
-                    else {
-                        panic!("the data are gone");
-                    };
-                    let (filled, rest) = bytes.split_at(written);
-                    assert!(filled.iter().all(|byte| *byte == b'd'), "data are wrong");
-                    assert!(rest.iter().all(|byte| *byte == 0), "old data are seen");
-                }
             }
-            outcome.errno()
-        })
+            (outcome.errno(), output.var_len())
+        });
+        let (errno, written) = seen;
+        let (_, Exchange { filled, .. }) = data.with(Ok(()));
+        if errno == 0 && call.data_out != 0 {
+            let FolioSegments(bytes) = filled;
+            assert!(bytes.len() == call.data_out, "the data are gone");
+            let (filled, rest) = bytes.split_at(written);
+            assert!(filled.iter().all(|byte| *byte == b'd'), "data are wrong");
+            assert!(rest.iter().all(|byte| *byte == 0), "old data are seen");
+        }
+        errno
     }
 
     /// Sends a background request, as `Mount::call_background()` does.
@@ -283,7 +280,7 @@ impl World {
 
     /// Gives a lookup back.
     pub(crate) fn forget(&self, node: u64) {
-        let ticket = ForgetTicket::new(GFP_KERNEL).unwrap();
+        let ticket = ForgetTicket::new().unwrap();
         let node = NodeId::new(node);
         self.channel.forget(ticket, Forget { node, nlookup: 1 });
     }
@@ -326,16 +323,10 @@ impl Call {
             return None;
         }
         let bytes = |len: usize| FolioSegments(vec![b'x'; len]);
-        Some(Data {
-            input: match self.data_in {
-                0 => InData::None,
-                len => InData::Folios(bytes(len)),
-            },
-            output: match self.data_out {
-                0 => OutData::None,
-                len => OutData::Folios(bytes(len)),
-            },
-        })
+        Some(Data::Exchanged(Exchange {
+            sent: bytes(self.data_in),
+            filled: bytes(self.data_out),
+        }))
     }
 }
 
@@ -382,7 +373,7 @@ impl Completion for AbandonedCall {
             told,
         } = KBox::into_inner(self);
         pass.via().channel.forget_interrupt(&request);
-        let errno = ended.read(|outcome, _, _, _| outcome.errno());
+        let (errno, ()) = ended.read(|outcome, _| outcome.errno());
         witness::seen(request.unique().get(), errno);
         told.tell(errno);
         drop(pass);
@@ -400,7 +391,8 @@ impl Completion for Background {
         no_spinlock();
         let Self { slot, told } = KBox::into_inner(self);
         let pass = slot.free();
-        told.tell(ended.read(|outcome, _, _, _| outcome.errno()));
+        let (errno, ()) = ended.read(|outcome, _| outcome.errno());
+        told.tell(errno);
         drop(pass);
     }
 }

@@ -22,7 +22,7 @@ use core::{
 pub struct AllocError;
 
 /// How memory is wanted; all is the same here.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Flags;
 
 /// The usual ones.

@@ -12,7 +12,8 @@ mod set_once;
 pub use self::{
     lock::{
         Mutex,
-        SpinLock, //
+        SpinLock,
+        SpinLockGuard, //
     },
     set_once::SetOnce,
 };
@@ -43,7 +44,7 @@ impl LockClassKey {
 #[macro_export]
 macro_rules! new_spinlock {
     ($inner:expr, $name:literal) => {
-        $crate::sync::SpinLock::new($inner, $name)
+        $crate::sync::SpinLock::new($inner, $crate::c_str!($name), $crate::static_lock_class!())
     };
 }
 
@@ -51,7 +52,7 @@ macro_rules! new_spinlock {
 #[macro_export]
 macro_rules! new_mutex {
     ($inner:expr, $name:literal) => {
-        $crate::sync::Mutex::new($inner, $name)
+        $crate::sync::Mutex::new($inner, $crate::c_str!($name), $crate::static_lock_class!())
     };
 }
 

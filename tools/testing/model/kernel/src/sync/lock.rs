@@ -2,17 +2,20 @@
 
 //! Spin locks and mutexes: the same lock, but for what their holder may do.
 
+use super::LockClassKey;
 use crate::rt::{
     self,
     raw, //
 };
 use core::{
     cell::UnsafeCell,
+    ffi::CStr,
     mem::ManuallyDrop,
     ops::{
         Deref,
         DerefMut, //
     },
+    pin::Pin,
 };
 use pin_init::{
     pin_data,
@@ -38,10 +41,14 @@ macro_rules! lock {
         unsafe impl<T: Send> Sync for $name<T> {}
 
         impl<T> $name<T> {
-            pub fn new(data: impl PinInit<T>, name: &'static str) -> impl PinInit<Self> {
+            pub fn new(
+                data: impl PinInit<T>,
+                name: &'static CStr,
+                _key: Pin<&'static LockClassKey>,
+            ) -> impl PinInit<Self> {
                 pin_init!(Self {
                     raw: ManuallyDrop::new(raw::Mutex::new(())),
-                    name,
+                    name: name.to_str().unwrap_or("?"),
                     data <- UnsafeCell::pin_init(data),
                 })
             }
@@ -84,7 +91,7 @@ macro_rules! lock {
 
 lock! {
     /// Its holder must not sleep.
-    SpinLock, SpinGuard, rt::before_spinlock, rt::Held::spin
+    SpinLock, SpinLockGuard, rt::before_spinlock, rt::Held::spin
 }
 
 lock! {

@@ -5,6 +5,7 @@
 use super::iov::SharedBytes;
 
 /// Bytes.
+#[derive(Default)]
 pub(crate) struct CachedRanges(pub(crate) Vec<u8>);
 
 impl CachedRanges {

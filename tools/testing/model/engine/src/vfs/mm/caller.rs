@@ -8,6 +8,7 @@ use super::iov::{
 };
 
 /// Bytes.
+#[derive(Default)]
 pub(crate) struct CallerPages(pub(crate) Vec<u8>);
 
 impl CallerPages {

@@ -17,6 +17,7 @@ pub(crate) enum FreePage {}
 pub(crate) enum UsedPage {}
 
 /// Bytes.
+#[derive(Default)]
 pub(crate) struct FolioSegments(pub(crate) Vec<u8>);
 
 impl FolioSegments {

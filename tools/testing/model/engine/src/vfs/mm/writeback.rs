@@ -5,6 +5,7 @@
 use super::iov::SharedBytes;
 
 /// Bytes.
+#[derive(Default)]
 pub(crate) struct DirtyRanges(pub(crate) Vec<u8>);
 
 impl DirtyRanges {
