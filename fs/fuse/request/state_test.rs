@@ -382,9 +382,11 @@ mod tests {
         };
         assert_eq!(lend(given.request()), Err(ENOENT));
         assert_eq!(
-            given
-                .request()
-                .begin_output(0, &mut Progress::default(), None::<fn(Room<'_>) -> usize>),
+            given.request().begin_output(
+                0,
+                &mut Progress::default(),
+                None::<fn(Room<'_>) -> usize>
+            ),
             Err(ENOENT)
         );
         let (replying, _header) = given.take_back().ok_or(EINVAL)?;

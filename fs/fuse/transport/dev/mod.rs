@@ -71,7 +71,8 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
-    new_mutex, new_spinlock,
+    new_mutex,
+    new_spinlock,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
@@ -162,12 +163,7 @@ impl DevTransport {
 }
 
 impl Transport for DevTransport {
-    fn send_request(
-        &self,
-        request: Pending,
-        ids: &UniqueIds,
-        wake: Wake,
-    ) -> Result<(), Pending> {
+    fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending> {
         self.input.push(request, ids, wake)
     }
 

@@ -80,14 +80,14 @@ impl Link {
         };
         let nonblocking = file.flags() & O_NONBLOCK != 0;
         loop {
-            let work =
-                self.transport
-                    .input
-                    .next(self.channel.ids(), forgets, nonblocking)
-                    .map_err(|error| match error {
-                        ENODEV => self.transport.abort_errno(),
-                        other => other,
-                    })?;
+            let work = self
+                .transport
+                .input
+                .next(self.channel.ids(), forgets, nonblocking)
+                .map_err(|error| match error {
+                    ENODEV => self.transport.abort_errno(),
+                    other => other,
+                })?;
             match work {
                 Work::Interrupt(unique) => {
                     let len = send_interrupt(unique, to)?;
