@@ -1180,8 +1180,11 @@ fn killed_while_nobody_waits() {
     let w = expect_write(&fs, PAGE, PAGE);
     c.paused();
     c.signal(libc::SIGKILL);
-    // Its memory goes when nobody writes to it any more; its files go after that, or before.
-    c.stays_asleep();
+    // Its memory goes when nobody writes to it any more; its files go after that, or before. A look at
+    // its state in /proc might take over the last reference to that memory, and wait here for the
+    // answers that are still to be given.
+    sleep_ms(ms(100) as u64);
+    assert!(!c.is_gone(), "the caller is gone");
     let early = fs.dev().readable();
     if early {
         fs.expect(FLUSH).reply(&[]);
