@@ -201,7 +201,7 @@ fn expired_name_is_another_node() {
 }
 
 /// Reads LOOKUP of `name` and one other request, in either order; answers the first and returns the other.
-fn next_but_lookup(fs: &Fs, name: &str, node: Node) -> Request {
+pub(super) fn next_but_lookup(fs: &Fs, name: &str, node: Node) -> Request {
     let (a, b) = (fs.dev().next(), fs.dev().next());
     let (lookup, other) = if a.head.opcode == LOOKUP {
         (a, b)
