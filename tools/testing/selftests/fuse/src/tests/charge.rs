@@ -55,6 +55,17 @@ fn answer(r: Request) {
     }
 }
 
+/// Stops where the test looks at the account of the process.
+fn pause_to_be_counted(m: &Side) {
+    // The kernel adds an account up when it is read only if it has changed by many pages, and else every two seconds:
+    // these come and go, and make it so.
+    const ENOUGH: usize = 16 << 20;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+    Map::new(-1, ENOUGH, prot, flags).unwrap().unmap();
+    m.pause();
+}
+
 /// Since there were `before` objects on nobody's account, nothing has come that there is one of for each.
 #[track_caller]
 fn none_of_nobody(before: &[(String, u64)]) {
@@ -77,11 +88,11 @@ fn charged<T>(setup: Setup, before: impl FnOnce(&Side), what: impl Fn(&Side, usi
         before(m);
         // What every first one makes.
         let _ = what(m, 0);
-        m.pause();
+        pause_to_be_counted(m);
         for i in 1..=MANY {
             let _ = what(m, i);
         }
-        m.pause();
+        pause_to_be_counted(m);
     });
     serve_until(fs.dev(), answer, || !c.running());
     c.paused();
@@ -145,9 +156,9 @@ fn closed_files() {
         std::fs::write(group.procs(), "0").unwrap();
         let open_and_close = || close(m.open("f").unwrap()).unwrap();
         open_and_close();
-        m.pause();
+        pause_to_be_counted(m);
         (0..MANY).for_each(|_| open_and_close());
-        m.pause();
+        pause_to_be_counted(m);
     });
     let held = std::cell::RefCell::new(Vec::new());
     let hold = |r: Request| match r.head.opcode {
