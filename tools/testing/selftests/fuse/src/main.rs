@@ -19,6 +19,7 @@ const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
   --module M  say which module is loaded (c); for rust, the tests in rust.todo are expected to fail
   --slow N    make every timeout N times as long (5 on a kernel with lockdep, else 1)
   --seed N    throw the dice of the tests by chance as in the run that printed N
+  --ring N    have requests go over a ring with N entries on each queue
   --stress N  seconds that the stress test takes (60 on a kernel with lockdep, else 10)
   FILTER      run the tests whose name contains one of these, where * stands for anything";
 
@@ -44,6 +45,7 @@ fn main() {
     let mut seed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(1, |t| t.as_nanos() as u64 % 1_000_000_007);
+    let mut ring = 0;
     let mut filters = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -56,6 +58,7 @@ fn main() {
             "--slow" => slow = number(args.next()),
             "--seed" => seed = number(args.next()),
             "--stress" => stress = number(args.next()),
+            "--ring" => ring = number(args.next()) as usize,
             _ if a.starts_with('-') => usage(),
             _ => filters.push(a),
         }
@@ -66,6 +69,13 @@ fn main() {
     }
     mockd::set_seed(seed);
     mockd::set_stress(stress);
+    // Put back at the end of the run.
+    let enabled = (ring > 0).then(|| {
+        mockd::set_default_ring(ring);
+        let uring = mockd::Setting::parameter("enable_uring");
+        uring.set("Y").expect("the parameter enable_uring");
+        uring
+    });
 
     let short = |t: &Test| {
         t.name
@@ -132,6 +142,7 @@ fn main() {
     }
     let took = start.elapsed().as_millis();
     println!("# {passed} passed, {failed} failed, {skipped} skipped in {took} ms");
+    drop(enabled);
     std::process::exit(i32::from(failed > 0));
 }
 

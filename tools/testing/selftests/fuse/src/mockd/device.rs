@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The server's end: /dev/fuse, the requests read from it and the replies written to it.
+//!
+//! A device may have a ring ([`Device::start_ring`]). What comes over it is seen as if it had been read from the device, and
+//! an answer to it goes back over it, so that a test need not know.
 
 use super::patience;
+use super::ring::Ring;
 use super::sys;
 use super::sys::Errno;
 use super::sys::Result;
@@ -30,18 +34,70 @@ pub fn close_all() {
     }
 }
 
-struct Fd(RawFd);
+struct Opened {
+    fd: RawFd,
+    ring: RefCell<Option<Served>>,
+}
 
-impl Drop for Fd {
+impl Drop for Opened {
     fn drop(&mut self) {
-        OPEN.with_borrow_mut(|open| open.retain(|&fd| fd != self.0));
-        let _ = sys::close(self.0);
+        let ring = self.ring.take();
+        let ring_fd = ring.as_ref().map(|served| served.ring.fd());
+        OPEN.with_borrow_mut(|open| open.retain(|&fd| fd != self.fd && Some(fd) != ring_fd));
+        drop(ring);
+        let _ = sys::close(self.fd);
+    }
+}
+
+/// A ring whose requests the test has read.
+struct Served {
+    ring: Ring,
+    /// Ids of requests that are not answered, and their entries.
+    taken: Vec<(u64, usize)>,
+}
+
+impl Served {
+    /// Takes the next request of the ring: as `/dev/fuse` would give it.
+    fn read(&mut self) -> Option<Vec<u8>> {
+        let index = self.ring.next()?;
+        let entry = &self.ring.entries[index];
+        let (head, ent) = (entry.head(), entry.ent());
+        assert_eq!(
+            ent.commit_id, head.unique,
+            "the ring's id is that of the request"
+        );
+        self.taken.push((head.unique, index));
+        let body = (head.len as usize)
+            .checked_sub(IN_HEADER)
+            .expect("a header");
+        let payload = ent.payload_sz as usize;
+        let op = body
+            .checked_sub(payload)
+            .expect("the payload is part of the body");
+        let mut bytes = head.bytes();
+        bytes.extend(entry.op(op));
+        bytes.extend(entry.payload(payload));
+        Some(bytes)
+    }
+
+    /// Writes an answer to what came over the ring; `None` if this did not.
+    fn write(&mut self, data: &[u8]) -> Option<Result<usize>> {
+        let unique = (data.len() >= OUT_HEADER).then(|| OutHeader::from_bytes(data).unique)?;
+        let at = self.taken.iter().position(|&(id, _)| id == unique)?;
+        let index = self.taken[at].1;
+        let result = self
+            .ring
+            .reply(index, OutHeader::from_bytes(data), &data[OUT_HEADER..]);
+        if result.is_ok() {
+            self.taken.remove(at);
+        }
+        Some(result.map(|()| data.len()))
     }
 }
 
 /// An opened /dev/fuse.
 #[derive(Clone)]
-pub struct Device(Rc<Fd>);
+pub struct Device(Rc<Opened>);
 
 impl Device {
     /// Opens the device for non-blocking use: reads wait by poll(2), with a limit.
@@ -51,11 +107,53 @@ impl Device {
 
     pub fn from_fd(fd: RawFd) -> Self {
         OPEN.with_borrow_mut(|open| open.push(fd));
-        Device(Rc::new(Fd(fd)))
+        Device(Rc::new(Opened {
+            fd,
+            ring: RefCell::new(None),
+        }))
     }
 
     pub fn fd(&self) -> RawFd {
-        self.0 .0
+        self.0.fd
+    }
+
+    /// Registers `depth` entries with room for `payload` bytes on each queue: from then on requests come over the ring.
+    pub fn start_ring(&self, depth: usize, payload: usize) {
+        let mut ring = Ring::new(self.fd());
+        ring.register_all(depth, payload);
+        self.serve_ring(ring);
+    }
+
+    /// Takes requests from this ring, too.
+    pub fn serve_ring(&self, ring: Ring) {
+        OPEN.with_borrow_mut(|open| open.push(ring.fd()));
+        let taken = Vec::new();
+        *self.0.ring.borrow_mut() = Some(Served { ring, taken });
+    }
+
+    /// Looks at the ring.
+    #[track_caller]
+    pub fn with_ring<T>(&self, f: impl FnOnce(&mut Ring) -> T) -> T {
+        f(&mut self.0.ring.borrow_mut().as_mut().expect("a ring").ring)
+    }
+
+    /// Waits until the device or its ring has something to read, `ms` milliseconds at most.
+    fn wait_readable(&self, ms: i64) -> bool {
+        let start = Instant::now();
+        let mut served = self.0.ring.borrow_mut();
+        let ring_fd = served.as_ref().map_or(-1, |served| served.ring.fd());
+        let mut has_next = || served.as_mut().is_some_and(|served| served.ring.has_next());
+        loop {
+            let left = (ms - start.elapsed().as_millis() as i64).max(0);
+            let wait = if has_next() { 0 } else { left };
+            let device = sys::poll_two([self.fd(), ring_fd], libc::POLLIN, wait)[0];
+            if device & libc::POLLIN != 0 || has_next() {
+                return true;
+            }
+            if device != 0 || left == 0 {
+                return false;
+            }
+        }
     }
 
     /// Another descriptor of the same opened device.
@@ -65,11 +163,14 @@ impl Device {
 
     /// One read(2) with a buffer of `len` bytes.
     pub fn read(&self, len: usize) -> Result<Vec<u8>> {
-        sys::read(self.fd(), len)
+        let over_ring = self.0.ring.borrow_mut().as_mut().and_then(Served::read);
+        over_ring.map_or_else(|| sys::read(self.fd(), len), Ok)
     }
 
     pub fn write(&self, data: &[u8]) -> Result<usize> {
-        sys::write(self.fd(), data)
+        let mut served = self.0.ring.borrow_mut();
+        let over_ring = served.as_mut().and_then(|served| served.write(data));
+        over_ring.unwrap_or_else(|| sys::write(self.fd(), data))
     }
 
     /// The events that hold right now.
@@ -83,7 +184,7 @@ impl Device {
 
     /// Whether there is something to read right now. Once a caller is back, all that it has caused is here.
     pub fn readable(&self) -> bool {
-        self.poll() & libc::POLLIN != 0
+        self.wait_readable(0)
     }
 
     /// Waits for the next request and reads it.
@@ -96,7 +197,7 @@ impl Device {
         let start = Instant::now();
         loop {
             let left = (ms - start.elapsed().as_millis() as i64).max(0);
-            if sys::poll(self.fd(), libc::POLLIN, left) & libc::POLLIN == 0 {
+            if !self.wait_readable(left) {
                 return None;
             }
             match self.read(1 << 20) {
@@ -133,6 +234,17 @@ impl Device {
             "{} expected, {r:?} came",
             wire::opcode_name(opcode)
         );
+        r
+    }
+
+    /// As [`Self::expect`], of a request that must come by the device and not over its ring.
+    #[track_caller]
+    pub fn expect_here(&self, opcode: u32) -> Request {
+        let events = sys::poll(self.fd(), libc::POLLIN, patience());
+        assert!(events & libc::POLLIN != 0, "nothing comes by the device");
+        let bytes = sys::read(self.fd(), 1 << 20).expect("a request");
+        let r = Request::parse(self.clone(), bytes);
+        assert_eq!(r.head.opcode, opcode, "{r:?} came");
         r
     }
 

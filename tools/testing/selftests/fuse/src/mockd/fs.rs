@@ -14,6 +14,7 @@ use super::sys::Result;
 use super::sys::EBUSY;
 use super::wire::*;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
@@ -30,6 +31,17 @@ pub fn mount_point() -> String {
     dir
 }
 
+static RING: AtomicUsize = AtomicUsize::new(0);
+
+/// Has the requests of every mount go over a ring with `depth` entries on each queue.
+pub fn set_default_ring(depth: usize) {
+    RING.store(depth, Ordering::Relaxed);
+}
+
+fn default_ring() -> Option<usize> {
+    Some(RING.load(Ordering::Relaxed)).filter(|&depth| depth > 0)
+}
+
 /// How to mount, and what to answer to INIT.
 #[derive(Clone)]
 pub struct Setup {
@@ -41,6 +53,8 @@ pub struct Setup {
     pub init: InitOut,
     /// The block device to mount, if it is to be one. The unmount then waits for the server, so the test has to do it.
     pub block_device: Option<String>,
+    /// Entries on each queue of a ring, if requests go over one.
+    pub ring: Option<usize>,
 }
 
 impl Setup {
@@ -58,7 +72,23 @@ impl Setup {
                 ..Default::default()
             },
             block_device: None,
+            ring: default_ring(),
         }
+    }
+
+    /// Requests go over a ring with `depth` entries on each queue. The parameter `enable_uring` has to be set.
+    pub fn ring(mut self, depth: usize) -> Self {
+        self.ring = Some(depth);
+        self
+    }
+
+    /// Bytes that each entry of a ring needs for what comes after the headers.
+    pub fn ring_payload(&self) -> usize {
+        let pages = match self.flags & init::MAX_PAGES {
+            0 => 32,
+            _ => usize::from(self.init.max_pages).clamp(1, 256),
+        };
+        (self.init.max_write as usize).max(4096 * pages).max(8192)
     }
 
     /// Adds a mount option.
@@ -152,10 +182,20 @@ impl Setup {
     }
 
     /// Mounts on this directory and answers INIT.
-    pub fn start_at(self, dir: String) -> Fs {
+    pub fn start_at(mut self, dir: String) -> Fs {
+        // A server of an older protocol has none.
+        self.ring = self
+            .ring
+            .filter(|_| self.init.minor == 46 && self.block_device.is_none());
+        if self.ring.is_some() {
+            self = self.flags(init::OVER_IO_URING);
+        }
         let fs = self.mount_at(&dir);
         let reply = fs.setup.init_out();
         fs.expect(INIT).ok(reply);
+        if let Some(depth) = fs.setup.ring {
+            fs.dev().start_ring(depth, fs.setup.ring_payload());
+        }
         fs
     }
 }

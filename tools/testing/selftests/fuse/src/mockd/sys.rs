@@ -640,6 +640,21 @@ impl Map {
         check(unsafe { libc::msync(self.start.cast(), self.len, libc::MS_SYNC) }.into()).map(drop)
     }
 
+    /// Keeps it out of the children of this process.
+    pub fn not_in_children(self) -> Self {
+        // SAFETY: the whole of the mapping, which this process keeps.
+        let ret = unsafe { libc::madvise(self.start.cast(), self.len, libc::MADV_DONTFORK) };
+        assert_eq!(ret, 0, "madvise: {:?}", errno());
+        self
+    }
+
+    /// Takes the mapping, and leaves one of nothing.
+    pub fn take(&mut self) -> Self {
+        let start = std::mem::replace(&mut self.start, std::ptr::null_mut());
+        let len = std::mem::take(&mut self.len);
+        Map { start, len }
+    }
+
     pub fn unmap(self) {
         // SAFETY: the mapping, which nothing refers to any more.
         unsafe { libc::munmap(self.start.cast(), self.len) };
@@ -753,6 +768,18 @@ pub fn poll(fd: RawFd, events: i16, ms: i64) -> i16 {
     } else {
         p.revents
     }
+}
+
+/// As [`poll`] on two descriptors, of which one that is -1 is left out.
+pub fn poll_two(fds: [RawFd; 2], events: i16, ms: i64) -> [i16; 2] {
+    let mut p = fds.map(|fd| libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    });
+    // SAFETY: two valid `pollfd`.
+    unsafe { libc::poll(p.as_mut_ptr(), 2, ms as c_int) };
+    p.map(|p| p.revents)
 }
 
 pub fn pipe() -> (OwnedFd, OwnedFd) {
@@ -1124,6 +1151,17 @@ pub fn user_namespace(map: &str) -> OwnedFd {
     // SAFETY: the child is ours; no memory involved.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
     own(ns.into())
+}
+
+/// Lets this process run on one processor only.
+pub fn on_cpu(cpu: usize) {
+    // SAFETY: all zeros is an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: a valid set.
+    let ret = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) };
+    check(ret.into()).expect("sched_setaffinity");
 }
 
 /// Becomes another user for good: real, effective and saved ids, and no supplementary groups.

@@ -113,6 +113,10 @@ wire! {
     NotifyRetrieveOut { notify_unique: u64, nodeid: u64, offset: u64, size: u32, padding: u32 }
     /// Followed by the data.
     NotifyRetrieveIn { dummy1: u64, offset: u64, size: u32, dummy2: u32, dummy3: u64, dummy4: u64 }
+    /// What is specific to the ring in the header area of an entry.
+    RingEntInOut { flags: u64, commit_id: u64, payload_sz: u32, offset: u32, reserved: u64 }
+    /// The bytes of a command; `uaddr`, `len` and `reserved` are ADD_BUFPOOL's, and the low half of the first REGISTER's.
+    RingCmdReq { flags: u64, commit_id: u64, qid: u16, padding: [u16; 3], uaddr: u64, len: u32, reserved: u32 }
     /// Followed by the name, then by zeros up to a multiple of 8 bytes.
     DirentHead { ino: u64, off: u64, namelen: u32, kind: u32 }
 }

@@ -14,61 +14,6 @@ crate::tests![
     silent_server_loses_its_connection,
 ];
 
-const PARAMETERS: &str = "/sys/module/fuse/parameters";
-const SYSCTLS: &str = "/proc/sys/fs/fuse";
-
-fn set(path: &str, text: &str) -> Result<usize> {
-    let fd = open(path, libc::O_WRONLY)?;
-    let written = write(fd, text.as_bytes());
-    close(fd)?;
-    written
-}
-
-fn get(path: &str) -> String {
-    std::fs::read_to_string(path)
-        .expect(path)
-        .trim()
-        .to_string()
-}
-
-/// A setting of the whole module, put back at the end of the test.
-struct Setting {
-    path: String,
-    before: String,
-}
-
-impl Setting {
-    fn parameter(name: &str) -> Self {
-        Self::of(format!("{PARAMETERS}/{name}"))
-    }
-
-    fn sysctl(name: &str) -> Self {
-        Self::of(format!("{SYSCTLS}/{name}"))
-    }
-
-    fn of(path: String) -> Self {
-        if stat(&path).is_err() {
-            let _ = mount("sysfs", "/sys", "sysfs", 0, "");
-        }
-        let before = get(&path);
-        Setting { path, before }
-    }
-
-    fn get(&self) -> String {
-        get(&self.path)
-    }
-
-    fn set(&self, text: &str) -> Result<()> {
-        set(&self.path, text).map(drop)
-    }
-}
-
-impl Drop for Setting {
-    fn drop(&mut self) {
-        let _ = set(&self.path, &self.before);
-    }
-}
-
 /// max_user_bgreq and max_user_congthresh have 16 bits; 0 makes them follow from the size of memory.
 fn user_limits() {
     for name in ["max_user_bgreq", "max_user_congthresh"] {
@@ -100,10 +45,10 @@ fn user_limits_at_init() {
     fs.expect(INIT).ok(fs.setup.init_out());
     let result = fs.call_quietly(|_| {
         become_user(1000, 1000);
-        (set(&path, "20"), set(&path, "21"))
+        (write_setting(&path, "20"), write_setting(&path, "21"))
     });
     assert_eq!(result, (Ok(2), Err(EINVAL)));
-    assert_eq!(get(&path), "20");
+    assert_eq!(read_setting(&path), "20");
     umount(&ctl, 0).unwrap();
 }
 

@@ -68,6 +68,7 @@ pub mod stress;
 pub mod submount;
 pub mod tmpfile;
 pub mod trace;
+pub mod uring;
 pub mod userns;
 pub mod write;
 pub mod writeback;
@@ -142,6 +143,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     fuseblk::TESTS,
     bmap::TESTS,
     cuse::TESTS,
+    uring::TESTS,
     stress::TESTS,
     hostile::TESTS,
     faults::TESTS,
