@@ -130,10 +130,7 @@ module_param_named(cache_no_caps, fuse_param_cache_no_caps, bool, 0644);
 MODULE_PARM_DESC(cache_no_caps,
 		 "Ask for the capability of a file before a write only if there may be one");
 
-/*
- * Nothing reads it before the module can do io_uring, and INIT does not offer that. It is there so
- * that what sets it at boot or by modprobe.d goes on.
- */
-static bool enable_uring;
-module_param(enable_uring, bool, 0644);
+/* Servers may take requests by io_uring: INIT offers it. */
+bool fuse_param_enable_uring;
+module_param_named(enable_uring, fuse_param_enable_uring, bool, 0644);
 MODULE_PARM_DESC(enable_uring, "Let servers take requests by io_uring");

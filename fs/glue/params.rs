@@ -26,6 +26,12 @@ pub(crate) fn allow_sys_admin_access() -> bool {
     unsafe { read_once(&raw const bindings::fuse_param_allow_sys_admin_access) }
 }
 
+/// Whether servers may take requests by io_uring (`enable_uring`).
+pub(crate) fn enable_uring() -> bool {
+    // SAFETY: The variable lives as long as the module, and is written as a whole.
+    unsafe { read_once(&raw const bindings::fuse_param_enable_uring) }
+}
+
 /// Whether what is known of files that have no capability is used (`cache_no_caps`).
 pub(crate) fn cache_no_caps() -> bool {
     // SAFETY: As above.

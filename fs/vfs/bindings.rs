@@ -31,6 +31,12 @@ mod raw {
     pub(crate) use kernel::bindings::*;
     use kernel::ffi;
 
+    /// A request of io_uring, which only C looks into.
+    #[repr(C)]
+    pub(crate) struct io_kiocb {
+        _opaque: [u8; 0],
+    }
+
     include!(concat!(
         env!("FERROFUSE_BINDINGS"),
         "/bindings_generated.rs"

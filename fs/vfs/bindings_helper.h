@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/io_uring/cmd.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/miscdevice.h>
@@ -29,6 +30,9 @@
 #include <linux/vmalloc.h>
 #include <linux/xattr.h>
 
+static const unsigned int RUST_CONST_HELPER_IO_URING_F_CANCEL = IO_URING_F_CANCEL;
+static const unsigned int RUST_CONST_HELPER_IO_URING_F_SQE128 = IO_URING_F_SQE128;
+static const unsigned int RUST_CONST_HELPER_IO_URING_F_COMPLETE_DEFER = IO_URING_F_COMPLETE_DEFER;
 static const unsigned long RUST_CONST_HELPER_SB_RDONLY = SB_RDONLY;
 static const unsigned long RUST_CONST_HELPER_SB_NOSUID = SB_NOSUID;
 static const unsigned long RUST_CONST_HELPER_SB_NODEV = SB_NODEV;

@@ -12,6 +12,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/fs_struct.h>
+#include <linux/io_uring/cmd.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
 #include <linux/jiffies.h>
@@ -832,4 +833,57 @@ __vfs_helper void vfs_helper_attribute_group_init(struct attribute_group *group,
 						  struct attribute **attrs)
 {
 	group->attrs = attrs;
+}
+
+/* io_uring */
+
+__vfs_helper void *vfs_helper_io_uring_cmd_ring(struct io_uring_cmd *cmd)
+{
+	return io_uring_cmd_ctx_handle(cmd);
+}
+
+__vfs_helper void vfs_helper_io_uring_cmd_bytes(const struct io_uring_cmd *cmd, u64 *to)
+{
+	const u64 *from = (const u64 *)cmd->sqe->cmd;
+	int i;
+
+	for (i = 0; i < 10; i++)
+		to[i] = READ_ONCE(from[i]);
+}
+
+__vfs_helper int vfs_helper_io_uring_cmd_fixed_index(const struct io_uring_cmd *cmd)
+{
+	return cmd->flags & IORING_URING_CMD_FIXED ? READ_ONCE(cmd->sqe->buf_index) : -1;
+}
+
+/* The two vectors whose address the entry has. They are copied, so none is allocated. */
+__vfs_helper int vfs_helper_io_uring_cmd_two_vectors(const struct io_uring_cmd *cmd,
+						     struct iovec *vectors)
+{
+	struct iov_iter iter;
+	ssize_t ret;
+
+	if (READ_ONCE(cmd->sqe->len) != 2)
+		return -EINVAL;
+	ret = import_iovec(WRITE, u64_to_user_ptr(READ_ONCE(cmd->sqe->addr)), 2, 2, &vectors, &iter);
+	return ret < 0 ? ret : 0;
+}
+
+__vfs_helper int vfs_helper_io_uring_cmd_import(struct io_uring_cmd *cmd, u64 address, size_t len,
+						int direction, struct iov_iter *iter,
+						unsigned int flags)
+{
+	if (!(cmd->flags & IORING_URING_CMD_FIXED))
+		return -EINVAL;
+	return io_uring_cmd_import_fixed(address, len, direction, iter, cmd, flags);
+}
+
+__vfs_helper struct io_uring_cmd *vfs_helper_io_uring_cmd_of_work(struct io_tw_req req)
+{
+	return io_uring_cmd_from_tw(req);
+}
+
+__vfs_helper unsigned int vfs_helper_num_possible_cpus(void)
+{
+	return num_possible_cpus();
 }

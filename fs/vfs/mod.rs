@@ -48,6 +48,7 @@ use kernel::{
 pub(crate) mod bindings;
 
 pub(crate) mod control;
+pub(crate) mod cpu;
 pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod io;

@@ -9,9 +9,17 @@
 use crate::vfs::{
     bindings,
     file::poll::PollEvents,
-    io::pipe::{
-        PipeDest,
-        PipeSource, //
+    io::{
+        pipe::{
+            PipeDest,
+            PipeSource, //
+        },
+        uring::{
+            self,
+            Command,
+            Commands,
+            Verdict, //
+        },
     },
     read_once,
     sync::{
@@ -159,6 +167,19 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     }
 }
 
+/// A device whose files take commands by io_uring.
+pub(crate) trait UringDevice: Device {
+    /// Who parks them.
+    type Queue: Commands;
+
+    /// A command (`file_operations::uring_cmd`). As a rule the lock of its ring is held.
+    fn uring_cmd<'a>(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        command: Command<'a, Self::Queue>,
+    ) -> Verdict<'a>;
+}
+
 /// What the private data of an open file points to.
 ///
 /// # Invariants
@@ -246,6 +267,21 @@ impl<T: Device> FileOps<T> {
         }
     }
 
+    /// As [`Self::new`], for a device that takes commands by io_uring.
+    pub(crate) const fn with_uring() -> Self
+    where
+        T: UringDevice,
+    {
+        // INVARIANT: As for `new`.
+        Self {
+            table: bindings::file_operations {
+                uring_cmd: Some(Self::uring_cmd),
+                ..Self::new().table
+            },
+            _device: PhantomData,
+        }
+    }
+
     /// The device behind `file`, if it is an open file of this device.
     pub(crate) fn device_of<'a>(&'static self, file: &'a LocalFile) -> Option<ArcBorrow<'a, T>> {
         // SAFETY: `file` is valid, and its `f_op` does not change once it is open.
@@ -308,6 +344,30 @@ impl<T: Device> FileOps<T> {
         // SAFETY: The file is valid for the call.
         T::release(device, unsafe { (*file).f_flags });
         0
+    }
+
+    /// # Safety
+    ///
+    /// io_uring calls this for a file that [`Self::open`] opened and the command keeps.
+    unsafe extern "C" fn uring_cmd(
+        cmd: *mut kernel::bindings::io_uring_cmd,
+        flags: ffi::c_uint,
+    ) -> ffi::c_int
+    where
+        T: UringDevice,
+    {
+        // SAFETY: The caller passes a valid pointer.
+        let cmd = unsafe { NonNull::new_unchecked(cmd.cast()) };
+        if flags & bindings::IO_URING_F_CANCEL != 0 {
+            // SAFETY: By this function's contract; only `T::uring_cmd` below parks commands, and
+            // only on a `T::Queue`.
+            unsafe { uring::cancel::<T::Queue>(cmd, flags) };
+            return 0;
+        }
+        // SAFETY: The command keeps its file, which is open.
+        let (device, file) = unsafe { Self::parts((*cmd.as_ptr()).file) };
+        // SAFETY: By this function's contract.
+        T::uring_cmd(device, file, unsafe { Command::new(cmd, flags) }).code()
     }
 
     /// Borrows what [`Self::open`] put into the file.

@@ -7,3 +7,4 @@ pub(crate) mod backing;
 pub(crate) mod chrdev;
 pub(crate) mod miscdev;
 pub(crate) mod pipe;
+pub(crate) mod uring;

@@ -133,6 +133,20 @@ impl<'a> SharedBytes<'a> {
             ..self
         }
     }
+
+    /// All but the first `len` of them.
+    pub(crate) fn after(self, len: usize) -> Self {
+        let len = len.min(self.len);
+        // INVARIANT: The rest of what there was, in the same folio.
+        Self {
+            start: self.start.wrapping_add(len),
+            len: self.len - len,
+            folio: self
+                .folio
+                .map(|(folio, offset)| (folio, offset.wrapping_add(len))),
+            begins_page: self.begins_page && len == 0,
+        }
+    }
 }
 
 impl<'a> From<&'a [u8]> for SharedBytes<'a> {
