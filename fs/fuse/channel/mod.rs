@@ -206,10 +206,6 @@ impl Channel {
 
     /// INIT was answered, and the transport builds rings: stores the limits, but the gate stays shut
     /// until what is returned is dropped, or the connection aborted.
-    #[cfg_attr(
-        not(CONFIG_KUNIT = "y"),
-        expect(dead_code, reason = "for the transport over io_uring")
-    )]
     pub(crate) fn set_initialized_building(self: &Arc<Self>, limits: Limits) -> Building {
         self.limits.populate(limits);
         // Not if an abort was first: that leaves the gate open.
@@ -218,6 +214,19 @@ impl Channel {
             .cmpxchg(Opening::Init as i32, Opening::Building as i32, Release);
         Building {
             channel: self.clone(),
+        }
+    }
+
+    /// INIT was answered, and the server has agreed to a ring, whose entries have room for
+    /// `max_payload` bytes: the gate stays shut until the server has set it up, or has failed to.
+    /// Without memory for a ring there is none.
+    pub(crate) fn set_initialized_with_ring(self: &Arc<Self>, limits: Limits, max_payload: usize) {
+        match self.transport.build_ring(max_payload) {
+            Ok(()) => {
+                let building = self.set_initialized_building(limits);
+                self.transport.settle_later(building);
+            }
+            Err(_) => self.set_initialized(limits),
         }
     }
 

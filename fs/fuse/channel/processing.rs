@@ -11,7 +11,10 @@ use crate::fuse::{
     abi::Unique,
     request::{
         outcome::Outcome,
-        snapshot::Snapshot,
+        snapshot::{
+            Place,
+            Snapshot, //
+        },
         state::{
             CopySet,
             Copying,
@@ -128,8 +131,9 @@ impl Processing {
     /// Notes every request here in `seen`.
     pub(crate) fn look(&self, seen: &mut Snapshot) {
         if let Some(open) = self.inner.lock().0.as_ref() {
-            open.copying.look(seen);
-            open.sent.look(seen, open.copying.device());
+            let place = Place::Device(open.copying.device());
+            open.copying.look(seen, place);
+            open.sent.look(seen, place);
         }
     }
 

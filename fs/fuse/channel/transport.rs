@@ -9,6 +9,7 @@ use super::{
         ForgetTicket, //
     },
     unique::UniqueIds, //
+    Building,
 };
 use crate::fuse::request::{
     snapshot::Snapshot,
@@ -71,6 +72,21 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Notes every request that is queued, lent or sent in `seen`, in this order. Sleeps.
     fn look(&self, seen: &mut Snapshot);
+
+    /// Makes a ring, over which requests go as soon as the server has set it up; each of its
+    /// entries has room for `max_payload` bytes. Sleeps; called at most once.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if this transport has none, `ENOMEM`.
+    fn build_ring(&self, _max_payload: usize) -> Result {
+        Err(EOPNOTSUPP)
+    }
+
+    /// Drops `building` when it is settled whether requests go over that ring, or at the abort.
+    fn settle_later(&self, building: Building) {
+        drop(building);
+    }
 
     /// What reads of the device say after the abort: `ECONNABORTED` instead of `ENODEV`, or not.
     fn set_abort_error(&self, with_error: bool);

@@ -74,6 +74,9 @@ pub(crate) struct Features {
     pub(crate) abort_error: bool,
     /// An ioctl may ask for memory that its number does not tell. Only of character devices.
     pub(crate) unrestricted_ioctl: bool,
+    /// Requests go over a ring once the server has set it up: the bytes that each of its entries
+    /// has room for.
+    pub(crate) ring: Option<usize>,
 }
 
 impl Features {
@@ -111,5 +114,6 @@ impl Features {
         create_supp_group: false,
         abort_error: false,
         unrestricted_ioctl: false,
+        ring: None,
     };
 }

@@ -61,6 +61,8 @@ use kernel::{
 
 /// Least `max_write` in bytes, and what servers older than 7.5 have.
 const LEAST_MAX_WRITE: u32 = 4096;
+/// Least payload of a ring's entries in bytes (`FUSE_MIN_READ_BUFFER`).
+const MIN_RING_PAYLOAD: usize = 8192;
 /// Most nanoseconds of time granularity: a second.
 const MAX_TIME_GRAN: u32 = 1_000_000_000;
 
@@ -68,6 +70,10 @@ const MAX_TIME_GRAN: u32 = 1_000_000_000;
 fn offered(conn: &Connection) -> InitFlags {
     let submounts = match conn.options().auto_submounts {
         true => InitFlag::Submounts.into(),
+        false => InitFlags::default(),
+    };
+    let ring = match params::enable_uring() {
+        true => InitFlag::OverIoUring | InitFlag::HasIoUringBufpool,
         false => InitFlags::default(),
     };
     submounts
@@ -108,6 +114,7 @@ fn offered(conn: &Connection) -> InitFlags {
         | InitFlag::NoExportSupport
         | InitFlag::AllowIdmap
         | InitFlag::RequestTimeout
+        | ring
 }
 
 /// Offers the protocol to the server; the mount is usable when it has answered. With `wait` this
@@ -168,10 +175,14 @@ impl OnAnswer<op::Init> for InitDone {
                         sb.set_export_ops(self.identify_only);
                     }
                 });
-                conn.channel().set_initialized(Limits {
+                let limits = Limits {
                     minor: features.minor,
                     max_write: features.max_write,
-                });
+                };
+                match features.ring {
+                    Some(payload) => conn.channel().set_initialized_with_ring(limits, payload),
+                    None => conn.channel().set_initialized(limits),
+                }
             }
             Err(_) => {
                 conn.set_failed();
@@ -279,7 +290,15 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         create_supp_group: flags.contains(InitFlag::CreateSuppGroup),
         abort_error: flags.contains(InitFlag::AbortError),
         unrestricted_ioctl: false,
+        ring: accept_ring(flags, max_write, max_pages),
     })
+}
+
+/// Bytes of payload that each entry of a ring has to have room for, if a ring is agreed on.
+fn accept_ring(flags: InitFlags, max_write: u32, max_pages: u32) -> Option<usize> {
+    let agreed = flags.contains(InitFlag::OverIoUring) && params::enable_uring();
+    let data = (max_pages as usize).saturating_mul(PAGE_SIZE);
+    agreed.then(|| data.max(max_write as usize).max(MIN_RING_PAYLOAD))
 }
 
 /// How deep the mount is stacked on the files that reads and writes are passed through to, if that

@@ -49,6 +49,7 @@ pub(super) fn show(conn: &Connection, m: &SeqFile) -> Result {
             Place::Background => Word::plain("background"),
             Place::Input => Word::plain("input"),
             Place::Device(number) => Word::numbered("device:", number),
+            Place::Ring(number) => Word::numbered("ring:", number.into()),
         };
         seq_print!(
             m,

@@ -440,6 +440,11 @@ pub(crate) struct OutSpace {
 }
 
 impl OutSpace {
+    /// Whether a reply may have more than a header.
+    pub(crate) fn has_room(&self) -> bool {
+        self.spec.fixed > 0 || self.spec.var > 0
+    }
+
     /// Memory for a reply.
     ///
     /// # Errors

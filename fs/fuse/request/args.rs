@@ -188,7 +188,7 @@ impl Body {
     }
 
     /// Takes what `encode` writes, and the data that it returns, and makes the header tell how long
-    /// all that is; returns that.
+    /// all that is; returns that, and how long the first structure is.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Body {
     pub(super) fn load<E>(
         &mut self,
         encode: impl FnOnce(&mut InArgs) -> Result<Option<Data>, E>,
-    ) -> Result<u32, E> {
+    ) -> Result<(u32, u8), E> {
         let data = encode(&mut self.input)?;
         let mut len = size_of::<InHeader>().saturating_add(self.input.len());
         if let Some(data) = data {
@@ -211,7 +211,9 @@ impl Body {
         let header = self.input.header_mut();
         header.len = len;
         header.total_extlen = total_extlen;
-        Ok(len)
+        // It is in the inline part, which is shorter than that.
+        let head_len = u8::try_from(self.input.head_len()).unwrap_or(u8::MAX);
+        Ok((len, head_len))
     }
 
     /// Copies from `progress` on into `sink` until [`LOAN_MAX`] bytes are done, under this id.

@@ -149,6 +149,10 @@ pub(crate) struct Request {
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
     connection: u32,
+    /// How much of `len` is the first structure behind the header, in bytes.
+    head_len: u8,
+    /// Whether an answer has more than a header.
+    has_reply_body: bool,
     /// Whether the server has to answer.
     expects_reply: bool,
     phase: Atomic<i32>,
@@ -201,21 +205,24 @@ impl VacantRequest {
             opcode,
             output,
         } = parts;
-        let (len, failed) = (&Cell::new(0), &Cell::new(None));
+        let has_reply_body = output.has_room();
+        let (loaded, failed) = (&Cell::new((0, 0)), &Cell::new(None));
         let entry = self.0.fill(pin_init!(Request {
             // First, because it tells how long the message is.
             body <- new_give_lock!(
                 End::default(),
                 Body::init(header, output).chain(|body| {
                     match body.load(encode) {
-                        Ok(loaded) => len.set(loaded),
+                        Ok(lengths) => loaded.set(lengths),
                         Err(error) => failed.set(Some(error)),
                     }
                     Ok(())
                 }),
                 "FuseRequest::body"
             ),
-            len: len.get(),
+            len: loaded.get().0,
+            head_len: loaded.get().1,
+            has_reply_body,
             nodeid: header.nodeid,
             pid: header.pid,
             opcode,
@@ -290,6 +297,21 @@ impl Request {
     /// Whether its id is the server's: it answers a notification.
     pub(crate) fn brings_unique(&self) -> bool {
         self.opcode == Opcode::NotifyReply
+    }
+
+    /// Whether it may go over a ring: what answers a notification does not.
+    pub(crate) fn goes_over_ring(&self) -> bool {
+        self.expects_reply
+    }
+
+    /// Whether anything of it, or of its answer, goes to a ring's place for payload.
+    pub(crate) fn has_payload(&self) -> bool {
+        self.has_reply_body || self.len() > size_of::<InHeader>() + self.head_len()
+    }
+
+    /// Length of the structure behind the header, in bytes, which a ring has a place of its own for.
+    pub(crate) fn head_len(&self) -> usize {
+        self.head_len.into()
     }
 
     /// Its id; 0 before it is queued.

@@ -55,6 +55,14 @@ pub(crate) enum Outcome {
     TooLarge,
     /// A copy failed, or the reply had a length that the operation does not allow.
     Io,
+    /// The memory of its entry in a ring is not there.
+    Fault,
+    /// The answer in its entry makes no sense.
+    Malformed,
+    /// The answer in its entry is another request's.
+    Misdirected,
+    /// The task that it was on its way to is exiting.
+    Canceled,
 }
 
 impl Outcome {
@@ -63,6 +71,15 @@ impl Outcome {
         Self::Answered {
             errno,
             len: header.len,
+        }
+    }
+
+    /// A copy from or to an entry of a ring failed with `error`.
+    pub(crate) fn not_copied(error: Error) -> Self {
+        match error {
+            EFAULT => Self::Fault,
+            EINVAL => Self::Malformed,
+            _ => Self::Io,
         }
     }
 
@@ -75,6 +92,10 @@ impl Outcome {
             Self::Interrupted => Some(EINTR),
             Self::TooLarge => Some(E2BIG),
             Self::Io => Some(EIO),
+            Self::Fault => Some(EFAULT),
+            Self::Malformed => Some(EINVAL),
+            Self::Misdirected => Some(ENOENT),
+            Self::Canceled => Some(ECANCELED),
         }
     }
 

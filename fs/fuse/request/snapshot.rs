@@ -41,6 +41,8 @@ pub(crate) enum Place {
     Input,
     /// With this device of the connection.
     Device(u32),
+    /// With this queue of its ring.
+    Ring(u16),
 }
 
 /// One request at the moment of the look.

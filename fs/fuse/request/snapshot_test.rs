@@ -61,16 +61,16 @@ mod tests {
         let first = queue.pop_front().ok_or(EINVAL)?;
         let copying = first.start(&mut set);
         seen.begin_devices();
-        set.look(&mut seen);
-        table.look(&mut seen, set.device());
+        set.look(&mut seen, Place::Device(set.device()));
+        table.look(&mut seen, Place::Device(set.device()));
         assert_eq!(seen.sorted().count(), 3);
         let moved = seen.sorted().find(|sight| sight.unique.get() == 2);
         assert!(moved.is_some_and(|sight| sight.place == Place::Device(7)));
         assert!(moved.is_some_and(|sight| sight.state == "copying"));
 
         assert!(copying.sent(&mut set, &mut table).is_ok());
-        set.look(&mut seen);
-        table.look(&mut seen, set.device());
+        set.look(&mut seen, Place::Device(set.device()));
+        table.look(&mut seen, Place::Device(set.device()));
         let moved = seen.sorted().find(|sight| sight.unique.get() == 2);
         assert!(moved.is_some_and(|sight| sight.state == "sent"));
         let others = seen.sorted().filter(|sight| sight.place == Place::Input);
@@ -105,7 +105,7 @@ mod tests {
             assert!(copying.sent(&mut set, &mut table).is_ok());
         }
         seen.begin_devices();
-        table.look(&mut seen, 0);
+        table.look(&mut seen, Place::Device(0));
         assert_eq!(seen.sorted().count(), BOUND);
         assert!(seen.is_incomplete());
         // The last of all is the one that is missing.

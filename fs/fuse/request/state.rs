@@ -329,6 +329,11 @@ impl PendingQueue {
         self.queue.is_empty()
     }
 
+    /// The oldest, which stays.
+    pub(crate) fn front(&self) -> Option<&Request> {
+        self.queue.iter().next().map(|entry| &**entry)
+    }
+
     /// Queues a request.
     pub(crate) fn push_back(&mut self, pending: Pending) {
         self.queue.push_back(pending.0.dismiss());
@@ -404,9 +409,9 @@ impl CopySet {
         self.device
     }
 
-    /// Notes them in `seen`.
-    pub(crate) fn look(&self, seen: &mut Snapshot) {
-        seen.add_all(self.queue.iter(), Place::Device(self.device));
+    /// Notes them in `seen`, at `place`.
+    pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
+        seen.add_all(self.queue.iter(), place);
     }
 
     /// Ends all of them, whatever their copiers do; call it without a lock.
@@ -477,8 +482,7 @@ impl SentTable {
 
     /// Notes them in `seen`. If there is no room for all, the oldest of each chain come first,
     /// which are about the oldest of all.
-    pub(crate) fn look(&self, seen: &mut Snapshot, device: u32) {
-        let place = Place::Device(device);
+    pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
         let first = (seen.room() / BUCKETS).max(1);
         for bucket in &self.buckets {
             seen.add_all(bucket.iter().take(first), place);

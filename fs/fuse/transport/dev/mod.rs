@@ -8,11 +8,9 @@
 //! Locks: `DevTransport::devices`, outside everything else here; it may sleep. `Device::closed`, a
 //! leaf.
 
-mod copy;
-#[cfg(CONFIG_KUNIT = "y")]
-mod copy_test;
 mod ioctl;
 mod read;
+mod uring;
 mod write;
 
 use crate::fuse::{
@@ -29,6 +27,7 @@ use crate::fuse::{
             Wake, //
         },
         unique::UniqueIds,
+        Building,
         Channel, //
     },
     request::{
@@ -40,6 +39,7 @@ use crate::fuse::{
         },
         Handle, //
     },
+    transport::uring::Ring, //
 };
 use crate::vfs::{
     file::poll::PollEvents,
@@ -106,6 +106,8 @@ pub(crate) struct DevTransport {
     devices: Mutex<Devices>,
     /// What reads say after the abort: `ECONNABORTED`, not `ENODEV`.
     abort_with_error: Atomic<bool>,
+    /// The other way of requests, if the server has agreed to one.
+    ring: SetOnce<Arc<Ring>>,
 }
 
 impl DevTransport {
@@ -121,7 +123,13 @@ impl DevTransport {
                 "FuseDevTransport::devices"
             ),
             abort_with_error: Atomic::new(false),
+            ring: SetOnce::new(),
         })
+    }
+
+    /// The ring, if requests go over it.
+    fn ready_ring(&self) -> Option<&Arc<Ring>> {
+        self.ring.as_ref().filter(|ring| ring.is_ready())
     }
 
     /// What a read or write of the device says once the connection is aborted.
@@ -164,7 +172,10 @@ impl DevTransport {
 
 impl Transport for DevTransport {
     fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending> {
-        self.input.push(request, ids, wake)
+        match self.ready_ring() {
+            Some(ring) if request.request().goes_over_ring() => ring.send(request, ids),
+            _ => self.input.push(request, ids, wake),
+        }
     }
 
     fn send_forget(&self, ticket: ForgetTicket, forget: Forget) {
@@ -180,7 +191,8 @@ impl Transport for DevTransport {
     }
 
     fn cancel_request(&self, request: &Handle) -> Option<Pending> {
-        self.input.remove(request)
+        let queued = self.input.remove(request);
+        queued.or_else(|| self.ready_ring()?.cancel(request))
     }
 
     fn resend(&self) {
@@ -201,6 +213,7 @@ impl Transport for DevTransport {
                 .open
                 .as_ref()
                 .is_some_and(|devices| devices.iter().any(|device| device.has_older(age)))
+            || self.ready_ring().is_some_and(|ring| ring.has_older(age))
     }
 
     fn look(&self, seen: &mut Snapshot) {
@@ -210,6 +223,20 @@ impl Transport for DevTransport {
             for device in devices {
                 device.look(seen);
             }
+        }
+        if let Some(ring) = self.ready_ring() {
+            ring.look(seen);
+        }
+    }
+
+    fn build_ring(&self, max_payload: usize) -> Result {
+        self.ring.populate(Ring::new(max_payload)?);
+        Ok(())
+    }
+
+    fn settle_later(&self, building: Building) {
+        if let Some(ring) = self.ring.as_ref() {
+            ring.hold(building);
         }
     }
 
@@ -223,6 +250,9 @@ impl Transport for DevTransport {
             device.close();
         }
         self.input.close().refuse_all(Outcome::Aborted);
+        if let Some(ring) = self.ring.as_ref() {
+            ring.abort();
+        }
     }
 }
 
@@ -413,7 +443,7 @@ impl Device {
 }
 
 /// The one table of `/dev/fuse`: a mount tells its files by this address.
-static DEVICE_OPS: FileOps<Device> = FileOps::new();
+static DEVICE_OPS: FileOps<Device> = FileOps::with_uring();
 
 #[vtable]
 impl miscdev::Device for Device {

@@ -3,10 +3,6 @@
 //! Reading the device: Pending, Copying, Sent.
 
 use super::{
-    copy::{
-        copy_bytes,
-        copy_request, //
-    },
     Link, //
 };
 use crate::fuse::{
@@ -33,7 +29,11 @@ use crate::fuse::{
         outcome::Outcome,
         state::Pending, //
     },
-    trace, //
+    trace,
+    transport::copy::{
+        copy_bytes,
+        copy_request, //
+    },
 };
 use crate::vfs::mm::iov::Dest;
 use kernel::{

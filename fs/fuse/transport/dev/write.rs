@@ -3,10 +3,6 @@
 //! Writing the device: a reply finds its request by id, and ends it.
 
 use super::{
-    copy::{
-        copy_reply,
-        take_bytes, //
-    },
     Link, //
 };
 use crate::fuse::{
@@ -25,6 +21,10 @@ use crate::fuse::{
     trace::{
         self,
         Direction, //
+    },
+    transport::copy::{
+        copy_reply,
+        take_bytes, //
     },
 };
 use crate::vfs::mm::iov::Source;

@@ -4,6 +4,8 @@
 //! stand-ins.
 
 pub(crate) mod bindings;
+pub(crate) mod cpu;
+pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod io;
 pub(crate) mod mm;

@@ -98,6 +98,7 @@ pub mod code {
         EOVERFLOW = 75;
         EOPNOTSUPP = 95;
         ECONNABORTED = 103;
+        ECANCELED = 125;
         ENOTCONN = 107;
         ECONNREFUSED = 111;
         ERESTARTSYS = 512;

@@ -4,3 +4,4 @@
 
 pub(crate) mod miscdev;
 pub(crate) mod pipe;
+pub(crate) mod uring;

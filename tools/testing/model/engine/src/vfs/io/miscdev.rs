@@ -2,9 +2,16 @@
 
 //! Files of a device, as `fs/vfs/io/miscdev.rs` has them: a scenario calls the methods itself.
 
-use super::pipe::{
-    PipeDest,
-    PipeSource, //
+use super::{
+    pipe::{
+        PipeDest,
+        PipeSource, //
+    },
+    uring::{
+        Command,
+        Commands,
+        Verdict, //
+    },
 };
 use crate::vfs::{
     file::poll::PollEvents,
@@ -72,6 +79,17 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     fn show_fdinfo(device: ArcBorrow<'_, Self>, m: &SeqFile, file: &File);
 }
 
+/// A device whose files take commands by io_uring.
+pub(crate) trait UringDevice: Device {
+    type Queue: Commands;
+
+    fn uring_cmd<'a>(
+        device: ArcBorrow<'_, Self>,
+        file: &File,
+        command: Command<'a, Self::Queue>,
+    ) -> Verdict<'a>;
+}
+
 /// The table of a device's files: it is told by its address.
 pub(crate) struct FileOps<T: Device> {
     /// So that no two tables are at one address.
@@ -85,6 +103,10 @@ impl<T: Device> FileOps<T> {
             _table: [0; 4],
             _device: PhantomData,
         }
+    }
+
+    pub(crate) const fn with_uring() -> Self {
+        Self::new()
     }
 
     /// Its address.

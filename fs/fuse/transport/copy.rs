@@ -37,7 +37,7 @@ const FAULT_IN: usize = 64 * 1024;
 /// # Errors
 ///
 /// `ENOENT` if the request ended; `EFAULT`; `EIO` if it has fewer bytes than its header says.
-pub(super) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
+pub(crate) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
     let copied = copy_out(request, to, &mut progress);
     trace::request_copy(request, Direction::Out, progress.done(), &copied);
@@ -63,7 +63,7 @@ fn copy_out(request: &Request, to: &mut impl Dest, progress: &mut Progress) -> R
 ///
 /// `EINVAL` if the reply has a length that the operation does not allow; `ENOENT` if the request
 /// ended; `EFAULT`; `EIO` if the request has no room for what it allows.
-pub(super) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
+pub(crate) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
     let mut progress = Progress::default();
     let copied = copy_in(request, from, &mut progress);
     trace::request_copy(request, Direction::In, progress.done(), &copied);
@@ -101,7 +101,7 @@ fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -
 /// # Errors
 ///
 /// `EFAULT`.
-pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
+pub(crate) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
     loop {
         let copied = to.copy_nofault(bytes.into());
         bytes = bytes.get(copied..).unwrap_or(&[]);
@@ -117,7 +117,7 @@ pub(super) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
 /// # Errors
 ///
 /// `EFAULT`.
-pub(super) fn take_bytes(mut bytes: &mut [u8], from: &mut impl Source) -> Result {
+pub(crate) fn take_bytes(mut bytes: &mut [u8], from: &mut impl Source) -> Result {
     loop {
         let copied = from.copy_nofault((&mut *bytes).into());
         bytes = bytes.get_mut(copied..).unwrap_or(&mut []);

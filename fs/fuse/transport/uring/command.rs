@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The commands of a server: REGISTER, COMMIT_AND_FETCH, ADD_QUEUE.
+//!
+//! The order of the checks decides which errno a bad command gets; it is C's.
+
+use super::{
+    entry::Entry,
+    memory::Area,
+    pool::Pool,
+    queue::Queue,
+    Host,
+    Ring,
+    BUILDING,
+    GIVEN_UP,
+    READY, //
+};
+use crate::fuse::abi::{
+    uring::{
+        RingCmd,
+        RingCmdReq,
+        RingQueueFlag,
+        RingQueueFlags,
+        RingReqHeader, //
+    },
+    Unique, //
+};
+use crate::vfs::{
+    cred::{
+        capable,
+        Capability, //
+    },
+    io::uring::{
+        Command,
+        Verdict, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Full,
+            Relaxed, //
+        },
+        barrier,
+        Arc, //
+    },
+};
+
+impl Ring {
+    /// Carries a command out, whose bytes are `req`.
+    pub(crate) fn command<'a>(
+        &self,
+        command: Command<'a, Queue>,
+        req: &RingCmdReq,
+        host: impl FnOnce() -> Result<Arc<dyn Host>>,
+    ) -> Verdict<'a> {
+        match RingCmd::from_number(command.number()) {
+            Some(RingCmd::Register) => match host() {
+                Ok(host) => self.register(command, req, host),
+                Err(error) => {
+                    self.settle_as(GIVEN_UP);
+                    command.done(Err(error))
+                }
+            },
+            Some(RingCmd::CommitAndFetch) => self.commit(command, req),
+            Some(RingCmd::AddQueue) => {
+                let added = self.add_queue(req);
+                command.done(added)
+            }
+            Some(RingCmd::AddBufpool) => {
+                let added = self.add_pool(req, command.fixed_buffer());
+                command.done(added)
+            }
+            None => command.done(Err(EINVAL)),
+        }
+    }
+
+    /// The queue with this number.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there can be none.
+    fn queue(&self, number: u16) -> Result<Option<&Arc<Queue>>> {
+        let place = self.queues.get(usize::from(number)).ok_or(EINVAL)?;
+        Ok(place.as_ref())
+    }
+
+    /// Makes the queue with this number; `false` if it is there already.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there can be none, `ENOMEM`.
+    fn add(&self, number: u16) -> Result<bool> {
+        let place = self.queues.get(usize::from(number)).ok_or(EINVAL)?;
+        if place.as_ref().is_some() {
+            return Ok(false);
+        }
+        let added = place.populate(Queue::new(number)?);
+        // A full barrier: pairs with the one in `abort`.
+        barrier::smp_mb(Full);
+        if self.closed.load(Relaxed) {
+            if let Some(queue) = place.as_ref() {
+                queue.close();
+            }
+        }
+        Ok(added)
+    }
+
+    /// ADD_QUEUE (`fuse_uring_add_queue()`).
+    fn add_queue(&self, req: &RingCmdReq) -> Result {
+        let number = req.qid;
+        let unknown = req.flags.bits() & !RingQueueFlags::from(RingQueueFlag::ZeroCopy).bits();
+        if usize::from(number) >= self.queues.len() || unknown != 0 {
+            return Err(EINVAL);
+        }
+        if req.flags.contains(RingQueueFlag::ZeroCopy) {
+            // It is not there yet, for those either who would be allowed to use it.
+            return Err(match capable(Capability::SysAdmin) {
+                true => EINVAL,
+                false => EPERM,
+            });
+        }
+        if self.add(number)? {
+            Ok(())
+        } else {
+            Err(EEXIST)
+        }
+    }
+
+    /// ADD_BUFPOOL (`fuse_uring_add_bufpool()`).
+    fn add_pool(&self, req: &RingCmdReq, fixed: Option<u16>) -> Result {
+        let pool = req.bufpool();
+        let queue = self.queue(req.qid)?;
+        if req.flags.bits() != 0 || pool.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let queue = queue.ok_or(EINVAL)?;
+        let base = usize::try_from(pool.uaddr).map_err(|_| EINVAL)?;
+        queue.add_pool(Pool::new(base, pool.len, self.max_payload, fixed)?)
+    }
+
+    /// REGISTER (`fuse_uring_register()`).
+    fn register<'a>(
+        &self,
+        command: Command<'a, Queue>,
+        req: &RingCmdReq,
+        host: Arc<dyn Host>,
+    ) -> Verdict<'a> {
+        match self.entry(&command, req, host) {
+            Ok((queue, entry)) => {
+                let verdict = queue.register(entry, command);
+                self.settle();
+                verdict
+            }
+            Err(error) => {
+                self.settle_as(GIVEN_UP);
+                command.done(Err(error))
+            }
+        }
+    }
+
+    /// The entry that REGISTER asks for, and its queue.
+    fn entry(
+        &self,
+        command: &Command<'_, Queue>,
+        req: &RingCmdReq,
+        host: Arc<dyn Host>,
+    ) -> Result<(&Arc<Queue>, KBox<Entry>)> {
+        if self.queue(req.qid)?.is_none() {
+            self.add(req.qid)?;
+        }
+        let queue = self.queue(req.qid)?.ok_or(EINVAL)?;
+        let [headers, payload] = command.two_vectors()?;
+        if req.ent_zero_copy_buf_index() != 0 || headers.1 < size_of::<RingReqHeader>() {
+            return Err(EINVAL);
+        }
+        let own = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
+        Ok((queue, Entry::new(Area::new(headers.0, own), host)?))
+    }
+
+    /// COMMIT_AND_FETCH (`fuse_uring_commit_fetch()`).
+    fn commit<'a>(&self, command: Command<'a, Queue>, req: &RingCmdReq) -> Verdict<'a> {
+        let queue = match self.queue(req.qid) {
+            Ok(queue) => queue,
+            Err(error) => return command.done(Err(error)),
+        };
+        match queue {
+            Some(queue) => queue.commit(Unique::new(req.commit_id), command),
+            None => command.done(Err(ENOTCONN)),
+        }
+    }
+
+    /// Sees whether the ring is complete now: then requests go over it.
+    fn settle(&self) {
+        let complete = || {
+            self.queues.iter().all(|queue| {
+                let queue = queue.as_ref();
+                queue.is_some_and(|queue| queue.has_available())
+            })
+        };
+        if self.state.load(Relaxed) == BUILDING && complete() {
+            self.settle_as(READY);
+        }
+    }
+
+    /// It is settled where requests go. A server that could not register an entry never has a ring,
+    /// unless it is complete by then.
+    fn settle_as(&self, state: i32) {
+        // A full barrier: pairs with the one in `hold`.
+        if self.state.cmpxchg(BUILDING, state, Full).is_ok() {
+            self.let_go();
+        }
+    }
+}

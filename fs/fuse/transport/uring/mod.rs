@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! FUSE over io_uring: a server takes a request and answers the one before in one command.
+//!
+//! The server registers *entries*, each with memory for a message, on a queue for each processor.
+//! An entry waits as a parked command until a request comes; the request is copied into its memory
+//! in the server's task, and the command completes. The answer comes with the next command, which
+//! fetches the next request in the same step. FORGET, INTERRUPT, INIT and notifications stay with
+//! `/dev/fuse`.
+//!
+//! On the walk: `transport/dev` passes requests on to the ring once it is ready.
+//!
+//! Locks: `Queue::inner`; inside the background queue's, outside a request's body. No request and
+//! no command ends under it.
+
+mod command;
+mod entry;
+mod memory;
+mod pool;
+mod queue;
+
+pub(crate) use self::queue::Queue;
+
+use crate::fuse::{
+    channel::{
+        latency::Latency,
+        unique::UniqueIds,
+        Building, //
+    },
+    request::{
+        snapshot::Snapshot,
+        state::Pending,
+        Handle, //
+    },
+};
+use crate::vfs::cpu;
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier,
+        Arc,
+        SetOnce,
+        SpinLock, //
+    },
+};
+
+/// What a ring needs of the device that its entries were registered on.
+pub(crate) trait Host: Send + Sync {
+    /// Queues the INTERRUPT of a request whose caller got a signal while it was copied.
+    fn interrupt(&self, request: &Handle);
+
+    /// The clock of the connection.
+    fn latency(&self) -> &Latency;
+}
+
+/// The server registers entries.
+const BUILDING: i32 = 0;
+/// Requests go over the ring.
+const READY: i32 = 1;
+/// The server could not set the ring up: requests go by `/dev/fuse` for good.
+const GIVEN_UP: i32 = 2;
+
+/// The ring of a connection: a queue for each processor that there can be.
+#[pin_data]
+pub(crate) struct Ring {
+    queues: KVec<SetOnce<Arc<Queue>>>,
+    /// Bytes that an entry has to have room for behind its headers.
+    max_payload: usize,
+    /// One of the constants below; it changes once, from [`BUILDING`].
+    state: Atomic<i32>,
+    closed: Atomic<bool>,
+    /// Keeps the gate shut while the state is [`BUILDING`].
+    #[pin]
+    building: SpinLock<Option<Building>>,
+}
+
+impl Ring {
+    /// A ring without queues; each entry will have room for `max_payload` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(max_payload: usize) -> Result<Arc<Self>> {
+        let count = cpu::num_possible();
+        let mut queues = KVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?;
+        for _ in 0..count {
+            queues.push(SetOnce::new(), GFP_KERNEL_ACCOUNT)?;
+        }
+        Arc::pin_init(
+            pin_init!(Self {
+                queues,
+                max_payload,
+                state: Atomic::new(BUILDING),
+                closed: Atomic::new(false),
+                building <- new_spinlock!(None, "FuseRing::building"),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Keeps the gate shut until the ring is settled, which it may be by now.
+    pub(crate) fn hold(&self, building: Building) {
+        *self.building.lock() = Some(building);
+        // A full barrier: pairs with the one in `settle_as`.
+        barrier::smp_mb(Full);
+        if self.state.load(Relaxed) != BUILDING || self.closed.load(Relaxed) {
+            self.let_go();
+        }
+    }
+
+    /// Opens the gate.
+    fn let_go(&self) {
+        // Bound, so that the lock is dropped before the gate is opened.
+        let building = self.building.lock().take();
+        drop(building);
+    }
+
+    /// Whether requests go over it.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.load(Acquire) == READY
+    }
+
+    /// Whether the server has failed to set it up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.state.load(Relaxed) == GIVEN_UP
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.queues.iter().filter_map(SetOnce::as_ref)
+    }
+
+    /// Queues a request for the caller's processor; gives it back if the ring is closed.
+    pub(crate) fn send(&self, request: Pending, ids: &UniqueIds) -> Result<(), Pending> {
+        match self.nearest(cpu::current()) {
+            Some(queue) => queue.send(request, ids),
+            None => Err(request),
+        }
+    }
+
+    /// The queue of this processor, or of the next one that has a queue.
+    fn nearest(&self, cpu: usize) -> Option<&Arc<Queue>> {
+        let (before, from) = self.queues.split_at_checked(cpu)?;
+        let near = from.iter().find_map(SetOnce::as_ref);
+        near.or_else(|| before.iter().find_map(SetOnce::as_ref))
+    }
+
+    /// Takes back a request that no entry has.
+    pub(crate) fn cancel(&self, request: &Handle) -> Option<Pending> {
+        self.queues()
+            .find_map(|queue| queue.cancel_request(request))
+    }
+
+    /// Whether one of its requests was made more than `age` jiffies ago.
+    pub(crate) fn has_older(&self, age: u64) -> bool {
+        self.queues().any(|queue| queue.has_older(age))
+    }
+
+    /// Notes its requests in `seen`.
+    pub(crate) fn look(&self, seen: &mut Snapshot) {
+        for queue in self.queues() {
+            queue.look(seen);
+        }
+    }
+
+    /// Ends every request and every command. Sleeps.
+    pub(crate) fn abort(&self) {
+        // A full barrier: pairs with the one in `add`. Either the new queue is seen here, or the
+        // server's thread that adds it closes it.
+        self.closed.xchg(true, Full);
+        for queue in self.queues() {
+            queue.close();
+        }
+        self.let_go();
+    }
+}

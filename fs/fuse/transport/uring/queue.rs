@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One queue of a ring: where requests meet entries.
+
+use super::{
+    entry::{
+        Entry,
+        Stack,
+        Table, //
+    },
+    memory::answered,
+    pool::Pool, //
+};
+use crate::fuse::{
+    abi::{
+        header::OutHeader,
+        Unique, //
+    },
+    channel::unique::UniqueIds,
+    request::{
+        outcome::{
+            Outcome,
+            ServerErrno, //
+        },
+        snapshot::{
+            Place,
+            Snapshot, //
+        },
+        state::{
+            CopySet,
+            Copying,
+            Pending,
+            PendingQueue,
+            Replying,
+            SentTable, //
+        },
+        Handle, //
+    },
+};
+use crate::vfs::io::uring::{
+    Access,
+    Command,
+    CommandId,
+    Commands,
+    Issue,
+    Parked,
+    Verdict, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+};
+
+/// How the payload of messages gets a place (`enum fuse_queue_payload_mode`).
+pub(super) enum Mode {
+    /// Not settled.
+    Unset,
+    /// Each entry has room of its own.
+    PerEntry,
+    /// The entries share these buffers.
+    Pool(Pool),
+}
+
+/// One queue (`struct fuse_ring_queue`).
+#[pin_data]
+pub(crate) struct Queue {
+    number: u16,
+    /// `None` once the connection is gone.
+    #[pin]
+    inner: SpinLock<Option<Open>>,
+}
+
+/// What an open queue has.
+struct Open {
+    mode: Mode,
+    /// Entries whose commands wait. While requests wait there is none, unless they wait for a
+    /// buffer of the pool.
+    available: Stack,
+    /// Requests that wait for an entry.
+    pending: PendingQueue,
+    /// Requests that are on their way to a task, or being copied.
+    copying: CopySet,
+    /// Requests that the server has, and their entries.
+    sent: SentTable,
+    lent: Table,
+}
+
+/// Why an entry did not get to the server with a request.
+enum Failed {
+    /// The request could not be copied: the entry takes the next.
+    Request(KBox<Entry>),
+    /// The connection is gone.
+    Closed,
+}
+
+/// What is next for an entry whose answer is in.
+enum Next {
+    /// This request; and whether others may go on, because a buffer has come back.
+    Request(Copying, bool),
+    /// None is there.
+    Wait,
+    /// The connection is gone.
+    Closed,
+}
+
+impl Queue {
+    /// A queue without entries.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(number: u16) -> Result<Arc<Self>> {
+        let sent = SentTable::new()?;
+        let mut copying = CopySet::default();
+        copying.set_device(number.into());
+        Arc::pin_init(
+            pin_init!(Self {
+                number,
+                inner <- new_spinlock!(
+                    Some(Open {
+                        mode: Mode::Unset,
+                        available: Stack::default(),
+                        pending: PendingQueue::default(),
+                        copying,
+                        sent,
+                        lent: Table::default(),
+                    }),
+                    "FuseRingQueue::inner"
+                ),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Checks the room for payload that an entry brings, and settles that of the queue, if it is not
+    /// settled. `fixed` is the registered buffer that the command names.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if an entry of this queue has to bring `max` bytes, or none and the registered
+    /// buffer of the pool; `ECONNABORTED` if the connection is gone.
+    pub(super) fn settle(
+        &self,
+        payload: (usize, usize),
+        max: usize,
+        fixed: Option<u16>,
+    ) -> Result<Option<(usize, usize)>> {
+        let mut inner = self.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ECONNABORTED)?;
+        match &open.mode {
+            Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => Ok(None),
+            Mode::Pool(_) => Err(EINVAL),
+            _ if payload.1 < max => Err(EINVAL),
+            _ => {
+                open.mode = Mode::PerEntry;
+                Ok(Some(payload))
+            }
+        }
+    }
+
+    /// Gives buffers to the queue, which the entries share.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is settled where payload goes, `ENOTCONN` if the connection is gone.
+    pub(super) fn add_pool(&self, pool: Pool) -> Result {
+        let mut inner = self.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ENOTCONN)?;
+        if !matches!(open.mode, Mode::Unset) {
+            // The pool is freed by the caller, when the lock is dropped.
+            return Err(EINVAL);
+        }
+        open.mode = Mode::Pool(pool);
+        Ok(())
+    }
+
+    /// Whether an entry waits for a request.
+    pub(super) fn has_available(&self) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .as_ref()
+            .is_some_and(|open| !open.available.is_empty())
+    }
+
+    /// Queues a request, and sends it on its way if an entry waits; gives it back if the queue is
+    /// closed. Never sleeps.
+    pub(super) fn send(&self, request: Pending, ids: &UniqueIds) -> Result<(), Pending> {
+        let ready = {
+            let mut inner = self.inner.lock();
+            let Some(open) = Option::as_mut(&mut inner) else {
+                return Err(request);
+            };
+            request.request().assign_unique(ids.next());
+            open.pending.push_back(request);
+            open.pair()
+        };
+        if let Some((entry, command)) = ready {
+            command.dispatch(entry);
+        }
+        Ok(())
+    }
+
+    /// Sends on their way what can go: a buffer has come back.
+    fn pump(&self) {
+        loop {
+            let ready = Option::as_mut(&mut self.inner.lock()).and_then(Open::pair);
+            match ready {
+                Some((entry, command)) => command.dispatch(entry),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes back a request that waits for an entry.
+    pub(super) fn cancel_request(&self, request: &Handle) -> Option<Pending> {
+        Option::as_mut(&mut self.inner.lock())?
+            .pending
+            .remove(request)
+    }
+
+    /// Whether one of its requests was made more than `age` jiffies ago.
+    pub(super) fn has_older(&self, age: u64) -> bool {
+        self.inner.lock().as_ref().is_some_and(|open| {
+            open.pending.has_older(age) || open.copying.has_older(age) || open.sent.has_older(age)
+        })
+    }
+
+    /// Notes its requests in `seen`.
+    pub(super) fn look(&self, seen: &mut Snapshot) {
+        if let Some(open) = self.inner.lock().as_ref() {
+            open.pending.look(seen, Place::Ring(self.number));
+            open.copying.look(seen, Place::Ring(self.number));
+            open.sent.look(seen, Place::Ring(self.number));
+        }
+    }
+
+    /// Closes the queue: ends every request, and every command that waits.
+    pub(super) fn close(&self) {
+        // Bound, so that the lock is dropped before what was there is.
+        let open = self.inner.lock().take();
+        let Some(mut open) = open else { return };
+        open.sent.abort_all();
+        open.copying.abort_all();
+        open.pending.refuse_all(Outcome::Aborted);
+        // In their tasks: one of the server's may be copying under the lock of the ring, for as
+        // long as a page fault lasts.
+        while let Some((entry, command)) = open.available.pop() {
+            command.end(Err(ENOTCONN));
+            drop(entry);
+        }
+    }
+
+    /// Copies a request into the memory of its entry, and parks both. In the server's task; sleeps.
+    fn fill(
+        &self,
+        entry: KBox<Entry>,
+        request: Copying,
+        access: &Access<'_>,
+    ) -> Result<(), Failed> {
+        entry.host.latency().taken(request.request());
+        if let Err(error) = entry.area.put(request.request(), access) {
+            let connected = {
+                let mut inner = self.inner.lock();
+                Option::as_mut(&mut inner).is_some_and(|open| request.detach(&mut open.copying))
+            };
+            request.fail(Outcome::not_copied(error));
+            return Err(if connected {
+                Failed::Request(entry)
+            } else {
+                Failed::Closed
+            });
+        }
+        let unique = request.request().unique();
+        let parked = {
+            let mut inner = self.inner.lock();
+            match Option::as_mut(&mut inner) {
+                Some(open) => match request.sent(&mut open.copying, &mut open.sent) {
+                    Ok(sent) => {
+                        // The signal may have come before the request was sent: only this thread
+                        // can tell the server then. Pairs with the waiter's look at the request
+                        // after its signal.
+                        let host = sent.is_interrupted().then(|| entry.host.clone());
+                        open.lent.insert(entry, unique);
+                        Ok(host.zip(Some(sent)))
+                    }
+                    Err(request) => Err((request, entry)),
+                },
+                None => Err((request, entry)),
+            }
+        };
+        match parked {
+            Ok(interrupted) => {
+                if let Some((host, sent)) = interrupted {
+                    host.interrupt(&sent);
+                }
+                Ok(())
+            }
+            Err((request, _entry)) => {
+                request.fail(Outcome::Aborted);
+                Err(Failed::Closed)
+            }
+        }
+    }
+
+    /// The next request for an entry that has nothing to do.
+    fn next(&self, entry: &mut Entry) -> Next {
+        let mut inner = self.inner.lock();
+        match Option::as_mut(&mut inner) {
+            Some(open) => open.next(entry),
+            None => Next::Closed,
+        }
+    }
+
+    /// Gives an entry its next request, if one waits, and copies it; the entry comes back if not.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` if the connection is gone.
+    fn fetch(
+        &self,
+        mut entry: KBox<Entry>,
+        mut next: Next,
+        access: &Access<'_>,
+    ) -> Result<Option<KBox<Entry>>> {
+        loop {
+            let (request, others) = match next {
+                Next::Request(request, others) => (request, others),
+                Next::Wait => return Ok(Some(entry)),
+                Next::Closed => return Err(ENOTCONN),
+            };
+            if others {
+                self.pump();
+            }
+            match self.fill(entry, request, access) {
+                Ok(()) => return Ok(None),
+                Err(Failed::Closed) => return Err(ENOTCONN),
+                Err(Failed::Request(again)) => entry = again,
+            }
+            next = self.next(&mut entry);
+        }
+    }
+
+    /// Makes an entry wait, unless a request has come meanwhile.
+    fn offer(&self, mut entry: KBox<Entry>, command: Parked<Self>) -> Option<Offered> {
+        let mut inner = self.inner.lock();
+        match Option::as_mut(&mut inner) {
+            Some(open) => match open.next(&mut entry) {
+                Next::Wait => {
+                    open.available.push(entry, command);
+                    None
+                }
+                next => Some((entry, command, next)),
+            },
+            None => Some((entry, command, Next::Closed)),
+        }
+    }
+
+    /// Makes the entry of a command wait for a request, or completes the command.
+    fn wait(&self, mut entry: KBox<Entry>, mut command: Parked<Self>, issue: &Issue<'_>) {
+        while let Some((back, parked, next)) = self.offer(entry, command) {
+            command = parked;
+            match self.fetch(back, next, &command.access(issue)) {
+                Ok(Some(back)) => entry = back,
+                Ok(None) => return command.complete(Ok(()), issue),
+                Err(error) => return command.complete(Err(error), issue),
+            }
+        }
+    }
+
+    /// A new entry: it waits for a request.
+    pub(super) fn register<'a>(
+        self: &Arc<Self>,
+        entry: KBox<Entry>,
+        command: Command<'a, Self>,
+    ) -> Verdict<'a> {
+        let (parked, issue, verdict) = command.park(self.clone());
+        self.wait(entry, parked, &issue);
+        verdict
+    }
+
+    /// Takes an answer, and gives the entry its next request.
+    pub(super) fn commit<'a>(
+        self: &Arc<Self>,
+        id: Unique,
+        command: Command<'a, Self>,
+    ) -> Verdict<'a> {
+        let (mut entry, replying) = match self.take(id, command.fixed_buffer()) {
+            Ok(taken) => taken,
+            Err(error) => return command.done(Err(error)),
+        };
+        let next = self.answer(&mut entry, replying, &command.access());
+        match self.fetch(entry, next, &command.access()) {
+            // At once, as is usual under load: then the command need not wait at all.
+            Ok(None) => command.done(Ok(())),
+            Err(error) => command.done(Err(error)),
+            Ok(Some(entry)) => self.register(entry, command),
+        }
+    }
+
+    /// Takes a request that the server has, and its entry.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` if the connection is gone; `EINVAL` if the command does not name the registered
+    /// buffer of the queue's pool; `ENOENT` if the server does not have it.
+    fn take(&self, id: Unique, fixed: Option<u16>) -> Result<(KBox<Entry>, Replying)> {
+        let mut inner = self.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ENOTCONN)?;
+        if matches!(&open.mode, Mode::Pool(pool) if !pool.is_named(fixed)) {
+            return Err(EINVAL);
+        }
+        let sent = open.sent.take(id);
+        match (open.lent.take(id), sent) {
+            (Some(entry), Some(sent)) => Ok((entry, sent.reply(&mut open.copying))),
+            _ => Err(ENOENT),
+        }
+    }
+
+    /// Ends a request by the answer in its entry.
+    fn answer(&self, entry: &mut Entry, replying: Replying, access: &Access<'_>) -> Next {
+        entry.host.latency().answered(replying.request());
+        let outcome = match entry.area.answer() {
+            Ok(header) => outcome(entry, &header, &replying, access),
+            Err(error) => Outcome::not_copied(error),
+        };
+        entry.host.latency().ending(replying.request());
+        let (connected, next) = {
+            let mut inner = self.inner.lock();
+            match Option::as_mut(&mut inner) {
+                Some(open) => (replying.detach(&mut open.copying), open.next(entry)),
+                None => (false, Next::Closed),
+            }
+        };
+        replying.finish(if connected { outcome } else { Outcome::Aborted });
+        next
+    }
+}
+
+/// An entry and its command that cannot wait, because there is something to do.
+type Offered = (KBox<Entry>, Parked<Queue>, Next);
+
+impl Open {
+    /// Starts the oldest request that waits, for this entry; if none can go, the entry's buffer goes
+    /// back.
+    fn next(&mut self, entry: &mut Entry) -> Next {
+        let equipped = match self.pending.front() {
+            Some(request) => equip(&mut self.mode, entry, request.has_payload()),
+            None => None,
+        };
+        match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {
+            Some((request, others)) => Next::Request(request.start(&mut self.copying), others),
+            None => {
+                equip(&mut self.mode, entry, false);
+                Next::Wait
+            }
+        }
+    }
+
+    /// Starts the oldest request that waits, with an entry that waits.
+    fn pair(&mut self) -> Option<(KBox<Entry>, Parked<Queue>)> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let (mut entry, command) = self.available.pop()?;
+        match self.next(&mut entry) {
+            Next::Request(request, _) => {
+                entry.assign(request);
+                Some((entry, command))
+            }
+            _ => {
+                self.available.push(entry, command);
+                None
+            }
+        }
+    }
+}
+
+/// Sees to it that an entry has a buffer of the pool, or has none. `None` if there is no buffer; else
+/// whether one has come back.
+fn equip(mode: &mut Mode, entry: &mut Entry, has_payload: bool) -> Option<bool> {
+    let Mode::Pool(pool) = mode else {
+        return Some(false);
+    };
+    if has_payload && !entry.area.is_leased() {
+        let lease = pool.take()?;
+        entry.area.set_lease(pool, lease);
+    } else if !has_payload {
+        if let Some(lease) = entry.area.take_lease() {
+            pool.put(lease);
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// What an answer says (`fuse_uring_out_header_has_err()`).
+fn outcome(entry: &Entry, header: &OutHeader, replying: &Replying, access: &Access<'_>) -> Outcome {
+    let request = replying.request();
+    // Notifications do not come over the ring.
+    if header.unique.get() == 0 {
+        return Outcome::Malformed;
+    }
+    let Ok(errno) = ServerErrno::new(header.error) else {
+        return Outcome::Malformed;
+    };
+    if errno != ServerErrno::OK {
+        return Outcome::answered(errno, header);
+    }
+    if answered(header) != request.unique() {
+        return Outcome::Misdirected;
+    }
+    match entry.area.take(request, access) {
+        Ok(()) => Outcome::answered(errno, header),
+        Err(error) => Outcome::not_copied(error),
+    }
+}
+
+impl Commands for Queue {
+    type Filled = KBox<Entry>;
+
+    fn cancel(&self, id: CommandId) -> Option<Parked<Self>> {
+        let taken = Option::as_mut(&mut self.inner.lock())?.available.remove(id);
+        taken.map(|(entry, command)| {
+            drop(entry);
+            command
+        })
+    }
+
+    fn in_task(
+        &self,
+        command: Parked<Self>,
+        mut entry: KBox<Entry>,
+        issue: &Issue<'_>,
+        cancelled: bool,
+    ) {
+        let Some(request) = entry.take_request() else {
+            return command.complete(Err(EIO), issue);
+        };
+        if cancelled {
+            let detached = {
+                let mut inner = self.inner.lock();
+                Option::as_mut(&mut inner).is_some_and(|open| {
+                    equip(&mut open.mode, &mut entry, false);
+                    request.detach(&mut open.copying)
+                })
+            };
+            self.pump();
+            command.complete(Err(ECANCELED), issue);
+            request.fail(if detached {
+                Outcome::Canceled
+            } else {
+                Outcome::Aborted
+            });
+            return;
+        }
+        match self.fetch(entry, Next::Request(request, false), &command.access(issue)) {
+            Ok(None) => command.complete(Ok(()), issue),
+            Ok(Some(entry)) => self.wait(entry, command, issue),
+            Err(error) => command.complete(Err(error), issue),
+        }
+    }
+}
