@@ -5,7 +5,7 @@
 use crate::vfs::{
     bindings,
     node::dentry_expiry,
-    read_once, //
+    once::read_once, //
 };
 
 /// Most background requests of a server without privilege (`max_user_bgreq`).
@@ -43,11 +43,11 @@ pub(crate) fn cache_no_caps() -> bool {
 pub(crate) struct Registration(());
 
 impl Registration {
-    /// Hands it over now, and after each change. There must be a [`dentry_expiry::Registration`], or
-    /// nothing comes of it.
+    /// Hands it over now, and after each change. There must be a [`dentry_expiry::Registration`],
+    /// or nothing comes of it.
     pub(crate) fn new() -> Self {
-        // SAFETY: It may be called in process context. The function asks for no more than the setter
-        // promises.
+        // SAFETY: It may be called in process context. The function asks for no more than the
+        // setter promises.
         unsafe { bindings::fuse_param_watch_inval_period(Some(inval_period_changed)) };
         // SAFETY: The variable lives as long as the module, and is written as a whole.
         let period = unsafe { read_once(&raw const bindings::fuse_param_inval_period) };

@@ -8,7 +8,10 @@
 //!
 //! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
 
-use crate::vfs::bindings;
+use crate::vfs::{
+    bindings,
+    once::read_once, //
+};
 use core::ptr::NonNull;
 use kernel::{
     cred::Credential,
@@ -288,7 +291,7 @@ pub(crate) fn thread_name(pid: u32, ns: &PidNamespace) -> Option<ThreadName> {
     for (at, byte) in name.iter_mut().enumerate() {
         // SAFETY: The task is valid, and its name has as many bytes. It may be changing: then
         // this is a mixture of both, whose last byte is NUL in any case.
-        *byte = unsafe { super::read_once((&raw const (*task).comm).cast::<u8>().add(at)) };
+        *byte = unsafe { read_once((&raw const (*task).comm).cast::<u8>().add(at)) };
     }
     drop(guard);
     Some(name)

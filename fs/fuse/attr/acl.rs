@@ -42,12 +42,12 @@ use crate::{
                 Kind, //
             },
             inode::INode,
+            walk::Walk,
             xattr::{
                 Answer,
                 Handler, //
-            },
+            }, //
         },
-        Walk, //
     },
 };
 use kernel::{

@@ -9,7 +9,6 @@
 //! will do, and takes the reply over. Takes no lock while the server is asked. It changes no
 //! attribute: that is SETATTR.
 
-use super::permission::is_caller_allowed;
 use crate::{
     fuse::{
         abi::{
@@ -20,7 +19,10 @@ use crate::{
             },
             FileHandle, //
         },
-        conn::Connection,
+        conn::{
+            access::is_caller_allowed,
+            Connection, //
+        },
         inode::{
             attr_cache::{
                 self,
@@ -41,16 +43,16 @@ use crate::{
             Kuid, //
         },
         node::{
-            inode::{
-                INode,
-                Kept, //
-            },
-            inode_ops::{
+            attr::{
                 generic_fillattr,
                 KStat,
                 StatSync,
                 Statx,
                 StatxMask, //
+            },
+            inode::{
+                INode,
+                Kept, //
             },
         },
         sync::deadline::Deadline, //

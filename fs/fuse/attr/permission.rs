@@ -15,7 +15,7 @@ use super::getattr;
 use crate::{
     fuse::{
         abi::node::AccessIn,
-        conn::Connection,
+        conn::access::is_caller_allowed,
         inode::{
             attr_cache::{
                 is_stale,
@@ -27,56 +27,26 @@ use crate::{
         op,
         Fuse, //
     },
-    glue::params,
     vfs::{
-        cred::{
-            capable,
-            current_in_userns,
-            Capability,
-            Idmap,
-            Ids, //
-        },
+        cred::Idmap,
         node::{
-            inode::{
-                INode,
-                Kept, //
-            },
-            inode_ops::{
+            attr::{
                 generic_permission,
                 Access,
                 May, //
             },
+            inode::{
+                INode,
+                Kept, //
+            },
+            walk::Walk, //
         },
-        Walk, //
     },
 };
 use kernel::prelude::*;
 
 /// Any execute bit of a mode.
 const ANY_EXEC: u16 = 0o111;
-
-/// Whether the calling task may use the mount.
-///
-/// Without `allow_other` that is its owner alone, and not through a program with an id bit: all
-/// six ids have to be the owner's. The administrator of the system may let all of his kind in.
-pub(crate) fn is_caller_allowed(conn: &Connection) -> bool {
-    is_user(conn) || (params::allow_sys_admin_access() && capable(Capability::SysAdmin))
-}
-
-/// Whether the calling task is one of those whom the mount is for.
-fn is_user(conn: &Connection) -> bool {
-    let options = conn.options();
-    if options.allow_other {
-        return current_in_userns(conn.user_ns());
-    }
-    let ids = Ids::current();
-    [ids.uid, ids.euid, ids.suid]
-        .iter()
-        .all(|id| *id == options.user_id)
-        && [ids.gid, ids.egid, ids.sgid]
-            .iter()
-            .all(|id| *id == options.group_id)
-}
 
 /// The VFS asks whether the caller may access `inode` as `wanted` says.
 ///

@@ -7,16 +7,13 @@
 //!
 //! While the size changes, other replies leave the size alone (`inode/attr_cache.rs`): the pages
 //! behind a new end go only after the server has agreed. The inode is locked exclusively by the
-//! VFS. Takes no lock of its own, but shuts the gate of the file's dirty pages around a change of the
-//! size (`inode/write_gate.rs`).
+//! VFS. Takes no lock of its own, but shuts the gate of the file's dirty pages around a change of
+//! the size (`inode/write_gate.rs`).
 //!
 //! If writes stay in the page cache, the times of a file are the kernel's: they go with the change,
 //! and [`flush_times`] sends those that a write has left.
 
-use super::{
-    getattr,
-    permission::is_caller_allowed, //
-};
+use super::getattr;
 use crate::{
     fuse::{
         abi::{
@@ -27,7 +24,10 @@ use crate::{
             },
             FileHandle, //
         },
-        conn::Connection,
+        conn::{
+            access::is_caller_allowed,
+            Connection, //
+        },
         inode::{
             attr_cache::{
                 self,
@@ -50,15 +50,15 @@ use crate::{
         },
         file::open::FilesId,
         node::{
+            attr::{
+                AttrChange,
+                AttrChanges,
+                IAttr, //
+            },
             dentry::DEntry,
             inode::{
                 INode,
                 INodeView, //
-            },
-            inode_ops::{
-                AttrChange,
-                AttrChanges,
-                IAttr, //
             },
         },
         sync::deadline::Deadline, //

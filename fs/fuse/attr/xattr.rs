@@ -8,7 +8,6 @@
 //! away. `inode/attr_cache.rs` says for how long that is believed. The VFS holds the inode's lock
 //! around a change; no lock is taken here.
 
-use super::permission::is_caller_allowed;
 use crate::{
     fuse::{
         abi::node::{
@@ -17,6 +16,7 @@ use crate::{
             SetxattrFlags,
             SetxattrIn, //
         },
+        conn::access::is_caller_allowed,
         inode::{
             attr_cache::{
                 self,

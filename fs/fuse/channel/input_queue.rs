@@ -36,15 +36,13 @@ use crate::fuse::{
     trace, //
 };
 use crate::vfs::sync::{
+    entry::Side,
     fasync::Fasync,
-    queue::{
-        Queue,
-        Side, //
-    },
+    queue::Queue,
     wait::{
         new_wait_queue,
         WaitQueue, //
-    },
+    }, //
 };
 use kernel::{
     new_spinlock,

@@ -40,17 +40,15 @@ use crate::{
             capable,
             Capability, //
         },
-        mount::{
-            export::ExportOps,
-            sb::{
-                SbFlag,
-                SbIFlag,
-                SuperBlock,
-                SuperHandle,
-                MAX_STACK_DEPTH, //
-            },
+        mount::sb::{
+            SbFlag,
+            SbIFlag,
+            SuperBlock,
+            SuperHandle,
+            MAX_STACK_DEPTH, //
         },
-        sync::retry, //
+        sync::retry,
+        tables::ExportOps, //
     },
 };
 use kernel::{

@@ -9,6 +9,7 @@
 //!
 //! Locks: those of [`mounts`] and [`backing`], leaves.
 
+pub(crate) mod access;
 mod backing;
 pub(crate) mod call;
 pub(crate) mod creds;

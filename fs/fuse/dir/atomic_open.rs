@@ -18,15 +18,13 @@ use super::{
         mknod, //
     },
     create_ext::extensions,
-    lookup::{
+    entry::{
         entry_valid_until,
-        lookup, //
-    },
-    revalidate::{
         invalidate,
         set_epoch,
         set_valid_until, //
     },
+    lookup::lookup, //
 };
 use crate::{
     fuse::{

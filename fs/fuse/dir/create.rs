@@ -11,12 +11,12 @@
 
 use super::{
     create_ext::extensions,
-    lookup::entry_valid_until,
-    revalidate::{
+    entry::{
+        entry_valid_until,
         invalidate,
         set_epoch,
         set_valid_until, //
-    }, //
+    },
 };
 use crate::{
     fuse::{

@@ -10,10 +10,10 @@
 //! The directory is locked shared by the VFS. A server that needs one operation at a time gets it in
 //! turn (`inode/dirops.rs`).
 
+use super::entry::entry_valid_until;
 use crate::{
     fuse::{
         abi::{
-            attr::EntryOut,
             Generation,
             NodeId, //
         },
@@ -103,12 +103,12 @@ pub(crate) fn lookup<'a>(
     }
     let dentry = entry.dentry();
     // Before it is hashed: who waits for this lookup looks at the entry as soon as it is.
-    super::revalidate::set_epoch(dentry, epoch);
-    super::revalidate::set_valid_until(dentry, found.valid_until);
+    super::entry::set_epoch(dentry, epoch);
+    super::entry::set_valid_until(dentry, found.valid_until);
     let other = entry.splice_alias(found.inode)?;
     if let Some(kept) = &other {
-        super::revalidate::set_epoch(kept, epoch);
-        super::revalidate::set_valid_until(kept, found.valid_until);
+        super::entry::set_epoch(kept, epoch);
+        super::entry::set_valid_until(kept, found.valid_until);
     }
     Ok(other)
 }
@@ -179,9 +179,4 @@ fn lookup_name<'a>(
         inode: Some(inode),
         valid_until,
     })
-}
-
-/// Until when a reply lets its name be used without asking again.
-pub(super) fn entry_valid_until(reply: &EntryOut) -> Deadline {
-    Deadline::after(reply.entry_valid, reply.entry_valid_nsec)
 }

@@ -9,6 +9,7 @@
 mod atomic_open;
 mod create;
 mod create_ext;
+pub(crate) mod entry;
 mod link;
 pub(crate) mod lookup;
 pub(crate) mod readdir;
@@ -22,7 +23,7 @@ mod rename;
 pub(crate) mod revalidate;
 mod submount;
 
-use self::revalidate::Entry;
+use self::entry::Entry;
 use crate::fuse::{
     attr::{
         acl,
@@ -44,15 +45,9 @@ use crate::vfs::{
         },
         open::Opening, //
     },
-    mount::{
-        sb::{
-            Seen,
-            SuperBlock, //
-        },
-        submount::{
-            Automount,
-            Mounted, //
-        },
+    mount::sb::{
+        Seen,
+        SuperBlock, //
     },
     node::{
         acl::{
@@ -64,11 +59,21 @@ use crate::vfs::{
             Done,
             TmpFile, //
         },
+        attr::{
+            Access,
+            AttrChange,
+            IAttr,
+            KStat,
+            StatSync,
+            StatxMask, //
+        },
         dentry::{
             self,
+            Automount,
             DEntry,
             DEntryView,
             LookupFlags,
+            Mounted,
             Named,
             Unhashed,
             Vacant, //
@@ -76,25 +81,19 @@ use crate::vfs::{
         held::Held,
         inode::{
             Dev,
-            INode,
-            TargetOps, //
+            INode, //
         },
         inode_ops::{
-            Access,
-            AttrChange,
             Common,
             Dir,
-            IAttr,
-            KStat,
             Link,
             Rename,
-            StatSync,
-            StatxMask,
             Symlink, //
         },
+        walk::Walk,
         xattr::Answer, //
     },
-    Walk, //
+    tables::TargetOps, //
 };
 use kernel::{
     prelude::*,
@@ -136,7 +135,7 @@ impl Dir<Fuse> for DirOps {
         setattr::setattr(idmap, entry, attr)?;
         if changes_mode {
             // Whether the walk may come here has to be asked again.
-            revalidate::expire(entry);
+            entry::expire(entry);
         }
         Ok(())
     }
@@ -322,7 +321,7 @@ impl dentry::Operations<Fuse> for EntryOps {
     }
 
     fn d_delete(entry: &DEntryView<Fuse>) -> bool {
-        revalidate::d_delete(entry)
+        entry::d_delete(entry)
     }
 
     fn d_automount(at: Automount<'_, Fuse>) -> Result<Mounted> {

@@ -58,10 +58,8 @@ use crate::{
                 SyncRange, //
             }, //
         },
-        node::inode::{
-            FileOps,
-            INode, //
-        },
+        node::inode::INode,
+        tables::FileOps, //
     },
 };
 use kernel::{

@@ -34,8 +34,8 @@ use crate::{
     vfs::{
         file::dir_context::DirContext,
         node::{
-            inode::INode,
-            inode_ops::Statx, //
+            attr::Statx,
+            inode::INode, //
         },
     },
 };

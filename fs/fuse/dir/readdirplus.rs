@@ -14,12 +14,12 @@
 //! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
 
 use super::{
-    lookup::entry_valid_until,
-    readdir::check_name,
-    revalidate::{
+    entry::{
+        entry_valid_until,
         set_epoch,
         set_valid_until, //
-    }, //
+    },
+    readdir::check_name, //
 };
 use crate::{
     fuse::{

@@ -25,9 +25,9 @@ use crate::{
                 INode,
                 Kept, //
             },
-            inode_ops::Link, //
+            inode_ops::Link,
+            walk::Walk, //
         },
-        Walk, //
     },
 };
 use kernel::prelude::*;

@@ -8,7 +8,7 @@
 //! Directory and inode are locked exclusively by the VFS. Takes no lock of its own, but waits for
 //! lookups that were abandoned (`inode/dirops.rs`).
 
-use super::revalidate::{
+use super::entry::{
     expire,
     invalidate, //
 };

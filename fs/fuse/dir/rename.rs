@@ -9,11 +9,11 @@
 //! but waits for lookups that were abandoned (`inode/dirops.rs`).
 
 use super::{
+    entry::invalidate,
     remove::{
         is_doubtful,
         unlinked, //
     },
-    revalidate::invalidate, //
 };
 use crate::{
     fuse::{

@@ -20,17 +20,17 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        mount::{
-            sb::{
-                NewSuper,
-                SuperBlock, //
-            },
-            submount::{
+        mount::sb::{
+            NewSuper,
+            SuperBlock, //
+        },
+        node::{
+            dentry::{
                 Automount,
                 Mounted, //
             },
+            inode::INode, //
         },
-        node::inode::INode, //
     },
 };
 use kernel::{

@@ -8,7 +8,7 @@
 //! Locks: the inode's of the source while what is dirty of it is written back, then that of the
 //! destination for the rest; never both.
 
-use super::write::{
+use super::range::{
     advanced,
     zero_gap, //
 };

@@ -13,15 +13,16 @@
 //! none of them is waited for while it faults its pages in.
 
 use super::{
-    read::read_args,
+    range::{
+        advanced,
+        page_of,
+        read_args,
+        write_args,
+        zero_gap, //
+    },
     transfer::{
         Absent,
         Transfer, //
-    },
-    write::{
-        advanced,
-        write_args,
-        zero_gap, //
     },
 };
 use crate::{
@@ -181,9 +182,9 @@ fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
 }
 
 /// Takes the caller's next pages, `max_bytes` at most, and has them sent, until it has no more, or
-/// less was done than sent. `send` is told how many bytes are done before. A writer's `lock` lets it
-/// write beside others from then on, but not while the pages are taken. Returns how many are done in
-/// the end.
+/// less was done than sent. `send` is told how many bytes are done before. A writer's `lock` lets
+/// it write beside others from then on, but not while the pages are taken. Returns how many are
+/// done in the end.
 ///
 /// # Errors
 ///
@@ -604,11 +605,6 @@ fn write_locked(
         let _ = setattr::truncate_to_size(&handle);
     }
     result
-}
-
-/// The page that the byte at `pos`, which is not negative, is in.
-pub(super) fn page_of(pos: i64) -> u64 {
-    pos as u64 / PAGE_SIZE as u64
 }
 
 /// Writes back and drops what is cached of a range of a file that the server wants used past the

@@ -19,7 +19,7 @@ use crate::{
             IoctlIn,
             OpenIn, //
         },
-        attr::permission::is_caller_allowed,
+        conn::access::is_caller_allowed,
         inode::{
             check_good,
             handle::OpenHandle,

@@ -30,7 +30,7 @@ use crate::{
             FilesId,
             SyncRange, //
         },
-        node::inode_ops::Statx, //
+        node::attr::Statx, //
     },
 };
 use kernel::prelude::*;

@@ -23,7 +23,7 @@ use crate::{
             IoctlOut,
             IOCTL_MAX_IOV, //
         },
-        attr::permission::is_caller_allowed,
+        conn::access::is_caller_allowed,
         inode::{
             check_good,
             opened::Opened, //

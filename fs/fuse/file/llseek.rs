@@ -22,7 +22,7 @@ use crate::{
             File,
             Whence, //
         },
-        node::inode_ops::Statx, //
+        node::attr::Statx, //
     },
 };
 use kernel::prelude::*;

@@ -25,6 +25,7 @@ mod mmap;
 pub(crate) mod open;
 mod passthrough;
 mod poll;
+mod range;
 mod read;
 mod readahead;
 mod transfer;
@@ -74,10 +75,10 @@ use crate::vfs::{
         vm::NewArea,
         writeback::DirtyPages, //
     },
-    node::inode::{
+    node::inode::INode,
+    tables::{
         AddressSpaceOps,
-        FileOps,
-        INode, //
+        FileOps, //
     },
 };
 use kernel::{

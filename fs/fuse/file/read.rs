@@ -11,14 +11,12 @@
 
 use super::{
     direct,
-    passthrough, //
+    passthrough,
+    range::read_args, //
 };
 use crate::{
     fuse::{
-        abi::file::{
-            FopenFlag,
-            ReadIn, //
-        },
+        abi::file::FopenFlag,
         attr::getattr::update_attributes,
         inode::{
             attr_cache::{
@@ -26,8 +24,7 @@ use crate::{
                 Sample, //
             },
             check_good,
-            handle::OpenHandle,
-            opened::Opened, //
+            handle::OpenHandle, //
         },
         op,
         Fuse, //
@@ -49,7 +46,7 @@ use crate::{
                 Ahead, //
             },
         },
-        node::inode_ops::Statx, //
+        node::attr::Statx, //
     },
 };
 use kernel::{
@@ -125,19 +122,6 @@ pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
     );
     attr_cache::invalidate_atime(inode);
     Ok(())
-}
-
-/// What READ sends.
-pub(super) fn read_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> ReadIn {
-    ReadIn {
-        fh: opened.fh(),
-        // Positions are never negative, and no READ is longer than the wire can say: `max_read`
-        // and `max_pages` see to that.
-        offset: pos as u64,
-        size: u32::try_from(size).unwrap_or(u32::MAX),
-        flags,
-        ..ReadIn::default()
-    }
 }
 
 /// How much of `len` bytes at `pos` the server is asked for: a server must not be made to compute

@@ -9,10 +9,12 @@
 //! Locks: none; the folios stay locked until their read has ended. The request owns them, and a
 //! reference to the open handle, because the file may be closed meanwhile.
 
-use super::read::{
-    askable,
-    read_args,
-    take_read, //
+use super::{
+    range::read_args,
+    read::{
+        askable,
+        take_read, //
+    },
 };
 use crate::{
     fuse::{
@@ -40,7 +42,7 @@ use crate::{
             self,
             Ahead, //
         },
-        mapping::Readahead,
+        mapping::Readahead, //
     },
 };
 use kernel::{

@@ -9,7 +9,7 @@
 //! Locks: one spinlock, a leaf. When a write ends late, pages of before may be cached; those are
 //! dropped by a worker, because that may have to wait for the very server that ends it.
 
-use super::direct::page_of;
+use super::range::page_of;
 use crate::{
     fuse::{
         abi::file::WriteOut,

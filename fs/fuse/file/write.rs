@@ -4,31 +4,34 @@
 //!
 //! The VFS comes in through [`write_iter`]. A cached file is written through: the folios of the
 //! page cache are filled, the server is sent them, and only then the next ones are filled. With
-//! write-back agreed on in INIT they are only filled, and `writeback` sends them later. `direct` goes
-//! past the cache, `passthrough` to another file.
+//! write-back agreed on in INIT they are only filled, and `writeback` sends them later. `direct`
+//! goes past the cache, `passthrough` to another file.
 //!
 //! Locks: the inode's, for the whole of a write. A folio that is written in part and was never
-//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest of
-//! it is read in.
+//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest
+//! of it is read in.
 
 use super::{
     direct,
     passthrough,
+    range::{
+        advanced,
+        write_args,
+        zero_gap, //
+    },
     read::read_range, //
 };
 use crate::{
     fuse::{
         abi::file::{
             FopenFlag,
-            WriteFlag,
-            WriteIn, //
+            WriteFlag, //
         },
         attr::getattr::update_attributes,
         inode::{
             attr_cache,
             check_good,
-            handle::OpenHandle,
-            opened::Opened, //
+            handle::OpenHandle, //
         },
         op,
         Fuse, //
@@ -52,11 +55,8 @@ use crate::{
             iomap::RangeReader, //
         },
         node::{
-            inode::{
-                INode,
-                INodeLock, //
-            },
-            inode_ops::Statx, //
+            attr::Statx,
+            inode::INodeLock, //
         },
     },
 };
@@ -153,43 +153,6 @@ struct PartReader<'a> {
 impl RangeReader for PartReader<'_> {
     fn read_range(&mut self, pos: i64, len: usize) -> Result<FolioSegments> {
         read_range(self.handle, pos, len, self.flags)
-    }
-}
-
-/// What WRITE sends; `flags` (`O_*`) are those of the call.
-pub(super) fn write_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> WriteIn {
-    WriteIn {
-        fh: opened.fh(),
-        // Positions are never negative, and no WRITE is longer than the wire can say: `max_write`
-        // sees to that.
-        offset: pos as u64,
-        size: u32::try_from(size).unwrap_or(u32::MAX),
-        flags,
-        ..WriteIn::default()
-    }
-}
-
-/// `len` bytes behind `pos`.
-///
-/// # Errors
-///
-/// `EFBIG`; the VFS lets nobody write so far.
-pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
-    i64::try_from(len)
-        .ok()
-        .and_then(|len| pos.checked_add(len))
-        .ok_or(EFBIG)
-}
-
-/// Zeroes what is cached between the end of the file and `start`, where a write begins. The inode is
-/// locked.
-///
-/// That is not zero for sure: a mapping may have been stored to behind the end. It is about to
-/// become part of the file. (C forgets it but for writes that go through the page cache.)
-pub(super) fn zero_gap(inode: &INode<Fuse>, start: i64) {
-    let end = inode.size();
-    if start > end {
-        inode.truncate_pagecache_range(end, start - 1);
     }
 }
 

@@ -5,9 +5,9 @@
 //! A handle is a node's number and generation. While the inode is cached, it is found by that; else
 //! a server that offered it at INIT (`FUSE_EXPORT_SUPPORT`) is asked for the name "." in the node,
 //! and for ".." to find the way from a directory to the root. The VFS comes in through
-//! `vfs/mount/export.rs`; `dir/lookup.rs` asks the server. A server that gives a number away again without
-//! a new generation has handles that lie, and says so at INIT (`FUSE_NO_EXPORT_SUPPORT`): then
-//! handles can only be compared.
+//! `vfs/mount/export.rs`; `dir/lookup.rs` asks the server. A server that gives a number away again
+//! without a new generation has handles that lie, and says so at INIT (`FUSE_NO_EXPORT_SUPPORT`):
+//! then handles can only be compared.
 //!
 //! Takes no lock.
 
@@ -15,8 +15,8 @@ use crate::{
     fuse::{
         abi::NodeId,
         dir::{
-            lookup::lookup_node,
-            revalidate::expire, //
+            entry::expire,
+            lookup::lookup_node, //
         },
         inode::{
             self,
@@ -28,7 +28,6 @@ use crate::{
         mount::{
             export::{
                 Export,
-                ExportOps,
                 Identity, //
             },
             sb::SuperBlock, //
@@ -41,6 +40,7 @@ use crate::{
                 INodeView, //
             }, //
         },
+        tables::ExportOps, //
     },
 };
 use kernel::prelude::*;

@@ -13,12 +13,12 @@ use crate::{
     fuse::{
         abi::node::SyncfsIn,
         attr::{
-            permission::is_caller_allowed,
             setattr::flush_times,
             xattr::Xattrs, //
         },
         channel::Channel,
         conn::{
+            access::is_caller_allowed,
             init,
             mount::Mount,
             options::{
@@ -30,7 +30,7 @@ use crate::{
         },
         dir::{
             self,
-            revalidate::Entry, //
+            entry::Entry, //
         },
         file,
         fstype::{
@@ -67,11 +67,13 @@ use crate::{
                 FsFlag,
                 FsFlags,
                 FsType,
-                Pools,
+                Mounting,
                 Tree, //
             },
+            pools::Pools,
             sb::{
                 Bdi,
+                FileSystem,
                 New,
                 NewSuper,
                 SbFlag,
@@ -90,14 +92,13 @@ use crate::{
                 Kept,
                 NewInode, //
             },
-            inode_ops::{
-                CommonOps,
-                DirOps,
-                SymlinkOps, //
-            },
-            xattr::Handlers, //
         },
-        FileSystem, //
+        tables::{
+            CommonOps,
+            DirOps,
+            Handlers,
+            SymlinkOps, //
+        },
     },
 };
 use kernel::{
@@ -165,17 +166,9 @@ impl Context {
     }
 }
 
-impl FileSystem for Fuse {
-    type OwnerModule = crate::LocalModule;
-    type SuperData = Arc<Mount>;
-    type InodeData = Inode;
-    /// The version of the last change of the attributes; 0 before the first.
-    type AttrState = u64;
-    type DentryData = Entry;
-    type FileData = Arc<OpenHandle>;
+impl Mounting for Fuse {
     type Context = Context;
     type Key = Arc<Device>;
-    type Dentries = dir::EntryOps;
 
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Context> {
         Ok(Context {
@@ -199,7 +192,7 @@ impl FileSystem for Fuse {
             return Err(fc.invalf(fmt!("No changes allowed in reconfigure")));
         }
 
-        match param.parse(fc, &options::PARAMS)? {
+        match fc.parse(param, &options::PARAMS)? {
             (Opt::Source, Value::String(source)) => {
                 if fc.has_source() {
                     return Err(fc.invalf(fmt!("Multiple sources specified")));
@@ -287,7 +280,8 @@ impl FileSystem for Fuse {
     }
 
     fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
-        // The server's own one: what walks have mounted within it is no answer to who mounts it again.
+        // The server's own one: what walks have mounted within it is no answer to who mounts it
+        // again.
         !mount.is_submount() && device.serves(mount.conn().channel())
     }
 
@@ -356,6 +350,17 @@ impl FileSystem for Fuse {
         init::send(sb, device.is_sync_init(), export::IDENTIFY_ONLY)?;
         Ok(sb)
     }
+}
+
+impl FileSystem for Fuse {
+    type OwnerModule = crate::LocalModule;
+    type SuperData = Arc<Mount>;
+    type InodeData = Inode;
+    /// The version of the last change of the attributes; 0 before the first.
+    type AttrState = u64;
+    type DentryData = Entry;
+    type FileData = Arc<OpenHandle>;
+    type Dentries = dir::EntryOps;
 
     fn kill_sb(sb: &SuperBlock<Self>) {
         let mount = sb.data();

@@ -35,6 +35,10 @@ use crate::{
             Kuid, //
         },
         node::{
+            attr::{
+                Statx,
+                StatxMask, //
+            },
             inode::{
                 Attrs,
                 Dev,
@@ -43,10 +47,6 @@ use crate::{
                 INodeView,
                 NewInode,
                 Timespec, //
-            },
-            inode_ops::{
-                Statx,
-                StatxMask, //
             },
         },
         sync::deadline::{
@@ -68,7 +68,7 @@ use kernel::{
 
 /// Groups of attributes.
 pub(crate) mod mask {
-    use crate::vfs::node::inode_ops::{
+    use crate::vfs::node::attr::{
         Statx,
         StatxMask, //
     };

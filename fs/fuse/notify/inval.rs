@@ -18,11 +18,11 @@ use crate::fuse::{
         NodeId, //
     },
     channel::owner::Payload,
-    dir::revalidate,
+    dir::entry,
     inode::{
         self,
         attr_cache, //
-    },
+    }, //
 };
 use crate::vfs::node::dentry::DEntry;
 use kernel::{
@@ -109,7 +109,7 @@ impl Notifications {
             if !expire {
                 entry.invalidate();
             }
-            revalidate::expire(&entry);
+            entry::expire(&entry);
 
             match (child, entry.inode()) {
                 (Some(child), Some(inode)) => {

@@ -4,7 +4,8 @@
 //!
 //! A [`Request`] is one allocation that owns everything it needs: the header, the input (fixed
 //! struct and names, copied in), the space for the reply, and references to the folios that it
-//! carries or the reply fills. Nothing of it is on the caller's stack, so no lifetime crosses threads.
+//! carries or the reply fills. Nothing of it is on the caller's stack, so no lifetime crosses
+//! threads.
 //!
 //! It is shared (the waiter looks at it while a server's thread copies it), so its state is not a
 //! type parameter but a move-only token that exactly one party holds: see [`state`]. What ends a

@@ -389,8 +389,8 @@ impl<T: Object> Shown<T> {
     /// # Safety
     ///
     /// The lock around the [`State`] must be held, `sb` be the super block that it is to have, in
-    /// which the object has no directory, and this be in its list when the lock is given up, if this
-    /// succeeds.
+    /// which the object has no directory, and this be in its list when the lock is given up, if
+    /// this succeeds.
     unsafe fn show(&mut self, sb: *mut bindings::super_block, files: &'static [File<T>]) -> Result {
         let mut name = [0; 12];
         let name = number_name(&mut name, self.object.number())?;
@@ -620,12 +620,15 @@ unsafe extern "C" fn read<T: Object, K: Knob<T>>(
         let value = K::read(&object);
         // SAFETY: The file is valid. Readers that share it may overwrite each other's, as a whole.
         unsafe {
-            crate::vfs::write_once(&raw mut (*file).private_data, value as usize as *mut c_void)
+            crate::vfs::once::write_once(
+                &raw mut (*file).private_data,
+                value as usize as *mut c_void,
+            )
         };
         value
     } else {
         // SAFETY: As above.
-        unsafe { crate::vfs::read_once(&raw const (*file).private_data) as usize as u32 }
+        unsafe { crate::vfs::once::read_once(&raw const (*file).private_data) as usize as u32 }
     };
     let mut text = [0; 12];
     let Ok(text) = number_name(&mut text, value) else {

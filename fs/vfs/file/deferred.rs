@@ -2,23 +2,19 @@
 
 //! Read and write calls that end after the function that serves them has returned.
 //!
-//! [`Kiocb::defer`](crate::vfs::file::open::Kiocb::defer) gives a [`Deferred`], the right and the duty to say
-//! what came of the call. If the function then returns `EIOCBQUEUED`, the caller is told by its
-//! own callback, as soon as both are there: the result, and the return to the trampoline. So the
-//! call is valid as long as any function of the file system sees it.
+//! [`Kiocb::defer`](crate::vfs::file::open::Kiocb::defer) gives a [`Deferred`], the right and the
+//! duty to say what came of the call. If the function then returns `EIOCBQUEUED`, the caller is
+//! told by its own callback, as soon as both are there: the result, and the return to the
+//! trampoline. So the call is valid as long as any function of the file system sees it.
 //!
-//! A call that the file system has [passed on](crate::vfs::file::open::Kiocb::pass_on) is not its own any more:
-//! whoever it went to tells the caller, and nothing here looks at it again.
+//! A call that the file system has [passed on](crate::vfs::file::open::Kiocb::pass_on) is not its
+//! own any more: whoever it went to tells the caller, and nothing here looks at it again.
 //!
 //! Locks: none.
 
 use crate::vfs::{
     bindings,
-    file::open::{
-        count_of,
-        Kiocb, //
-    },
-    FileSystem, //
+    file::count::count_of, //
 };
 use core::{
     cell::Cell,
@@ -54,7 +50,7 @@ enum State {
 /// # Invariants
 ///
 /// `iocb` is valid until one side has told its caller the result: whoever comes second.
-pub(in crate::vfs) struct Call {
+struct Call {
     iocb: *mut bindings::kiocb,
     state: Atomic<i32>,
     /// What the caller gets; valid in [`State::Done`].
@@ -100,7 +96,7 @@ impl Deferred {
     ///
     /// # Safety
     ///
-    /// `iocb` is a call that [`run`] serves now.
+    /// `iocb` is a call that is served now, from [`Served::begin`] to [`Served::end`].
     pub(in crate::vfs) unsafe fn new(iocb: *mut bindings::kiocb) -> Result<Self> {
         // SAFETY: Valid by the safety requirement.
         if unsafe { (*iocb).ki_complete.is_none() } {
@@ -151,7 +147,7 @@ impl Drop for Deferred {
     }
 }
 
-/// What the trampoline of a call and its [`Kiocb`] share.
+/// What the trampoline of a call and its [`Kiocb`](crate::vfs::file::open::Kiocb) share.
 pub(in crate::vfs) struct Served {
     /// What the caller has in the field that is used here.
     private: *mut c_void,
@@ -160,6 +156,54 @@ pub(in crate::vfs) struct Served {
 }
 
 impl Served {
+    /// A call begins to be served.
+    ///
+    /// # Safety
+    ///
+    /// `iocb` is a valid call, the caller's own until [`Self::end`].
+    pub(super) unsafe fn begin(iocb: *mut bindings::kiocb) -> Self {
+        // SAFETY: Valid by the safety requirement. What the caller has in there is given back,
+        // unless the call is not ours any more by then.
+        let private = unsafe { core::mem::replace(&mut (*iocb).private, core::ptr::null_mut()) };
+        Self {
+            private,
+            passed_on: Cell::new(false),
+        }
+    }
+
+    /// The function that serves it has returned `result`; returns what C gets.
+    ///
+    /// # Safety
+    ///
+    /// `iocb` is the call of [`Self::begin`], and was served with this value.
+    pub(super) unsafe fn end(self, iocb: *mut bindings::kiocb, result: Result<usize>) -> isize {
+        if self.passed_on.get() {
+            return count_of(result);
+        }
+        // SAFETY: Still valid: nobody tells the caller before this function lets them.
+        let call = unsafe { core::mem::replace(&mut (*iocb).private, self.private) };
+        if call.is_null() {
+            // Nobody would ever tell the caller, and one that waits could not be told at all.
+            return count_of(match result {
+                Err(EIOCBQUEUED) => Err(EIO),
+                result => result,
+            });
+        }
+        // SAFETY: Only `Deferred::new()` has put something in there, a reference to its call.
+        let call: Arc<Call> = unsafe { Arc::from_raw(call.cast()) };
+        if result != Err(EIOCBQUEUED) {
+            // Who has a result already, or comes with one later, tells it to nobody.
+            let _ = call.change(State::Returned);
+            return count_of(result);
+        }
+        if call.change(State::Queued).is_err() {
+            // SAFETY: The function has returned so, and the other side was first and has told
+            // nobody.
+            unsafe { call.tell(call.result.load(Relaxed)) };
+        }
+        count_of(Err(EIOCBQUEUED))
+    }
+
     /// The call becomes somebody else's: gives back what the caller has in it.
     ///
     /// # Errors
@@ -168,7 +212,7 @@ impl Served {
     ///
     /// # Safety
     ///
-    /// `iocb` is the call that [`run`] serves now with this value, and is not touched any more by
+    /// `iocb` is the call that is served now with this value, and is not touched any more by
     /// who serves it.
     pub(in crate::vfs) unsafe fn pass_on(&self, iocb: *mut bindings::kiocb) -> Result {
         // SAFETY: Valid by the safety requirement.
@@ -180,49 +224,4 @@ impl Served {
         self.passed_on.set(true);
         Ok(())
     }
-}
-
-/// Runs the function that serves a call of a file of `T`, and returns what C gets.
-///
-/// # Safety
-///
-/// `iocb` is a valid call of an open file of `T`, and is the caller's own until this returns or the
-/// call is completed.
-pub(in crate::vfs) unsafe fn run<T: FileSystem>(
-    iocb: *mut bindings::kiocb,
-    serve: impl FnOnce(Kiocb<'_, T>) -> Result<usize>,
-) -> isize {
-    // SAFETY: Valid by the safety requirement. What the caller has in there is given back, unless
-    // the call is not ours any more by then.
-    let private = unsafe { core::mem::replace(&mut (*iocb).private, core::ptr::null_mut()) };
-    let served = Served {
-        private,
-        passed_on: Cell::new(false),
-    };
-    // SAFETY: By the safety requirement, and it is served here.
-    let result = serve(unsafe { Kiocb::from_raw(iocb, Some(&served)) });
-    if served.passed_on.get() {
-        return count_of(result);
-    }
-    // SAFETY: Still valid: nobody tells the caller before this function lets them.
-    let call = unsafe { core::mem::replace(&mut (*iocb).private, private) };
-    if call.is_null() {
-        // Nobody would ever tell the caller, and one that waits could not be told at all.
-        return count_of(match result {
-            Err(EIOCBQUEUED) => Err(EIO),
-            result => result,
-        });
-    }
-    // SAFETY: Only `Deferred::new()` has put something in there, a reference to its call.
-    let call: Arc<Call> = unsafe { Arc::from_raw(call.cast()) };
-    if result != Err(EIOCBQUEUED) {
-        // Who has a result already, or comes with one later, tells it to nobody.
-        let _ = call.change(State::Returned);
-        return count_of(result);
-    }
-    if call.change(State::Queued).is_err() {
-        // SAFETY: The function has returned so, and the other side was first and has told nobody.
-        unsafe { call.tell(call.result.load(Relaxed)) };
-    }
-    count_of(Err(EIOCBQUEUED))
 }

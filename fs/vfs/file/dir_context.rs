@@ -9,8 +9,8 @@
 use crate::vfs::{
     bindings,
     file::open::File,
-    node::dentry::Child,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::dentry::Child, //
 };
 use core::{
     marker::PhantomData,

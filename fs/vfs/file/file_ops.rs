@@ -13,7 +13,7 @@
 use crate::vfs::{
     bindings,
     file::{
-        deferred,
+        count::count_of,
         dir_context::{
             DirContext,
             SharedDir, //
@@ -28,7 +28,7 @@ use crate::vfs::{
             Locking, //
         },
         open::{
-            count_of,
+            serve,
             CopyRange,
             FallocateMode,
             File,
@@ -46,11 +46,9 @@ use crate::vfs::{
         },
     },
     mm::vm::NewArea,
-    node::inode::{
-        FileOps,
-        INode, //
-    },
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::INode,
+    tables::FileOps, //
 };
 use core::{
     ffi::{
@@ -434,7 +432,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: `read_iter` is called with a destination, which is ours for the call.
         let to = unsafe { IovIterDest::from_raw(to) };
         // SAFETY: The request is valid and ours for the call.
-        unsafe { deferred::run(raw, |iocb| U::read_iter(iocb, to)) }
+        unsafe { serve(raw, |iocb| U::read_iter(iocb, to)) }
     }
 
     /// # Safety
@@ -448,7 +446,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         // SAFETY: `write_iter` is called with a source, which is ours for the call.
         let from = unsafe { IovIterSource::from_raw(from) };
         // SAFETY: The request is valid and ours for the call.
-        unsafe { deferred::run(raw, |iocb| U::write_iter(iocb, from)) }
+        unsafe { serve(raw, |iocb| U::write_iter(iocb, from)) }
     }
 
     /// # Safety
@@ -532,8 +530,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
 
     /// # Safety
     ///
-    /// Called by `do_splice_read()` with an open file, a position of the caller's and a pipe that the
-    /// current task has locked, or that nobody else knows.
+    /// Called by `do_splice_read()` with an open file, a position of the caller's and a pipe that
+    /// the current task has locked, or that nobody else knows.
     unsafe extern "C" fn splice_read(
         file: *mut bindings::file,
         pos: *mut bindings::loff_t,

@@ -15,11 +15,11 @@ use crate::vfs::{
     bindings,
     cred::Idmap,
     file::open::File,
+    mount::sb::FileSystem,
     node::{
         dentry::DEntry,
         inode::INode, //
-    },
-    FileSystem, //
+    }, //
 };
 use kernel::{
     error::from_result,
@@ -179,8 +179,8 @@ pub(in crate::vfs) unsafe fn fileattr_get<T: FileSystem>(
 
 /// # Safety
 ///
-/// Called by `vfs_fileattr_set` with a positive dentry of `T` that the caller has a reference to and
-/// whose inode is locked exclusively, and with a valid `fa` that does not change.
+/// Called by `vfs_fileattr_set` with a positive dentry of `T` that the caller has a reference to
+/// and whose inode is locked exclusively, and with a valid `fa` that does not change.
 pub(in crate::vfs) unsafe fn fileattr_set<T: FileSystem>(
     method: impl FnOnce(&Idmap, &INode<T>, FileAttr) -> Result,
     idmap: *mut bindings::mnt_idmap,

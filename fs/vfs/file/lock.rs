@@ -17,7 +17,7 @@ use crate::vfs::{
         File,
         FilesId, //
     },
-    FileSystem, //
+    mount::sb::FileSystem, //
 };
 use core::{
     ffi::c_int,
@@ -246,7 +246,8 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         // What is more than a pid can be is nobody's.
         let pid = global_pid(i32::try_from(pid).unwrap_or(0), ns);
         let lock = self.lock;
-        // SAFETY: Valid, the call's own and on no list by the type invariant. There are three types.
+        // SAFETY: Valid, the call's own and on no list by the type invariant. There are three
+        // types.
         unsafe {
             (*lock).fl_start = range.start;
             (*lock).fl_end = range.end;

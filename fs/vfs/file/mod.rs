@@ -2,6 +2,7 @@
 
 //! Open files: reading and writing, directories, locks, ioctls, polling.
 
+pub(crate) mod count;
 pub(crate) mod deferred;
 pub(crate) mod dir_context;
 pub(crate) mod file_ops;

@@ -13,10 +13,17 @@
 
 use crate::vfs::{
     bindings,
-    file::deferred::{
-        Deferred,
-        Served, //
+    file::{
+        count::{
+            count,
+            count_of, //
+        },
+        deferred::{
+            Deferred,
+            Served, //
+        },
     },
+    mount::sb::FileSystem,
     node::{
         dentry::DEntry,
         inode::{
@@ -26,8 +33,7 @@ use crate::vfs::{
             INodeSharedLock, //
         },
     },
-    read_once,
-    FileSystem, //
+    once::read_once, //
 };
 use core::{
     ffi::c_int,
@@ -482,7 +488,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
     ///
     /// `EINVAL` if the caller waits; `EBUSY` if that was done before; `ENOMEM`.
     pub(crate) fn defer(&mut self) -> Result<Deferred> {
-        // SAFETY: By the type invariant; the trampolines serve their calls by `deferred::run()`.
+        // SAFETY: By the type invariant; the trampolines serve their calls by `serve()`.
         unsafe { Deferred::new(self.iocb) }
     }
 
@@ -632,18 +638,22 @@ pub(crate) fn account_write(bytes: usize) {
     unsafe { bindings::task_io_account_write(bytes) };
 }
 
-/// Turns a byte count of C, negative for an error, into a result.
-pub(in crate::vfs) fn count(result: isize) -> Result<usize> {
-    usize::try_from(result).map_err(|_| Error::from_errno(result as i32))
-}
-
-/// Turns a result into a byte count of C.
-pub(in crate::vfs) fn count_of(result: Result<usize>) -> isize {
-    match result {
-        // No call moves more than MAX_RW_COUNT bytes.
-        Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
-        Err(error) => error.to_errno() as isize,
-    }
+/// Runs the function that serves a call of a file of `T`, and returns what C gets.
+///
+/// # Safety
+///
+/// `iocb` is a valid call of an open file of `T`, and is the caller's own until this returns or the
+/// call is completed.
+pub(in crate::vfs) unsafe fn serve<T: FileSystem>(
+    iocb: *mut bindings::kiocb,
+    serve: impl FnOnce(Kiocb<'_, T>) -> Result<usize>,
+) -> isize {
+    // SAFETY: Promised by the caller.
+    let served = unsafe { Served::begin(iocb) };
+    // SAFETY: As above, and it is served here.
+    let result = serve(unsafe { Kiocb::from_raw(iocb, Some(&served)) });
+    // SAFETY: It is the call that was begun.
+    unsafe { served.end(iocb, result) }
 }
 
 /// Makes the next `len` bytes of a source present, as far as possible. May sleep and fault.
@@ -660,8 +670,9 @@ pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize
 ///
 /// # Invariants
 ///
-/// `from` and `to` are the files of a running `copy_file_range` call, open files of `T` both, `from`
-/// for reading and `to` for writing; whoever freezes the super block of `to` waits for the call.
+/// `from` and `to` are the files of a running `copy_file_range` call, open files of `T` both,
+/// `from` for reading and `to` for writing; whoever freezes the super block of `to` waits for the
+/// call.
 pub(crate) struct CopyRange<'a, T: FileSystem> {
     from: *mut bindings::file,
     to: *mut bindings::file,

@@ -2,8 +2,8 @@
 
 //! `poll(2)` and its kin on open files: events, and where the caller waits for them.
 //!
-//! On the walk: `file_ops` or `io/chrdev` makes a [`Polling`] of a `poll` call, and the file system registers the
-//! caller on the queue of the file.
+//! On the walk: `file_ops` or `io/chrdev` makes a [`Polling`] of a `poll` call, and the file
+//! system registers the caller on the queue of the file.
 //!
 //! C headers: `include/linux/poll.h`, `include/uapi/linux/eventpoll.h`.
 
@@ -73,8 +73,8 @@ pub(crate) trait Pollable: 'static {
 ///
 /// # Invariants
 ///
-/// `file` is valid for `'a`, and has an `F` of which `data` is borrowed. `table` is null or valid for
-/// `'a`. The call is on `file`.
+/// `file` is valid for `'a`, and has an `F` of which `data` is borrowed. `table` is null or valid
+/// for `'a`. The call is on `file`.
 pub(crate) struct Polling<'a, F: ForeignOwnable + 'a> {
     file: *mut bindings::file,
     data: F::Borrowed<'a>,

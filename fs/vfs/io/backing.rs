@@ -21,20 +21,22 @@
 use crate::vfs::{
     bindings,
     cred,
-    file::open::{
-        count,
-        File,
-        Kiocb,
-        Opening,
-        SpliceRead,
-        SpliceWrite, //
+    file::{
+        count::count,
+        open::{
+            File,
+            Kiocb,
+            Opening,
+            SpliceRead,
+            SpliceWrite, //
+        },
     },
     mm::vm::NewArea,
+    mount::sb::FileSystem,
     node::inode::{
         INode,
         INodeLock, //
-    },
-    FileSystem, //
+    }, //
 };
 use core::{
     ffi::c_int,
@@ -158,8 +160,8 @@ impl BackingFile {
     ///
     /// # Errors
     ///
-    /// Those of the other file system; `EINVAL` if the call is direct and that cannot be done there;
-    /// `EIOCBQUEUED` if the caller is told later.
+    /// Those of the other file system; `EINVAL` if the call is direct and that cannot be done
+    /// there; `EIOCBQUEUED` if the caller is told later.
     pub(crate) fn read_iter<T: FileSystem, U: Backed<T>>(
         &self,
         iocb: Kiocb<'_, T>,

@@ -3,35 +3,33 @@
 //! Character devices that come and go while the module is loaded, and the class they are of.
 //!
 //! A [`Class`] is a directory in sysfs with its devices, each of which has the same attributes. A
-//! [`Registration`] is one device: its number, its node in `/dev`, and what an `open` of it reaches.
-//! An open file does not keep its device there: it has what `open` gave it, and no more.
+//! [`Registration`] is one device: its number, its node in `/dev`, and what an `open` of it
+//! reaches. An open file does not keep its device there: it has what `open` gave it, and no more.
 //!
 //! Device and cdev are made and freed by C, so nothing of this module is needed for one that
 //! somebody still holds a reference to.
 //!
-//! Locks: a class has one, for the list of its devices. No device is made, removed or opened with it
-//! held.
+//! Locks: a class has one, for the list of its devices. No device is made, removed or opened with
+//! it held.
 //!
 //! C headers: `include/linux/cdev.h`, `include/linux/device.h`, `include/linux/sysfs.h`.
 
 use crate::vfs::{
     bindings,
     file::{
+        count::count_of,
         ioctl::{
             self,
             Ioctl, //
         },
-        open::{
-            count_of,
-            write_flags, //
-        },
+        open::write_flags,
         poll::{
             PollEvents,
             Pollable,
             Polling, //
         },
     },
-    read_once,
+    once::read_once,
     sync::static_mutex::StaticMutex, //
 };
 use core::{
@@ -184,8 +182,8 @@ unsafe fn data_of<'a, T: Device>(dev: *mut bindings::device) -> &'a T {
 
 /// # Safety
 ///
-/// Called by sysfs on a file of a device of `T`, which is not removed before this has returned; with
-/// a buffer of a page.
+/// Called by sysfs on a file of a device of `T`, which is not removed before this has returned;
+/// with a buffer of a page.
 unsafe extern "C" fn show<T: Device, A: Attribute<T>>(
     dev: *mut bindings::device,
     _attr: *mut bindings::device_attribute,

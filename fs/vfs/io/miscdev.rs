@@ -21,7 +21,7 @@ use crate::vfs::{
             Verdict, //
         },
     },
-    read_once,
+    once::read_once,
     sync::{
         fasync::Fasync,
         wait::WaitQueue, //
@@ -196,8 +196,8 @@ struct Open {
 /// # Invariants
 ///
 /// `table` holds the functions of this module for `T` and nothing else, so a file that has it as
-/// its `f_op` has an [`Open`] with the result of `T::open` as its private data, from when it is open
-/// (`FMODE_OPENED`) until it is released; it has null there after that.
+/// its `f_op` has an [`Open`] with the result of `T::open` as its private data, from when it is
+/// open (`FMODE_OPENED`) until it is released; it has null there after that.
 #[repr(transparent)]
 pub(crate) struct FileOps<T: Device> {
     table: bindings::file_operations,
@@ -595,9 +595,9 @@ impl<T: Device> Registration<T> {
 #[pinned_drop]
 impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by the type invariant. It may go at any time: an open that is under way
-        // is waited for, and a file that is open needs only the static table, and the module, which
-        // it keeps.
+        // SAFETY: Registered by the type invariant. It may go at any time: an open that is under
+        // way is waited for, and a file that is open needs only the static table, and the module,
+        // which it keeps.
         unsafe { bindings::misc_deregister(self.inner.get()) };
     }
 }

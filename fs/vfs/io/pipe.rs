@@ -186,9 +186,9 @@ impl Dest for PipeDest<'_> {
                 break;
             };
             let part = left.min(PAGE_SIZE - *filled);
-            // SAFETY: `bytes` has `left` more bytes at `from`, and room for as many as are copied is
-            // left of the page, which is not in the pipe yet, so that nobody else accesses it. What
-            // others may do to `bytes` meanwhile changes only what is copied.
+            // SAFETY: `bytes` has `left` more bytes at `from`, and room for as many as are copied
+            // is left of the page, which is not in the pipe yet, so that nobody else accesses it.
+            // What others may do to `bytes` meanwhile changes only what is copied.
             unsafe { bindings::memcpy_to_page(page.as_ptr(), *filled, from.cast(), part) };
             *filled += part;
             left -= part;

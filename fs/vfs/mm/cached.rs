@@ -23,8 +23,8 @@ use crate::vfs::{
         },
         iov::SharedBytes, //
     },
-    node::inode::INode,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::INode, //
 };
 use core::ptr::NonNull;
 use kernel::{

@@ -337,8 +337,8 @@ impl<'a> CallerBuffer<'a> {
             Hold::Pin
         } else {
             for page in list.iter() {
-                // SAFETY: Their owner keeps them until the call has ended, by references: that there
-                // are some was looked at when this value was made.
+                // SAFETY: Their owner keeps them until the call has ended, by references: that
+                // there are some was looked at when this value was made.
                 unsafe { bindings::page_folio_get(*page) };
             }
             Hold::Reference

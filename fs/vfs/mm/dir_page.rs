@@ -15,8 +15,8 @@ use crate::vfs::{
         Locked,
         Mapped, //
     },
-    node::inode::INode,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::INode, //
 };
 use core::ptr::NonNull;
 use kernel::{

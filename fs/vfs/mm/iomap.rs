@@ -14,9 +14,9 @@
 
 use crate::vfs::{
     bindings,
-    file::open::{
-        count,
-        Kiocb, //
+    file::{
+        count::count,
+        open::Kiocb, //
     },
     mm::{
         folio::{
@@ -28,8 +28,8 @@ use crate::vfs::{
         },
         iov::Room, //
     },
-    node::inode::INodeLock,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::INodeLock, //
 };
 use core::{
     ffi::c_int,
@@ -146,8 +146,8 @@ pub(crate) fn read_folio<R: Reader>(folio: Locked<&Folio>, reader: &mut R) {
         ..Default::default()
     };
     // SAFETY: The folio is in the page cache and locked, and `iomap_read_folio()` takes over its
-    // unlock. Both tables are static, `read_ctx` is the `Reading<R>` that `Ops<R>` expects, borrowed
-    // for this call.
+    // unlock. Both tables are static, `read_ctx` is the `Reading<R>` that `Ops<R>` expects,
+    // borrowed for this call.
     unsafe { bindings::iomap_read_folio(&WHOLE_FILE, &mut ctx, ptr::null_mut()) };
 }
 

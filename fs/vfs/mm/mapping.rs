@@ -14,10 +14,12 @@
 
 use crate::vfs::{
     bindings,
-    file::open::{
-        count_of,
-        File,
-        Kiocb, //
+    file::{
+        count::count_of,
+        open::{
+            File,
+            Kiocb, //
+        },
     },
     mm::{
         folio::{
@@ -34,13 +36,15 @@ use crate::vfs::{
             DirtyPages, //
         },
     },
+    mount::sb::FileSystem,
     node::inode::{
-        AddressSpaceOps,
         INode,
-        INodeView,
+        INodeView, //
+    },
+    tables::{
+        AddressSpaceOps,
         TargetOps, //
     },
-    FileSystem, //
 };
 use core::{
     ffi::c_int,
@@ -317,8 +321,8 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: The request is valid and ours for the call; `read_iter` or `write_iter` of the same
-        // file serves it.
+        // SAFETY: The request is valid and ours for the call; `read_iter` or `write_iter` of the
+        // same file serves it.
         let mut iocb = unsafe { Kiocb::from_raw(iocb, None) };
         // SAFETY: The iterator is valid.
         if unsafe { (*iter).data_source } == (bindings::ITER_DEST != 0) {

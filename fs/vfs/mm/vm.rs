@@ -2,8 +2,8 @@
 
 //! Mappings of the page cache that can be stored to.
 //!
-//! The VFS maps a file by [`NewArea::map_page_cache`], faults go to the page cache. A store to a page
-//! that is being written back waits until that is over: the file system, or whoever serves it,
+//! The VFS maps a file by [`NewArea::map_page_cache`], faults go to the page cache. A store to a
+//! page that is being written back waits until that is over: the file system, or whoever serves it,
 //! takes the bytes straight out of the page. When a mapping goes, what was stored through it is
 //! written, because there may be no open file to write it by afterwards.
 //!
@@ -12,8 +12,8 @@
 use crate::vfs::{
     bindings,
     file::open::File,
-    node::inode::keep_times_dirty,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::keep_times_dirty, //
 };
 use kernel::{
     bindings::{

@@ -20,8 +20,8 @@ use crate::vfs::{
         },
         iov::SharedBytes, //
     },
-    node::inode::INodeView,
-    FileSystem, //
+    mount::sb::FileSystem,
+    node::inode::INodeView, //
 };
 use core::{
     ffi::{

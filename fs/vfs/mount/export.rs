@@ -13,7 +13,10 @@
 
 use crate::vfs::{
     bindings,
-    mount::sb::SuperBlock,
+    mount::sb::{
+        FileSystem,
+        SuperBlock, //
+    },
     node::{
         dentry::DEntry,
         held::Held,
@@ -22,7 +25,7 @@ use crate::vfs::{
             INodeView, //
         }, //
     },
-    FileSystem, //
+    tables::ExportOps, //
 };
 use core::{
     marker::PhantomData,
@@ -76,35 +79,17 @@ pub(crate) trait Export<T: FileSystem> {
     fn parent(child: &INode<T>) -> Result<Held<'_, DEntry<T>>>;
 }
 
-/// The table of a file system.
-pub(crate) struct ExportOps<T: FileSystem> {
-    pub(in crate::vfs) table: &'static bindings::export_operations,
-    _p: PhantomData<fn(T)>,
-}
-
-impl<T: FileSystem> Clone for ExportOps<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T: FileSystem> Copy for ExportOps<T> {}
-
 impl<T: FileSystem> ExportOps<T> {
     /// For a file system that finds files by their handles.
     pub(crate) const fn new<U: Export<T>>() -> Self {
-        Self {
-            table: &Table::<T, U>::FULL,
-            _p: PhantomData,
-        }
+        // SAFETY: The functions ask for what `fs/exportfs` promises to a super block of `T`.
+        unsafe { Self::from_table(&Table::<T, U>::FULL) }
     }
 
     /// For one that makes handles, to compare them, and does not find anything by them.
     pub(crate) const fn identify_only<U: Export<T>>() -> Self {
-        Self {
-            table: &Table::<T, U>::IDENTIFY_ONLY,
-            _p: PhantomData,
-        }
+        // SAFETY: As in `new`.
+        unsafe { Self::from_table(&Table::<T, U>::IDENTIFY_ONLY) }
     }
 }
 

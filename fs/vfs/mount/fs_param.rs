@@ -15,8 +15,6 @@ use crate::vfs::{
         Kgid,
         Kuid, //
     },
-    mount::fs_type::FsContext,
-    FileSystem, //
 };
 use core::{
     marker::PhantomData,
@@ -229,9 +227,13 @@ impl Param<'_> {
     ///
     /// `ENOPARAM` if the table does not have it; `EINVAL`, with a message in the log of `fc`, if
     /// the value is not of the option's kind; `EBADF` for a number of no open file.
-    pub(crate) fn parse<T: FileSystem, O: Copy, const N: usize>(
+    ///
+    /// # Safety
+    ///
+    /// `fc` must be a valid context.
+    pub(super) unsafe fn parse<O: Copy, const N: usize>(
         self,
-        fc: &FsContext<T>,
+        fc: *mut bindings::fs_context,
         table: &'static ParamTable<O, N>,
     ) -> Result<(O, Value)> {
         let param = self.param.as_ptr();
@@ -239,12 +241,7 @@ impl Param<'_> {
         // SAFETY: The log is that of a valid context, the table ends with its end, and parameter
         // and result are valid.
         let index = unsafe {
-            bindings::__fs_parse(
-                &raw mut (*fc.as_ptr()).log,
-                table.as_ptr(),
-                param,
-                result.get(),
-            )
+            bindings::__fs_parse(&raw mut (*fc).log, table.as_ptr(), param, result.get())
         };
         to_result(index)?;
         let spec = table.options.get(index as usize).ok_or(EINVAL)?;

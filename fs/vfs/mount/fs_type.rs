@@ -18,11 +18,15 @@ use crate::vfs::{
         fs_param::{
             OwnedStr,
             Param,
-            ParamTable, //
+            ParamTable,
+            Value, //
         },
+        pools::Pools,
         sb::{
+            get_super,
+            FileSystem,
+            NewSuper,
             SuperBlock,
-            SuperInfo,
             SuperTable, //
         },
         submount::SUBMOUNT, //
@@ -30,8 +34,7 @@ use crate::vfs::{
     node::{
         held::Held,
         inode::Slab, //
-    },
-    FileSystem, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -47,11 +50,6 @@ use kernel::{
     impl_flags,
     module::this_module,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    },
     types::Opaque, //
 };
 
@@ -87,14 +85,49 @@ impl FsFlags {
     }
 }
 
+/// How a file system is mounted.
+pub(crate) trait Mounting: FileSystem {
+    /// What a mount context owns (`fs_private`).
+    type Context: Send;
+
+    /// What an existing super block is looked for by.
+    type Key: Send + Sync;
+
+    /// Starts a mount or a reconfiguration. May sleep.
+    fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;
+
+    /// One option of a mount or of a reconfiguration. `ENOPARAM` leaves it to the VFS, which knows
+    /// `source`. May sleep.
+    fn parse_param(ctx: &mut Self::Context, fc: &FsContext<Self>, param: Param<'_>) -> Result;
+
+    /// The options are to take effect on the mounted `sb`. `s_umount` is held for writing.
+    fn reconfigure(ctx: &mut Self::Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result;
+
+    /// All options are there: which super block shall it be? May sleep.
+    fn get_tree(ctx: &mut Self::Context, fc: &FsContext<Self>) -> Result<Tree<Self>>;
+
+    /// Whether the super block that owns `data` is the one of `key`. Called with the spinlock of
+    /// all super blocks held, also for super blocks that are being set up or shut down.
+    fn test_super(data: &Self::SuperData, key: &Self::Key) -> bool;
+
+    /// Sets up a new super block; [`NewSuper::set_root`] gives what is to be returned.
+    /// `s_umount` is held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called
+    /// if the root was set.
+    fn fill_super<'a>(
+        sb: NewSuper<'a, Self>,
+        ctx: &mut Self::Context,
+        fc: &FsContext<Self>,
+    ) -> Result<&'a SuperBlock<Self>>;
+}
+
 /// A file system type: a name by which `T` can be mounted. One `static` for each.
 ///
 /// # Invariants
 ///
-/// The functions of `fs_type` are those of `T`, and it is part of an `FsType<T>`. The VFS changes it
-/// while it is registered; it is registered only while `pools` are created.
+/// The functions of `fs_type` are those of `T`, and it is part of an `FsType<T>`. The VFS changes
+/// it while it is registered; it is registered only while `pools` are created.
 #[repr(C)]
-pub(crate) struct FsType<T: FileSystem> {
+pub(crate) struct FsType<T: Mounting> {
     /// First, so that this is found from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
     pools: &'static Pools<T>,
@@ -102,9 +135,9 @@ pub(crate) struct FsType<T: FileSystem> {
 }
 
 // SAFETY: Only the VFS changes it, and does its own locking.
-unsafe impl<T: FileSystem> Sync for FsType<T> {}
+unsafe impl<T: Mounting> Sync for FsType<T> {}
 
-impl<T: FileSystem> FsType<T> {
+impl<T: Mounting> FsType<T> {
     /// The type of `name`, whose super blocks have no block device.
     pub(crate) const fn new<O: Copy, const N: usize>(
         name: &'static CStr,
@@ -162,89 +195,9 @@ impl<T: FileSystem> FsType<T> {
     pub(in crate::vfs) unsafe fn pools_of(
         fs_type: *mut bindings::file_system_type,
     ) -> &'static Pools<T> {
-        // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only those that are
-        // static are registered.
+        // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only those that
+        // are static are registered.
         unsafe { (*fs_type.cast::<Self>()).pools }
-    }
-}
-
-/// What exists once while `T` is registered: the slab of its inodes, and the queue on which the
-/// data of dead super blocks is dropped. One `static`, which all types of `T` name.
-pub(crate) struct Pools<T: FileSystem> {
-    name: &'static CStr,
-    inodes: Atomic<*mut bindings::kmem_cache>,
-    release: Atomic<*mut bindings::workqueue_struct>,
-    _p: PhantomData<fn(T)>,
-}
-
-impl<T: FileSystem> Pools<T> {
-    /// Nothing yet; `name` will be the name of the inode slab.
-    pub(crate) const fn new(name: &'static CStr) -> Self {
-        Self {
-            name,
-            inodes: Atomic::new(core::ptr::null_mut()),
-            release: Atomic::new(core::ptr::null_mut()),
-            _p: PhantomData,
-        }
-    }
-
-    /// The slab of inodes; null before a type of these is registered.
-    pub(in crate::vfs) fn inode_cache(&self) -> *mut bindings::kmem_cache {
-        self.inodes.load(Relaxed)
-    }
-
-    /// The queue for dead super blocks; null before a type of these is registered.
-    pub(in crate::vfs) fn release_queue(&self) -> *mut bindings::workqueue_struct {
-        self.release.load(Relaxed)
-    }
-
-    /// `EBUSY` if it has been done already.
-    fn create(&self) -> Result {
-        let inodes = Slab::<T>::create(self.name)?;
-        // SAFETY: The format takes one string. Nothing of memory reclaim waits for this queue.
-        let queue = unsafe {
-            bindings::alloc_workqueue_noprof(
-                c"%s".as_char_ptr(),
-                bindings::wq_flags_WQ_UNBOUND,
-                0,
-                self.name.as_char_ptr(),
-            )
-        };
-        let result = if queue.is_null() {
-            Err(ENOMEM)
-        } else {
-            self.inodes
-                .cmpxchg(core::ptr::null_mut(), inodes.as_ptr(), Full)
-                .map_err(|_| EBUSY)
-        };
-        if let Err(error) = result {
-            // SAFETY: No object was allocated from it.
-            unsafe { bindings::kmem_cache_destroy(inodes.as_ptr()) };
-            if !queue.is_null() {
-                // SAFETY: Nothing was queued.
-                unsafe { bindings::destroy_workqueue(queue) };
-            }
-            return Err(error);
-        }
-        self.release.store(queue, Relaxed);
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// `create` must have succeeded, no type of these may be registered any more, and no super block
-    /// of them may be left. Nobody may call this or `create` at the same time.
-    unsafe fn destroy(&self) {
-        // A super block, and the module's last reference with it, goes before its data is put on
-        // the queue, and before its inodes are freed.
-        // SAFETY: May be called anywhere that may sleep.
-        unsafe { bindings::rcu_barrier() };
-        // SAFETY: Nothing is queued any more; what is there runs before this returns.
-        unsafe { bindings::destroy_workqueue(self.release_queue()) };
-        // SAFETY: All objects were freed above, as no super block is left to have some.
-        unsafe { bindings::kmem_cache_destroy(self.inode_cache()) };
-        self.release.store(core::ptr::null_mut(), Relaxed);
-        self.inodes.store(core::ptr::null_mut(), Relaxed);
     }
 }
 
@@ -253,12 +206,12 @@ impl<T: FileSystem> Pools<T> {
 /// # Invariants
 ///
 /// `pools` are created, all of `types` are registered, and are of these.
-pub(crate) struct Registration<T: FileSystem> {
+pub(crate) struct Registration<T: Mounting> {
     pools: &'static Pools<T>,
     types: &'static [&'static FsType<T>],
 }
 
-impl<T: FileSystem> Registration<T> {
+impl<T: Mounting> Registration<T> {
     /// Registers `types`, in this order.
     ///
     /// # Errors
@@ -275,7 +228,7 @@ impl<T: FileSystem> Registration<T> {
         if !types.iter().all(|other| core::ptr::eq(other.pools, pools)) {
             return Err(EINVAL);
         }
-        pools.create()?;
+        pools.create(Slab::<T>::create)?;
         // If it fails midway, the drop undoes what is done.
         let mut this = Self { pools, types: &[] };
         for (i, fs_type) in types.iter().enumerate() {
@@ -287,7 +240,7 @@ impl<T: FileSystem> Registration<T> {
     }
 }
 
-impl<T: FileSystem> Drop for Registration<T> {
+impl<T: Mounting> Drop for Registration<T> {
     fn drop(&mut self) {
         for fs_type in self.types.iter().rev() {
             // SAFETY: It is registered.
@@ -300,7 +253,7 @@ impl<T: FileSystem> Drop for Registration<T> {
 }
 
 /// Which super block a mount gets.
-pub(crate) enum Tree<T: FileSystem> {
+pub(crate) enum Tree<T: Mounting> {
     /// A new one, without a device, that owns this. Only for types that [`FsType::new`] made.
     Nodev(T::SuperData),
     /// The one of the block device that is the source; a new one owns this, one that is mounted
@@ -322,12 +275,12 @@ pub(crate) enum Tree<T: FileSystem> {
 /// It is a valid context while it is borrowed, and no other task uses it for as long. Its
 /// `fs_private` is null, or a `KBox<T::Context>` that it owns.
 #[repr(transparent)]
-pub(crate) struct FsContext<T: FileSystem> {
+pub(crate) struct FsContext<T: Mounting> {
     fc: Opaque<bindings::fs_context>,
     _p: PhantomData<T>,
 }
 
-impl<T: FileSystem> FsContext<T> {
+impl<T: Mounting> FsContext<T> {
     /// # Safety
     ///
     /// The type's invariants must hold for `fc` for `'a`.
@@ -348,6 +301,26 @@ impl<T: FileSystem> FsContext<T> {
     pub(in crate::vfs) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
         // SAFETY: By the type invariant it is null or valid; the caller promises the rest.
         unsafe { (*self.as_ptr()).fs_private.cast::<T::Context>().as_mut() }
+    }
+
+    fn pools(&self) -> &'static Pools<T> {
+        // SAFETY: The context is of a type of `T`.
+        unsafe { FsType::pools_of((*self.as_ptr()).fs_type) }
+    }
+
+    /// Which option of `table` a parameter is, and its value.
+    ///
+    /// # Errors
+    ///
+    /// `ENOPARAM` if the table does not have it; `EINVAL`, with a message in the context's log, if
+    /// the value is not of the option's kind; `EBADF` for a number of no open file.
+    pub(crate) fn parse<O: Copy, const N: usize>(
+        &self,
+        param: Param<'_>,
+        table: &'static ParamTable<O, N>,
+    ) -> Result<(O, Value)> {
+        // SAFETY: The context is valid.
+        unsafe { param.parse(self.as_ptr(), table) }
     }
 
     /// Whether the mount is one of `fs_type`.
@@ -434,36 +407,8 @@ impl<T: FileSystem> FsContext<T> {
     }
 }
 
-/// Lets `get` make or find a super block; a new one gets `data`.
-///
-/// # Safety
-///
-/// `fc` must be a context of a type of `T` that no other task uses.
-pub(in crate::vfs) unsafe fn get_super<T: FileSystem>(
-    fc: *mut bindings::fs_context,
-    data: T::SuperData,
-    get: impl FnOnce(*mut bindings::fs_context) -> c_int,
-) -> Result {
-    // SAFETY: The context is of a type of `T`.
-    let pools = unsafe { FsType::pools_of((*fc).fs_type) };
-    let info = SuperInfo::<T>::new(data, pools)?;
-    // SAFETY: It stays where it is until the box is made again.
-    let info = KBox::into_raw(unsafe { Pin::into_inner_unchecked(info) });
-    // SAFETY: No other task uses the context.
-    unsafe { (*fc).s_fs_info = info.cast() };
-    let result = to_result(get(fc));
-    // The super block took it over, if one was made; else it is still here.
-    // SAFETY: No other task uses the context.
-    let left = unsafe { core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut()) };
-    if !left.is_null() {
-        // SAFETY: It is `info`, which no super block has.
-        drop(unsafe { KBox::<SuperInfo<T>>::from_raw(left.cast()) });
-    }
-    result
-}
-
 /// What a lookup of an existing super block is given.
-struct Wanted<'a, T: FileSystem> {
+struct Wanted<'a, T: Mounting> {
     key: &'a T::Key,
     otherwise: Error,
 }
@@ -471,7 +416,7 @@ struct Wanted<'a, T: FileSystem> {
 /// The mount context operations of `T`.
 struct ContextTable<T>(PhantomData<T>);
 
-impl<T: FileSystem> ContextTable<T> {
+impl<T: Mounting> ContextTable<T> {
     const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
         free: Some(Self::free),
         dup: None,
@@ -568,20 +513,22 @@ impl<T: FileSystem> ContextTable<T> {
             let nodev = |fc| {
                 // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and
                 // nobody has a reference to its private data.
-                unsafe { bindings::get_tree_nodev(fc, Some(SuperTable::<T>::fill_super)) }
+                unsafe { bindings::get_tree_nodev(fc, Some(Self::fill_super)) }
             };
             let bdev = |fc| {
                 // SAFETY: As above.
-                unsafe { bindings::get_tree_bdev(fc, Some(SuperTable::<T>::fill_super)) }
+                unsafe { bindings::get_tree_bdev(fc, Some(Self::fill_super)) }
             };
             match T::get_tree(ctx, fc)? {
                 // Or nobody would give its device number back.
                 Tree::Nodev(_) if fc.has_bdev_type() => Err(EINVAL),
                 // SAFETY: No other task uses the context.
-                Tree::Nodev(data) => unsafe { get_super::<T>(fc.as_ptr(), data, nodev) },
+                Tree::Nodev(data) => unsafe {
+                    get_super::<T>(fc.as_ptr(), data, fc.pools(), nodev)
+                },
                 // SAFETY: As above.
                 Tree::Bdev(data) if fc.has_bdev_type() => unsafe {
-                    get_super::<T>(fc.as_ptr(), data, bdev)
+                    get_super::<T>(fc.as_ptr(), data, fc.pools(), bdev)
                 },
                 Tree::Bdev(_) => Err(EINVAL),
                 Tree::Existing { key, otherwise } => Self::existing(
@@ -592,6 +539,37 @@ impl<T: FileSystem> ContextTable<T> {
                     },
                 ),
             }?;
+            Ok(0)
+        })
+    }
+
+    /// The `fill_super` of `get_tree_nodev` and `get_tree_bdev`.
+    ///
+    /// # Safety
+    ///
+    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new
+    /// super block of a type of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made,
+    /// and with the mount context of a `get_tree` of `T` that holds no reference to its
+    /// `T::Context` now.
+    unsafe extern "C" fn fill_super(
+        sb: *mut bindings::super_block,
+        fc: *mut bindings::fs_context,
+    ) -> c_int {
+        // SAFETY: The caller promises it.
+        let sb = unsafe { SuperTable::<T>::begin(sb) };
+        // SAFETY: The caller promises that it is a context of `T`.
+        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        // SAFETY: No other reference to the private data exists.
+        let Some(ctx) = (unsafe { fc.private() }) else {
+            return EINVAL.to_errno();
+        };
+        let raw = sb.as_ptr();
+        from_result(|| {
+            let filled = T::fill_super(sb, ctx, fc)?;
+            // The caller could not use this one without a root.
+            if filled.as_ptr() != raw {
+                return Err(EINVAL);
+            }
             Ok(0)
         })
     }

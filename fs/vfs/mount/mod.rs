@@ -5,5 +5,6 @@
 pub(crate) mod export;
 pub(crate) mod fs_param;
 pub(crate) mod fs_type;
+pub(crate) mod pools;
 pub(crate) mod sb;
 pub(crate) mod submount;

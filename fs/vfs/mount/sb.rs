@@ -15,32 +15,34 @@ use crate::vfs::{
     bindings,
     cred::UserNs,
     mount::{
-        export::ExportOps,
         fs_param::OwnedStr,
-        fs_type::{
-            FsContext,
-            Pools, //
-        }, //
+        pools::Pools, //
     },
     node::{
         dentry::{
+            self,
             DEntry,
             DentryTable, //
         },
         held::Held,
         inode::{
             self,
-            INode, //
+            INode,
+            INodeView, //
         },
-        xattr::Handlers, //
     },
-    read_once,
+    once::{
+        read_once,
+        write_once, //
+    },
     sync::wait::{
         new_wait_queue,
         WaitQueue, //
     },
-    write_once,
-    FileSystem, //
+    tables::{
+        ExportOps,
+        Handlers, //
+    }, //
 };
 use core::{
     cell::UnsafeCell,
@@ -56,6 +58,7 @@ use kernel::{
     },
     fmt,
     impl_flags,
+    module::ModuleMetadata,
     prelude::*,
     seq_file::SeqFile,
     static_lock_class,
@@ -69,12 +72,75 @@ use kernel::{
         rcu,
         Arc, //
     },
-    types::Opaque,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
     workqueue::Queue, //
 };
 
 /// How deep file systems can be stacked on each other at most.
 pub(crate) const MAX_STACK_DEPTH: u32 = bindings::FILESYSTEM_MAX_STACK_DEPTH;
+
+/// A file system: the types it hangs on the VFS's objects, and the methods of its super blocks.
+///
+/// References to inodes and dentries do not keep their super block, so a file system has them for
+/// the time of a call of the VFS only. What it keeps for longer is an [`inode::Kept`].
+pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
+    /// The module whose code this is; it is kept while a super block or an open file exists.
+    type OwnerModule: ModuleMetadata;
+
+    /// What a super block owns (`s_fs_info`). Dropped in a work item, one RCU grace period after
+    /// the super block was shut down, because the RCU walk reads it.
+    type SuperData: Send + Sync;
+
+    /// What an inode owns, placed behind the C inode. Its drop runs in an RCU callback: it must
+    /// not sleep.
+    type InodeData: Send + Sync;
+
+    /// What the lock of an inode's attributes guards, besides them.
+    type AttrState: Default + Send + Unpin;
+
+    /// What a dentry owns (`d_fsdata`). It is freed without being dropped, after an RCU grace
+    /// period; a type that needs to be dropped does not compile.
+    type DentryData: Send + Sync;
+
+    /// What an open file owns (`private_data`): made by `open`, dropped after `release`.
+    type FileData: ForeignOwnable + Send + Sync;
+
+    /// The operations of all dentries.
+    type Dentries: dentry::Operations<Self>;
+
+    /// The super block is about to be shut down; all its inodes are still there. What it is
+    /// [kept](inode::Kept) by is waited for after this. Called at most once, and not if it never
+    /// had a root. `s_umount` is held for writing. May sleep.
+    fn kill_sb(sb: &SuperBlock<Self>);
+
+    /// Makes what a new inode owns. May sleep.
+    fn alloc_inode(sb: &SuperBlock<Self, Seen>) -> impl PinInit<Self::InodeData, Error>;
+
+    /// The attributes of an inode are dirty, and are to be written. Nobody need hold a reference to
+    /// the inode but this call. May sleep.
+    fn write_inode(inode: &INodeView<Self>) -> Result;
+
+    /// An inode leaves the cache: it has no reference, its pages are gone, and its data will be
+    /// dropped after an RCU grace period. May sleep.
+    fn evict_inode(inode: &INodeView<Self>);
+
+    /// Everything that was written is to be made durable; the dirty pages have been written.
+    /// `s_umount` is held. May sleep.
+    fn sync_fs(sb: &SuperBlock<Self>) -> Result;
+
+    /// Somebody wants to unmount by force. May run at any time after the mount, also together with
+    /// everything else. May sleep.
+    fn umount_begin(sb: &SuperBlock<Self>);
+
+    /// `statfs(2)` on `dentry`. May sleep.
+    fn statfs(dentry: &DEntry<Self>) -> Result<StatFs>;
+
+    /// Prints the options for `/proc/PID/mounts`, each with a comma before it. May sleep.
+    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result;
+}
 
 /// State of a [`SuperBlock`] that `fill_super` is setting up.
 pub(crate) struct New;
@@ -106,8 +172,8 @@ pub(crate) struct SuperBlock<T: FileSystem, S = Ready> {
 // SAFETY: A super block belongs to no thread, and the data that `T` hangs on it can be shared.
 unsafe impl<T: FileSystem, S> Sync for SuperBlock<T, S> {}
 
-/// A super block that its `fill_super` is setting up, and the one way to give it a root. Nobody else
-/// uses it until it has one; then this is gone, and with it what may only be done before.
+/// A super block that its `fill_super` is setting up, and the one way to give it a root. Nobody
+/// else uses it until it has one; then this is gone, and with it what may only be done before.
 ///
 /// # Invariants
 ///
@@ -141,8 +207,8 @@ pub(in crate::vfs) struct SuperInfo<T: FileSystem> {
 }
 
 impl<T: FileSystem> SuperInfo<T> {
-    /// Makes the `s_fs_info` of a super block that does not exist yet; `pools` are to be those of its
-    /// type.
+    /// Makes the `s_fs_info` of a super block that does not exist yet; `pools` are to be those of
+    /// its type.
     pub(in crate::vfs) fn new(
         data: T::SuperData,
         pools: &'static Pools<T>,
@@ -253,8 +319,8 @@ impl<T: FileSystem> SuperHandle<T> {
 
     /// # Safety
     ///
-    /// `sb` must be null, or a super block of `T` that has a root, of which there is no [`NewSuper`]
-    /// any more, and that is not shut down before this is called again with null.
+    /// `sb` must be null, or a super block of `T` that has a root, of which there is no
+    /// [`NewSuper`] any more, and that is not shut down before this is called again with null.
     unsafe fn set(&self, sb: *mut bindings::super_block) {
         // SAFETY: `sem` is initialised.
         unsafe { bindings::down_write(self.sem.get()) };
@@ -376,6 +442,11 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         unsafe { &*(*self.as_ptr()).s_fs_info.cast() }
     }
 
+    /// What is kept for the super blocks of its type.
+    pub(in crate::vfs) fn pools(&self) -> &'static Pools<T> {
+        self.info().pools
+    }
+
     /// What the file system hung on it.
     pub(crate) fn data(&self) -> &T::SuperData {
         &self.info().data
@@ -412,8 +483,8 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         self.flags().contains(SbFlag::Active)
     }
 
-    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the locks
-    /// of the two apart.
+    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the
+    /// locks of the two apart.
     pub(in crate::vfs) fn may_be_above_its_kind(&self) -> bool {
         // SAFETY: The super block is valid.
         cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
@@ -477,7 +548,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
     }
 
-    /// Throws out every dentry that nobody uses, and the inodes that only those have kept. May sleep.
+    /// Throws out every dentry that nobody uses, and the inodes that only those have kept. May
+    /// sleep.
     pub(crate) fn shrink_dcache(&self) {
         // SAFETY: The super block is valid.
         unsafe { bindings::shrink_dcache_sb(self.as_ptr()) };
@@ -530,8 +602,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
     }
 
-    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`]. The inodes that
-    /// are made from then on belong to it as well, for lockdep.
+    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`]. The inodes
+    /// that are made from then on belong to it as well, for lockdep.
     pub(crate) fn set_stack_depth(&self, depth: u32) {
         let depth = depth.min(MAX_STACK_DEPTH) as c_int;
         // SAFETY: The super block is valid.
@@ -553,7 +625,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
 
     /// Sets how file handles are made and found. Handles that are in use are not affected.
     pub(crate) fn set_export_ops(&self, ops: ExportOps<T>) {
-        let table = core::ptr::from_ref(ops.table).cast();
+        let table = core::ptr::from_ref(ops.table()).cast();
         // SAFETY: The super block is valid, and the table is static.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_export_op, table) };
     }
@@ -655,7 +727,7 @@ impl<T: FileSystem> SuperBlock<T, New> {
     /// Sets who handles extended attributes. Only inodes that are made after this have any.
     pub(crate) fn set_xattr_handlers(&self, handlers: Handlers<T>) {
         // SAFETY: As in `set_magic`; the table is static.
-        unsafe { (*self.as_ptr()).s_xattr = handlers.as_ptr() };
+        unsafe { (*self.as_ptr()).s_xattr = handlers.table().as_ptr() };
     }
 
     /// Sets the name behind the dot in the type that `/proc/PID/mounts` shows.
@@ -741,7 +813,8 @@ impl<T: FileSystem> SuperBlock<T, New> {
             return Err(EEXIST);
         }
         // SAFETY: The parent is set up: what could still set its subtype, or its parts below that
-        // are read without a mark, was a `NewSuper` of it. It is not shut down while it is borrowed.
+        // are read without a mark, was a `NewSuper` of it. It is not shut down while it is
+        // borrowed.
         let subtype = unsafe { (*parent.as_ptr()).s_subtype };
         if !subtype.is_null() {
             // SAFETY: It is a string.
@@ -833,6 +906,34 @@ pub(crate) struct StatFs {
     pub(crate) namelen: u32,
 }
 
+/// Lets `get` make or find a super block; a new one gets `data`.
+///
+/// # Safety
+///
+/// `fc` must be a context of a type of `T` that no other task uses, and `pools` be those of its
+/// type.
+pub(in crate::vfs) unsafe fn get_super<T: FileSystem>(
+    fc: *mut bindings::fs_context,
+    data: T::SuperData,
+    pools: &'static Pools<T>,
+    get: impl FnOnce(*mut bindings::fs_context) -> c_int,
+) -> Result {
+    let info = SuperInfo::<T>::new(data, pools)?;
+    // SAFETY: It stays where it is until the box is made again.
+    let info = KBox::into_raw(unsafe { Pin::into_inner_unchecked(info) });
+    // SAFETY: No other task uses the context.
+    unsafe { (*fc).s_fs_info = info.cast() };
+    let result = to_result(get(fc));
+    // The super block took it over, if one was made; else it is still here.
+    // SAFETY: No other task uses the context.
+    let left = unsafe { core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut()) };
+    if !left.is_null() {
+        // SAFETY: It is `info`, which no super block has.
+        drop(unsafe { KBox::<SuperInfo<T>>::from_raw(left.cast()) });
+    }
+    result
+}
+
 /// The super operations of `T`.
 pub(in crate::vfs) struct SuperTable<T>(PhantomData<T>);
 
@@ -850,36 +951,6 @@ impl<T: FileSystem> SuperTable<T> {
         show_options: Some(Self::show_options),
         ..pin_init::zeroed()
     };
-
-    /// The `fill_super` of `get_tree_nodev` and `get_tree_bdev`.
-    ///
-    /// # Safety
-    ///
-    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new
-    /// super block of a type of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made, and with the mount
-    /// context of a `get_tree` of `T` that holds no reference to its `T::Context` now.
-    pub(in crate::vfs) unsafe extern "C" fn fill_super(
-        sb: *mut bindings::super_block,
-        fc: *mut bindings::fs_context,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        let sb = unsafe { Self::begin(sb) };
-        // SAFETY: The caller promises that it is a context of `T`.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
-        // SAFETY: No other reference to the private data exists.
-        let Some(ctx) = (unsafe { fc.private() }) else {
-            return EINVAL.to_errno();
-        };
-        let raw = sb.as_ptr();
-        from_result(|| {
-            let filled = T::fill_super(sb, ctx, fc)?;
-            // The caller could not use this one without a root.
-            if filled.as_ptr() != raw {
-                return Err(EINVAL);
-            }
-            Ok(0)
-        })
-    }
 
     /// What comes first of setting up a super block.
     ///
@@ -1040,8 +1111,8 @@ impl<T: FileSystem> SuperTable<T> {
 
     /// # Safety
     ///
-    /// Called by `generic_shutdown_super` with a super block of `T` whose inodes were evicted, but for
-    /// those that have references.
+    /// Called by `generic_shutdown_super` with a super block of `T` whose inodes were evicted, but
+    /// for those that have references.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
         // SAFETY: `s_fs_info` is released when the super block was shut down.
         let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };

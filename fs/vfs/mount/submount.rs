@@ -14,20 +14,21 @@
 use crate::vfs::{
     bindings,
     mount::{
-        fs_type::get_super,
+        pools::Pools,
         sb::{
+            get_super,
+            FileSystem,
             NewSuper,
             SuperBlock,
             SuperTable, //
         },
     },
-    node::dentry::DEntry,
-    FileSystem, //
+    node::dentry::{
+        Automount,
+        Mounted, //
+    },
 };
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     error::{
         from_err_ptr,
@@ -54,55 +55,7 @@ unsafe extern "C" fn mount_nothing(_fc: *mut bindings::fs_context) -> c_int {
     EINVAL.to_errno()
 }
 
-/// A directory that a walk has come to, and that something is to be mounted on.
-///
-/// # Invariants
-///
-/// The walk holds a reference to the path for `'a`, and its dentry is one of `T`.
-pub(crate) struct Automount<'a, T: FileSystem> {
-    path: NonNull<bindings::path>,
-    _p: PhantomData<&'a DEntry<T>>,
-}
-
-/// A mount that is nowhere yet; dropping it unmounts it.
-///
-/// # Invariants
-///
-/// It owns a reference to the mount.
-pub(crate) struct Mounted(NonNull<bindings::vfsmount>);
-
-impl Mounted {
-    /// The mount; its reference goes to the caller.
-    pub(in crate::vfs) fn into_raw(self) -> *mut bindings::vfsmount {
-        core::mem::ManuallyDrop::new(self).0.as_ptr()
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::mntput(self.0.as_ptr()) };
-    }
-}
-
-impl<'a, T: FileSystem> Automount<'a, T> {
-    /// # Safety
-    ///
-    /// The type's invariants must hold for `path`, which must not be null.
-    pub(in crate::vfs) unsafe fn from_raw(path: *mut bindings::path) -> Self {
-        Self {
-            // SAFETY: The caller promises it.
-            path: unsafe { NonNull::new_unchecked(path) },
-            _p: PhantomData,
-        }
-    }
-
-    /// The directory.
-    pub(crate) fn point(&self) -> &'a DEntry<T> {
-        // SAFETY: The path keeps its dentry, by the type invariant.
-        unsafe { DEntry::from_raw((*self.path.as_ptr()).dentry) }
-    }
-
+impl<T: FileSystem> Automount<'_, T> {
     /// Mounts a new super block of the type that the walk is in. It owns `data`, and `fill` sets it
     /// up, as [`FileSystem::fill_super`] does. May sleep.
     ///
@@ -115,6 +68,7 @@ impl<'a, T: FileSystem> Automount<'a, T> {
     {
         let mut job: Job<T, F> = Job {
             data: Some(data),
+            pools: self.point().sb().pools(),
             fill: Some(fill),
         };
         // SAFETY: By the type invariant, the dentry has a super block of a type of `T`.
@@ -142,6 +96,7 @@ impl<'a, T: FileSystem> Automount<'a, T> {
 /// What is mounted, on its way through the VFS: the private data of the context.
 struct Job<T: FileSystem, F> {
     data: Option<T::SuperData>,
+    pools: &'static Pools<T>,
     fill: Option<F>,
 }
 
@@ -174,12 +129,16 @@ where
     /// task uses; may sleep.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: The caller promises it; the reference is not used after the statement.
-        let data = unsafe { Self::of(fc) }.data.take();
+        let (data, pools) = unsafe {
+            let job = Self::of(fc);
+            (job.data.take(), job.pools)
+        };
         // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for.
         let get = |fc| unsafe { bindings::get_tree_nodev(fc, Some(Self::fill_super)) };
         from_result(|| {
-            // SAFETY: No other task uses the context.
-            unsafe { get_super::<T>(fc, data.ok_or(EINVAL)?, get) }?;
+            // SAFETY: No other task uses the context, which is of the type of the walk's super
+            // block.
+            unsafe { get_super::<T>(fc, data.ok_or(EINVAL)?, pools, get) }?;
             Ok(0)
         })
     }

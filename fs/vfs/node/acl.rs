@@ -5,8 +5,8 @@
 //! Owns [`Acl`], a counted list that never changes, its form as an extended attribute, and the way
 //! from the VFS's `get_acl`, `get_inode_acl` and `set_acl` to a file system. The VFS keeps the
 //! lists that were asked for in the inode, unless the inode is told not to
-//! ([`NewInode::dont_cache_acls`](crate::vfs::node::inode::NewInode::dont_cache_acls)), and checks accesses
-//! against them.
+//! ([`NewInode::dont_cache_acls`](crate::vfs::node::inode::NewInode::dont_cache_acls)), and checks
+//! accesses against them.
 //!
 //! Locks: the VFS holds the inode's lock exclusively around a change, and nothing around a read.
 //!
@@ -18,12 +18,12 @@ use crate::vfs::{
         Idmap,
         UserNs, //
     },
+    mount::sb::FileSystem,
     node::{
         dentry::DEntry,
-        inode::INode, //
+        inode::INode,
+        walk::Walk, //
     },
-    FileSystem,
-    Walk, //
 };
 use core::ptr::NonNull;
 use kernel::{

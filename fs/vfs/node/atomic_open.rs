@@ -18,6 +18,7 @@ use crate::vfs::{
         file_ops,
         open::Opening, //
     },
+    mount::sb::FileSystem,
     node::{
         dentry::{
             DEntry,
@@ -26,8 +27,7 @@ use crate::vfs::{
             Vacant, //
         },
         held::Held, //
-    },
-    FileSystem, //
+    }, //
 };
 use core::{
     ffi::c_int,

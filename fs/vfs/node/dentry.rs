@@ -14,15 +14,10 @@
 
 use crate::vfs::{
     bindings,
-    mount::{
-        sb::{
-            Seen,
-            SuperBlock, //
-        },
-        submount::{
-            Automount,
-            Mounted, //
-        },
+    mount::sb::{
+        FileSystem,
+        Seen,
+        SuperBlock, //
     },
     node::{
         dentry_expiry::Place,
@@ -35,12 +30,13 @@ use crate::vfs::{
             INodeLock,
             INodeView, //
         },
+        walk::{
+            InRcu,
+            Walk, //
+        },
     },
-    read_once,
-    sync::deadline::Deadline,
-    FileSystem,
-    InRcu,
-    Walk, //
+    once::read_once,
+    sync::deadline::Deadline, //
 };
 use core::{
     marker::PhantomData,
@@ -394,7 +390,58 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     }
 }
 
-/// A child that [`SharedDir::child`](crate::vfs::file::dir_context::SharedDir::child) found or made.
+/// A directory that a walk has come to, and that something is to be mounted on.
+///
+/// # Invariants
+///
+/// The walk holds a reference to the path for `'a`, and its dentry is one of `T`.
+pub(crate) struct Automount<'a, T: FileSystem> {
+    pub(in crate::vfs) path: NonNull<bindings::path>,
+    _p: PhantomData<&'a DEntry<T>>,
+}
+
+/// A mount that is nowhere yet; dropping it unmounts it.
+///
+/// # Invariants
+///
+/// It owns a reference to the mount.
+pub(crate) struct Mounted(pub(in crate::vfs) NonNull<bindings::vfsmount>);
+
+impl Mounted {
+    /// The mount; its reference goes to the caller.
+    pub(in crate::vfs) fn into_raw(self) -> *mut bindings::vfsmount {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::mntput(self.0.as_ptr()) };
+    }
+}
+
+impl<'a, T: FileSystem> Automount<'a, T> {
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `path`, which must not be null.
+    pub(in crate::vfs) unsafe fn from_raw(path: *mut bindings::path) -> Self {
+        Self {
+            // SAFETY: The caller promises it.
+            path: unsafe { NonNull::new_unchecked(path) },
+            _p: PhantomData,
+        }
+    }
+
+    /// The directory.
+    pub(crate) fn point(&self) -> &'a DEntry<T> {
+        // SAFETY: The path keeps its dentry, by the type invariant.
+        unsafe { DEntry::from_raw((*self.path.as_ptr()).dentry) }
+    }
+}
+
+/// A child that [`SharedDir::child`](crate::vfs::file::dir_context::SharedDir::child) found or
+/// made.
 pub(crate) enum Child<'a, T: FileSystem> {
     /// It was in the cache. Whatever it says was said to somebody else.
     Cached(Held<'a, DEntry<T>>),
@@ -638,7 +685,8 @@ impl Drop for SecurityContext {
     }
 }
 
-/// Gives `dentry` its `inode`, or makes it known that there is none; see [`Unhashed::splice_alias`].
+/// Gives `dentry` its `inode`, or makes it known that there is none; see
+/// [`Unhashed::splice_alias`].
 ///
 /// # Safety
 ///
@@ -747,8 +795,8 @@ pub(crate) trait Operations<T: FileSystem> {
     }
 
     /// A walk has come to a directory whose inode asks for this
-    /// ([`NewInode::set_automount`](crate::vfs::node::inode::NewInode::set_automount)): what is to be mounted
-    /// there? May sleep.
+    /// ([`NewInode::set_automount`](crate::vfs::node::inode::NewInode::set_automount)): what is to
+    /// be mounted there? May sleep.
     fn d_automount(_at: Automount<'_, T>) -> Result<Mounted> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -871,8 +919,8 @@ impl<T: FileSystem> DentryTable<T> {
 
     /// # Safety
     ///
-    /// Called by `follow_automount` with a path that it holds a reference to, whose dentry is one of
-    /// a super block of `T` and has an inode; no locks are held, and it may sleep.
+    /// Called by `follow_automount` with a path that it holds a reference to, whose dentry is one
+    /// of a super block of `T` and has an inode; no locks are held, and it may sleep.
     unsafe extern "C" fn d_automount(path: *mut bindings::path) -> *mut bindings::vfsmount {
         // SAFETY: The caller promises it.
         match T::Dentries::d_automount(unsafe { Automount::from_raw(path) }) {

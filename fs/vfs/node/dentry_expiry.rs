@@ -3,8 +3,8 @@
 //! Dentries in the order in which they expire, and the worker that throws out those that have.
 //!
 //! Without it a dentry that may not be used any more stays in the cache, and keeps its inode, until
-//! somebody asks for its name or memory is short. While there is a period ([`set_period`]), the file
-//! system says of each dentry when it expires, and the worker looks once in so many seconds.
+//! somebody asks for its name or memory is short. While there is a period ([`set_period`]), the
+//! file system says of each dentry when it expires, and the worker looks once in so many seconds.
 //!
 //! Locks: `EXPIRING`, around one tree of all dentries; `d_lock` is taken inside. The worker sleeps,
 //! without it, when it throws dentries out.
@@ -43,7 +43,8 @@ fn period() -> u32 {
     PERIOD.load(Relaxed)
 }
 
-/// Has the worker look once in `seconds`, if there is a [`Registration`]; never if that is 0. Sleeps.
+/// Has the worker look once in `seconds`, if there is a [`Registration`]; never if that is 0.
+/// Sleeps.
 pub(crate) fn set_period(seconds: u32) {
     PERIOD.store(seconds, Relaxed);
     if !READY.load(Acquire) {
@@ -63,8 +64,8 @@ pub(crate) fn set_period(seconds: u32) {
 /// # Invariants
 ///
 /// `node` is in the tree, or is empty; `EXPIRING` guards it and `deadline`. Its dentry is not
-/// released while it is in the tree, and when it is taken out, not freed before the RCU grace period
-/// after that.
+/// released while it is in the tree, and when it is taken out, not freed before the RCU grace
+/// period after that.
 #[repr(C)]
 pub(in crate::vfs) struct Place {
     node: bindings::rb_node,
@@ -177,7 +178,8 @@ impl Place {
                 };
             }
         }
-        // SAFETY: The node is empty, and the link that of its parent, or of the root, where it goes.
+        // SAFETY: The node is empty, and the link that of its parent, or of the root, where it
+        // goes.
         unsafe {
             bindings::rb_link_node(&raw mut (*this).node, parent, link);
             bindings::rb_insert_color(&raw mut (*this).node, &mut expiring.tree);
@@ -276,8 +278,8 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     EXPIRING.lock().queue();
 }
 
-/// Whether dentries that may not be used any more are to be thrown out, and not to wait until somebody
-/// asks for their names.
+/// Whether dentries that may not be used any more are to be thrown out, and not to wait until
+/// somebody asks for their names.
 pub(crate) fn is_wanted() -> bool {
     period() != 0
 }

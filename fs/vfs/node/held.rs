@@ -3,9 +3,9 @@
 //! References to what belongs to a super block: inodes and dentries.
 //!
 //! Such an object keeps itself, but not its super block, which may be shut down while there is a
-//! reference. So a [`Held`] is good for a time in which something else keeps that: a call of the VFS,
-//! as a rule. What goes on for longer needs a [`Kept`](crate::vfs::node::inode::Kept), which the shutdown waits
-//! for.
+//! reference. So a [`Held`] is good for a time in which something else keeps that: a call of the
+//! VFS, as a rule. What goes on for longer needs a [`Kept`](crate::vfs::node::inode::Kept), which
+//! the shutdown waits for.
 
 use core::{
     marker::PhantomData,

@@ -22,14 +22,12 @@ use crate::vfs::{
         Kgid,
         Kuid, //
     },
-    mount::{
-        fs_type::FsType,
-        sb::{
-            Live,
-            Ready,
-            Seen,
-            SuperBlock, //
-        },
+    mount::sb::{
+        FileSystem,
+        Live,
+        Ready,
+        Seen,
+        SuperBlock, //
     },
     node::{
         dentry::{
@@ -40,17 +38,23 @@ use crate::vfs::{
             Counted,
             Held, //
         },
-        inode_ops::{
-            CommonOps,
-            DirOps,
-            SymlinkOps, //
+        walk::{
+            InRcu,
+            Walk, //
         },
     },
-    read_once,
-    write_once,
-    FileSystem,
-    InRcu,
-    Walk, //
+    once::{
+        read_once,
+        write_once, //
+    },
+    tables::{
+        AddressSpaceOps,
+        CommonOps,
+        DirOps,
+        FileOps,
+        SymlinkOps,
+        TargetOps, //
+    },
 };
 use core::{
     marker::PhantomData,
@@ -89,8 +93,8 @@ pub(in crate::vfs) struct Slot<T: FileSystem> {
 ///
 /// # Invariants
 ///
-/// It is the inode of a [`Slot`] of `T` that is not freed while it is borrowed, with its data and its
-/// lock initialised; `i_sb` is a super block of `T` that is not freed either.
+/// It is the inode of a [`Slot`] of `T` that is not freed while it is borrowed, with its data and
+/// its lock initialised; `i_sb` is a super block of `T` that is not freed either.
 #[repr(transparent)]
 pub(crate) struct INodeView<T: FileSystem> {
     inode: Opaque<bindings::inode>,
@@ -134,13 +138,13 @@ impl<T: FileSystem> Deref for INode<T> {
     }
 }
 
-/// A reference to an inode that may be kept for any time: the super block is not shut down before it
-/// is dropped. That may sleep.
+/// A reference to an inode that may be kept for any time: the super block is not shut down before
+/// it is dropped. That may sleep.
 ///
 /// # Invariants
 ///
-/// `inode` is counted once for this, and so is its super block ([`SuperBlock::keep`]), which was not
-/// shut down then.
+/// `inode` is counted once for this, and so is its super block ([`SuperBlock::keep`]), which was
+/// not shut down then.
 pub(crate) struct Kept<T: FileSystem>(NonNull<INode<T>>);
 
 // SAFETY: As for `INode`.
@@ -932,79 +936,14 @@ impl<T: FileSystem> Drop for INodeSharedLock<'_, T> {
     }
 }
 
-/// The file operations of a kind of file, as `file_ops` made them.
-pub(crate) struct FileOps<T: FileSystem> {
-    table: &'static bindings::file_operations,
-    _p: PhantomData<fn(T)>,
-}
-
-impl<T: FileSystem> FileOps<T> {
-    /// # Safety
-    ///
-    /// The functions of `table` must be sound for files of inodes of `T`.
-    pub(in crate::vfs) const unsafe fn from_table(
-        table: &'static bindings::file_operations,
-    ) -> Self {
-        Self {
-            table,
-            _p: PhantomData,
-        }
-    }
-}
-
-/// The address space operations of a kind of file, as `mm::mapping` made them.
-pub(crate) struct AddressSpaceOps<T: FileSystem> {
-    table: &'static bindings::address_space_operations,
-    _p: PhantomData<fn(T)>,
-}
-
-impl<T: FileSystem> AddressSpaceOps<T> {
-    /// # Safety
-    ///
-    /// The functions of `table` must be sound for the page cache of inodes of `T`.
-    pub(in crate::vfs) const unsafe fn from_table(
-        table: &'static bindings::address_space_operations,
-    ) -> Self {
-        Self {
-            table,
-            _p: PhantomData,
-        }
-    }
-}
-
-/// The address space operations of symbolic links, as `mm::mapping` made them.
-///
-/// # Invariants
-///
-/// What `read_folio` puts into a folio has a NUL within the first page.
-pub(crate) struct TargetOps<T: FileSystem> {
-    table: &'static bindings::address_space_operations,
-    _p: PhantomData<fn(T)>,
-}
-
-impl<T: FileSystem> TargetOps<T> {
-    /// # Safety
-    ///
-    /// The functions of `table` must be sound for the page cache of symbolic links of `T`, and keep
-    /// the type's invariant.
-    pub(in crate::vfs) const unsafe fn from_table(
-        table: &'static bindings::address_space_operations,
-    ) -> Self {
-        // INVARIANT: The caller promises it.
-        Self {
-            table,
-            _p: PhantomData,
-        }
-    }
-}
-
 /// An inode that is being set up: nobody else does anything with it but wait until it is unlocked,
 /// or, if it is dropped instead, until it has gone bad. No reference comes of it before.
 ///
 /// # Invariants
 ///
 /// If `locked`, the inode has `I_NEW` set, and this is who will clear it; if not, it is not hashed
-/// and was just made. It has no user but this: the super block may be [`New`](crate::vfs::mount::sb::New).
+/// and was just made. It has no user but this: the super block may be
+/// [`New`](crate::vfs::mount::sb::New).
 pub(crate) struct NewInode<'a, T: FileSystem> {
     inode: core::mem::ManuallyDrop<Held<'a, INode<T>>>,
     locked: bool,
@@ -1044,7 +983,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
 
     fn set_fops(&mut self, ops: FileOps<T>) {
         // SAFETY: As in `set_mode`; the union is `i_fop` until the inode is destroyed.
-        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.table };
+        unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.table() };
     }
 
     /// It is a directory.
@@ -1065,7 +1004,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         self.set_ops(ops.table());
         self.set_fops(files);
         // SAFETY: As in `set_mode`.
-        unsafe { (*self.as_ptr()).i_data.a_ops = pages.table };
+        unsafe { (*self.as_ptr()).i_data.a_ops = pages.table() };
     }
 
     /// It is a symbolic link.
@@ -1074,7 +1013,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         self.set_ops(ops.table());
         // SAFETY: As in `set_mode`. A link is followed where its folio must have an address.
         unsafe {
-            (*self.as_ptr()).i_data.a_ops = targets.table;
+            (*self.as_ptr()).i_data.a_ops = targets.table();
             bindings::inode_nohighmem(self.as_ptr());
         }
     }
@@ -1115,8 +1054,8 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         };
     }
 
-    /// A walk that comes here asks [`Operations::d_automount`](crate::vfs::node::dentry::Operations) for what
-    /// is to be mounted.
+    /// A walk that comes here asks
+    /// [`Operations::d_automount`](crate::vfs::node::dentry::Operations) for what is to be mounted.
     pub(crate) fn set_automount(&mut self) {
         const { assert!(T::Dentries::HAS_D_AUTOMOUNT) };
         let flags = u32::from(self.flags()) | bindings::S_AUTOMOUNT;
@@ -1236,8 +1175,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         // SAFETY: The super block is set up far enough to have inodes.
         let inode = unsafe { bindings::new_inode(self.as_ptr()) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-        // SAFETY: It was made by `alloc_inode` just now. It is not hashed, and whoever comes upon it
-        // in the list of its super block calls no function of `T` for an inode that is neither
+        // SAFETY: It was made by `alloc_inode` just now. It is not hashed, and whoever comes upon
+        // it in the list of its super block calls no function of `T` for an inode that is neither
         // dirty nor without a reference.
         unsafe { set::<T, K>(inode.as_ptr(), core::ptr::from_ref(key).cast_mut().cast()) };
         Ok(NewInode {
@@ -1250,14 +1189,14 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
 
 /// # Safety
 ///
-/// Called by `find_inode` in an RCU read-side critical section, with a hashed inode of a super block
-/// of `T` and the key that `iget5_locked` or `ilookup5` was given.
+/// Called by `find_inode` in an RCU read-side critical section, with a hashed inode of a super
+/// block of `T` and the key that `iget5_locked` or `ilookup5` was given.
 unsafe extern "C" fn test<T: FileSystem, K: INodeKey<T>>(
     inode: *mut bindings::inode,
     key: *mut c_void,
 ) -> c_int {
-    // SAFETY: The inode was hashed when the section had begun, so it is not freed before its end; its
-    // data was set before that, and its super block outlives the call.
+    // SAFETY: The inode was hashed when the section had begun, so it is not freed before its end;
+    // its data was set before that, and its super block outlives the call.
     let inode = unsafe { INodeView::<T>::from_raw(inode) };
     // SAFETY: The key outlives the call.
     let key: &K = unsafe { &*key.cast() };
@@ -1318,8 +1257,10 @@ impl<T: FileSystem> Slab<T> {
 pub(in crate::vfs) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
-    // SAFETY: The type of a super block never changes, and this is one of `T`.
-    let cache = unsafe { FsType::<T>::pools_of((*sb).s_type) }.inode_cache();
+    // SAFETY: It is one of `T`, valid for the call.
+    let cache = unsafe { SuperBlock::<T, Seen>::from_raw(sb) }
+        .pools()
+        .inode_cache();
     // SAFETY: The slab lives while the type is registered, which a super block sees to.
     let slot: *mut Slot<T> = unsafe { bindings::alloc_inode_sb(sb, cache) }.cast();
     if slot.is_null() {
@@ -1350,8 +1291,8 @@ pub(in crate::vfs) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bi
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
     // SAFETY: As above.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).attrs) };
-    // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one it
-    // is of is not asked of the super block, which may be gone.
+    // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one
+    // it is of is not asked of the super block, which may be gone.
     unsafe { bindings::kfree(slot.cast()) };
 }
 
@@ -1360,7 +1301,7 @@ pub(in crate::vfs) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bi
 /// on. Whoever serves the file system sees the change later than the VFS, by another clock. Costs
 /// two loads if there is nothing to do. May sleep.
 ///
-/// [`write_inode`]: crate::vfs::FileSystem::write_inode
+/// [`write_inode`]: crate::vfs::mount::sb::FileSystem::write_inode
 ///
 /// # Safety
 ///

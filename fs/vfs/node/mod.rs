@@ -4,9 +4,11 @@
 
 pub(crate) mod acl;
 pub(crate) mod atomic_open;
+pub(crate) mod attr;
 pub(crate) mod dentry;
 pub(crate) mod dentry_expiry;
 pub(crate) mod held;
 pub(crate) mod inode;
 pub(crate) mod inode_ops;
+pub(crate) mod walk;
 pub(crate) mod xattr;

@@ -12,8 +12,9 @@
 
 use crate::vfs::{
     bindings,
+    mount::sb::FileSystem,
     node::inode::INode,
-    FileSystem, //
+    tables::Handlers, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -71,23 +72,12 @@ pub(crate) trait Handler<T: FileSystem> {
     fn remove(inode: &INode<T>, name: &[u8]) -> Result;
 }
 
-/// The handler table of a file system.
-pub(crate) struct Handlers<T: FileSystem> {
-    table: &'static [*const bindings::xattr_handler; 2],
-    _p: PhantomData<fn(T)>,
-}
-
 impl<T: FileSystem> Handlers<T> {
     /// The table in which `U` handles every name.
     pub(crate) const fn new<U: Handler<T>>() -> Self {
-        Self {
-            table: Table::<T, U>::HANDLERS,
-            _p: PhantomData,
-        }
-    }
-
-    pub(in crate::vfs) fn as_ptr(&self) -> *const *const bindings::xattr_handler {
-        self.table.as_ptr()
+        // SAFETY: The functions ask for what the VFS promises to an inode of `T`; the list ends
+        // with a null.
+        unsafe { Self::from_table(Table::<T, U>::HANDLERS) }
     }
 }
 
@@ -106,8 +96,8 @@ impl<T: FileSystem, U: Handler<T>> Table<T, U> {
 
     /// # Safety
     ///
-    /// Called by `__vfs_getxattr` with an inode of `T` that the caller holds a reference to, a name,
-    /// and room for `size` bytes at `buffer`.
+    /// Called by `__vfs_getxattr` with an inode of `T` that the caller holds a reference to, a
+    /// name, and room for `size` bytes at `buffer`.
     unsafe extern "C" fn get(
         _handler: *const bindings::xattr_handler,
         _dentry: *mut bindings::dentry,
@@ -127,9 +117,9 @@ impl<T: FileSystem, U: Handler<T>> Table<T, U> {
 
     /// # Safety
     ///
-    /// Called by `__vfs_setxattr` and `__vfs_removexattr` with an inode of `T` that the caller holds
-    /// a reference to and has locked, a name, and `size` bytes at `value`, which is null to remove
-    /// the attribute.
+    /// Called by `__vfs_setxattr` and `__vfs_removexattr` with an inode of `T` that the caller
+    /// holds a reference to and has locked, a name, and `size` bytes at `value`, which is null to
+    /// remove the attribute.
     unsafe extern "C" fn set(
         _handler: *const bindings::xattr_handler,
         _idmap: *mut bindings::mnt_idmap,

@@ -3,19 +3,13 @@
 //! Shared values that come from a slab of their own and can be queued.
 //!
 //! An [`Entry`] counts its references and has two links, by which a [`queue`](super::queue) refers
-//! to it. What `kernel::sync::Arc` and `kernel::list` offer is nearly that, but an `Arc` can only be
-//! made by the general allocator: that takes more instructions, and rounds the size up to a power of
-//! two.
+//! to it. What `kernel::sync::Arc` and `kernel::list` offer is nearly that, but an `Arc` can only
+//! be made by the general allocator: that takes more instructions, and rounds the size up to a
+//! power of two.
 
-use crate::vfs::{
-    bindings,
-    sync::queue::{
-        Links,
-        Main,
-        Side, //
-    },
-};
+use crate::vfs::bindings;
 use core::{
+    cell::Cell,
     marker::{
         PhantomData,
         PhantomPinned, //
@@ -114,6 +108,40 @@ impl<T: Pooled> Drop for Registration<T> {
         // SAFETY: It was made in `new`, and nothing is about to allocate from it, as the caller of
         // `new` has promised. If objects are left, the kernel complains and keeps it.
         unsafe { bindings::kmem_cache_destroy(slab) };
+    }
+}
+
+/// By the link that passes from queue to queue with the right to queue the entry.
+pub(crate) struct Main;
+/// By the second link, of a queue that lists entries which are owned elsewhere.
+pub(crate) struct Side;
+
+/// Where an entry is in a chain by one of its links.
+///
+/// # Invariants
+///
+/// - While the entry is in a chain, `next` and `prev` are its neighbours in the ring of that chain;
+///   whoever exclusively has the chain may access them, and nobody else.
+/// - `on` is the number of the [`Queue`](super::queue::Queue) that it is on, or 0; only that queue
+///   changes it then.
+pub(crate) struct Links<T, B> {
+    pub(super) next: Cell<NonNull<Entry<T>>>,
+    pub(super) prev: Cell<NonNull<Entry<T>>>,
+    pub(super) on: Atomic<u64>,
+    _by: PhantomData<B>,
+}
+
+impl<T, B> Links<T, B> {
+    /// In no chain.
+    #[inline]
+    fn new() -> Self {
+        // INVARIANT: On no queue.
+        Self {
+            next: Cell::new(NonNull::dangling()),
+            prev: Cell::new(NonNull::dangling()),
+            on: Atomic::new(0),
+            _by: PhantomData,
+        }
     }
 }
 

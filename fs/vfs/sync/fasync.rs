@@ -14,8 +14,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`. Each file on it is valid:
-/// who put it there takes it off before it goes, and keeps this list until then.
+/// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`. Each file on it is
+/// valid: who put it there takes it off before it goes, and keeps this list until then.
 pub(crate) struct Fasync {
     head: UnsafeCell<*mut bindings::fasync_struct>,
 }

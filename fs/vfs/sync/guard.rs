@@ -2,8 +2,8 @@
 
 //! Values that are owed something when they are dropped.
 //!
-//! `kernel::types::ScopeGuard` does this for a scope: its closure has no type that a struct could name.
-//! A [`Guard`] is a field, and what is owed is a type.
+//! `kernel::types::ScopeGuard` does this for a scope: its closure has no type that a struct could
+//! name. A [`Guard`] is a field, and what is owed is a type.
 
 use core::{
     marker::PhantomData,

@@ -2,16 +2,18 @@
 
 //! Intrusive queues whose items can be removed from the middle, safely.
 //!
-//! Each item of a [`Queue`] carries the number of the queue it is on, so that asking the wrong queue
-//! is a `None`. A [`Chain`] has no number and takes the place of one pointer: what is in it is found by
-//! looking for it.
+//! Each item of a [`Queue`] carries the number of the queue it is on, so that asking the wrong
+//! queue is a `None`. A [`Chain`] has no number and takes the place of one pointer: what is in it
+//! is found by looking for it.
 
 use crate::vfs::sync::entry::{
     Entry,
-    Owned, //
+    Links,
+    Main,
+    Owned,
+    Side, //
 };
 use core::{
-    cell::Cell,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -31,11 +33,6 @@ use kernel::{
         },
     },
 };
-
-/// By the link that passes from queue to queue with the right to queue the entry.
-pub(crate) struct Main;
-/// By the second link, of a queue that lists entries which are owned elsewhere.
-pub(crate) struct Side;
 
 /// One of the two links of an entry.
 pub(crate) trait By: sealed::Sealed + Sized {
@@ -63,8 +60,8 @@ pub(crate) trait By: sealed::Sealed + Sized {
 mod sealed {
     /// An entry has no other links.
     pub(crate) trait Sealed {}
-    impl Sealed for crate::vfs::sync::queue::Main {}
-    impl Sealed for crate::vfs::sync::queue::Side {}
+    impl Sealed for super::Main {}
+    impl Sealed for super::Side {}
 }
 
 impl By for Main {
@@ -140,34 +137,6 @@ impl<T> Claimed<T> {
     }
 }
 
-/// Where an entry is in a chain by one of its links.
-///
-/// # Invariants
-///
-/// - While the entry is in a chain, `next` and `prev` are its neighbours in the ring of that chain;
-///   whoever exclusively has the chain may access them, and nobody else.
-/// - `on` is the number of the [`Queue`] that it is on, or 0; only that queue changes it then.
-pub(crate) struct Links<T, B> {
-    next: Cell<NonNull<Entry<T>>>,
-    prev: Cell<NonNull<Entry<T>>>,
-    on: Atomic<u64>,
-    _by: PhantomData<B>,
-}
-
-impl<T, B> Links<T, B> {
-    /// In no chain.
-    #[inline]
-    pub(super) fn new() -> Self {
-        // INVARIANT: On no queue.
-        Self {
-            next: Cell::new(NonNull::dangling()),
-            prev: Cell::new(NonNull::dangling()),
-            on: Atomic::new(0),
-            _by: PhantomData,
-        }
-    }
-}
-
 /// Entries in order, by one of their links; owns a reference to each. One pointer.
 ///
 /// Not locked: put it inside the lock that guards it. Dropping it drops the references.
@@ -209,8 +178,8 @@ impl<T, B: By> Chain<T, B> {
         let added = ARef::into_raw(B::into_shared(item));
         // SAFETY: The reference is the chain's from now on.
         let links = B::links(unsafe { added.as_ref() });
-        // INVARIANT: The new one is between the last and the first, in a ring of its own if there is
-        // none. Nobody else accesses its links: they come with the item.
+        // INVARIANT: The new one is between the last and the first, in a ring of its own if there
+        // is none. Nobody else accesses its links: they come with the item.
         let Some(first) = self.first else {
             links.next.set(added);
             links.prev.set(added);
@@ -365,8 +334,9 @@ impl<T, B: By> Queue<T, B> {
         if B::links(entry).on.load(Relaxed) != self.number {
             return None;
         }
-        // SAFETY: It is in the chain by the type invariant. The number cannot change meanwhile: only
-        // a method of the queue with that number changes it, and `self` is borrowed exclusively.
+        // SAFETY: It is in the chain by the type invariant. The number cannot change meanwhile:
+        // only a method of the queue with that number changes it, and `self` is borrowed
+        // exclusively.
         Some(B::let_go(unsafe {
             self.chain.unlink(NonNull::from(entry))
         }))

@@ -8,12 +8,12 @@ use crate::vfs::sync::{
         Owned,
         Pool,
         Pooled,
-        Registration, //
+        Registration,
+        Side, //
     },
     queue::{
         Chain,
-        Queue,
-        Side, //
+        Queue, //
     },
 };
 use kernel::{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Something that is looked at again and again, until it says that this is enough; or once, by a worker,
-//! whenever somebody says so.
+//! Something that is looked at again and again, until it says that this is enough; or once, by a
+//! worker, whenever somebody says so.
 //!
 //! `kernel::workqueue` has delayed work but cannot cancel it.
 
@@ -26,8 +26,8 @@ pub(crate) trait Check: Send + Sync + 'static {
     fn check(&self) -> bool;
 }
 
-/// Looks at `C` once in a period, or when it is told to. Dropping it ends this, and waits for a look that
-/// goes on.
+/// Looks at `C` once in a period, or when it is told to. Dropping it ends this, and waits for a
+/// look that goes on.
 ///
 /// # Invariants
 ///

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Handles of the tables of functions that the VFS calls.
+//!
+//! A table is made by the room whose functions it has, and hung on an object by the room of that
+//! object: neither has to know the other. A handle says what the table is for, and that its
+//! functions are sound for objects of `T`.
+
+use crate::vfs::bindings;
+use core::marker::PhantomData;
+
+/// A static table of the type `C` of C, for what `K` names, of the file system `T`.
+///
+/// # Invariants
+///
+/// The functions of the table are sound for these objects of `T`.
+pub(crate) struct Handle<C: 'static, K, T> {
+    table: &'static C,
+    _p: PhantomData<fn(K, T)>,
+}
+
+impl<C, K, T> Handle<C, K, T> {
+    /// # Safety
+    ///
+    /// The type invariant holds.
+    pub(in crate::vfs) const unsafe fn from_table(table: &'static C) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self {
+            table,
+            _p: PhantomData,
+        }
+    }
+
+    /// The table, for objects of `T`.
+    pub(in crate::vfs) const fn table(self) -> &'static C {
+        self.table
+    }
+}
+
+impl<C, K, T> Clone for Handle<C, K, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C, K, T> Copy for Handle<C, K, T> {}
+
+/// What a [`Handle`] is for.
+pub(crate) mod of {
+    /// Open files.
+    pub(crate) struct Files;
+    /// The page cache.
+    pub(crate) struct Pages;
+    /// The page cache of symbolic links: what is read into a folio has a NUL within the first page.
+    pub(crate) struct Targets;
+    /// Directories.
+    pub(crate) struct Dirs;
+    /// Inodes that are neither directories nor symbolic links.
+    pub(crate) struct Others;
+    /// Symbolic links.
+    pub(crate) struct Symlinks;
+    /// File handles.
+    pub(crate) struct Handles;
+    /// Extended attributes.
+    pub(crate) struct Xattrs;
+}
+
+/// The file operations of a kind of file, as `file_ops` makes them.
+pub(crate) type FileOps<T> = Handle<bindings::file_operations, of::Files, T>;
+/// The address space operations of a kind of file, as `mm::mapping` makes them.
+pub(crate) type AddressSpaceOps<T> = Handle<bindings::address_space_operations, of::Pages, T>;
+/// The address space operations of symbolic links, as `mm::mapping` makes them.
+pub(crate) type TargetOps<T> = Handle<bindings::address_space_operations, of::Targets, T>;
+/// The inode operations of directories, as `inode_ops` makes them.
+pub(crate) type DirOps<T> = Handle<bindings::inode_operations, of::Dirs, T>;
+/// The inode operations of files that are neither directories nor symbolic links.
+pub(crate) type CommonOps<T> = Handle<bindings::inode_operations, of::Others, T>;
+/// The inode operations of symbolic links.
+pub(crate) type SymlinkOps<T> = Handle<bindings::inode_operations, of::Symlinks, T>;
+/// How file handles are made and found, as `export` makes it.
+pub(crate) type ExportOps<T> = Handle<bindings::export_operations, of::Handles, T>;
+/// The handlers of extended attributes, a list with a null at its end, as `xattr` makes it.
+pub(crate) type Handlers<T> = Handle<[*const bindings::xattr_handler; 2], of::Xattrs, T>;
