@@ -42,6 +42,8 @@ help:
 ##                           data, lifecycle, model, run, bench
 ## make test SUITE=libfuse CASE=mount/      some cases of a suite: those with this in
 ##                           their names, where * stands for anything
+## make test SUITE=model MUTATE=1           whether the model notices what is taken away
+##                           from the engine
 ## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
@@ -71,7 +73,7 @@ help:
 
 # The environment, not the command line, carries what a user wrote: it may hold
 # quotes.
-export CMD SUITE CASE CHECK TRACE CELL BASE MODE PUBLISH
+export CMD SUITE CASE CHECK TRACE CELL BASE MODE PUBLISH MUTATE
 
 .PHONY: run
 run:
@@ -86,7 +88,8 @@ lifecycle:
 
 .PHONY: test
 test:
-	@scripts/test --module $(MODULE) --kernel $(KERNEL) $${SUITE:+--suite "$$SUITE"} $${CASE:+--case "$$CASE"}
+	@scripts/test --module $(MODULE) --kernel $(KERNEL) $${SUITE:+--suite "$$SUITE"} $${CASE:+--case "$$CASE"} \
+		$${MUTATE:+--mutate "$$MUTATE"}
 
 .PHONY: check
 check:

@@ -7,9 +7,12 @@
 //! is counted. A thread that is never woken is a deadlock, which the checker finds.
 
 mod background;
+mod device;
 mod end;
 mod gate;
 mod interrupt;
+mod lock_owner;
+mod polled;
 mod readers;
 mod resend;
 
@@ -60,6 +63,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
         readers::ALL,
         gate::ALL,
         background::ALL,
+        device::ALL,
+        polled::ALL,
+        lock_owner::ALL,
     ]
     .into_iter()
     .flatten()

@@ -9,4 +9,5 @@ pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod io;
 pub(crate) mod mm;
+pub(crate) mod random;
 pub(crate) mod sync;

@@ -10,7 +10,8 @@ use crate::{
         abi::{
             device::{
                 BackingMap,
-                IOC_CLONE, //
+                IOC_CLONE,
+                IOC_SYNC_INIT, //
             },
             header::{
                 InHeader,
@@ -107,6 +108,9 @@ const MESSAGE: &[u8] = b"message!";
 /// What a server answers.
 pub(crate) const ANSWER: &[u8] = b"answer!!";
 
+/// What INIT settles.
+const MINOR: u32 = 46;
+
 /// Nobody hears the server.
 struct Deaf;
 
@@ -145,23 +149,31 @@ impl World {
 
     /// A connection whose INIT is not answered.
     pub(crate) fn uninitialized() -> (Self, Server) {
+        let (world, server) = (Self::unmounted(), Server::open());
+        world.mount(&server).unwrap();
+        (world, server)
+    }
+
+    /// A connection without a server.
+    pub(crate) fn unmounted() -> Self {
         let transport = Arc::pin_init(DevTransport::new(), GFP_KERNEL).unwrap();
         let channel = Arc::pin_init(Channel::new(transport.clone()), GFP_KERNEL).unwrap();
         channel.set_connection(1);
-        let world = Self { channel, transport };
-        let server = Server::open();
+        Self { channel, transport }
+    }
+
+    /// The server gets the connection, as by a mount.
+    pub(crate) fn mount(&self, server: &Server) -> Result {
+        rt::step(|| "mounts".into());
         let owner = Arc::new(Deaf, GFP_KERNEL).unwrap();
-        server
-            .device
-            .install(world.channel.clone(), world.transport.clone(), owner, 1)
-            .unwrap();
-        (world, server)
+        let (channel, transport) = (self.channel.clone(), self.transport.clone());
+        server.device.install(channel, transport, owner, 1)
     }
 
     /// INIT is answered.
     pub(crate) fn initialize(&self) {
         self.channel.set_initialized(Limits {
-            minor: 46,
+            minor: MINOR,
             max_write: 4096,
         });
     }
@@ -173,6 +185,13 @@ impl World {
 
     /// What must hold when all threads have gone.
     pub(crate) fn check(&self) {
+        let left = rt::requests();
+        assert!(left == 0, "{left} requests are kept that have ended");
+        self.check_counts();
+    }
+
+    /// What must hold when no request is in flight.
+    pub(crate) fn check_counts(&self) {
         assert!(
             self.channel.num_waiting() == 0,
             "requests are counted that are not there"
@@ -213,6 +232,12 @@ impl World {
             Ok(pass) => pass,
             Err(error) => return error.to_errno(),
         };
+        if !forced {
+            assert!(
+                pass.limits().minor == MINOR,
+                "who passes the gate does not see what INIT settled"
+            );
+        }
         let request = self.make(call).unwrap();
         let waiter = request.waiter();
         let channel = &*self.channel;
@@ -440,6 +465,12 @@ impl Server {
         set_descriptor(fd, None);
         cloned.unwrap();
         other
+    }
+
+    /// From now on its reads wait for the mount.
+    pub(crate) fn wait_for_mount(&self) {
+        let device = self.device.as_arc_borrow();
+        Device::ioctl(device, &self.file, IOC_SYNC_INIT, 0).unwrap();
     }
 
     /// The same open file, for another thread of the server.

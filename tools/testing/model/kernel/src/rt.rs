@@ -206,6 +206,16 @@ pub fn end() {
     RUNNING.store(false, SeqCst);
 }
 
+/// Requests that are there.
+pub fn requests() -> usize {
+    LIVE.lock().unwrap_or_else(|p| p.into_inner()).len()
+}
+
+/// Boxes that are there.
+pub fn boxes() -> i64 {
+    BOXES.load(SeqCst)
+}
+
 /// The clocks, in milliseconds.
 pub fn now() -> u64 {
     CLOCK.load(SeqCst)

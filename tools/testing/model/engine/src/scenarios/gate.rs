@@ -91,7 +91,7 @@ fn last_one() {
     let aborter = spawn("aborter", move || {
         aborter.abort();
         aborter.channel.wait_aborted();
-        aborter.check();
+        aborter.check_counts();
     });
     let answered = device.answer(unique).is_ok();
     aborter.join();

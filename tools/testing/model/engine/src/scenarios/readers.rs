@@ -16,6 +16,7 @@ use crate::world::{
 use kernel::{
     error::code::*,
     rt::{
+        self,
         spawn,
         Signal, //
     },
@@ -115,12 +116,17 @@ fn forget() {
 
 fn forget_and_abort() {
     let (world, device) = World::new();
+    let before = rt::boxes();
     let other = world.clone();
     let other = spawn("evicter", move || other.forget(7));
     let reader = server(device);
     world.abort();
     other.join();
     reader.join();
+    assert!(
+        rt::boxes() <= before,
+        "a FORGET is kept that nobody will read"
+    );
     world.check();
 }
 

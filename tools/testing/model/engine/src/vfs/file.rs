@@ -2,4 +2,5 @@
 
 //! Open files.
 
+pub(crate) mod open;
 pub(crate) mod poll;
