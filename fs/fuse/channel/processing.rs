@@ -3,14 +3,14 @@
 //! What one opened device has taken: requests that are being copied, and requests that its server
 //! owes an answer to (`struct fuse_pqueue`).
 //!
-//! A reply has to come through the device that read the request.
+//! A reply has to come through the device that read the request. A copier comes here before it faults or
+//! sleeps, so that an abort finds the request; as a rule it does neither, and does not come.
 //!
 //! Locks: `inner`; outside a request's body. No request ends under it.
 
 use crate::fuse::{
     abi::Unique,
     request::{
-        outcome::Outcome,
         snapshot::{
             Place,
             Snapshot, //
@@ -29,7 +29,13 @@ use crate::fuse::{
 use kernel::{
     new_spinlock,
     prelude::*,
-    sync::SpinLock, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SpinLock, //
+    },
 };
 
 /// `None` once closed.
@@ -45,6 +51,8 @@ struct Open {
 pub(crate) struct Processing {
     #[pin]
     inner: SpinLock<Inner>,
+    /// Which of the connection's devices it is of.
+    device: Atomic<u32>,
 }
 
 impl Processing {
@@ -60,32 +68,47 @@ impl Processing {
         };
         Ok(pin_init!(Self {
             inner <- new_spinlock!(Inner(Some(open)), "FuseProcessing::inner"),
+            device: Atomic::new(0),
         }))
     }
 
     /// From now on it is that of this device of its connection.
     pub(crate) fn set_device(&self, device: u32) {
-        if let Some(open) = self.inner.lock().0.as_mut() {
-            open.copying.set_device(device);
-        }
+        self.device.store(device, Relaxed);
     }
 
-    /// A reader has taken the request: it may now be lent. `None` if closed; the request has
-    /// ended then.
-    pub(crate) fn start(&self, request: Pending) -> Option<Copying> {
+    /// A reader has taken the request: it may now be lent.
+    pub(crate) fn start(&self, request: Pending) -> Copying {
+        request.start(self.device.load(Relaxed))
+    }
+
+    /// The copier may fault or sleep: an abort finds the request here from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if closed.
+    pub(crate) fn show_copying(&self, copying: &mut Copying) -> Result {
         let mut inner = self.inner.lock();
-        match inner.0.as_mut() {
-            Some(open) => Some(request.start(&mut open.copying)),
-            None => {
-                drop(inner);
-                request.refuse(Outcome::Aborted);
-                None
-            }
-        }
+        let open = inner.0.as_mut().ok_or(ENOENT)?;
+        copying.show(&mut open.copying);
+        Ok(())
+    }
+
+    /// As [`Self::show_copying`], for an answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::show_copying`].
+    pub(crate) fn show_replying(&self, replying: &mut Replying) -> Result {
+        let mut inner = self.inner.lock();
+        let open = inner.0.as_mut().ok_or(ENOENT)?;
+        replying.show(&mut open.copying);
+        Ok(())
     }
 
     /// The server has all of it: parks it under its id. Gives the token back if closed meanwhile.
-    pub(crate) fn park(&self, copying: Copying) -> Result<Handle, Copying> {
+    /// Returns the request if its waiter got a signal before: an INTERRUPT has to be queued.
+    pub(crate) fn park(&self, copying: Copying) -> Result<Option<Handle>, Copying> {
         match self.inner.lock().0.as_mut() {
             Some(open) => copying.sent(&mut open.copying, &mut open.sent),
             None => Err(copying),
@@ -104,7 +127,7 @@ impl Processing {
     pub(crate) fn take(&self, unique: Unique) -> Option<Replying> {
         let mut inner = self.inner.lock();
         let open = inner.0.as_mut()?;
-        Some(open.sent.take(unique)?.reply(&mut open.copying))
+        Some(open.sent.take(unique)?.reply(self.device.load(Relaxed)))
     }
 
     /// Ends the time in which an abort may find the request here; `false` if closed.
@@ -131,7 +154,7 @@ impl Processing {
     /// Notes every request here in `seen`.
     pub(crate) fn look(&self, seen: &mut Snapshot) {
         if let Some(open) = self.inner.lock().0.as_ref() {
-            let place = Place::Device(open.copying.device());
+            let place = Place::Device(self.device.load(Relaxed));
             open.copying.look(seen, place);
             open.sent.look(seen, place);
         }

@@ -59,7 +59,8 @@ mod tests {
         seen.begin_unread();
         queue.look(&mut seen, Place::Input);
         let first = queue.pop_front().ok_or(EINVAL)?;
-        let copying = first.start(&mut set);
+        let mut copying = first.start(7);
+        copying.show(&mut set);
         seen.begin_devices();
         set.look(&mut seen, Place::Device(set.device()));
         table.look(&mut seen, Place::Device(set.device()));
@@ -101,7 +102,7 @@ mod tests {
         let (mut set, mut table) = (CopySet::default(), SentTable::new()?);
         let count = BOUND + 1;
         for i in 0..count {
-            let copying = request(2 + 2 * i as u64)?.start(&mut set);
+            let copying = request(2 + 2 * i as u64)?.start(7);
             assert!(copying.sent(&mut set, &mut table).is_ok());
         }
         seen.begin_devices();

@@ -13,8 +13,9 @@
 //! | [`Replying`] | the thread that writes the device  | `finish`                      | ends `EIO`       |
 //! | [`Given`]    | the queue of a device              | `take_back`                   | ends `ECONNABORTED` |
 //!
-//! While a token is out with a copier, the processing table keeps the request on its [`CopySet`],
-//! so that an abort can end it although the copier may be stuck in a page fault.
+//! A copier has its request alone: nobody else can end it. Before the copier faults or sleeps, it
+//! shows the request (`show`): from then on the [`CopySet`] of the processing table has it, and an
+//! abort can end it although the copier may be stuck in a page fault.
 //!
 //! The containers here are not locked; `channel` puts them inside their locks. Tokens end requests
 //! when dropped, and that must not happen under a spinlock: take them out first.
@@ -53,6 +54,7 @@ use crate::vfs::sync::{
         Queue, //
     },
 };
+use core::ops::Deref;
 use kernel::prelude::*;
 
 /// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
@@ -110,14 +112,12 @@ impl Pending {
         self.request().tell(completion);
     }
 
-    /// A reader takes the request; `set` keeps it in sight of an abort meanwhile.
-    pub(crate) fn start(self, set: &mut CopySet) -> Copying {
+    /// A reader of `device` takes the request.
+    pub(crate) fn start(self, device: u32) -> Copying {
         let entry = self.0.dismiss();
-        let handle = entry.share();
         entry.set_phase(Phase::Copying);
-        trace::request_start(&*handle, set.device);
-        set.queue.push_back(entry);
-        Copying(Guard::new(handle))
+        trace::request_start(&*entry, device);
+        Copying(Guard::new(Lent::Alone(entry)))
     }
 
     /// Gives the request to `device`, which reads and writes its memory without asking. It comes back
@@ -149,9 +149,55 @@ impl Pending {
     }
 }
 
+/// How a copier has its request.
+enum Lent {
+    /// Alone. It neither faults nor sleeps before it shows the request.
+    Alone(Owned<Request>),
+    /// In sight of an abort: the entry is on a [`CopySet`], unless an abort was there.
+    Shown(Handle),
+}
+
+impl Lent {
+    /// Puts the request on `set`, unless it was shown before.
+    fn show(&mut self, set: &mut CopySet) {
+        let Self::Alone(entry) = self else { return };
+        let shown = Self::Shown(entry.share());
+        if let Self::Alone(entry) = core::mem::replace(self, shown) {
+            set.queue.push_back(entry);
+        }
+    }
+
+    /// Takes the request off `set`, if it was shown. `false` if an abort was first.
+    fn hide(&self, set: &mut CopySet) -> bool {
+        match self {
+            Self::Alone(_) => true,
+            Self::Shown(handle) => set.queue.remove(handle).is_some(),
+        }
+    }
+
+    /// The entry, off `set`; comes back if an abort was first.
+    fn take(self, set: &mut CopySet) -> Result<Owned<Request>, Self> {
+        match self {
+            Self::Alone(entry) => Ok(entry),
+            Self::Shown(handle) => set.queue.remove(&handle).ok_or(Self::Shown(handle)),
+        }
+    }
+}
+
+impl Deref for Lent {
+    type Target = Request;
+
+    fn deref(&self) -> &Request {
+        match self {
+            Self::Alone(entry) => entry,
+            Self::Shown(handle) => handle,
+        }
+    }
+}
+
 /// A request that is being copied to a server.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Copying(Guard<Handle, Failed>);
+pub(crate) struct Copying(Guard<Lent, Failed>);
 
 impl Copying {
     /// The request, while the token is held.
@@ -159,23 +205,38 @@ impl Copying {
         &self.0
     }
 
+    /// The copier may fault or sleep: `set` keeps the request in sight of an abort from now on.
+    pub(crate) fn show(&mut self, set: &mut CopySet) {
+        self.0.show(set);
+    }
+
     /// The server has all of it: parks it in `table`. Gives the token back if an abort took the
     /// request out of `set` meanwhile.
-    pub(crate) fn sent(self, set: &mut CopySet, table: &mut SentTable) -> Result<Handle, Copying> {
-        let Some(entry) = set.queue.remove(&self.0) else {
-            return Err(self);
-        };
-        let handle = self.0.dismiss();
+    ///
+    /// Returns the request if its waiter got a signal before it was sent: the waiter could not tell
+    /// the server.
+    pub(crate) fn sent(
+        self,
+        set: &mut CopySet,
+        table: &mut SentTable,
+    ) -> Result<Option<Handle>, Copying> {
+        let entry = self
+            .0
+            .dismiss()
+            .take(set)
+            .map_err(|shown| Copying(Guard::new(shown)))?;
+        trace::request_sent(&*entry);
+        // Pairs with the waiter's look at the request after its signal.
+        entry.mark_sent();
+        let interrupted = entry.is_interrupted().then(|| entry.share());
         table.insert(Sent(Guard::new(entry)));
-        trace::request_sent(&*handle);
-        handle.mark_sent();
-        Ok(handle)
+        Ok(interrupted)
     }
 
     /// Takes the request out of the sight of an abort, before the token ends it. `false` if an
     /// abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
-        set.queue.remove(&self.0).is_some()
+        self.0.hide(set)
     }
 
     /// The server has it and owes no answer.
@@ -194,20 +255,18 @@ impl Copying {
 pub(crate) struct Sent(Guard<Owned<Request>, ServerGone>);
 
 impl Sent {
-    /// The answer has come; `set` keeps the request in sight of an abort while it is copied.
-    pub(crate) fn reply(self, set: &mut CopySet) -> Replying {
+    /// The answer has come, through `device`.
+    pub(crate) fn reply(self, device: u32) -> Replying {
         let entry = self.0.dismiss();
-        let handle = entry.share();
         entry.set_phase(Phase::Replying);
-        trace::request_reply(&*handle, set.device);
-        set.queue.push_back(entry);
-        Replying(Guard::new(handle))
+        trace::request_reply(&*entry, device);
+        Replying(Guard::new(Lent::Alone(entry)))
     }
 }
 
 /// A request whose answer is being copied.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Replying(Guard<Handle, Failed>);
+pub(crate) struct Replying(Guard<Lent, Failed>);
 
 impl Replying {
     /// The request, while the token is held.
@@ -215,10 +274,20 @@ impl Replying {
         &self.0
     }
 
+    /// The copier may fault or sleep: `set` keeps the request in sight of an abort from now on.
+    pub(crate) fn show(&mut self, set: &mut CopySet) {
+        self.0.show(set);
+    }
+
+    /// Whether an abort could have ended the request meanwhile.
+    pub(crate) fn is_shown(&self) -> bool {
+        matches!(&*self.0, Lent::Shown(_))
+    }
+
     /// Takes the request out of the sight of an abort, before [`Self::finish`]. `false` if an
     /// abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
-        set.queue.remove(&self.0).is_some()
+        self.0.hide(set)
     }
 
     /// The answer is in.
@@ -265,8 +334,8 @@ impl Given {
 
     /// The device has given it back, with this header of a reply. `None` if it has ended with that.
     ///
-    /// It is on no copy set: its answer is worked in without a fault, and so an abort need not find
-    /// it. Call it without a lock.
+    /// Its answer is worked in without a fault, and so an abort need not find it. Call it without a
+    /// lock.
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
     pub(crate) fn take_back(self) -> Option<(Replying, OutHeader)> {
         let Away {
@@ -276,9 +345,8 @@ impl Given {
         } = self.0.dismiss();
         let header = entry.take_back(gift)?;
         entry.set_phase(Phase::Replying);
-        let handle = entry.share();
-        trace::request_reply(&*handle, device);
-        Some((Replying(Guard::new(handle)), header))
+        trace::request_reply(&*entry, device);
+        Some((Replying(Guard::new(Lent::Alone(entry))), header))
     }
 
     /// Stands in for the device: writes the header of a reply.
@@ -310,7 +378,7 @@ drops! {
     /// No server has got it.
     NotConnected(Owned<Request>) = NotConnected;
     /// Its copier has lost it.
-    Failed(Handle) = Io;
+    Failed(Lent) = Io;
     /// Its server has lost it.
     ServerGone(Owned<Request>) = Aborted;
     /// Its device was reset.
@@ -385,7 +453,7 @@ impl Drop for PendingQueue {
     }
 }
 
-/// The requests of one device that are lent to a copier just now.
+/// The requests of one device whose copiers may sleep just now.
 #[derive(Default)]
 pub(crate) struct CopySet {
     queue: Queue<Request>,

@@ -3,7 +3,10 @@
 //! Every row of the token table, and every drop.
 
 use super::{
-    args::Progress,
+    args::{
+        LoanEnd,
+        Progress, //
+    },
     completion::{
         Completion,
         Ended, //
@@ -159,9 +162,10 @@ mod tests {
         let fate = Fate::new()?;
         let (mut queue, mut other) = (PendingQueue::default(), PendingQueue::default());
         let mut set = CopySet::default();
-        let probe = request(&fate)?.start(&mut set);
+        let probe = request(&fate)?.start(7);
         let mut table = SentTable::new()?;
-        let handle = probe.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        probe.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let handle = table.find(Unique::new(2)).ok_or(EINVAL)?;
         assert!(queue.remove(&handle).is_none());
         assert!(other.remove(&handle).is_none());
         drop(table);
@@ -182,7 +186,7 @@ mod tests {
     fn copying_dropped() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
-        let copying = request(&fate)?.start(&mut set);
+        let copying = request(&fate)?.start(7);
         drop(copying);
         assert_eq!(fate.errno(), EIO.to_errno());
         set.abort_all();
@@ -195,7 +199,10 @@ mod tests {
     fn copying_delivered() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
-        let copying = request(&fate)?.start(&mut set);
+        let mut copying = request(&fate)?.start(7);
+        assert!(copying.detach(&mut set));
+        copying.show(&mut set);
+        copying.show(&mut set);
         assert!(copying.detach(&mut set));
         assert!(!copying.detach(&mut set));
         copying.delivered();
@@ -203,14 +210,52 @@ mod tests {
         Ok(())
     }
 
-    /// An abort ends a request that is being copied, at once; its copier then can neither lend
+    /// An abort does not find a request that its copier has alone; the copier parks it as ever.
+    #[test]
+    fn copying_alone() -> Result {
+        let fate = Fate::new()?;
+        let mut set = CopySet::default();
+        let mut table = SentTable::new()?;
+        let copying = request(&fate)?.start(7);
+        core::mem::take(&mut set).abort_all();
+        assert_eq!(fate.errno(), 1);
+        let lent = copying
+            .request()
+            .lend_input(&mut Progress::default(), |bytes| bytes.len());
+        assert!(lent == Ok(LoanEnd::Complete));
+        assert!(copying.sent(&mut set, &mut table).is_ok());
+        table.abort_all();
+        assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+        Ok(())
+    }
+
+    /// A signal that comes while a request is copied is the copier's to tell.
+    #[test]
+    fn copying_interrupted() -> Result {
+        for is_shown in [false, true] {
+            let mut set = CopySet::default();
+            let mut table = SentTable::new()?;
+            let mut copying = request(&Fate::new()?)?.start(7);
+            copying.request().mark_interrupted();
+            if is_shown {
+                copying.show(&mut set);
+            }
+            let told = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+            assert!(told.is_some_and(|request| request.is_sent()));
+            table.abort_all();
+        }
+        Ok(())
+    }
+
+    /// An abort ends a request whose copier may sleep, at once; its copier then can neither lend
     /// nor park it, and ends it no second time.
     #[test]
     fn copying_aborted() -> Result {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set);
+        let mut copying = request(&fate)?.start(7);
+        copying.show(&mut set);
         core::mem::take(&mut set).abort_all();
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
 
@@ -233,8 +278,9 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set);
-        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let copying = request(&fate)?.start(7);
+        copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let handle = table.find(Unique::new(2)).ok_or(EINVAL)?;
         assert!(handle.is_sent());
         assert!(table.take(Unique::new(4)).is_none());
         drop(table.take(Unique::new(2)));
@@ -249,11 +295,11 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set);
+        let copying = request(&fate)?.start(7);
         copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
         assert!(table.take(Unique::new(2)).is_none());
-        drop(sent.reply(&mut set));
+        drop(sent.reply(7));
         assert_eq!(fate.errno(), EIO.to_errno());
         Ok(())
     }
@@ -265,16 +311,42 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set);
+        let copying = request(&fate)?.start(7);
         copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         let sent = table.take(Unique::new(2)).ok_or(EINVAL)?;
-        let replying = sent.reply(&mut set);
-        assert!(replying.detach(&mut set));
+        let replying = sent.reply(7);
+        assert!(!replying.is_shown());
+        core::mem::take(&mut set).abort_all();
+        assert_eq!(fate.errno(), 1);
         replying.finish(answer(ENOENT.to_errno())?);
         assert_eq!(fate.errno(), ENOENT.to_errno());
         set.abort_all();
         table.abort_all();
         assert_eq!(fate.errno(), ENOENT.to_errno());
+        Ok(())
+    }
+
+    /// An abort ends a request whose answer is being copied by one who may sleep.
+    #[test]
+    fn replying_aborted() -> Result {
+        for is_first in [false, true] {
+            let fate = Fate::new()?;
+            let mut set = CopySet::default();
+            let mut table = SentTable::new()?;
+            let copying = request(&fate)?.start(7);
+            copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+            let mut replying = table.take(Unique::new(2)).ok_or(EINVAL)?.reply(7);
+            replying.show(&mut set);
+            assert!(replying.is_shown());
+            if is_first {
+                core::mem::take(&mut set).abort_all();
+                assert_eq!(fate.errno(), ECONNABORTED.to_errno());
+            }
+            assert_eq!(replying.detach(&mut set), !is_first);
+            replying.finish(answer(0)?);
+            let errno = if is_first { ECONNABORTED.to_errno() } else { 0 };
+            assert_eq!(fate.errno(), errno);
+        }
         Ok(())
     }
 
@@ -285,8 +357,9 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request(&fate)?.start(&mut set);
-        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let copying = request(&fate)?.start(7);
+        copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let handle = table.find(Unique::new(2)).ok_or(EINVAL)?;
         let mut lost = SentQueue::default();
         table.drain_into(&mut lost);
         assert!(!handle.is_sent());
@@ -308,8 +381,9 @@ mod tests {
         let new = request(&Fate::new()?)?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let new = new.start(&mut set);
-        let old = old.start(&mut set);
+        let (mut new, mut old) = (new.start(7), old.start(7));
+        new.show(&mut set);
+        old.show(&mut set);
         assert!(set.has_older(5));
         new.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
         old.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
@@ -326,8 +400,9 @@ mod tests {
         let fate = Fate::new()?;
         let mut set = CopySet::default();
         let mut table = SentTable::new()?;
-        let copying = request_with(None)?.start(&mut set);
-        let handle = copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let copying = request_with(None)?.start(7);
+        copying.sent(&mut set, &mut table).map_err(|_| EINVAL)?;
+        let handle = table.find(Unique::new(2)).ok_or(EINVAL)?;
         let completion: KBox<dyn Completion> = KBox::new(Tell(fate.clone()), GFP_KERNEL)?;
         assert!(handle.abandon(|| completion));
         assert_eq!(fate.errno(), 1);

@@ -3,9 +3,9 @@
 //! Copying between a request and a server's buffer, loan by loan.
 //!
 //! A loan copies what is present of the buffer, and says why it ended. When it came short, the
-//! buffer is faulted in (which may sleep, for ever if the buffer is a file of this very mount); a
-//! buffer that is present is never faulted in. The next loan goes on, unless the request has ended
-//! meanwhile.
+//! request is shown to an abort, and the buffer is faulted in (which may sleep, for ever if the buffer
+//! is a file of this very mount); a buffer that is present is never faulted in. The next loan goes
+//! on, unless the request has ended meanwhile.
 //!
 //! A server that splices may give pages away: those become part of the page cache as they are.
 
@@ -32,67 +32,104 @@ use kernel::prelude::*;
 /// Bytes that are faulted in at once.
 const FAULT_IN: usize = 64 * 1024;
 
-/// Copies the whole message of `request` to the reader.
+/// A request in the hands of a copier.
+pub(crate) trait Lent {
+    /// The request.
+    fn request(&self) -> &Request;
+
+    /// The copier is about to fault or sleep: from now on an abort can end the request.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the connection has ended.
+    fn show(&mut self) -> Result;
+}
+
+/// One that an abort can end at any time.
+impl Lent for &Request {
+    fn request(&self) -> &Request {
+        self
+    }
+
+    fn show(&mut self) -> Result {
+        Ok(())
+    }
+}
+
+/// Copies the whole message of a request to the reader.
 ///
 /// # Errors
 ///
-/// `ENOENT` if the request ended; `EFAULT`; `EIO` if it has fewer bytes than its header says.
-pub(crate) fn copy_request(request: &Request, to: &mut impl Dest) -> Result {
+/// `ENOENT` if the request, or the connection, ended; `EFAULT`; `EIO` if it has fewer bytes than its
+/// header says.
+#[inline]
+pub(crate) fn copy_request(mut lent: impl Lent, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
-    let copied = copy_out(request, to, &mut progress);
-    trace::request_copy(request, Direction::Out, progress.done(), &copied);
+    let copied = copy_out(&mut lent, to, &mut progress);
+    trace::request_copy(lent.request(), Direction::Out, progress.done(), &copied);
     copied
 }
 
-fn copy_out(request: &Request, to: &mut impl Dest, progress: &mut Progress) -> Result {
+fn copy_out(lent: &mut impl Lent, to: &mut impl Dest, progress: &mut Progress) -> Result {
     loop {
+        let request = lent.request();
         let end = request.lend_input(progress, |bytes| to.copy_nofault(bytes))?;
         let left = request.len().saturating_sub(progress.done());
         match end {
             _ if left == 0 => return Ok(()),
             LoanEnd::Full => {}
-            LoanEnd::Short => to.fault_in(left.min(FAULT_IN))?,
+            LoanEnd::Short => {
+                lent.show()?;
+                to.fault_in(left.min(FAULT_IN))?;
+            }
             LoanEnd::Complete => return Err(EIO),
         }
     }
 }
 
-/// Copies the payload of a reply into the space that `request` has for it.
+/// Copies the payload of a reply into the space that a request has for it.
 ///
 /// # Errors
 ///
-/// `EINVAL` if the reply has a length that the operation does not allow; `ENOENT` if the request
-/// ended; `EFAULT`; `EIO` if the request has no room for what it allows.
-pub(crate) fn copy_reply(request: &Request, from: &mut impl Source) -> Result {
+/// `EINVAL` if the reply has a length that the operation does not allow; `ENOENT` if the request, or
+/// the connection, ended; `EFAULT`; `EIO` if the request has no room for what it allows.
+#[inline]
+pub(crate) fn copy_reply(mut lent: impl Lent, from: &mut impl Source) -> Result {
     let mut progress = Progress::default();
-    let copied = copy_in(request, from, &mut progress);
-    trace::request_copy(request, Direction::In, progress.done(), &copied);
+    let copied = copy_in(&mut lent, from, &mut progress);
+    trace::request_copy(lent.request(), Direction::In, progress.done(), &copied);
     copied
 }
 
-fn copy_in(request: &Request, from: &mut impl Source, progress: &mut Progress) -> Result {
+fn copy_in(lent: &mut impl Lent, from: &mut impl Source, progress: &mut Progress) -> Result {
     let payload = from.len();
     // As a rule all of it is at hand: then this is all, under one lock.
     let at_hand = !from.has_page();
     let source = at_hand.then_some(|bytes: Room<'_>| from.copy_nofault(bytes));
-    let (mut end, leaves_rest) = request.begin_output(payload, progress, source)?;
+    let (mut end, leaves_rest) = lent.request().begin_output(payload, progress, source)?;
     loop {
         let left = payload.saturating_sub(progress.done());
         match end {
-            _ if left == 0 && leaves_rest => return request.zero_rest(),
+            _ if left == 0 && leaves_rest => return lent.request().zero_rest(),
             _ if left == 0 => return Ok(()),
             LoanEnd::Full => {}
-            LoanEnd::Short => from.fault_in(left.min(FAULT_IN))?,
+            LoanEnd::Short => {
+                lent.show()?;
+                from.fault_in(left.min(FAULT_IN))?;
+            }
             LoanEnd::Complete => return Err(EIO),
         }
         // A page that is given away is taken outside of the loans: that sleeps.
-        while from.has_page() && request.takes_page(progress)? {
+        while from.has_page() && lent.request().takes_page(progress)? {
+            lent.show()?;
             match from.take_page()? {
-                Some(page) => request.lend_page(progress, page)?,
+                Some(page) => lent.request().lend_page(progress, page)?,
                 None => break,
             }
         }
-        end = request.lend_output(progress, |bytes| from.copy_nofault(bytes))?;
+        end = lent
+            .request()
+            .lend_output(progress, |bytes| from.copy_nofault(bytes))?;
     }
 }
 

@@ -22,17 +22,23 @@ use crate::fuse::{
         input_queue::{
             ForgetRoom,
             Work, //
-        }, //
+        },
+        processing::Processing, //
     },
     op::Opcode,
     request::{
         outcome::Outcome,
-        state::Pending, //
+        state::{
+            Copying,
+            Pending, //
+        },
+        Request, //
     },
     trace,
     transport::copy::{
         copy_bytes,
-        copy_request, //
+        copy_request,
+        Lent, //
     },
 };
 use crate::vfs::mm::iov::Dest;
@@ -114,21 +120,23 @@ impl Link {
 
     /// Moves one request to the server.
     fn send(&self, request: Pending, to: &mut impl Dest) -> Result<usize> {
-        let copying = self.processing.start(request).ok_or(ECONNABORTED)?;
+        let mut copying = self.processing.start(request);
         let request = copying.request();
         self.channel.latency().taken(request);
         let len = request.len();
         let expects_reply = request.expects_reply();
-        let copied = copy_request(request, to);
+        let reading = Reading {
+            processing: &self.processing,
+            copying: &mut copying,
+        };
 
-        if let Err(error) = copied {
-            let connected = self.processing.end_copying(&copying);
+        if let Err(error) = copy_request(reading, to) {
+            if !self.processing.end_copying(&copying) {
+                copying.fail(Outcome::Aborted);
+                return Err(self.transport.abort_errno());
+            }
             copying.fail(Outcome::Io);
-            return Err(if connected {
-                error
-            } else {
-                self.transport.abort_errno()
-            });
+            return Err(error);
         }
         if !expects_reply {
             if !self.processing.end_copying(&copying) {
@@ -139,11 +147,9 @@ impl Link {
             return Ok(len);
         }
         match self.processing.park(copying) {
-            Ok(sent) => {
-                // The signal may have come before the request was sent: nobody but us can tell
-                // the server then. Pairs with the waiter's look at the request after its signal.
-                if sent.is_interrupted() {
-                    self.transport.input.push_interrupt(&sent);
+            Ok(interrupted) => {
+                if let Some(request) = interrupted {
+                    self.transport.input.push_interrupt(&request);
                 }
                 Ok(len)
             }
@@ -152,6 +158,22 @@ impl Link {
                 Err(self.transport.abort_errno())
             }
         }
+    }
+}
+
+/// A request on its way to a server that reads this device.
+struct Reading<'a> {
+    processing: &'a Processing,
+    copying: &'a mut Copying,
+}
+
+impl Lent for Reading<'_> {
+    fn request(&self) -> &Request {
+        self.copying.request()
+    }
+
+    fn show(&mut self) -> Result {
+        self.processing.show_copying(self.copying)
     }
 }
 

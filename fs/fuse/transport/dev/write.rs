@@ -10,12 +10,16 @@ use crate::fuse::{
         header::OutHeader,
         Unique, //
     },
-    channel::owner::Payload,
+    channel::{
+        owner::Payload,
+        processing::Processing, //
+    },
     request::{
         outcome::{
             Outcome,
             ServerErrno, //
         },
+        state::Replying,
         Request, //
     },
     trace::{
@@ -24,7 +28,8 @@ use crate::fuse::{
     },
     transport::copy::{
         copy_reply,
-        take_bytes, //
+        take_bytes,
+        Lent, //
     },
 };
 use crate::vfs::mm::iov::Source;
@@ -86,16 +91,21 @@ impl Link {
 
     /// The answer to a request: Replying, Finished.
     fn reply(&self, header: &OutHeader, errno: ServerErrno, from: &mut impl Source) -> Result {
-        let replying = self.processing.take(header.unique).ok_or(ENOENT)?;
-        let request = replying.request();
-        self.channel.latency().answered(request);
+        let mut replying = self.processing.take(header.unique).ok_or(ENOENT)?;
+        self.channel.latency().answered(replying.request());
         let copied = if errno == ServerErrno::OK {
-            copy_reply(request, from)
+            let writing = Writing {
+                processing: &self.processing,
+                replying: &mut replying,
+            };
+            copy_reply(writing, from)
         } else {
-            no_payload(request, from)
+            no_payload(replying.request(), from)
         };
-        self.channel.latency().ending(request);
-        let connected = self.processing.end_replying(&replying);
+        self.channel.latency().ending(replying.request());
+        // One that was never shown, nobody else has ended.
+        let connected =
+            (copied.is_ok() && !replying.is_shown()) || self.processing.end_replying(&replying);
         replying.finish(match copied {
             _ if !connected => Outcome::Aborted,
             Ok(()) => Outcome::answered(errno, header),
@@ -106,6 +116,22 @@ impl Link {
         } else {
             Err(ENOENT)
         }
+    }
+}
+
+/// A request whose answer the server writes to this device.
+struct Writing<'a> {
+    processing: &'a Processing,
+    replying: &'a mut Replying,
+}
+
+impl Lent for Writing<'_> {
+    fn request(&self) -> &Request {
+        self.replying.request()
+    }
+
+    fn show(&mut self) -> Result {
+        self.processing.show_replying(self.replying)
     }
 }
 

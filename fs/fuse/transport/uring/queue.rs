@@ -279,13 +279,10 @@ impl Queue {
             let mut inner = self.inner.lock();
             match Option::as_mut(&mut inner) {
                 Some(open) => match request.sent(&mut open.copying, &mut open.sent) {
-                    Ok(sent) => {
-                        // The signal may have come before the request was sent: only this thread
-                        // can tell the server then. Pairs with the waiter's look at the request
-                        // after its signal.
-                        let host = sent.is_interrupted().then(|| entry.host.clone());
+                    Ok(interrupted) => {
+                        let interrupted = interrupted.map(|sent| (entry.host.clone(), sent));
                         open.lent.insert(entry, unique);
-                        Ok(host.zip(Some(sent)))
+                        Ok(interrupted)
                     }
                     Err(request) => Err((request, entry)),
                 },
@@ -415,7 +412,11 @@ impl Queue {
         }
         let sent = open.sent.take(id);
         match (open.lent.take(id), sent) {
-            (Some(entry), Some(sent)) => Ok((entry, sent.reply(&mut open.copying))),
+            (Some(entry), Some(sent)) => {
+                let mut replying = sent.reply(self.number.into());
+                replying.show(&mut open.copying);
+                Ok((entry, replying))
+            }
             _ => Err(ENOENT),
         }
     }
@@ -452,7 +453,12 @@ impl Open {
             None => None,
         };
         match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {
-            Some((request, others)) => Next::Request(request.start(&mut self.copying), others),
+            Some((request, others)) => {
+                let mut copying = request.start(self.copying.device());
+                // It waits for the server's task.
+                copying.show(&mut self.copying);
+                Next::Request(copying, others)
+            }
             None => {
                 equip(&mut self.mode, entry, false);
                 Next::Wait
