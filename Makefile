@@ -44,7 +44,7 @@ help:
 ##                           their names, where * stands for anything
 ## make test SUITE=model MUTATE=1           whether the model notices what is taken away
 ##                           from the engine
-## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel
+## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel (or SUITE=virtiofs: all)
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
 ## make bench                what operations cost, ours against C, in instructions;
