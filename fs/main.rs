@@ -29,6 +29,9 @@ module! {
         "devname:cuse",
         // Where CUSE is a module of its own, this is its name.
         "cuse",
+        // So is this, which drives a device.
+        "virtiofs",
+        "virtio:d0000001Av*",
     ],
 }
 
@@ -46,6 +49,8 @@ struct Ferrofuse {
     sysctls: vfs::control::sysctl::Registration,
     mount_point: vfs::control::sysfs::MountPoint,
     control: vfs::control::control_fs::Registration<fuse::conn::Connection>,
+    #[cfg(CONFIG_VIRTIO)]
+    virtiofs: vfs::io::virtio::Registration<fuse::transport::virtio::instance::Instance>,
     // Goes last: all of the others may have requests.
     requests: vfs::sync::entry::Registration<fuse::request::Request>,
 }
@@ -76,6 +81,9 @@ impl kernel::InPlaceModule for Ferrofuse {
             // use keeps, and with that open goes the one device that came of it.
             cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE) }?,
             cuse <- vfs::io::miscdev::Registration::new(),
+            #[cfg(CONFIG_VIRTIO)]
+            // SAFETY: It is dropped with the module.
+            virtiofs: unsafe { vfs::io::virtio::Registration::new(&fuse::transport::virtio::instance::DRIVER) }?,
             mount_point: vfs::control::sysfs::MountPoint::new(c"fuse", c"connections")?,
         })
     }

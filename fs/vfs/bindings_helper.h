@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
+#include <linux/group_cpus.h>
 #include <linux/io_uring/cmd.h>
 #include <linux/iomap.h>
 #include <linux/iversion.h>
@@ -27,6 +28,8 @@
 #include <linux/splice.h>
 #include <linux/statfs.h>
 #include <linux/uio.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
 #include <linux/vmalloc.h>
 #include <linux/xattr.h>
 

@@ -31,6 +31,8 @@
 #include <linux/task_io_accounting_ops.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xattr.h>
@@ -829,11 +831,98 @@ __vfs_helper void vfs_helper_device_attr_init(struct device_attribute *attr, con
 	attr->store = store;
 }
 
+__vfs_helper void vfs_helper_attribute_init(struct attribute *attr, const char *name, umode_t mode)
+{
+	sysfs_attr_init(attr);
+	attr->name = name;
+	attr->mode = mode;
+}
+
+/* Also one that could not be added. */
+__vfs_helper void vfs_helper_kobject_unlink(struct kobject *kobj)
+{
+	if (kobj->state_in_sysfs)
+		kobject_del(kobj);
+}
+
 __vfs_helper void vfs_helper_attribute_group_init(struct attribute_group *group,
 						  struct attribute **attrs)
 {
 	group->attrs = attrs;
 }
+
+/* virtio */
+
+#if IS_ENABLED(CONFIG_VIRTIO)
+
+__vfs_helper int vfs_helper_virtio_index(const struct virtio_device *vdev)
+{
+	return vdev->index;
+}
+
+__vfs_helper struct kobject *vfs_helper_virtio_kobj(struct virtio_device *vdev)
+{
+	return &vdev->dev.kobj;
+}
+
+__vfs_helper void *vfs_helper_virtio_private(const struct virtio_device *vdev)
+{
+	return vdev->priv;
+}
+
+__vfs_helper void vfs_helper_virtio_set_private(struct virtio_device *vdev, void *priv)
+{
+	vdev->priv = priv;
+}
+
+__vfs_helper void vfs_helper_virtio_read_bytes(struct virtio_device *vdev, unsigned int offset,
+					       void *buf, size_t len)
+{
+	virtio_cread_bytes(vdev, offset, buf, len);
+}
+
+__vfs_helper u32 vfs_helper_virtio_read_le32(struct virtio_device *vdev, unsigned int offset)
+{
+	__le32 value;
+
+	might_sleep();
+	vdev->config->get(vdev, offset, &value, sizeof(value));
+	return le32_to_cpu(value);
+}
+
+/* The first of them, `spare`, have no interrupt that is bound to a processor. */
+__vfs_helper int vfs_helper_virtio_find_queues(struct virtio_device *vdev, unsigned int count,
+					       struct virtqueue **queues,
+					       struct virtqueue_info *infos, unsigned int spare)
+{
+	struct irq_affinity desc = { .pre_vectors = spare };
+
+	return virtio_find_vqs(vdev, count, queues, infos, &desc);
+}
+
+__vfs_helper void vfs_helper_virtio_delete_queues(struct virtio_device *vdev)
+{
+	vdev->config->del_vqs(vdev);
+}
+
+__vfs_helper void vfs_helper_virtio_ready(struct virtio_device *vdev)
+{
+	virtio_device_ready(vdev);
+}
+
+/* NULL if the device does not say. */
+__vfs_helper const struct cpumask *vfs_helper_virtio_queue_cpus(struct virtio_device *vdev, int queue)
+{
+	return vdev->config->get_vq_affinity ? vdev->config->get_vq_affinity(vdev, queue) : NULL;
+}
+
+__vfs_helper bool vfs_helper_cpumask_at_has(const struct cpumask *masks, unsigned int at,
+					    unsigned int cpu)
+{
+	return cpumask_test_cpu(cpu, &masks[at]);
+}
+
+#endif /* CONFIG_VIRTIO */
 
 /* io_uring */
 

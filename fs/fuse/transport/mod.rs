@@ -7,3 +7,5 @@ pub(crate) mod copy;
 mod copy_test;
 pub(crate) mod dev;
 pub(crate) mod uring;
+#[cfg(CONFIG_VIRTIO)]
+pub(crate) mod virtio;

@@ -8,3 +8,5 @@ pub(crate) mod chrdev;
 pub(crate) mod miscdev;
 pub(crate) mod pipe;
 pub(crate) mod uring;
+#[cfg(CONFIG_VIRTIO)]
+pub(crate) mod virtio;

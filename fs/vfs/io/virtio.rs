@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices of virtio: a driver, and what each device that it has found is.
+//!
+//! A [`Driver`] is registered with the module. Each device of its kind is probed: its configuration is
+//! read ([`Config`]), its queues are made, and it becomes a [`Bound`] device, which the driver's list
+//! has until it is removed. Other parts hold a `Bound` for as long as they like; when the device goes,
+//! its queues are closed first, and then nothing of it can be reached through that.
+//!
+//! Locks: the list of a driver, outside of all here; it may sleep, and a device appears and vanishes
+//! with it held. `Bound::life`, which may sleep.
+//!
+//! C headers: `include/linux/virtio.h`, `include/linux/virtio_config.h`.
+
+use crate::vfs::{
+    bindings,
+    control::sysfs::{
+        Object,
+        Set, //
+    },
+    sync::static_mutex::StaticMutex, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    cpu::nr_cpu_ids,
+    error::{
+        from_result,
+        to_result, //
+    },
+    module::{
+        this_module,
+        ModuleMetadata, //
+    },
+    new_mutex,
+    prelude::*,
+    static_lock_class,
+    str::CString,
+    sync::{
+        lock::mutex::MutexBackend,
+        Arc,
+        GlobalLockBackend,
+        LockClassKey,
+        Mutex, //
+    },
+    types::Opaque, //
+};
+
+/// Devices of any vendor (`VIRTIO_DEV_ANY_ID`).
+const ANY_VENDOR: u32 = u32::MAX;
+
+/// What a device of one kind is to whoever uses it. Methods may sleep.
+pub(crate) trait Device: Sized + Send + Sync + 'static {
+    /// The module whose code this is.
+    type OwnerModule: ModuleMetadata;
+
+    /// The one driver of these devices.
+    fn driver() -> &'static Driver<Self>;
+
+    /// A device is there, with this configuration; its queues are not.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    fn probe(config: &Config<'_>) -> Result<impl PinInit<Self, Error>>;
+
+    /// The names of its queues, in the order of their numbers.
+    fn queue_names(&self) -> &[CString];
+
+    /// How many of the first queues have no processor of their own.
+    const SPARE_QUEUES: u32;
+
+    /// Whether it could not be told from `other`.
+    fn is_same(&self, other: &Self) -> bool;
+
+    /// It can be used from now on. Called with the driver's list locked.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot: then it goes.
+    fn appear(bound: &Arc<Bound<Self>>, place: &Place<'_>) -> Result;
+
+    /// It is not to be found any more, and about to go. Called with the driver's list locked.
+    fn vanish(&self);
+}
+
+/// The configuration of a device that is being probed.
+///
+/// # Invariants
+///
+/// `vdev` is valid for `'a`, and no driver has it yet but the one that probes it.
+pub(crate) struct Config<'a> {
+    vdev: NonNull<bindings::virtio_device>,
+    _probe: PhantomData<&'a ()>,
+}
+
+impl Config<'_> {
+    /// The bytes from `offset` on.
+    pub(crate) fn bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
+        let mut bytes = [0; N];
+        // SAFETY: By the type invariant, and there is room.
+        unsafe {
+            bindings::virtio_read_bytes(self.vdev.as_ptr(), offset, bytes.as_mut_ptr().cast(), N)
+        };
+        bytes
+    }
+
+    /// The number of 32 bits at `offset`.
+    pub(crate) fn le32(&self, offset: u32) -> u32 {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::virtio_read_le32(self.vdev.as_ptr(), offset) }
+    }
+}
+
+/// Where a device is that appears.
+///
+/// # Invariants
+///
+/// `vdev` is valid for `'a`.
+pub(crate) struct Place<'a> {
+    vdev: NonNull<bindings::virtio_device>,
+    set: &'a Set,
+}
+
+impl Place<'_> {
+    /// Its number among all of virtio.
+    pub(crate) fn index(&self) -> i32 {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::virtio_index(self.vdev.as_ptr()) }
+    }
+
+    /// The directory of its kind in `/sys/fs`.
+    pub(crate) fn set(&self) -> &Set {
+        self.set
+    }
+
+    /// Makes a link to the device in `object`.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is such a file, `ENOMEM`.
+    pub(crate) fn link(&self, object: &Object, name: &CStr) -> Result {
+        // SAFETY: By the type invariant; a device that a driver is bound to is in sysfs.
+        unsafe { object.link(name, bindings::virtio_kobj(self.vdev.as_ptr())) }
+    }
+}
+
+/// What there is of a device.
+///
+/// # Invariants
+///
+/// `vdev` is valid while it is there: the queues of `Bound` exist, and are running if it says so.
+struct Life {
+    vdev: Option<NonNull<bindings::virtio_device>>,
+    running: bool,
+}
+
+// SAFETY: The device belongs to no thread.
+unsafe impl Send for Life {}
+
+/// A device that a driver is bound to, or was.
+#[pin_data]
+pub(crate) struct Bound<T: Device> {
+    #[pin]
+    device: T,
+    #[pin]
+    life: Mutex<Life>,
+}
+
+impl<T: Device> Deref for Bound<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.device
+    }
+}
+
+impl<T: Device> Bound<T> {
+    /// Makes the queues of the device, and has it work.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the device has not so many, `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` is being probed. Unless this fails, [`Self::end`] must be called before it goes.
+    unsafe fn begin(self: &Arc<Self>, vdev: NonNull<bindings::virtio_device>) -> Result {
+        let names = self.device.queue_names();
+        let mut queues = KVec::from_elem(core::ptr::null_mut(), names.len(), GFP_KERNEL)?;
+        let mut infos = KVec::with_capacity(names.len(), GFP_KERNEL)?;
+        for name in names {
+            let info = bindings::virtqueue_info {
+                name: name.as_char_ptr(),
+                callback: None,
+                ctx: false,
+            };
+            infos.push(info, GFP_KERNEL)?;
+        }
+        // SAFETY: The device is valid, and there are so many of both. The names live as long as this,
+        // and so as long as the queues.
+        to_result(unsafe {
+            bindings::virtio_find_queues(
+                vdev.as_ptr(),
+                u32::try_from(names.len())?,
+                queues.as_mut_ptr(),
+                infos.as_mut_ptr(),
+                T::SPARE_QUEUES,
+            )
+        })?;
+        // SAFETY: The device is valid, and its queues are made.
+        unsafe { bindings::virtio_ready(vdev.as_ptr()) };
+        let mut life = self.life.lock();
+        // INVARIANT: They are there, and running.
+        life.vdev = Some(vdev);
+        life.running = true;
+        Ok(())
+    }
+
+    /// The device goes: it does nothing any more when this returns, and has no queue.
+    fn end(&self) {
+        let mut life = self.life.lock();
+        let Some(vdev) = life.vdev.take() else {
+            return;
+        };
+        life.running = false;
+        // SAFETY: By the type invariant of `Life`.
+        unsafe { bindings::virtio_reset_device(vdev.as_ptr()) };
+        // SAFETY: As above; after a reset the device does not access them.
+        unsafe { bindings::virtio_delete_queues(vdev.as_ptr()) };
+    }
+
+    /// For each processor the queue that is nearest to it, of those from `first` on: that whose
+    /// interrupts it gets, or else one of its group. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `ENODEV` if the device is gone.
+    pub(crate) fn spread(&self, first: u32) -> Result<KVec<u32>> {
+        let count = u32::try_from(self.device.queue_names().len())?.saturating_sub(first);
+        let mut map = KVec::from_elem(first, usize::try_from(nr_cpu_ids())?, GFP_KERNEL)?;
+        let life = self.life.lock();
+        let vdev = life.vdev.ok_or(ENODEV)?;
+        let mut known = true;
+        for queue in first..first.saturating_add(count) {
+            // SAFETY: By the type invariant of `Life`.
+            let cpus = unsafe { bindings::virtio_queue_cpus(vdev.as_ptr(), queue as c_int) };
+            known = !cpus.is_null();
+            if !known {
+                break;
+            }
+            // SAFETY: A mask that lives as long as the queues.
+            unsafe { assign(&mut map, cpus, 0, queue) };
+        }
+        if known {
+            return Ok(map);
+        }
+        let mut groups = 0;
+        // SAFETY: Makes as many masks as it says, for the caller to free.
+        let masks = unsafe { bindings::group_cpus_evenly(count, &mut groups) };
+        if masks.is_null() || groups == 0 {
+            return Ok(map);
+        }
+        for queue in 0..count {
+            // SAFETY: There are `groups` of them.
+            unsafe { assign(&mut map, masks, queue % groups, first.saturating_add(queue)) };
+        }
+        // SAFETY: Of the function above.
+        unsafe { bindings::kfree(masks.cast()) };
+        Ok(map)
+    }
+}
+
+/// Has the processors of mask number `at` use `queue`.
+///
+/// # Safety
+///
+/// There are more than `at` masks at `masks`.
+unsafe fn assign(map: &mut [u32], masks: *const bindings::cpumask, at: u32, queue: u32) {
+    for (cpu, used) in (0..).zip(map) {
+        // SAFETY: By the safety requirement; there are so many processors.
+        if unsafe { bindings::cpumask_at_has(masks, at, cpu) } {
+            *used = queue;
+        }
+    }
+}
+
+/// What a driver has while it is registered.
+struct State<T: Device> {
+    set: Option<Set>,
+    devices: KVec<Arc<Bound<T>>>,
+}
+
+/// The lock around a [`State`].
+struct Table<T>(PhantomData<T>);
+
+impl<T: Device> GlobalLockBackend for Table<T> {
+    const NAME: &'static CStr = c"virtio::Driver::state";
+    type Item = State<T>;
+    type Backend = MutexBackend;
+
+    fn get_lock_class() -> Pin<&'static LockClassKey> {
+        static_lock_class!()
+    }
+}
+
+/// A driver of devices of one kind. One `static` for each.
+///
+/// # Invariants
+///
+/// The functions of `driver` are those of `T`; C changes it while it is registered.
+pub(crate) struct Driver<T: Device> {
+    driver: Opaque<bindings::virtio_driver>,
+    /// The name of the set of its devices.
+    name: &'static CStr,
+    state: StaticMutex<Table<T>>,
+}
+
+// SAFETY: Only C changes the driver, and does its own locking; the rest is locked.
+unsafe impl<T: Device> Sync for Driver<T> {}
+
+/// The numbers of the devices of a driver, and an end.
+#[repr(transparent)]
+pub(crate) struct Ids([bindings::virtio_device_id; 2]);
+
+impl Ids {
+    /// This one, of whatever vendor.
+    pub(crate) const fn new(device: u32) -> Self {
+        Self([
+            bindings::virtio_device_id {
+                device,
+                vendor: ANY_VENDOR,
+            },
+            bindings::virtio_device_id {
+                device: 0,
+                vendor: 0,
+            },
+        ])
+    }
+}
+
+impl<T: Device> Driver<T> {
+    /// The driver `name` of the devices with these numbers, which have a directory of that name in
+    /// `/sys/fs`.
+    pub(crate) const fn new(name: &'static CStr, ids: &'static Ids) -> Self {
+        Self {
+            driver: Opaque::new(bindings::virtio_driver {
+                driver: bindings::device_driver {
+                    name: name.to_bytes_with_nul().as_ptr().cast(),
+                    ..pin_init::zeroed()
+                },
+                id_table: ids.0.as_ptr(),
+                feature_table: core::ptr::null(),
+                feature_table_size: 0,
+                feature_table_legacy: core::ptr::null(),
+                feature_table_size_legacy: 0,
+                validate: None,
+                probe: Some(Self::probe),
+                scan: None,
+                remove: Some(Self::remove),
+                config_changed: None,
+                freeze: Some(Self::freeze),
+                restore: Some(Self::restore),
+                reset_prepare: None,
+                reset_done: None,
+                shutdown: None,
+            }),
+            name,
+            // SAFETY: The marker is private to this module, which guards no other data by it.
+            state: unsafe {
+                StaticMutex::new(State {
+                    set: None,
+                    devices: KVec::new(),
+                })
+            },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The bus calls this with a device of this driver, which nobody else uses. If it succeeds,
+    /// [`Self::remove`] is called before the device or the driver goes. May sleep.
+    unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
+        from_result(|| {
+            let vdev = NonNull::new(vdev).ok_or(EINVAL)?;
+            // INVARIANT: It is being probed.
+            let config = Config {
+                vdev,
+                _probe: PhantomData,
+            };
+            let device = T::probe(&config)?;
+            let bound = Arc::pin_init(
+                // INVARIANT: Nothing is there yet.
+                try_pin_init!(Bound {
+                    device <- device,
+                    life <- new_mutex!(
+                        Life {
+                            vdev: None,
+                            running: false,
+                        },
+                        "virtio::Bound::life"
+                    ),
+                }),
+                GFP_KERNEL,
+            )?;
+            // SAFETY: It is being probed. If the next fails it is ended below, else by `remove`.
+            unsafe { bound.begin(vdev) }?;
+            T::driver().add(&bound, vdev).inspect_err(|_| bound.end())?;
+            // SAFETY: The device is valid, and its private data is the driver's.
+            unsafe {
+                bindings::virtio_set_private(vdev.as_ptr(), Arc::into_raw(bound).cast_mut().cast())
+            };
+            Ok(0)
+        })
+    }
+
+    /// Adds a device to the list.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is another that it could not be told from, `ENOMEM`, and those of
+    /// [`Device::appear`].
+    fn add(&'static self, bound: &Arc<Bound<T>>, vdev: NonNull<bindings::virtio_device>) -> Result {
+        let mut state = self.state.lock()?;
+        if state.devices.iter().any(|other| other.is_same(bound)) {
+            return Err(EEXIST);
+        }
+        state.devices.reserve(1, GFP_KERNEL)?;
+        let place = Place {
+            vdev,
+            set: state.set.as_ref().ok_or(ENODEV)?,
+        };
+        T::appear(bound, &place).inspect_err(|_| bound.vanish())?;
+        state.devices.push(bound.clone(), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// The bus calls this once with a device that [`Self::probe`] has succeeded for. May sleep.
+    unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The device is valid.
+        let private = unsafe { bindings::virtio_private(vdev) };
+        // SAFETY: `probe` has put it there.
+        let bound = unsafe { Arc::from_raw(private.cast::<Bound<T>>().cast_const()) };
+        if let Ok(mut state) = T::driver().state.lock() {
+            state.devices.retain(|other| !Arc::ptr_eq(other, &bound));
+            bound.vanish();
+        }
+        bound.end();
+        // SAFETY: As above.
+        unsafe { bindings::virtio_set_private(vdev, core::ptr::null_mut()) };
+    }
+
+    /// A device cannot tell what it has in its memory, so the machine does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// The bus calls this with a device that [`Self::probe`] has succeeded for.
+    unsafe extern "C" fn freeze(_vdev: *mut bindings::virtio_device) -> c_int {
+        EOPNOTSUPP.to_errno()
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::freeze`].
+    unsafe extern "C" fn restore(_vdev: *mut bindings::virtio_device) -> c_int {
+        0
+    }
+}
+
+/// A registered [`Driver`]; dropping it removes all its devices.
+///
+/// # Invariants
+///
+/// `driver` is registered.
+pub(crate) struct Registration<T: Device> {
+    driver: &'static Driver<T>,
+    /// Goes last.
+    _set: SetOf<T>,
+}
+
+impl<T: Device> Registration<T> {
+    /// Registers the driver, once in the life of the module; it probes the devices that are there.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it was registered before, or if there is one of such a name, `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// What is returned must be dropped only when the module goes, or fails to begin.
+    pub(crate) unsafe fn new(driver: &'static Driver<T>) -> Result<Self> {
+        driver.state.start()?;
+        driver.state.lock()?.set = Some(Set::new(driver.name)?);
+        let set = SetOf(driver);
+        // SAFETY: The driver is static, and its functions can be called from now on.
+        to_result(unsafe {
+            bindings::__register_virtio_driver(
+                driver.driver.get(),
+                this_module::<T::OwnerModule>().as_ptr(),
+            )
+        })?;
+        // INVARIANT: It is.
+        Ok(Self { driver, _set: set })
+    }
+}
+
+impl<T: Device> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant. It removes all devices first.
+        unsafe { bindings::unregister_virtio_driver(self.driver.driver.get()) };
+    }
+}
+
+/// The set of a driver, which has no device any more when this is dropped.
+struct SetOf<T: Device>(&'static Driver<T>);
+
+impl<T: Device> Drop for SetOf<T> {
+    fn drop(&mut self) {
+        let set = match self.0.state.lock() {
+            Ok(mut state) => state.set.take(),
+            Err(_) => None,
+        };
+        drop(set);
+    }
+}
