@@ -18,6 +18,7 @@ mod readdir_cache;
 mod readdir_test;
 mod readdirplus;
 pub(crate) mod readlink;
+mod records;
 mod remove;
 mod rename;
 pub(crate) mod revalidate;

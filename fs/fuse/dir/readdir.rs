@@ -15,7 +15,13 @@
 
 use super::{
     readdir_cache,
-    readdirplus, //
+    readdirplus,
+    records::{
+        PlusRecord,
+        PlusRecords,
+        Record,
+        Records, //
+    }, //
 };
 use crate::{
     fuse::{
@@ -24,7 +30,6 @@ use crate::{
                 FopenFlag,
                 ReadIn, //
             },
-            header::rec_align,
             node::Dirent, //
         },
         file::{
@@ -67,9 +72,6 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-
-/// Longest name that a server may send, in bytes (`FUSE_NAME_MAX`).
-const NAME_MAX: usize = 4095;
 
 /// The table of open directories.
 pub(crate) const fn dir_ops() -> FileOps<Fuse> {
@@ -182,7 +184,7 @@ fn emit_all(records: &[u8], ctx: &mut DirContext, cache: Option<&INode<Fuse>>) -
 ///
 /// # Errors
 ///
-/// Those of [`readdirplus::Records`]; what came before has been handed, and taken, over.
+/// Those of [`PlusRecords`]; what came before has been handed, and taken, over.
 fn emit_and_link(
     records: &[u8],
     dir: &SharedDir<'_, Fuse>,
@@ -192,8 +194,8 @@ fn emit_and_link(
     sample: Sample,
 ) -> Result {
     let (mut full, mut spare) = (false, None);
-    for record in readdirplus::Records(records) {
-        let readdirplus::Record { entry, name } = record?;
+    for record in PlusRecords(records) {
+        let PlusRecord { entry, name } = record?;
         full = full || !emit_and_cache(&entry.dirent, name, ctx, cache);
         // The server has counted a lookup of those that the reader had no room for, too.
         readdirplus::link(dir, name, &entry.entry_out, epoch, sample, &mut spare);
@@ -221,55 +223,4 @@ pub(super) fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
         ctx.set_pos(entry.off as i64);
     }
     taken
-}
-
-/// One record.
-pub(super) struct Record<'a> {
-    /// The record without its name.
-    pub(super) entry: Dirent,
-    /// The name.
-    pub(super) name: &'a [u8],
-}
-
-/// The records in a buffer.
-///
-/// One that does not end within the buffer, padding included, ends it: the server ran out of room,
-/// and sends it again when it is asked to go on after the one before.
-///
-/// # Errors
-///
-/// `EIO` for a name that is empty, too long or a path.
-pub(super) struct Records<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (entry, after) = Dirent::read_from_prefix(self.0).ok()?;
-        let namelen = entry.namelen as usize;
-        let end = rec_align(size_of::<Dirent>().checked_add(namelen)?)?;
-        let name = match check_name(after, namelen, self.0.len() >= end)? {
-            Ok(name) => name,
-            Err(error) => return Some(Err(error)),
-        };
-        self.0 = self.0.get(end..)?;
-        Some(Ok(Record { entry, name }))
-    }
-}
-
-/// The name of `namelen` bytes that `after` begins with; `None` if the record is not `complete`.
-///
-/// # Errors
-///
-/// `EIO` for a name that is empty, too long or a path.
-pub(super) fn check_name(after: &[u8], namelen: usize, complete: bool) -> Option<Result<&[u8]>> {
-    if namelen == 0 || namelen > NAME_MAX {
-        return Some(Err(EIO));
-    }
-    let name = after.get(..namelen).filter(|_| complete)?;
-    Some(if name.contains(&b'/') {
-        Err(EIO)
-    } else {
-        Ok(name)
-    })
 }

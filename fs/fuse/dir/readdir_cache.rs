@@ -13,10 +13,12 @@
 //! Locks: that of a folio of the directory, and inside it that of its `DirCache`. Nothing is handed
 //! to the reader with either held: records are copied first.
 
-use super::readdir::{
-    emit,
-    Record,
-    Records, //
+use super::{
+    readdir::emit,
+    records::{
+        Record,
+        Records, //
+    }, //
 };
 use crate::{
     fuse::{

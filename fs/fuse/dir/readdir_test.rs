@@ -2,7 +2,7 @@
 
 //! What a server may put into a READDIR reply.
 
-use super::readdir::Records;
+use super::records::Records;
 use crate::fuse::abi::{
     header::rec_align,
     node::Dirent, //

@@ -13,20 +13,15 @@
 //!
 //! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
 
-use super::{
-    entry::{
-        entry_valid_until,
-        set_epoch,
-        set_valid_until, //
-    },
-    readdir::check_name, //
+use super::entry::{
+    entry_valid_until,
+    set_epoch,
+    set_valid_until, //
 };
 use crate::{
     fuse::{
         abi::{
             attr::EntryOut,
-            header::rec_align,
-            node::Direntplus,
             NodeId, //
         },
         channel::forget::ForgetTicket,
@@ -64,39 +59,6 @@ pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
     let features = mount(dir).conn().features();
     features.readdirplus
         && (!features.readdirplus_auto || dir.data().take_readdirplus_advice() || pos == 0)
-}
-
-/// One record.
-pub(super) struct Record<'a> {
-    /// The record without its name.
-    pub(super) entry: &'a Direntplus,
-    /// The name.
-    pub(super) name: &'a [u8],
-}
-
-/// The records in a buffer; it ends as that of [`Records`](super::readdir::Records) does. They are
-/// read where they are, so the buffer has to be aligned as memory from the allocator is; in any
-/// other there are none.
-///
-/// # Errors
-///
-/// `EIO` for a name that is empty, too long or a path.
-pub(super) struct Records<'a>(pub(super) &'a [u8]);
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (entry, after) = Direntplus::ref_from_prefix(self.0).ok()?;
-        let namelen = entry.dirent.namelen as usize;
-        let end = rec_align(size_of::<Direntplus>().checked_add(namelen)?)?;
-        let name = match check_name(after, namelen, self.0.len() >= end)? {
-            Ok(name) => name,
-            Err(error) => return Some(Err(error)),
-        };
-        self.0 = self.0.get(end..)?;
-        Some(Ok(Record { entry, name }))
-    }
 }
 
 /// Takes over what the server says that `name` in `dir` stands for. `epoch` and `sample` are from
