@@ -96,7 +96,11 @@ impl Ring {
         if place.as_ref().is_some() {
             return Ok(false);
         }
-        let added = place.populate(Queue::new(number)?);
+        let queue = Queue::new(number)?;
+        let added = {
+            let _adding = self.adding.lock();
+            place.populate(queue)
+        };
         // A full barrier: pairs with the one in `abort`.
         barrier::smp_mb(Full);
         if self.closed.load(Relaxed) {

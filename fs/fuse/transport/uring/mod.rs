@@ -35,7 +35,7 @@ use crate::fuse::{
 };
 use crate::vfs::cpu;
 use kernel::{
-    new_spinlock,
+    new_mutex, new_spinlock,
     prelude::*,
     sync::{
         atomic::{
@@ -46,6 +46,7 @@ use kernel::{
         },
         barrier,
         Arc,
+        Mutex,
         SetOnce,
         SpinLock, //
     },
@@ -76,6 +77,9 @@ pub(crate) struct Ring {
     /// One of the constants below; it changes once, from [`BUILDING`].
     state: Atomic<i32>,
     closed: Atomic<bool>,
+    /// One queue is put in its place at a time: a command that finds the place taken finds the queue.
+    #[pin]
+    adding: Mutex<()>,
     /// Keeps the gate shut while the state is [`BUILDING`].
     #[pin]
     building: SpinLock<Option<Building>>,
@@ -99,6 +103,7 @@ impl Ring {
                 max_payload,
                 state: Atomic::new(BUILDING),
                 closed: Atomic::new(false),
+                adding <- new_mutex!((), "FuseRing::adding"),
                 building <- new_spinlock!(None, "FuseRing::building"),
             }),
             GFP_KERNEL_ACCOUNT,
