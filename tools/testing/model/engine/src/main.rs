@@ -15,6 +15,7 @@
 
 mod fuse;
 mod glue;
+mod ring;
 mod scenarios;
 mod vfs;
 mod witness;

@@ -15,6 +15,7 @@ mod lock_owner;
 mod polled;
 mod readers;
 mod resend;
+mod ring;
 
 use crate::world::{
     Call,
@@ -66,6 +67,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
         device::ALL,
         polled::ALL,
         lock_owner::ALL,
+        ring::ALL,
     ]
     .into_iter()
     .flatten()

@@ -104,12 +104,12 @@ use zerocopy::{
 /// Least that a server reads with.
 const BUFFER: usize = 8192;
 /// What every request sends behind its header.
-const MESSAGE: &[u8] = b"message!";
+pub(crate) const MESSAGE: &[u8] = b"message!";
 /// What a server answers.
 pub(crate) const ANSWER: &[u8] = b"answer!!";
 
 /// What INIT settles.
-const MINOR: u32 = 46;
+pub(crate) const MINOR: u32 = 46;
 
 /// Nobody hears the server.
 struct Deaf;
@@ -435,8 +435,8 @@ pub(crate) enum Message {
 
 /// An open `/dev/fuse`.
 pub(crate) struct Server {
-    device: Arc<Device>,
-    file: std::sync::Arc<File>,
+    pub(crate) device: Arc<Device>,
+    pub(crate) file: std::sync::Arc<File>,
 }
 
 impl Server {

@@ -36,6 +36,24 @@ pub use crate::rt::{
     TASK_UNINTERRUPTIBLE, //
 };
 
+pub use crate::uring::{
+    __io_uring_cmd_do_in_task,
+    __io_uring_cmd_done,
+    io_tw_req,
+    io_tw_token_t,
+    io_uring_cmd,
+    io_uring_cmd_bytes,
+    io_uring_cmd_fixed_index,
+    io_uring_cmd_mark_cancelable,
+    io_uring_cmd_of_work,
+    io_uring_cmd_ring,
+    io_uring_cmd_two_vectors,
+    iovec,
+    IO_URING_F_CANCEL,
+    IO_URING_F_COMPLETE_DEFER,
+    IO_URING_F_SQE128, //
+};
+
 pub const GFP_KERNEL: u32 = 0;
 pub const WQ_FLAG_EXCLUSIVE: u32 = 1;
 pub const SIGIO: u32 = 29;
@@ -314,6 +332,53 @@ pub struct iov_iter {
     pub(crate) copied: Option<fn(usize)>,
 }
 
+impl Default for iov_iter {
+    fn default() -> Self {
+        Self {
+            bytes: null_mut(),
+            len: 0,
+            present: 0,
+            faults: Vec::new(),
+            copied: None,
+        }
+    }
+}
+
+pub const ITER_DEST: u32 = 0;
+pub const ITER_SOURCE: u32 = 1;
+
+/// The memory is all there.
+pub unsafe fn import_ubuf(
+    _direction: c_int,
+    start: *mut c_void,
+    len: usize,
+    iter: *mut iov_iter,
+) -> c_int {
+    let bytes = core::ptr::with_exposed_provenance_mut(start.addr());
+    // SAFETY: There is room for one.
+    unsafe {
+        *iter = iov_iter {
+            bytes,
+            len,
+            present: usize::MAX,
+            ..iov_iter::default()
+        };
+    }
+    0
+}
+
+/// No server has registered buffers.
+pub unsafe fn io_uring_cmd_import(
+    _cmd: *mut io_uring_cmd,
+    _address: u64,
+    _len: usize,
+    _direction: c_int,
+    _iter: *mut iov_iter,
+    _flags: u32,
+) -> c_int {
+    -22
+}
+
 pub unsafe fn pagefault_disable() {
     rt::nofault(true);
 }
@@ -345,6 +410,7 @@ impl iov_iter {
     fn fault(&mut self, len: usize) -> usize {
         rt::might_sleep();
         rt::step(|| "takes a page fault in its buffer".into());
+        rt::page_fault();
         // Whatever else happens may happen while the task sleeps.
         raw::thread::yield_now();
         if self.present != 0 || len == 0 {

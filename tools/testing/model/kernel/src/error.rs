@@ -102,5 +102,6 @@ pub mod code {
         ENOTCONN = 107;
         ECONNREFUSED = 111;
         ERESTARTSYS = 512;
+        EIOCBQUEUED = 529;
     }
 }

@@ -27,6 +27,7 @@ impl Presence<'_> {
 macro_rules! buffer {
     ($(#[$doc:meta])* $name:ident, $bytes:ty) => {
         $(#[$doc])*
+        #[repr(transparent)]
         pub struct $name<'a> {
             iter: UnsafeCell<iov_iter>,
             _bytes: PhantomData<$bytes>,
@@ -47,6 +48,14 @@ macro_rules! buffer {
                     }),
                     _bytes: PhantomData,
                 }
+            }
+
+            /// # Safety
+            ///
+            /// It is valid, and nobody else's, for as long as this is used.
+            pub unsafe fn from_raw(iter: *mut iov_iter) -> &'a mut Self {
+                // SAFETY: This is nothing but an iterator.
+                unsafe { &mut *iter.cast() }
             }
 
             /// Bytes that are left.

@@ -20,6 +20,8 @@ pub mod iov;
 pub mod rt;
 pub mod sync;
 pub mod uaccess;
+#[allow(non_camel_case_types, clippy::missing_safety_doc)]
+pub mod uring;
 
 /// Plain types of C.
 pub mod ffi {
@@ -67,6 +69,27 @@ pub mod types {
         pin_init_from_closure,
         PinInit, //
     };
+
+    /// What can be given to C, and comes back.
+    pub trait ForeignOwnable: Sized {
+        fn into_foreign(self) -> *mut core::ffi::c_void;
+
+        /// # Safety
+        ///
+        /// It came from [`Self::into_foreign`], and comes back once.
+        unsafe fn from_foreign(foreign: *mut core::ffi::c_void) -> Self;
+    }
+
+    impl<T> ForeignOwnable for crate::alloc::KBox<T> {
+        fn into_foreign(self) -> *mut core::ffi::c_void {
+            Self::into_raw(self).cast()
+        }
+
+        unsafe fn from_foreign(foreign: *mut core::ffi::c_void) -> Self {
+            // SAFETY: As the caller says.
+            unsafe { Self::from_raw(foreign.cast()) }
+        }
+    }
 
     /// Memory whose content C looks after. Nothing is dropped.
     #[repr(transparent)]

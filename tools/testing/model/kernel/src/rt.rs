@@ -169,6 +169,7 @@ pub fn begin() {
     STEPS.lock().unwrap_or_else(|p| p.into_inner()).clear();
     CLOCK.store(1, SeqCst);
     BOXES.store(0, SeqCst);
+    held(|held| *held = None);
     let mut freed = FREED.lock().unwrap_or_else(|p| p.into_inner());
     for (at, layout) in freed.drain(..) {
         // SAFETY: It was allocated with this layout, and nobody has looked at it since.
@@ -492,6 +493,46 @@ pub(crate) fn nofault(off: bool) {
         let change = if off { 1 } else { u32::MAX };
         task.nofault.fetch_add(change, SeqCst);
     });
+}
+
+/// The task that sleeps in a page fault, where faults last until [`release_faults`].
+static HELD: Plain<Option<Option<Arc<Task>>>> = Plain::new(None);
+
+fn held<R>(f: impl FnOnce(&mut Option<Option<Arc<Task>>>) -> R) -> R {
+    f(&mut HELD.lock().unwrap_or_else(|p| p.into_inner()))
+}
+
+/// The next page fault lasts until [`release_faults`]. One task may take one.
+pub fn hold_faults() {
+    held(|held| *held = Some(None));
+}
+
+/// Page faults end at once again, and so does the one that lasts.
+pub fn release_faults() {
+    step(|| "the page is there".into());
+    if let Some(task) = held(Option::take).flatten() {
+        task.wake(TASK_NORMAL);
+    }
+}
+
+/// A task takes a page fault.
+pub(crate) fn page_fault() {
+    if held(|held| held.is_none()) {
+        return;
+    }
+    let task = current();
+    task.set_state(TASK_UNINTERRUPTIBLE);
+    let lasts = held(|held| {
+        if let Some(sleeper) = held {
+            *sleeper = Some(task.clone());
+        }
+        held.is_some()
+    });
+    if lasts {
+        task.schedule();
+    } else {
+        task.set_state(RUNNABLE);
+    }
 }
 
 /// The spin locks that the task holds.

@@ -87,6 +87,18 @@ impl<T: ?Sized> Arc<T> {
         Ok(Self(unsafe { memory.assume_init() }))
     }
 
+    pub fn into_raw(this: Self) -> *const T {
+        std::sync::Arc::into_raw(this.0)
+    }
+
+    /// # Safety
+    ///
+    /// It came from [`Self::into_raw`], and comes back once.
+    pub unsafe fn from_raw(raw: *const T) -> Self {
+        // SAFETY: As the caller says.
+        Self(unsafe { std::sync::Arc::from_raw(raw) })
+    }
+
     pub fn ptr_eq(this: &Self, other: &Self) -> bool {
         core::ptr::addr_eq(
             std::sync::Arc::as_ptr(&this.0),

@@ -52,6 +52,8 @@ super::scenarios! {
         of it goes out after that";
     2 fault_in_write: "an abort ends a request whose answer waits in a page fault, and no byte \
         of that comes in after that";
+    1 abort_in_fault: "an abort ends a request whose copier sleeps in a page fault, and does not wait \
+        for that";
     2 bad_buffer: "a message that cannot be copied ends its request with EIO";
     2 short_data: "a short answer fills the data as far as it goes, and the rest is zero";
 }
@@ -318,6 +320,26 @@ fn fault_in_write() {
     let errno = caller.join();
     let taken = writer.join();
     assert_eq!(errno, if taken { 0 } else { ECONNABORTED.to_errno() });
+    world.check();
+}
+
+fn abort_in_fault() {
+    let (world, device) = World::new();
+    rt::hold_faults();
+    let caller = caller(&world, Call::by(1));
+    let server = spawn("server", move || {
+        let presence = Presence {
+            at_first: 16,
+            faults: &[1024],
+        };
+        device.read_faulting(presence).is_ok()
+    });
+    world.abort();
+    // The page may be one that the caller brings, once it has its answer.
+    let errno = caller.join();
+    rt::release_faults();
+    assert!(one_of(errno, &[ENOTCONN, ECONNABORTED]));
+    assert!(!server.join());
     world.check();
 }
 

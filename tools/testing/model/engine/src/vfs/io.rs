@@ -4,4 +4,5 @@
 
 pub(crate) mod miscdev;
 pub(crate) mod pipe;
+#[path = "../../../../../../fs/vfs/io/uring.rs"]
 pub(crate) mod uring;

@@ -8,6 +8,7 @@ use super::{
         PipeSource, //
     },
     uring::{
+        self,
         Command,
         Commands,
         Verdict, //
@@ -20,8 +21,16 @@ use crate::vfs::{
         wait::WaitQueue, //
     },
 };
-use core::marker::PhantomData;
+use core::{
+    ffi::c_int,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
+    bindings::{
+        io_uring_cmd,
+        IO_URING_F_CANCEL, //
+    },
     fs::{
         File,
         LocalFile, //
@@ -117,5 +126,24 @@ impl<T: Device> FileOps<T> {
     /// The device behind `file`, if it is one of these.
     pub(crate) fn device_of<'a>(&'static self, file: &'a LocalFile) -> Option<ArcBorrow<'a, T>> {
         file.device::<T>(self.address()).map(Arc::as_arc_borrow)
+    }
+}
+
+impl<T: UringDevice> FileOps<T> {
+    /// A command of a file, as io_uring makes it; with `IO_URING_F_CANCEL` it is to be cancelled.
+    pub(crate) fn uring_cmd(
+        &'static self,
+        device: ArcBorrow<'_, T>,
+        file: &File,
+        cmd: NonNull<io_uring_cmd>,
+        flags: u32,
+    ) -> c_int {
+        if flags & IO_URING_F_CANCEL != 0 {
+            // SAFETY: The ring cancels a command that was parked, in a call of its own.
+            unsafe { uring::cancel::<T::Queue>(cmd, flags) };
+            return 0;
+        }
+        // SAFETY: The ring submits the command, in a call of its own, and cancels it as above.
+        T::uring_cmd(device, file, unsafe { Command::new(cmd, flags) }).code()
     }
 }
