@@ -11,7 +11,7 @@ MODULE ?= rust
 KERNEL ?= lean
 
 # A misspelt argument must not silently test something else.
-known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE CELL BASE MODE PUBLISH \
+known := MODULE KERNEL SUITE CASE CMD CHECK KDIR LLVM TRACE CELL BASE MODE PUBLISH MUTATE \
 	INSTALL_MOD_PATH INSTALL_MOD_DIR INSTALL_MOD_STRIP
 given := $(filter-out MAKEFLAGS SHELL,$(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v)))
 unknown := $(filter-out $(known),$(given))
