@@ -24,6 +24,7 @@ use kernel::{
 
 super::scenarios! {
     2 ring: "a caller gets the answer that comes over the ring";
+    1 ring_two: "a request that comes while an entry is put away goes to that entry";
     2 ring_settle: "the gate opens when the ring is ready, whoever of mount and server is first";
     2 ring_commit_and_abort: "an abort ends a request whose answer is committed meanwhile, and its \
         entry";
@@ -53,6 +54,21 @@ fn ring() {
     let request = ring.next().unwrap();
     ring.commit(request, 0);
     assert_eq!(caller.join(), 0);
+    ring.close();
+    drop(device);
+    world.check();
+}
+
+fn ring_two() {
+    let (world, device, ring) = ready();
+    let one = caller(&world, Call::by(1));
+    let two = caller(&world, Call::by(2));
+    for _ in 0..2 {
+        let request = ring.next().unwrap();
+        ring.commit(request, 0);
+    }
+    assert_eq!(one.join(), 0);
+    assert_eq!(two.join(), 0);
     ring.close();
     drop(device);
     world.check();
