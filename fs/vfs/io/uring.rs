@@ -18,6 +18,8 @@
 use crate::vfs::{
     bindings,
     mm::iov::{
+        copy_from_iter_nofault,
+        copy_to_iter_nofault,
         Dest,
         Room,
         SharedBytes,
@@ -85,6 +87,23 @@ pub(crate) struct Issue<'a> {
     _call: PhantomData<&'a mut &'a ()>,
 }
 
+impl Issue<'_> {
+    /// # Safety
+    ///
+    /// `cmd` is valid, and io_uring makes a call about it with these flags, which lasts as long as
+    /// the value.
+    unsafe fn new(cmd: NonNull<bindings::io_uring_cmd>, flags: u32) -> Self {
+        Self {
+            flags,
+            // SAFETY: By the safety requirement.
+            ring: unsafe { bindings::io_uring_cmd_ring(cmd.as_ptr()) },
+            queue: core::ptr::null(),
+            keeps: Cell::new(false),
+            _call: PhantomData,
+        }
+    }
+}
+
 /// What the device makes of a command; only the command gives one.
 pub(crate) struct Verdict<'a> {
     code: ffi::c_int,
@@ -120,14 +139,8 @@ impl<'a, Q: Commands> Command<'a, Q> {
         // INVARIANT: By the safety requirement.
         Self {
             cmd,
-            issue: Issue {
-                flags,
-                // SAFETY: The command is valid.
-                ring: unsafe { bindings::io_uring_cmd_ring(cmd.as_ptr()) },
-                queue: core::ptr::null(),
-                keeps: Cell::new(false),
-                _call: PhantomData,
-            },
+            // SAFETY: The call is about this command, which is valid.
+            issue: unsafe { Issue::new(cmd, flags) },
             _queue: PhantomData,
         }
     }
@@ -184,7 +197,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
     /// It is done: its completion says so. `EAGAIN` has it submitted once more, by a worker.
     pub(crate) fn done(self, result: Result) -> Verdict<'a> {
         Verdict {
-            code: result.map_or_else(|error| error.to_errno(), |()| 0),
+            code: code(result),
             _call: PhantomData,
         }
     }
@@ -231,14 +244,8 @@ pub(super) unsafe fn cancel<Q: Commands>(cmd: NonNull<bindings::io_uring_cmd>, f
     // complete.
     let parked = unsafe { &*queue }.cancel(CommandId(cmd.as_ptr().addr()));
     if let Some(parked) = parked {
-        let issue = Issue {
-            flags,
-            // SAFETY: The command is valid.
-            ring: unsafe { bindings::io_uring_cmd_ring(cmd.as_ptr()) },
-            queue: core::ptr::null(),
-            keeps: Cell::new(false),
-            _call: PhantomData,
-        };
+        // SAFETY: The call is about this command, which is valid.
+        let issue = unsafe { Issue::new(cmd, flags) };
         parked.complete(Err(ENOTCONN), &issue);
     }
 }
@@ -358,15 +365,8 @@ impl<Q: Commands> Parked<Q> {
         let cmd = unsafe { NonNull::new_unchecked(bindings::io_uring_cmd_of_work(req)) };
         // SAFETY: `send` set it.
         let word = unsafe { (*Pdu::of(cmd)).word };
-        let issue = Issue {
-            flags: bindings::IO_URING_F_COMPLETE_DEFER,
-            // SAFETY: The command is valid.
-            ring: unsafe { bindings::io_uring_cmd_ring(cmd.as_ptr()) },
-            // SAFETY: `park` set it.
-            queue: unsafe { (*Pdu::of(cmd)).queue },
-            keeps: Cell::new(false),
-            _call: PhantomData,
-        };
+        // SAFETY: The call is about this command, which is valid.
+        let issue = unsafe { Issue::new(cmd, bindings::IO_URING_F_COMPLETE_DEFER) };
         // INVARIANT: The value that sent it gave it up.
         let parked = Self {
             cmd,
@@ -380,7 +380,9 @@ impl<Q: Commands> Parked<Q> {
     /// As [`Self::arrived`]; [`Self::dispatch`] sent the command.
     unsafe extern "C" fn run(req: bindings::io_tw_req, token: bindings::io_tw_token_t) {
         // SAFETY: By this function's contract.
-        let (parked, word, issue) = unsafe { Self::arrived(req) };
+        let (parked, word, mut issue) = unsafe { Self::arrived(req) };
+        // SAFETY: `park` set it.
+        issue.queue = unsafe { (*Pdu::of(parked.cmd)).queue };
         // SAFETY: `dispatch` made it of a `Filled`, and this is the only place that takes it back.
         let filled =
             unsafe { Q::Filled::from_foreign(core::ptr::with_exposed_provenance_mut(word)) };
@@ -400,8 +402,7 @@ impl<Q: Commands> Parked<Q> {
     /// As [`Self::arrived`]; [`Self::end`] sent the command.
     unsafe extern "C" fn run_end(req: bindings::io_tw_req, _token: bindings::io_tw_token_t) {
         // SAFETY: By this function's contract.
-        let (parked, word, mut issue) = unsafe { Self::arrived(req) };
-        issue.queue = core::ptr::null();
+        let (parked, word, issue) = unsafe { Self::arrived(req) };
         let this = ManuallyDrop::new(parked);
         // SAFETY: The command is this value's, which is not used again; the call is one of its ring.
         unsafe { Self::finish(this.cmd, word as ffi::c_int, &issue) };
@@ -424,7 +425,7 @@ impl<'a> Access<'a> {
     /// # Errors
     ///
     /// `EINVAL` if the command names none; `EFAULT` if that is not in it.
-    fn import(&self, direction: u32, address: usize, len: usize) -> Result<bindings::iov_iter> {
+    fn import(&self, direction: u32, address: usize, len: usize) -> Result<Stretch<'a>> {
         let cmd = self.cmd.ok_or(EINVAL)?;
         let mut iter = bindings::iov_iter::default();
         // SAFETY: By the type invariant; there is room for the iterator.
@@ -438,7 +439,12 @@ impl<'a> Access<'a> {
                 self.flags,
             )
         })?;
-        Ok(iter)
+        // INVARIANT: The iterator is one of the buffer's pages, which the command keeps for `'a`.
+        Ok(Stretch {
+            iter,
+            left: len,
+            _buffer: PhantomData,
+        })
     }
 
     /// `len` bytes at `address` of the buffer, for a message.
@@ -446,177 +452,125 @@ impl<'a> Access<'a> {
     /// # Errors
     ///
     /// `EINVAL` if the command names none; `EFAULT` if that is not in it.
-    pub(crate) fn area(&self, address: usize, len: usize) -> Result<FixedArea<'a>> {
-        Ok(FixedArea {
-            iter: self.import(bindings::ITER_DEST, address, len)?,
-            left: len,
-            _buffer: PhantomData,
-        })
+    pub(crate) fn dest(&self, address: usize, len: usize) -> Result<RingDest<'a>> {
+        self.import(bindings::ITER_DEST, address, len).map(RingDest)
     }
 
     /// `len` bytes at `address` of the buffer, which are a message.
     ///
     /// # Errors
     ///
-    /// As [`Self::area`].
-    pub(crate) fn text(&self, address: usize, len: usize) -> Result<FixedText<'a>> {
-        Ok(FixedText {
-            iter: self.import(bindings::ITER_SOURCE, address, len)?,
+    /// As [`Self::dest`].
+    pub(crate) fn source(&self, address: usize, len: usize) -> Result<RingSource<'a>> {
+        self.import(bindings::ITER_SOURCE, address, len)
+            .map(RingSource)
+    }
+}
+
+/// A stretch of memory that a server has named before: of the current task, by its address, which
+/// need not be there; or of a registered buffer, which is.
+///
+/// # Invariants
+///
+/// `iter` is valid during `'a`.
+struct Stretch<'a> {
+    iter: bindings::iov_iter,
+    /// Bytes of it that are left.
+    left: usize,
+    _buffer: PhantomData<&'a ()>,
+}
+
+impl Stretch<'_> {
+    /// # Errors
+    ///
+    /// `EFAULT` if it cannot be user memory.
+    fn of_user(direction: u32, address: usize, len: usize) -> Result<Self> {
+        let mut iter = bindings::iov_iter::default();
+        let start = core::ptr::without_provenance_mut(address);
+        // SAFETY: There is room for the iterator.
+        to_result(unsafe {
+            bindings::import_ubuf(direction as ffi::c_int, start, len, &mut iter)
+        })?;
+        // INVARIANT: It only has the address, which is checked here and looked up at each copy.
+        Ok(Self {
+            iter,
             left: len,
             _buffer: PhantomData,
         })
     }
 }
 
-/// A stretch of the memory of the current task, by its address: not the buffer of a call, but one
-/// that a server has named before. It need not be there: then nothing can be copied.
-struct Stretch {
-    iter: bindings::iov_iter,
-    /// Bytes of it that are left.
-    left: usize,
-}
+/// Memory that a message goes to.
+pub(crate) struct RingDest<'a>(Stretch<'a>);
 
-impl Stretch {
-    /// # Errors
-    ///
-    /// `EFAULT` if it cannot be user memory.
-    fn new(direction: u32, address: usize, len: usize) -> Result<Self> {
-        let mut iter = bindings::iov_iter::default();
-        let start = core::ptr::without_provenance_mut(address);
-        // SAFETY: There is room for the iterator. It only has the address, which is checked here and
-        // looked up at each copy.
-        to_result(unsafe {
-            bindings::import_ubuf(direction as ffi::c_int, start, len, &mut iter)
-        })?;
-        Ok(Self { iter, left: len })
-    }
-}
-
-/// Memory of the current task that a message goes to.
-pub(crate) struct UserArea(Stretch);
-
-impl UserArea {
-    /// `len` bytes at `address`.
+impl RingDest<'_> {
+    /// `len` bytes at `address` of the current task.
     ///
     /// # Errors
     ///
     /// `EFAULT` if that cannot be user memory.
-    pub(crate) fn new(address: usize, len: usize) -> Result<Self> {
-        Stretch::new(bindings::ITER_DEST, address, len).map(Self)
+    pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
+        Stretch::of_user(bindings::ITER_DEST, address, len).map(Self)
     }
 
-    fn with<R>(&mut self, f: impl FnOnce(UserDest<'_, '_>) -> R) -> Result<R> {
-        // SAFETY: The iterator is a valid destination and borrowed for as long as the value lives.
-        let iter = unsafe { IovIterDest::from_raw(&raw mut self.0.iter) };
-        UserDest::new(iter).map(f)
+    fn iter(&mut self) -> &mut IovIterDest<'_> {
+        // SAFETY: The iterator is valid by its type invariant, and a destination; it is borrowed for
+        // as long as the value lives.
+        unsafe { IovIterDest::from_raw(&raw mut self.0.iter) }
     }
 }
 
-impl Dest for UserArea {
+impl Dest for RingDest<'_> {
     fn len(&self) -> usize {
         self.0.left
     }
 
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
-        let copied = self.with(|mut dest| dest.copy_nofault(bytes));
-        let copied = copied.unwrap_or(0);
+        let copied = copy_to_iter_nofault(self.iter(), bytes);
         self.0.left -= copied;
         copied
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        self.with(|mut dest| dest.fault_in(len))?
+        // What a registered buffer does not take, it never will.
+        let mut dest = UserDest::new(self.iter()).map_err(|_| EFAULT)?;
+        dest.fault_in(len)
     }
 }
 
-/// Memory of the current task that a message comes from.
-pub(crate) struct UserText(Stretch);
+/// Memory that a message comes from.
+pub(crate) struct RingSource<'a>(Stretch<'a>);
 
-impl UserText {
-    /// `len` bytes at `address`.
+impl RingSource<'_> {
+    /// `len` bytes at `address` of the current task.
     ///
     /// # Errors
     ///
     /// `EFAULT` if that cannot be user memory.
-    pub(crate) fn new(address: usize, len: usize) -> Result<Self> {
-        Stretch::new(bindings::ITER_SOURCE, address, len).map(Self)
+    pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
+        Stretch::of_user(bindings::ITER_SOURCE, address, len).map(Self)
     }
 
-    fn with<R>(&mut self, f: impl FnOnce(UserSource<'_, '_>) -> R) -> Result<R> {
-        // SAFETY: The iterator is a valid source and borrowed for as long as the value lives.
-        let iter = unsafe { IovIterSource::from_raw(&raw mut self.0.iter) };
-        UserSource::new(iter).map(f)
+    fn iter(&mut self) -> &mut IovIterSource<'_> {
+        // SAFETY: As for `RingDest`, and it is a source.
+        unsafe { IovIterSource::from_raw(&raw mut self.0.iter) }
     }
 }
 
-impl Source for UserText {
+impl Source for RingSource<'_> {
     fn len(&self) -> usize {
         self.0.left
     }
 
     fn copy_nofault(&mut self, room: Room<'_>) -> usize {
-        let copied = self.with(|mut source| source.copy_nofault(room));
-        let copied = copied.unwrap_or(0);
+        let copied = copy_from_iter_nofault(self.iter(), room);
         self.0.left -= copied;
         copied
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        self.with(|mut source| source.fault_in(len))?
-    }
-}
-
-/// A part of a registered buffer that a message goes to. It is there: nothing has to be faulted in.
-pub(crate) struct FixedArea<'a> {
-    iter: bindings::iov_iter,
-    left: usize,
-    _buffer: PhantomData<&'a ()>,
-}
-
-impl Dest for FixedArea<'_> {
-    fn len(&self) -> usize {
-        self.left
-    }
-
-    fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
-        // SAFETY: The bytes are valid for reads by their type invariant. The iterator is one of the
-        // buffer's pages, which the command keeps for `'a`.
-        let copied = unsafe {
-            bindings::_copy_to_iter(bytes.as_ptr().cast(), bytes.len(), &raw mut self.iter)
-        };
-        self.left -= copied;
-        copied
-    }
-
-    fn fault_in(&mut self, _len: usize) -> Result {
-        Err(EFAULT)
-    }
-}
-
-/// A part of a registered buffer that is a message.
-pub(crate) struct FixedText<'a> {
-    iter: bindings::iov_iter,
-    left: usize,
-    _buffer: PhantomData<&'a ()>,
-}
-
-impl Source for FixedText<'_> {
-    fn len(&self) -> usize {
-        self.left
-    }
-
-    fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
-        // SAFETY: The room is valid for writes by its type invariant. The iterator is one of the
-        // buffer's pages, which the command keeps for `'a`.
-        let copied = unsafe {
-            bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), &raw mut self.iter)
-        };
-        self.left -= copied;
-        copied
-    }
-
-    fn fault_in(&mut self, _len: usize) -> Result {
-        Err(EFAULT)
+        let mut source = UserSource::new(self.iter()).map_err(|_| EFAULT)?;
+        source.fault_in(len)
     }
 }
 

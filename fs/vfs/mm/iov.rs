@@ -273,6 +273,25 @@ pub(crate) fn copy_to_iter(to: &mut IovIterDest<'_>, bytes: SharedBytes<'_>) -> 
     unsafe { bindings::_copy_to_iter(bytes.start.cast(), bytes.len, to.as_raw()) }
 }
 
+/// As [`copy_to_iter`], of what the destination can take without a page fault. Never sleeps.
+pub(in crate::vfs) fn copy_to_iter_nofault(
+    to: &mut IovIterDest<'_>,
+    bytes: SharedBytes<'_>,
+) -> usize {
+    let _no_fault = NoFault::new();
+    copy_to_iter(to, bytes)
+}
+
+/// Fills `room` with what the source can give without a page fault; returns how far. Never sleeps.
+pub(in crate::vfs) fn copy_from_iter_nofault(
+    from: &mut IovIterSource<'_>,
+    mut room: Room<'_>,
+) -> usize {
+    let _no_fault = NoFault::new();
+    // SAFETY: The room is valid for writes by its type invariant, and the source is valid.
+    unsafe { bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), from.as_raw()) }
+}
+
 /// Where a message goes.
 pub(crate) trait Dest {
     /// Bytes of room left.
@@ -346,10 +365,7 @@ impl Dest for UserDest<'_, '_> {
     }
 
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
-        let _no_fault = NoFault::new();
-        // SAFETY: The bytes are valid for reads by their type invariant; what C reads while others
-        // write is just what it finds. The destination is valid for the lifetime of `iter`.
-        unsafe { bindings::_copy_to_iter(bytes.start.cast(), bytes.len, self.iter.as_raw()) }
+        copy_to_iter_nofault(self.iter, bytes)
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
@@ -388,13 +404,8 @@ impl Source for UserSource<'_, '_> {
         self.iter.len()
     }
 
-    fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
-        let _no_fault = NoFault::new();
-        // SAFETY: The room is valid for writes by its type invariant, and the source is valid for
-        // the lifetime of `iter`.
-        unsafe {
-            bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), self.iter.as_raw())
-        }
+    fn copy_nofault(&mut self, room: Room<'_>) -> usize {
+        copy_from_iter_nofault(self.iter, room)
     }
 
     fn fault_in(&mut self, len: usize) -> Result {

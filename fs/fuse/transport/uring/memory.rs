@@ -36,9 +36,8 @@ use crate::fuse::{
 use crate::vfs::{
     io::uring::{
         Access,
-        FixedArea,
-        UserArea,
-        UserText, //
+        RingDest,
+        RingSource, //
     },
     mm::iov::{
         Dest,
@@ -124,13 +123,12 @@ impl Area {
             return Err(EINVAL);
         }
         let mut to = Message {
-            header: UserArea::new(self.headers, head)?,
-            op: UserArea::new(self.headers.wrapping_add(RING_IN_OUT_HEADER_SZ), op)?,
+            header: RingDest::of_user(self.headers, head)?,
+            op: RingDest::of_user(self.headers.wrapping_add(RING_IN_OUT_HEADER_SZ), op)?,
             payload: match self.payload.fixed && payload_len > 0 {
-                true => Some(access.area(self.payload.address, payload_len)?),
-                false => None,
+                true => access.dest(self.payload.address, payload_len)?,
+                false => RingDest::of_user(self.payload.address, payload_len)?,
             },
-            user: UserArea::new(self.payload.address, payload_len)?,
         };
         copy_request(request, &mut to)?;
         let ent = RingEntInOut {
@@ -148,8 +146,8 @@ impl Area {
             .wrapping_add(offset_of!(RingReqHeader, ring_ent_in_out))
     }
 
-    fn ent_area(&self) -> Result<UserArea> {
-        UserArea::new(self.ent(), size_of::<RingEntInOut>())
+    fn ent_area(&self) -> Result<RingDest<'_>> {
+        RingDest::of_user(self.ent(), size_of::<RingEntInOut>())
     }
 
     /// The header of an answer.
@@ -159,7 +157,7 @@ impl Area {
     /// `EFAULT`.
     pub(super) fn answer(&self) -> Result<OutHeader> {
         let mut header = OutHeader::default();
-        let mut from = UserText::new(self.headers, size_of::<OutHeader>())?;
+        let mut from = RingSource::of_user(self.headers, size_of::<OutHeader>())?;
         take_bytes(header.as_mut_bytes(), &mut from)?;
         Ok(header)
     }
@@ -172,72 +170,59 @@ impl Area {
     /// request has ended.
     pub(super) fn take(&self, request: &Request, access: &Access<'_>) -> Result {
         let mut ent = RingEntInOut::default();
-        let mut from = UserText::new(self.ent(), size_of::<RingEntInOut>())?;
+        let mut from = RingSource::of_user(self.ent(), size_of::<RingEntInOut>())?;
         take_bytes(ent.as_mut_bytes(), &mut from)?;
         let (address, len) = (self.payload.address, ent.payload_sz as usize);
         if len > self.payload.len {
             return Err(EINVAL);
         }
         if self.payload.fixed && len > 0 {
-            return copy_reply(request, &mut access.text(address, len)?);
+            return copy_reply(request, &mut access.source(address, len)?);
         }
-        copy_reply(request, &mut UserText::new(address, len)?)
+        copy_reply(request, &mut RingSource::of_user(address, len)?)
     }
 }
 
 /// A message to the server, cut in its three places.
 struct Message<'a> {
-    header: UserArea,
-    op: UserArea,
-    /// All else, if it goes to a registered buffer.
-    payload: Option<FixedArea<'a>>,
-    /// All else, if it does not.
-    user: UserArea,
+    header: RingDest<'a>,
+    op: RingDest<'a>,
+    /// All else.
+    payload: RingDest<'a>,
 }
 
-impl Message<'_> {
-    /// Calls `f` with the part that has the next byte, if there is one.
-    fn with_next<R>(&mut self, f: impl FnOnce(&mut dyn Dest) -> R) -> Option<R> {
-        let payload: &mut dyn Dest = match &mut self.payload {
-            Some(payload) => payload,
-            None => &mut self.user,
-        };
-        let parts: [&mut dyn Dest; 3] = [&mut self.header, &mut self.op, payload];
-        parts.into_iter().find(|part| part.len() > 0).map(f)
+impl<'a> Message<'a> {
+    /// The part that has the next byte, if there is one.
+    fn next(&mut self) -> Option<&mut RingDest<'a>> {
+        let parts = [&mut self.header, &mut self.op, &mut self.payload];
+        parts.into_iter().find(|part| part.len() > 0)
     }
 }
 
 impl Dest for Message<'_> {
     fn len(&self) -> usize {
-        let payload = match &self.payload {
-            Some(payload) => payload.len(),
-            None => self.user.len(),
-        };
-        self.header.len() + self.op.len() + payload
+        self.header.len() + self.op.len() + self.payload.len()
     }
 
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let mut done = 0;
         while done < bytes.len() {
-            let copied = self.with_next(|part| {
-                let piece = bytes.after(done).first(part.len());
-                (part.copy_nofault(piece), piece.len())
-            });
-            match copied {
-                Some((copied, len)) if copied == len => done += copied,
-                Some((copied, _)) => return done + copied,
-                None => break,
+            let Some(part) = self.next() else { break };
+            let piece = bytes.after(done).first(part.len());
+            let copied = part.copy_nofault(piece);
+            done += copied;
+            if copied < piece.len() {
+                break;
             }
         }
         done
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        let faulted = self.with_next(|part| {
-            let len = len.min(part.len());
-            part.fault_in(len)
-        });
-        faulted.unwrap_or(Ok(()))
+        match self.next() {
+            Some(part) => part.fault_in(len.min(part.len())),
+            None => Ok(()),
+        }
     }
 }
 
