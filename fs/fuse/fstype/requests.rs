@@ -48,8 +48,9 @@ pub(super) fn show(conn: &Connection, m: &SeqFile) -> Result {
         let place = match sight.place {
             Place::Background => Word::plain("background"),
             Place::Input => Word::plain("input"),
-            Place::Device(number) => Word::numbered("device:", number),
-            Place::Ring(number) => Word::numbered("ring:", number.into()),
+            Place::Device(number) => Word::formatted(fmt!("device:{number}")),
+            Place::Ring(queue) => Word::formatted(fmt!("ring:{queue}")),
+            Place::RingEntry(queue, entry) => Word::formatted(fmt!("ring:{queue}/{entry}")),
         };
         seq_print!(
             m,
@@ -102,10 +103,10 @@ impl Word {
         word
     }
 
-    fn numbered(text: &str, number: u32) -> Self {
-        let mut word = Self::plain(text);
+    fn formatted(text: fmt::Arguments<'_>) -> Self {
+        let mut word = Self::empty();
         // There is room for every number.
-        let _ = fmt::Write::write_fmt(&mut word, fmt!("{number}"));
+        let _ = fmt::Write::write_fmt(&mut word, text);
         word
     }
 

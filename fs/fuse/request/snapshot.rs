@@ -43,6 +43,8 @@ pub(crate) enum Place {
     Device(u32),
     /// With this queue of its ring.
     Ring(u16),
+    /// In this entry of this queue of its ring.
+    RingEntry(u16, u32),
 }
 
 /// One request at the moment of the look.
@@ -136,7 +138,7 @@ impl Snapshot {
     }
 
     /// Notes one; `false` if there was no room. Does not allocate.
-    pub(super) fn add(&mut self, request: &Request, place: Place) -> bool {
+    pub(crate) fn add(&mut self, request: &Request, place: Place) -> bool {
         if self.room() == 0 {
             self.incomplete = true;
             return false;

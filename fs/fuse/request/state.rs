@@ -9,7 +9,7 @@
 //! |--------------|------------------------------------|-------------------------------|------------------|
 //! | [`Pending`]  | a queue                            | `start`, `cancel`, `refuse`   | ends `ENOTCONN`  |
 //! | [`Copying`]  | the thread that reads the device   | `sent`, `delivered`, `fail`   | ends `EIO`       |
-//! | [`Sent`]     | the processing table               | `reply`                       | ends `ECONNABORTED` |
+//! | [`Sent`]     | a processing table, a ring's entry | `reply`                       | ends `ECONNABORTED` |
 //! | [`Replying`] | the thread that writes the device  | `finish`                      | ends `EIO`       |
 //! | [`Given`]    | the queue of a device              | `take_back`                   | ends `ECONNABORTED` |
 //!
@@ -220,6 +220,13 @@ impl Copying {
         set: &mut CopySet,
         table: &mut SentTable,
     ) -> Result<Option<Handle>, Copying> {
+        let (sent, interrupted) = self.hand_over(set)?;
+        table.insert(sent);
+        Ok(interrupted)
+    }
+
+    /// As [`Self::sent`], but the caller keeps the token, under the lock of `set`.
+    pub(crate) fn hand_over(self, set: &mut CopySet) -> Result<(Sent, Option<Handle>), Copying> {
         let entry = self
             .0
             .dismiss()
@@ -229,8 +236,7 @@ impl Copying {
         // Pairs with the waiter's look at the request after its signal.
         entry.mark_sent();
         let interrupted = entry.is_interrupted().then(|| entry.share());
-        table.insert(Sent(Guard::new(entry)));
-        Ok(interrupted)
+        Ok((Sent(Guard::new(entry)), interrupted))
     }
 
     /// Takes the request out of the sight of an abort, before the token ends it. `false` if an
@@ -255,6 +261,11 @@ impl Copying {
 pub(crate) struct Sent(Guard<Owned<Request>, ServerGone>);
 
 impl Sent {
+    /// The request, while the token is held.
+    pub(crate) fn request(&self) -> &Request {
+        &self.0
+    }
+
     /// The answer has come, through `device`.
     pub(crate) fn reply(self, device: u32) -> Replying {
         let entry = self.0.dismiss();

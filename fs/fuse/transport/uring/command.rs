@@ -179,8 +179,9 @@ impl Ring {
         if req.ent_zero_copy_buf_index() != 0 || headers.1 < size_of::<RingReqHeader>() {
             return Err(EINVAL);
         }
-        let own = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
-        Ok((queue, Entry::new(Area::new(headers.0, own), host)?))
+        let (own, number) = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
+        let area = Area::new(headers.0, own);
+        Ok((queue, Entry::new(area, host, number)?))
     }
 
     /// COMMIT_AND_FETCH (`fuse_uring_commit_fetch()`).

@@ -12,12 +12,19 @@ use super::{
 };
 use crate::fuse::{
     abi::Unique,
-    request::state::Copying, //
+    request::{
+        state::{
+            Copying,
+            Sent, //
+        },
+        Request, //
+    }, //
 };
 use crate::vfs::io::uring::{
     CommandId,
     Parked, //
 };
+use core::iter::successors;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -29,17 +36,19 @@ pub(super) enum State {
     Available(Parked<Queue>),
     /// A request is on its way to its command's task.
     Assigned(Copying),
-    /// The server has a request in it, or a thread of the server is at it.
-    Lent,
+    /// The server has a request in it.
+    Lent(Sent),
+    /// A thread of the server is at it.
+    Held,
 }
 
 /// An entry that a server has registered (`struct fuse_ring_ent`).
 pub(crate) struct Entry {
     pub(super) area: Area,
     pub(super) host: Arc<dyn Host>,
+    /// How many were registered on its queue before.
+    number: u32,
     state: State,
-    /// The request in it; for a [`Table`].
-    unique: Unique,
     /// Behind it in its stack or chain.
     next: Option<KBox<Entry>>,
 }
@@ -50,13 +59,13 @@ impl Entry {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(area: Area, host: Arc<dyn Host>) -> Result<KBox<Self>> {
+    pub(super) fn new(area: Area, host: Arc<dyn Host>, number: u32) -> Result<KBox<Self>> {
         Ok(KBox::new(
             Self {
                 area,
                 host,
-                state: State::Lent,
-                unique: Unique::new(0),
+                number,
+                state: State::Held,
                 next: None,
             },
             GFP_KERNEL_ACCOUNT,
@@ -68,9 +77,28 @@ impl Entry {
         self.state = State::Assigned(request);
     }
 
+    /// The request that the server has in it.
+    fn request(&self) -> Option<&Request> {
+        match &self.state {
+            State::Lent(sent) => Some(sent.request()),
+            _ => None,
+        }
+    }
+
+    /// That request, which the server has answered.
+    fn take_sent(&mut self) -> Option<Sent> {
+        match core::mem::replace(&mut self.state, State::Held) {
+            State::Lent(sent) => Some(sent),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
     /// The request that it was assigned.
     pub(super) fn take_request(&mut self) -> Option<Copying> {
-        match core::mem::replace(&mut self.state, State::Lent) {
+        match core::mem::replace(&mut self.state, State::Held) {
             State::Assigned(request) => Some(request),
             other => {
                 self.state = other;
@@ -104,7 +132,7 @@ impl Stack {
         loop {
             let mut entry = self.first.take()?;
             self.first = entry.next.take();
-            if let State::Available(command) = core::mem::replace(&mut entry.state, State::Lent) {
+            if let State::Available(command) = core::mem::replace(&mut entry.state, State::Held) {
                 return Some((entry, command));
             }
         }
@@ -142,33 +170,43 @@ impl Table {
         self.chains.get_mut((unique.get() >> 1) as usize % CHAINS)
     }
 
-    /// Puts an entry into it, which has this request.
-    pub(super) fn insert(&mut self, mut entry: KBox<Entry>, unique: Unique) {
-        entry.unique = unique;
-        entry.state = State::Lent;
-        if let Some(chain) = self.chain(unique) {
+    /// Puts an entry into it, in which the server has this request.
+    pub(super) fn insert(&mut self, mut entry: KBox<Entry>, sent: Sent) {
+        let chain = self.chain(sent.request().unique());
+        entry.state = State::Lent(sent);
+        if let Some(chain) = chain {
             entry.next = chain.take();
             *chain = Some(entry);
         }
     }
 
-    /// Takes the entry that has this request.
-    pub(super) fn take(&mut self, unique: Unique) -> Option<KBox<Entry>> {
+    /// Takes the entry that has the request with this id, and the request.
+    pub(super) fn take(&mut self, unique: Unique) -> Option<(KBox<Entry>, Sent)> {
         let mut link = self.chain(unique)?;
-        while link.as_ref()?.unique != unique {
+        while link.as_ref()?.request()?.unique() != unique {
             link = &mut link.as_mut()?.next;
         }
         let mut entry = link.take()?;
         *link = entry.next.take();
-        Some(entry)
+        let sent = entry.take_sent()?;
+        Some((entry, sent))
     }
 
     /// Takes any of them.
-    pub(super) fn pop(&mut self) -> Option<KBox<Entry>> {
+    fn pop(&mut self) -> Option<KBox<Entry>> {
         let chain = self.chains.iter_mut().find(|chain| chain.is_some())?;
         let mut entry = chain.take()?;
         *chain = entry.next.take();
         Some(entry)
+    }
+
+    /// The requests, with the number of the entry that has each.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (u32, &Request)> {
+        let entries = self
+            .chains
+            .iter()
+            .flat_map(|chain| successors(chain.as_deref(), |entry| entry.next.as_deref()));
+        entries.filter_map(|entry| Some((entry.number, entry.request()?)))
     }
 }
 

@@ -31,8 +31,7 @@ use crate::fuse::{
             Copying,
             Pending,
             PendingQueue,
-            Replying,
-            SentTable, //
+            Replying, //
         },
         Handle, //
     },
@@ -84,9 +83,10 @@ struct Open {
     pending: PendingQueue,
     /// Requests that are on their way to a task, or being copied.
     copying: CopySet,
-    /// Requests that the server has, and their entries.
-    sent: SentTable,
+    /// Entries that the server has a request in.
     lent: Table,
+    /// How many entries were registered.
+    entries: u32,
 }
 
 /// Why an entry did not get to the server with a request.
@@ -114,7 +114,6 @@ impl Queue {
     ///
     /// `ENOMEM`.
     pub(super) fn new(number: u16) -> Result<Arc<Self>> {
-        let sent = SentTable::new()?;
         let mut copying = CopySet::default();
         copying.set_device(number.into());
         Arc::pin_init(
@@ -126,8 +125,8 @@ impl Queue {
                         available: Stack::default(),
                         pending: PendingQueue::default(),
                         copying,
-                        sent,
                         lent: Table::default(),
+                        entries: 0,
                     }),
                     "FuseRingQueue::inner"
                 ),
@@ -137,7 +136,8 @@ impl Queue {
     }
 
     /// Checks the room for payload that an entry brings, and settles that of the queue, if it is not
-    /// settled. `fixed` is the registered buffer that the command names.
+    /// settled. `fixed` is the registered buffer that the command names. Returns the room that the
+    /// entry has for itself, and its number.
     ///
     /// # Errors
     ///
@@ -148,18 +148,21 @@ impl Queue {
         payload: (usize, usize),
         max: usize,
         fixed: Option<u16>,
-    ) -> Result<Option<(usize, usize)>> {
+    ) -> Result<(Option<(usize, usize)>, u32)> {
         let mut inner = self.inner.lock();
         let open = Option::as_mut(&mut inner).ok_or(ECONNABORTED)?;
-        match &open.mode {
-            Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => Ok(None),
-            Mode::Pool(_) => Err(EINVAL),
-            _ if payload.1 < max => Err(EINVAL),
+        let own = match &open.mode {
+            Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => None,
+            Mode::Pool(_) => return Err(EINVAL),
+            _ if payload.1 < max => return Err(EINVAL),
             _ => {
                 open.mode = Mode::PerEntry;
-                Ok(Some(payload))
+                Some(payload)
             }
-        }
+        };
+        let number = open.entries;
+        open.entries = number.wrapping_add(1);
+        Ok((own, number))
     }
 
     /// Gives buffers to the queue, which the entries share.
@@ -225,7 +228,9 @@ impl Queue {
     /// Whether one of its requests was made more than `age` jiffies ago.
     pub(super) fn has_older(&self, age: u64) -> bool {
         self.inner.lock().as_ref().is_some_and(|open| {
-            open.pending.has_older(age) || open.copying.has_older(age) || open.sent.has_older(age)
+            open.pending.has_older(age)
+                || open.copying.has_older(age)
+                || open.lent.requests().any(|(_, sent)| sent.is_older(age))
         })
     }
 
@@ -234,7 +239,11 @@ impl Queue {
         if let Some(open) = self.inner.lock().as_ref() {
             open.pending.look(seen, Place::Ring(self.number));
             open.copying.look(seen, Place::Ring(self.number));
-            open.sent.look(seen, Place::Ring(self.number));
+            for (entry, sent) in open.lent.requests() {
+                if !seen.add(sent, Place::RingEntry(self.number, entry)) {
+                    return;
+                }
+            }
         }
     }
 
@@ -243,7 +252,7 @@ impl Queue {
         // Bound, so that the lock is dropped before what was there is.
         let open = self.inner.lock().take();
         let Some(mut open) = open else { return };
-        open.sent.abort_all();
+        drop(open.lent);
         open.copying.abort_all();
         open.pending.refuse_all(Outcome::Aborted);
         // In their tasks: one of the server's may be copying under the lock of the ring, for as
@@ -274,14 +283,13 @@ impl Queue {
                 Failed::Closed
             });
         }
-        let unique = request.request().unique();
         let parked = {
             let mut inner = self.inner.lock();
             match Option::as_mut(&mut inner) {
-                Some(open) => match request.sent(&mut open.copying, &mut open.sent) {
-                    Ok(interrupted) => {
+                Some(open) => match request.hand_over(&mut open.copying) {
+                    Ok((sent, interrupted)) => {
                         let interrupted = interrupted.map(|sent| (entry.host.clone(), sent));
-                        open.lent.insert(entry, unique);
+                        open.lent.insert(entry, sent);
                         Ok(interrupted)
                     }
                     Err(request) => Err((request, entry)),
@@ -291,8 +299,8 @@ impl Queue {
         };
         match parked {
             Ok(interrupted) => {
-                if let Some((host, sent)) = interrupted {
-                    host.interrupt(&sent);
+                if let Some((host, request)) = interrupted {
+                    host.interrupt(&request);
                 }
                 Ok(())
             }
@@ -410,15 +418,10 @@ impl Queue {
         if matches!(&open.mode, Mode::Pool(pool) if !pool.is_named(fixed)) {
             return Err(EINVAL);
         }
-        let sent = open.sent.take(id);
-        match (open.lent.take(id), sent) {
-            (Some(entry), Some(sent)) => {
-                let mut replying = sent.reply(self.number.into());
-                replying.show(&mut open.copying);
-                Ok((entry, replying))
-            }
-            _ => Err(ENOENT),
-        }
+        let (entry, sent) = open.lent.take(id).ok_or(ENOENT)?;
+        let mut replying = sent.reply(open.copying.device());
+        replying.show(&mut open.copying);
+        Ok((entry, replying))
     }
 
     /// Ends a request by the answer in its entry.
@@ -547,14 +550,16 @@ impl Commands for Queue {
             return command.complete(Err(EIO), issue);
         };
         if cancelled {
-            let detached = {
+            let (detached, others) = {
                 let mut inner = self.inner.lock();
-                Option::as_mut(&mut inner).is_some_and(|open| {
-                    equip(&mut open.mode, &mut entry, false);
-                    request.detach(&mut open.copying)
+                Option::as_mut(&mut inner).map_or((false, false), |open| {
+                    let others = equip(&mut open.mode, &mut entry, false);
+                    (request.detach(&mut open.copying), others == Some(true))
                 })
             };
-            self.pump();
+            if others {
+                self.pump();
+            }
             command.complete(Err(ECANCELED), issue);
             request.fail(if detached {
                 Outcome::Canceled

@@ -20,6 +20,7 @@ use super::wire::RingEntInOut;
 use super::wire::Wire;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 
 /// The operation of io_uring that is a command to a file.
 pub const OP_URING_CMD: u8 = 46;
@@ -63,13 +64,44 @@ pub struct Command {
     pub fixed: Option<u16>,
 }
 
+/// Buffers for payload that the entries of a queue share.
+#[derive(Clone)]
+pub struct Pool {
+    memory: Rc<Map>,
+    len: usize,
+    /// The registered buffer that it is, if it is one.
+    pub fixed: Option<u16>,
+}
+
+impl Pool {
+    /// The command that gives it to this queue.
+    pub fn add_to(&self, qid: u16) -> Command {
+        Command {
+            op: CMD_ADD_BUFPOOL,
+            req: RingCmdReq {
+                qid,
+                uaddr: self.memory.address() as u64,
+                len: self.len as u32,
+                ..Default::default()
+            },
+            fixed: self.fixed,
+            ..Default::default()
+        }
+    }
+}
+
 /// The memory of one entry.
 pub struct RingEntry {
     pub qid: u16,
     headers: Map,
-    payload: Map,
+    /// Of its own, or the whole pool.
+    payload: Rc<Map>,
     /// Two vectors: headers and payload.
     iov: Map,
+    /// Whether its payload is where the module says that it is.
+    pooled: bool,
+    /// The registered buffer that its commands name.
+    pub fixed: Option<u16>,
 }
 
 fn memory(len: usize) -> Map {
@@ -83,10 +115,26 @@ impl RingEntry {
         let entry = RingEntry {
             qid,
             headers: memory(4096),
-            payload: memory(payload),
+            payload: Rc::new(memory(payload)),
             iov: memory(4096),
+            pooled: false,
+            fixed: None,
         };
         entry.set_iov(HEADERS, payload);
+        entry
+    }
+
+    /// Memory for an entry of this queue, whose payload is in buffers of the queue's pool.
+    pub fn in_pool(qid: u16, pool: &Pool) -> Self {
+        let entry = RingEntry {
+            qid,
+            headers: memory(4096),
+            payload: pool.memory.clone(),
+            iov: memory(4096),
+            pooled: true,
+            fixed: pool.fixed,
+        };
+        entry.set_iov_at((entry.headers.address(), HEADERS), (0, 0));
         entry
     }
 
@@ -117,7 +165,7 @@ impl RingEntry {
                 ..Default::default()
             },
             iov: (self.iov.address(), 2),
-            fixed: None,
+            fixed: self.fixed,
         }
     }
 
@@ -141,14 +189,27 @@ impl RingEntry {
         self.headers.load(OP, len.min(ENT - OP))
     }
 
+    /// Where its memory for headers is.
+    pub fn headers_address(&self) -> usize {
+        self.headers.address()
+    }
+
+    /// Where its payload begins in the memory for it.
+    fn offset(&self) -> usize {
+        match self.pooled {
+            true => self.ent().offset as usize,
+            false => 0,
+        }
+    }
+
     pub fn payload(&self, len: usize) -> Vec<u8> {
-        self.payload.load(0, len)
+        self.payload.load(self.offset(), len)
     }
 
     /// Puts an answer into it.
     pub fn answer(&self, head: OutHeader, body: &[u8], claimed: u32) {
         self.headers.store(0, &head.bytes());
-        self.payload.store(0, body);
+        self.payload.store(self.offset(), body);
         let ent = RingEntInOut {
             payload_sz: claimed,
             ..self.ent()
@@ -187,6 +248,16 @@ impl Ring {
         self.rings.fd()
     }
 
+    /// Gives `count` buffers of `size` bytes to a queue, whose entries share them; as a registered buffer, if `registered`.
+    pub fn add_pool(&mut self, qid: u16, count: usize, size: usize, registered: bool) -> Pool {
+        let len = count * size;
+        let memory = Rc::new(memory(len));
+        let fixed = registered.then(|| self.rings.register_buffer((memory.address(), len)));
+        let pool = Pool { memory, len, fixed };
+        self.run(&pool.add_to(qid)).expect("ADD_BUFPOOL");
+        pool
+    }
+
     /// Submits a command, without waiting for what comes of it.
     pub fn submit(&self, command: &Command, user_data: u64) {
         let sqe = Sqe {
@@ -203,6 +274,21 @@ impl Ring {
         self.rings
             .submit(sqe, &command.req.bytes())
             .expect("io_uring_enter");
+    }
+
+    /// The entry that has the request with this id.
+    #[track_caller]
+    pub fn entry_of(&self, unique: u64) -> usize {
+        let has_it = |entry: &RingEntry| entry.ent().commit_id == unique;
+        self.entries.iter().position(has_it).expect("its entry")
+    }
+
+    /// Waits until an entry has a request.
+    pub fn wait(&mut self) -> usize {
+        while !self.has_next() {
+            let _ = self.rings.enter(0, 1);
+        }
+        self.filled.pop_front().expect("there")
     }
 
     /// What comes of a command that does not wait for a request.
@@ -300,14 +386,26 @@ impl Ring {
                 commit_id: entry.ent().commit_id,
                 ..Default::default()
             },
+            fixed: entry.fixed,
             ..Default::default()
         }
     }
 
     /// Answers the request in this entry, and takes the next; the error if the module refuses the command.
     pub fn reply(&mut self, index: usize, head: OutHeader, body: &[u8]) -> Result<()> {
+        self.reply_claiming(index, head, body, body.len() as u32)
+    }
+
+    /// As [`Self::reply`], but says that the body has `claimed` bytes.
+    pub fn reply_claiming(
+        &mut self,
+        index: usize,
+        head: OutHeader,
+        body: &[u8],
+        claimed: u32,
+    ) -> Result<()> {
         let command = self.commit(index);
-        self.entries[index].answer(head, body, body.len() as u32);
+        self.entries[index].answer(head, body, claimed);
         self.submit(&command, index as u64);
         self.refusal(index)
     }

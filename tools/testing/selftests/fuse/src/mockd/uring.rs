@@ -113,6 +113,28 @@ impl Rings {
             .store(self.params[at] as usize, &word.to_le_bytes());
     }
 
+    /// Registers this stretch of memory as its only buffer, and returns the buffer's number.
+    pub fn register_buffer(&self, buffer: (usize, usize)) -> u16 {
+        self.register_buffers(&[buffer]);
+        0
+    }
+
+    /// Registers these stretches of memory as its buffers; those of no length are empty slots.
+    pub fn register_buffers(&self, buffers: &[(usize, usize)]) {
+        const REGISTER_BUFFERS: u32 = 0;
+        // SAFETY: each pair is an iovec, and its memory lives as long as the rings.
+        let ret = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                self.fd(),
+                REGISTER_BUFFERS,
+                buffers.as_ptr(),
+                buffers.len(),
+            )
+        };
+        check(ret).expect("io_uring_register");
+    }
+
     /// io_uring_enter(2).
     pub fn enter(&self, submit: u32, wait: u32) -> Result<()> {
         let flags = if wait != 0 { ENTER_GETEVENTS } else { 0 };

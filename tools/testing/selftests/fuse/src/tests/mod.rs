@@ -69,6 +69,8 @@ pub mod submount;
 pub mod tmpfile;
 pub mod trace;
 pub mod uring;
+pub mod uring_hostile;
+pub mod uring_pools;
 pub mod userns;
 pub mod write;
 pub mod writeback;
@@ -144,6 +146,8 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     bmap::TESTS,
     cuse::TESTS,
     uring::TESTS,
+    uring_pools::TESTS,
+    uring_hostile::TESTS,
     stress::TESTS,
     hostile::TESTS,
     faults::TESTS,

@@ -17,6 +17,7 @@ crate::tests![
     lent_to_a_reader,
     lent_to_a_writer,
     devices_have_numbers,
+    over_a_ring,
     sent_again,
     not_yet_answered_init,
     names_are_words,
@@ -281,7 +282,7 @@ fn slow_file() -> Fs {
 }
 
 /// Maps the file and runs `f` with the mapping's address.
-fn with_slow_map<R>(m: &Side, len: usize, f: impl FnOnce(usize) -> Result<R>) -> Result<R> {
+pub fn with_slow_map<R>(m: &Side, len: usize, f: impl FnOnce(usize) -> Result<R>) -> Result<R> {
     let fd = m.open("buffer")?;
     let map = Map::new(
         fd,
@@ -300,6 +301,28 @@ const SLOW_LEN: usize = 1 << 17;
 fn open_slow(slow: &Fs) {
     slow.lookup(ROOT, "buffer", file(2).size(SLOW_LEN as u64));
     slow.open(2, 5, FOPEN_NOFLUSH);
+}
+
+/// Over a ring, a request waits on a queue, and is sent in an entry of it.
+fn over_a_ring() {
+    let ctl = control();
+    let _on = super::uring::enable();
+    let fs = Setup::new().ring(1).start();
+    let [a, b] = ["a", "b"].map(|name| {
+        let c = fs.call(move |m| {
+            on_cpu(1);
+            m.stat(name).map(drop)
+        });
+        c.until_interruptible();
+        c
+    });
+    let r = fs.expect_lookup(ROOT, "a");
+    let both = lines(&ctl, &fs);
+    let at: Vec<_> = both.iter().map(Line::at).collect();
+    assert_eq!(at, [("sent", "ring:1/0"), ("pending", "ring:1")]);
+    r.err(ENOENT);
+    fs.expect_lookup(ROOT, "b").err(ENOENT);
+    assert_eq!((a.wait(), b.wait()), (Err(ENOENT), Err(ENOENT)));
 }
 
 /// While it is copied to a reader whose buffer is not there, a request is copying.

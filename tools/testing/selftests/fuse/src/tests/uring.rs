@@ -19,6 +19,7 @@ crate::tests![
     commit_refusals,
     requests_wait_for_the_ring,
     a_refused_register_opens_the_gate,
+    a_register_that_is_refused_later_fails_alone,
     one_lookup,
     data_in_both_directions,
     replies_with_errors,
@@ -31,14 +32,14 @@ crate::tests![
     killed_before_and_after_it_is_taken,
 ];
 
-fn enable() -> Setting {
+pub fn enable() -> Setting {
     let uring = Setting::parameter("enable_uring");
     uring.set("Y").expect("the parameter enable_uring");
     uring
 }
 
 /// A mount whose server has accepted the ring, and has registered nothing.
-fn accepted() -> Fs {
+pub fn accepted() -> Fs {
     Setup::new().flags(init::OVER_IO_URING).start()
 }
 
@@ -331,6 +332,25 @@ fn a_refused_register_opens_the_gate() {
     );
 }
 
+/// Once requests go over the ring, a REGISTER that fails fails alone.
+fn a_register_that_is_refused_later_fails_alone() {
+    skip_on_c("the ring is given up, and what the server has cannot be answered any more");
+    let _on = enable();
+    let fs = Setup::new().ring(1).start();
+    let c = fs.call(|m| m.stat("f").map(|s| s.ino));
+    let r = fs.expect_lookup(ROOT, "f");
+    let bad = entry(&fs, 0);
+    bad.set_iov(0, 0);
+    assert_eq!(refused(&fs, bad), EINVAL);
+    r.ok(file(2).entry());
+    assert_eq!(c.wait(), Ok(2));
+    let c = fs.call(|m| m.stat("g").map(|s| s.ino));
+    fs.lookup(ROOT, "g", file(3));
+    assert_eq!(c.wait(), Ok(3));
+    let more = entry(&fs, 0);
+    assert!(fs.dev().with_ring(|ring| ring.register(more)).is_ok());
+}
+
 /// A request lies in the entry: in-header, first structure, and all else in the payload; the id to answer is its unique.
 fn one_lookup() {
     let _on = enable();
@@ -401,12 +421,8 @@ fn malformed_replies() {
         let r = fs.expect_lookup(ROOT, "f");
         let unique = if unique == 1 { r.unique() } else { unique };
         fs.dev().with_ring(|ring| {
-            let index = ring
-                .entries
-                .iter()
-                .position(|e| e.ent().commit_id == r.unique());
             let head = OutHeader { len, error, unique };
-            ring.reply(index.expect("its entry"), head, body)
+            ring.reply(ring.entry_of(r.unique()), head, body)
                 .expect("COMMIT");
         });
         c.wait()
