@@ -172,10 +172,11 @@ impl DevTransport {
 
 impl Transport for DevTransport {
     fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending> {
-        match self.ready_ring() {
-            Some(ring) if request.request().goes_over_ring() => ring.send(request, ids),
-            _ => self.input.push(request, ids, wake),
-        }
+        let left = match self.ready_ring() {
+            Some(ring) if request.request().goes_over_ring() => ring.send(request, ids, wake),
+            _ => Err(request),
+        };
+        left.or_else(|request| self.input.push(request, ids, wake))
     }
 
     fn send_forget(&self, ticket: ForgetTicket, forget: Forget) {

@@ -11,9 +11,17 @@ use crate::fuse::{
     abi::uring::RingCmdReq,
     channel::{
         latency::Latency,
+        transport::{
+            Transport,
+            Wake, //
+        },
         Channel, //
     },
-    request::Handle,
+    request::{
+        outcome::Outcome,
+        state::PendingQueue,
+        Handle, //
+    },
     transport::uring::{
         Host,
         Queue,
@@ -105,6 +113,17 @@ struct RingHost {
 impl Host for RingHost {
     fn interrupt(&self, request: &Handle) {
         self.transport.input.push_interrupt(request);
+    }
+
+    fn send_elsewhere(&self, mut requests: PendingQueue) {
+        while let Some(request) = requests.pop_front() {
+            let sent = self
+                .transport
+                .send_request(request, self.channel.ids(), Wake::Normal);
+            if let Err(refused) = sent {
+                refused.refuse(Outcome::Aborted);
+            }
+        }
     }
 
     fn latency(&self) -> &Latency {

@@ -154,7 +154,7 @@ impl Ring {
         match self.entry(&command, req, host) {
             Ok((queue, entry)) => {
                 let verdict = queue.register(entry, command);
-                self.settle();
+                self.settle_as(READY);
                 verdict
             }
             Err(error) => {
@@ -179,9 +179,8 @@ impl Ring {
         if req.ent_zero_copy_buf_index() != 0 || headers.1 < size_of::<RingReqHeader>() {
             return Err(EINVAL);
         }
-        let (own, number) = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
-        let area = Area::new(headers.0, own);
-        Ok((queue, Entry::new(area, host, number)?))
+        let own = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
+        Ok((queue, Entry::new(Area::new(headers.0, own), host)?))
     }
 
     /// COMMIT_AND_FETCH (`fuse_uring_commit_fetch()`).
@@ -196,21 +195,8 @@ impl Ring {
         }
     }
 
-    /// Sees whether the ring is complete now: then requests go over it.
-    fn settle(&self) {
-        let complete = || {
-            self.queues.iter().all(|queue| {
-                let queue = queue.as_ref();
-                queue.is_some_and(|queue| queue.has_available())
-            })
-        };
-        if self.state.load(Relaxed) == BUILDING && complete() {
-            self.settle_as(READY);
-        }
-    }
-
-    /// It is settled where requests go. A server that could not register an entry never has a ring,
-    /// unless it is complete by then.
+    /// It is settled where requests go, if it was not. A server that could not register its first
+    /// entry never has a ring.
     fn settle_as(&self, state: i32) {
         // A full barrier: pairs with the one in `hold`.
         if self.state.cmpxchg(BUILDING, state, Full).is_ok() {

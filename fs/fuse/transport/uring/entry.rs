@@ -46,8 +46,8 @@ pub(super) enum State {
 pub(crate) struct Entry {
     pub(super) area: Area,
     pub(super) host: Arc<dyn Host>,
-    /// How many were registered on its queue before.
-    number: u32,
+    /// How many were registered on its queue before; `None` until it is one of the queue's.
+    number: Option<u32>,
     state: State,
     /// Behind it in its stack or chain.
     next: Option<KBox<Entry>>,
@@ -59,17 +59,27 @@ impl Entry {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(area: Area, host: Arc<dyn Host>, number: u32) -> Result<KBox<Self>> {
+    pub(super) fn new(area: Area, host: Arc<dyn Host>) -> Result<KBox<Self>> {
         Ok(KBox::new(
             Self {
                 area,
                 host,
-                number,
+                number: None,
                 state: State::Held,
                 next: None,
             },
             GFP_KERNEL_ACCOUNT,
         )?)
+    }
+
+    /// Counts it among the `entries` that were registered and the `living` that there are, if it is
+    /// new.
+    pub(super) fn admit(&mut self, entries: &mut u32, living: &mut u32) {
+        if self.number.is_none() {
+            self.number = Some(*entries);
+            *entries = entries.wrapping_add(1);
+            *living = living.saturating_add(1);
+        }
     }
 
     /// Takes a request on the way to its task.
@@ -206,7 +216,7 @@ impl Table {
             .chains
             .iter()
             .flat_map(|chain| successors(chain.as_deref(), |entry| entry.next.as_deref()));
-        entries.filter_map(|entry| Some((entry.number, entry.request()?)))
+        entries.filter_map(|entry| Some((entry.number?, entry.request()?)))
     }
 }
 

@@ -8,7 +8,7 @@
 //! fetches the next request in the same step. FORGET, INTERRUPT, INIT and notifications stay with
 //! `/dev/fuse`.
 //!
-//! On the walk: `transport/dev` passes requests on to the ring once it is ready.
+//! On the walk: `transport/dev` passes requests on to the ring once an entry was registered.
 //!
 //! Locks: `Queue::inner`; inside the background queue's, outside a request's body. No request and
 //! no command ends under it.
@@ -24,12 +24,16 @@ pub(crate) use self::queue::Queue;
 use crate::fuse::{
     channel::{
         latency::Latency,
+        transport::Wake,
         unique::UniqueIds,
         Building, //
     },
     request::{
         snapshot::Snapshot,
-        state::Pending,
+        state::{
+            Pending,
+            PendingQueue, //
+        },
         Handle, //
     },
 };
@@ -57,13 +61,16 @@ pub(crate) trait Host: Send + Sync {
     /// Queues the INTERRUPT of a request whose caller got a signal while it was copied.
     fn interrupt(&self, request: &Handle);
 
+    /// Sends requests whose queue has lost its last entry. Never sleeps.
+    fn send_elsewhere(&self, requests: PendingQueue);
+
     /// The clock of the connection.
     fn latency(&self) -> &Latency;
 }
 
 /// The server registers entries.
 const BUILDING: i32 = 0;
-/// Requests go over the ring.
+/// Requests go over the ring, as long as it has entries.
 const READY: i32 = 1;
 /// The server could not set the ring up: requests go by `/dev/fuse` for good.
 const GIVEN_UP: i32 = 2;
@@ -141,19 +148,41 @@ impl Ring {
         self.queues.iter().filter_map(SetOnce::as_ref)
     }
 
-    /// Queues a request for the caller's processor; gives it back if the ring is closed.
-    pub(crate) fn send(&self, request: Pending, ids: &UniqueIds) -> Result<(), Pending> {
-        match self.nearest(cpu::current()) {
-            Some(queue) => queue.send(request, ids),
-            None => Err(request),
+    /// Queues a request for the caller's processor, or the next one whose queue has entries; gives it
+    /// back if there is none. If the caller goes on meanwhile, as for data that is read ahead, a
+    /// queue in which an entry waits comes first: its server can begin at once.
+    pub(crate) fn send(
+        &self,
+        mut request: Pending,
+        ids: &UniqueIds,
+        wake: Wake,
+    ) -> Result<(), Pending> {
+        let here = cpu::current();
+        if wake == Wake::Normal {
+            if let Some(queue) = self.queues_from(here).find(|queue| queue.is_idle()) {
+                request = match queue.send(request, ids) {
+                    Ok(()) => return Ok(()),
+                    Err(request) => request,
+                };
+            }
         }
+        for queue in self.queues_from(here) {
+            request = match queue.send(request, ids) {
+                Ok(()) => return Ok(()),
+                Err(request) => request,
+            };
+        }
+        Err(request)
     }
 
-    /// The queue of this processor, or of the next one that has a queue.
-    fn nearest(&self, cpu: usize) -> Option<&Arc<Queue>> {
-        let (before, from) = self.queues.split_at_checked(cpu)?;
-        let near = from.iter().find_map(SetOnce::as_ref);
-        near.or_else(|| before.iter().find_map(SetOnce::as_ref))
+    /// The queues, from that of this processor on.
+    fn queues_from(&self, cpu: usize) -> impl Iterator<Item = &Arc<Queue>> {
+        let (before, from) = self
+            .queues
+            .split_at_checked(cpu)
+            .unwrap_or((&[], &self.queues));
+        let queues = [from, before].into_iter().flatten();
+        queues.filter_map(SetOnce::as_ref)
     }
 
     /// Takes back a request that no entry has.

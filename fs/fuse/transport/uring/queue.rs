@@ -49,10 +49,17 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         SpinLock, //
     },
 };
+
+/// Added to the number of a queue where a tracepoint has that of a device.
+const TRACED_AS: u32 = 1 << 16;
 
 /// How the payload of messages gets a place (`enum fuse_queue_payload_mode`).
 pub(super) enum Mode {
@@ -68,6 +75,8 @@ pub(super) enum Mode {
 #[pin_data]
 pub(crate) struct Queue {
     number: u16,
+    /// Whether an entry waits for a request: written under `inner`, read without.
+    idle: Atomic<bool>,
     /// `None` once the connection is gone.
     #[pin]
     inner: SpinLock<Option<Open>>,
@@ -87,6 +96,8 @@ struct Open {
     lent: Table,
     /// How many entries were registered.
     entries: u32,
+    /// How many of them there are. A queue without any takes no request.
+    living: u32,
 }
 
 /// Why an entry did not get to the server with a request.
@@ -99,7 +110,8 @@ enum Failed {
 
 /// What is next for an entry whose answer is in.
 enum Next {
-    /// This request; and whether others may go on, because a buffer has come back.
+    /// This request; and whether others may go on: a buffer has come back, or what stood in their
+    /// way has got one.
     Request(Copying, bool),
     /// None is there.
     Wait,
@@ -115,10 +127,11 @@ impl Queue {
     /// `ENOMEM`.
     pub(super) fn new(number: u16) -> Result<Arc<Self>> {
         let mut copying = CopySet::default();
-        copying.set_device(number.into());
+        copying.set_device(TRACED_AS | u32::from(number));
         Arc::pin_init(
             pin_init!(Self {
                 number,
+                idle: Atomic::new(false),
                 inner <- new_spinlock!(
                     Some(Open {
                         mode: Mode::Unset,
@@ -127,6 +140,7 @@ impl Queue {
                         copying,
                         lent: Table::default(),
                         entries: 0,
+                        living: 0,
                     }),
                     "FuseRingQueue::inner"
                 ),
@@ -137,7 +151,7 @@ impl Queue {
 
     /// Checks the room for payload that an entry brings, and settles that of the queue, if it is not
     /// settled. `fixed` is the registered buffer that the command names. Returns the room that the
-    /// entry has for itself, and its number.
+    /// entry has for itself.
     ///
     /// # Errors
     ///
@@ -148,21 +162,18 @@ impl Queue {
         payload: (usize, usize),
         max: usize,
         fixed: Option<u16>,
-    ) -> Result<(Option<(usize, usize)>, u32)> {
+    ) -> Result<Option<(usize, usize)>> {
         let mut inner = self.inner.lock();
         let open = Option::as_mut(&mut inner).ok_or(ECONNABORTED)?;
-        let own = match &open.mode {
-            Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => None,
-            Mode::Pool(_) => return Err(EINVAL),
-            _ if payload.1 < max => return Err(EINVAL),
+        match &open.mode {
+            Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => Ok(None),
+            Mode::Pool(_) => Err(EINVAL),
+            _ if payload.1 < max => Err(EINVAL),
             _ => {
                 open.mode = Mode::PerEntry;
-                Some(payload)
+                Ok(Some(payload))
             }
-        };
-        let number = open.entries;
-        open.entries = number.wrapping_add(1);
-        Ok((own, number))
+        }
     }
 
     /// Gives buffers to the queue, which the entries share.
@@ -181,25 +192,35 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether an entry waits for a request.
-    pub(super) fn has_available(&self) -> bool {
-        let inner = self.inner.lock();
-        inner
-            .as_ref()
-            .is_some_and(|open| !open.available.is_empty())
+    /// Whether an entry waits for a request, which another may get first.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Relaxed)
+    }
+
+    /// Notes whether an entry waits.
+    fn note_idle(&self, open: &Open) {
+        self.idle.store(!open.available.is_empty(), Relaxed);
+    }
+
+    /// Starts the oldest request that waits, with an entry that waits.
+    fn pair(&self, open: &mut Open) -> Option<(KBox<Entry>, Parked<Self>)> {
+        let ready = open.pair();
+        self.note_idle(open);
+        ready
     }
 
     /// Queues a request, and sends it on its way if an entry waits; gives it back if the queue is
-    /// closed. Never sleeps.
+    /// closed or has no entry. Never sleeps.
     pub(super) fn send(&self, request: Pending, ids: &UniqueIds) -> Result<(), Pending> {
         let ready = {
             let mut inner = self.inner.lock();
-            let Some(open) = Option::as_mut(&mut inner) else {
+            let open = Option::as_mut(&mut inner).filter(|open| open.living > 0);
+            let Some(open) = open else {
                 return Err(request);
             };
             request.request().assign_unique(ids.next());
             open.pending.push_back(request);
-            open.pair()
+            self.pair(open)
         };
         if let Some((entry, command)) = ready {
             command.dispatch(entry);
@@ -210,7 +231,10 @@ impl Queue {
     /// Sends on their way what can go: a buffer has come back.
     fn pump(&self) {
         loop {
-            let ready = Option::as_mut(&mut self.inner.lock()).and_then(Open::pair);
+            let ready = match Option::as_mut(&mut self.inner.lock()) {
+                Some(open) => self.pair(open),
+                None => None,
+            };
             match ready {
                 Some((entry, command)) => command.dispatch(entry),
                 None => return,
@@ -353,13 +377,17 @@ impl Queue {
     fn offer(&self, mut entry: KBox<Entry>, command: Parked<Self>) -> Option<Offered> {
         let mut inner = self.inner.lock();
         match Option::as_mut(&mut inner) {
-            Some(open) => match open.next(&mut entry) {
-                Next::Wait => {
-                    open.available.push(entry, command);
-                    None
+            Some(open) => {
+                entry.admit(&mut open.entries, &mut open.living);
+                match open.next(&mut entry) {
+                    Next::Wait => {
+                        open.available.push(entry, command);
+                        self.note_idle(open);
+                        None
+                    }
+                    next => Some((entry, command, next)),
                 }
-                next => Some((entry, command, next)),
-            },
+            }
             None => Some((entry, command, Next::Closed)),
         }
     }
@@ -457,6 +485,7 @@ impl Open {
         };
         match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {
             Some((request, others)) => {
+                let others = others || (!self.pending.is_empty() && !self.available.is_empty());
                 let mut copying = request.start(self.copying.device());
                 // It waits for the server's task.
                 copying.show(&mut self.copying);
@@ -466,6 +495,15 @@ impl Open {
                 equip(&mut self.mode, entry, false);
                 Next::Wait
             }
+        }
+    }
+
+    /// One of its entries goes for good: with the last go the requests that wait.
+    fn leave(&mut self) -> PendingQueue {
+        self.living = self.living.saturating_sub(1);
+        match self.living {
+            0 => core::mem::take(&mut self.pending),
+            _ => PendingQueue::default(),
         }
     }
 
@@ -532,11 +570,15 @@ impl Commands for Queue {
     type Filled = KBox<Entry>;
 
     fn cancel(&self, id: CommandId) -> Option<Parked<Self>> {
-        let taken = Option::as_mut(&mut self.inner.lock())?.available.remove(id);
-        taken.map(|(entry, command)| {
-            drop(entry);
-            command
-        })
+        let (entry, command, left) = {
+            let mut inner = self.inner.lock();
+            let open = Option::as_mut(&mut inner)?;
+            let (entry, command) = open.available.remove(id)?;
+            self.note_idle(open);
+            (entry, command, open.leave())
+        };
+        entry.host.send_elsewhere(left);
+        Some(command)
     }
 
     fn in_task(
@@ -550,16 +592,18 @@ impl Commands for Queue {
             return command.complete(Err(EIO), issue);
         };
         if cancelled {
-            let (detached, others) = {
-                let mut inner = self.inner.lock();
-                Option::as_mut(&mut inner).map_or((false, false), |open| {
+            let (detached, others, left) = match Option::as_mut(&mut self.inner.lock()) {
+                Some(open) => {
                     let others = equip(&mut open.mode, &mut entry, false);
-                    (request.detach(&mut open.copying), others == Some(true))
-                })
+                    let detached = request.detach(&mut open.copying);
+                    (detached, others == Some(true), open.leave())
+                }
+                None => (false, false, PendingQueue::default()),
             };
             if others {
                 self.pump();
             }
+            entry.host.send_elsewhere(left);
             command.complete(Err(ECANCELED), issue);
             request.fail(if detached {
                 Outcome::Canceled

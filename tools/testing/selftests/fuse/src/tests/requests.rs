@@ -307,7 +307,7 @@ fn open_slow(slow: &Fs) {
 fn over_a_ring() {
     let ctl = control();
     let _on = super::uring::enable();
-    let fs = Setup::new().ring(1).start();
+    let fs = super::uring::parallel().ring(1).start();
     let [a, b] = ["a", "b"].map(|name| {
         let c = fs.call(move |m| {
             on_cpu(1);

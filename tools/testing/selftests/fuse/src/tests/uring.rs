@@ -20,6 +20,9 @@ crate::tests![
     requests_wait_for_the_ring,
     a_refused_register_opens_the_gate,
     a_register_that_is_refused_later_fails_alone,
+    fewer_queues_than_processors,
+    requests_come_by_the_device_without_entries,
+    a_background_request_goes_where_an_entry_waits,
     one_lookup,
     data_in_both_directions,
     replies_with_errors,
@@ -38,9 +41,14 @@ pub fn enable() -> Setting {
     uring
 }
 
-/// A mount whose server has accepted the ring, and has registered nothing.
+/// A mount on which one directory has several lookups at a time.
+pub fn parallel() -> Setup {
+    Setup::new().flags(init::PARALLEL_DIROPS)
+}
+
+/// Such a mount whose server has accepted the ring, and has registered nothing.
 pub fn accepted() -> Fs {
-    Setup::new().flags(init::OVER_IO_URING).start()
+    parallel().flags(init::OVER_IO_URING).start()
 }
 
 fn ring(fs: &Fs) -> Ring {
@@ -302,7 +310,7 @@ fn commit_refusals() {
     }
 }
 
-/// A server that has accepted the ring gets requests when each processor's queue has an entry.
+/// A server that has accepted the ring gets requests when its queues have entries.
 fn requests_wait_for_the_ring() {
     let _on = enable();
     let fs = accepted();
@@ -349,6 +357,92 @@ fn a_register_that_is_refused_later_fails_alone() {
     assert_eq!(c.wait(), Ok(3));
     let more = entry(&fs, 0);
     assert!(fs.dev().with_ring(|ring| ring.register(more)).is_ok());
+}
+
+fn stat_on(fs: &Fs, cpu: usize, name: &'static str) -> Caller<Result<u64>> {
+    fs.call(move |m| {
+        on_cpu(cpu);
+        m.stat(name).map(|s| s.ino)
+    })
+}
+
+/// A queue serves the processors, too, whose queues have no entry.
+fn fewer_queues_than_processors() {
+    skip_on_c("a mount with fewer queues than processors waits for the others");
+    let _on = enable();
+    let fs = accepted();
+    let mut ring = ring(&fs);
+    let last = possible_cpus() - 1;
+    ring.register(entry(&fs, last)).unwrap();
+    fs.dev().serve_ring(ring);
+    for (cpu, name) in ["e", "f"].into_iter().enumerate() {
+        let c = stat_on(&fs, cpu, name);
+        let r = fs.expect_lookup(ROOT, name);
+        fs.dev()
+            .with_ring(|ring| assert_eq!(ring.entry_of(r.unique()), 0));
+        r.ok(file(2).entry());
+        assert_eq!(c.wait(), Ok(2));
+    }
+    // An own queue comes first, as soon as there is one.
+    let own = entry(&fs, 0);
+    fs.dev().with_ring(|ring| ring.register(own)).unwrap();
+    let c = stat_on(&fs, 0, "g");
+    let r = fs.expect_lookup(ROOT, "g");
+    fs.dev()
+        .with_ring(|ring| assert_eq!(ring.entry_of(r.unique()), 1));
+    r.ok(file(3).entry());
+    assert_eq!(c.wait(), Ok(3));
+}
+
+/// When the last entry is gone, requests come by the device, until there is one again.
+fn requests_come_by_the_device_without_entries() {
+    skip_on_c("requests wait for an entry for ever");
+    let _on = enable();
+    let fs = accepted();
+    let mut one = ring(&fs);
+    one.register(entry(&fs, 0)).unwrap();
+    drop(one);
+    let c = fs.call(|m| m.stat("f").map(|s| s.ino));
+    let r = fs.dev().expect_here(LOOKUP);
+    fs.dev()
+        .reply(r.unique(), 0, &file(2).entry().bytes())
+        .unwrap();
+    assert_eq!(c.wait(), Ok(2));
+    let mut again = ring(&fs);
+    again.register(entry(&fs, 0)).unwrap();
+    fs.dev().serve_ring(again);
+    let c = fs.call(|m| m.stat("g").map(|s| s.ino));
+    let r = fs.expect_lookup(ROOT, "g");
+    fs.dev()
+        .with_ring(|ring| assert_eq!(ring.entry_of(r.unique()), 0));
+    r.ok(file(3).entry());
+    assert_eq!(c.wait(), Ok(3));
+}
+
+/// A request whose caller goes on does not wait behind others while an entry of another queue waits.
+fn a_background_request_goes_where_an_entry_waits() {
+    let _on = enable();
+    let fs = Setup::new().ring(1).start();
+    let closer = with_open(&fs, libc::O_RDONLY, |m, _| {
+        on_cpu(0);
+        m.pause();
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 5, FOPEN_NOFLUSH);
+    closer.paused();
+    let c = stat_on(&fs, 0, "a");
+    let lookup = fs.expect_lookup(ROOT, "a");
+    closer.go();
+    closer.wait();
+    if is_rust() {
+        fs.release(2, 5);
+        lookup.ok(file(3).entry());
+    } else {
+        fs.quiet();
+        lookup.ok(file(3).entry());
+        fs.release(2, 5);
+    }
+    assert_eq!(c.wait(), Ok(3));
 }
 
 /// A request lies in the entry: in-header, first structure, and all else in the payload; the id to answer is its unique.
@@ -466,7 +560,7 @@ fn forgets_and_interrupts_come_by_the_device() {
 /// While each entry of a queue has a request, others wait, in the order in which they came.
 fn requests_wait_for_an_entry() {
     let _on = enable();
-    let fs = Setup::new().ring(1).start();
+    let fs = parallel().ring(1).start();
     let on_one = |name: &'static str| {
         fs.call(move |m| {
             on_cpu(0);

@@ -11,6 +11,7 @@ crate::tests![
     lengths_that_no_entry_has,
     answered_by_another_task_over_another_ring,
     the_ring_that_has_the_entry_is_closed,
+    what_waits_goes_elsewhere_with_the_last_entry,
     answered_while_it_is_copied,
     signal_while_it_is_copied,
     memory_that_is_gone,
@@ -94,10 +95,44 @@ fn the_ring_that_has_the_entry_is_closed() {
     one.register(RingEntry::new(0, payload)).unwrap();
     drop(one);
     fs.dev().with_ring(|ring| ring.register_all(1, payload));
-    let callers = ["a", "b"].map(|name| stat_on_0(&fs, name));
+    let callers = ["a", "b"].map(|name| {
+        let c = stat_on_0(&fs, name);
+        c.until_asleep();
+        c
+    });
     fs.lookup(ROOT, "a", file(2));
     fs.lookup(ROOT, "b", file(2));
     assert_eq!(callers.map(|c| c.wait()), [Ok(2), Ok(2)]);
+}
+
+/// What is on its way to a task that is killed ends with ECANCELED; what waits behind it goes to another queue.
+fn what_waits_goes_elsewhere_with_the_last_entry() {
+    skip_on_c("what waits on a queue without entries waits for ever");
+    let _on = enable();
+    let fs = accepted();
+    let (device, payload) = (dup(fs.dev().fd()).unwrap(), fs.setup.ring_payload());
+    let mut killed = Caller::<()>::start_with_devices(&fs.dir, move |m| {
+        let mut ring = Ring::new(device);
+        ring.register(RingEntry::new(0, payload)).unwrap();
+        m.pause();
+        m.pause();
+    });
+    killed.paused();
+    let mut ring = Ring::new(fs.dev().fd());
+    ring.register(RingEntry::new(1, payload)).unwrap();
+    fs.dev().serve_ring(ring);
+    killed.signal(libc::SIGSTOP);
+    soon(patience(), "it does not stop", || killed.state() == 'T');
+    let a = stat_on_0(&fs, "a");
+    a.until_asleep();
+    let b = stat_on_0(&fs, "b");
+    b.until_asleep();
+    fs.quiet();
+    killed.signal(libc::SIGKILL);
+    assert_eq!(killed.death(), Death::Signal(libc::SIGKILL));
+    assert_eq!(a.wait(), Err(Errno(libc::ECANCELED)));
+    fs.lookup(ROOT, "b", file(3));
+    assert_eq!(b.wait(), Ok(3));
 }
 
 /// A server whose entry on queue 0 has memory for payload that comes when the test says so. It waits for a request, and
@@ -241,7 +276,8 @@ fn registered_and_aborted_again_and_again() {
         match turn % 3 {
             0 => fs.force_unmount(),
             1 => {
-                drop(left);
+                // Both have the device open.
+                drop((r, left));
                 fs.die();
             }
             _ => r.err(ENOENT),

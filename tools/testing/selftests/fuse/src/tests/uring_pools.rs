@@ -174,10 +174,10 @@ fn what_has_no_payload_takes_no_buffer() {
     // Its entry has no buffer, so this one waits for that of the first.
     let d = stat_on_0(&fs, "b");
     flush.reply(&[]);
-    fs.release(2, 5);
     holder.wait();
     fs.quiet();
     lookup.ok(file(3).entry());
     fs.lookup(ROOT, "b", file(4));
+    fs.release(2, 5);
     assert_eq!((c.wait(), d.wait()), (Ok(3), Ok(4)));
 }
