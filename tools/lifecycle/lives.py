@@ -39,6 +39,9 @@ OPCODES = {
 # A request that is sent again carries this bit.
 RESEND = 1 << 63
 
+# Where an event has a device, a number from here on is a queue of the connection's ring.
+QUEUES = 1 << 16
+
 TRACEFS = re.compile(r'\s*(.+)-(\d+)\s+(?:\(\s*([\d-]+)\)\s+)?\[\d+\]\s+(?:[^\s\d]\S*\s+|\S{4,6}\s+)?'
                      r'(\d+)\.(\d+):\s+(\w+):\s*(.*)')
 PERF = re.compile(r'\s*(\S.*?)\s+(?:(\d+)/)?(\d+)\s+\[\d+\]\s+(\d+)\.(\d+):\s+\w+:(\w+):\s*(.*)')
@@ -54,7 +57,7 @@ class Bad(Exception):
 
 
 class Task:
-    """A thread that asks or serves."""
+    """A thread that asks or serves, or a queue of a ring, whose number as a thread is negative."""
 
     def __init__(self, pid, comm):
         self.pid, self.comm, self.tgid, self.serves, self.index = pid, comm, 0, False, -1
@@ -74,6 +77,8 @@ class Request:
         self.marks = []
         # Where its waiter ran again, for who has no scheduler events.
         self.woken, self.ender = None, None
+        # The queue of a ring that it goes over.
+        self.queue = None
 
     @property
     def server(self):
@@ -120,6 +125,11 @@ class Trace:
             task.tgid = tgid
         return task
 
+    def queue(self, connection, device):
+        """A queue of the ring: an entry has the request, whichever thread copies it."""
+        number = device - QUEUES
+        return self.task(-1 - (connection * QUEUES + number), f'ring queue {number}')
+
     def finish(self):
         """What can only be said when all is read."""
         if not self.requests:
@@ -135,6 +145,11 @@ class Trace:
             server.serves = True
         kept = []
         for wake in self.wakes:
+            queue = wake.request.queue
+            if queue and wake.kind == 'queue':
+                wake.to = queue
+            elif queue and wake.kind == 'end' and wake.by is not wake.request.caller:
+                wake.by = queue
             sends = wake.kind == 'queue' and wake.to in servers
             ends = wake.kind == 'end' and wake.to is wake.request.caller
             if (sends or ends) and wake.to is not wake.by:
@@ -146,7 +161,7 @@ class Trace:
 
     @staticmethod
     def wake_of(request):
-        wake = Wake(request.end, request.ender, request.caller, request, 'end')
+        wake = Wake(request.end, request.queue or request.ender, request.caller, request, 'end')
         wake.ran = request.woken
         return wake
 
@@ -260,7 +275,12 @@ def fuse(trace, time, here, event, details, words):
         trace.requests.append(request)
     common(request, words)
     if kind in ('request_start', 'request_sent', 'request_reply'):
-        trace.last.pop(here.pid, None)
+        device = int(words.get('device', 0))
+        if device >= QUEUES:
+            request.queue = trace.queue(connection, device)
+        # On a ring, who queues a request is who gives it to an entry, and wakes the server's thread then.
+        if request.queue is None or kind != 'request_start':
+            trace.last.pop(here.pid, None)
     if kind == 'request_queue':
         behind = trace.queued_behind.pop((connection, words.get('request')), None)
         if behind is not None:
@@ -269,11 +289,11 @@ def fuse(trace, time, here, event, details, words):
             request.enter(PENDING, time)
         trace.last[here.pid] = (request, 'queue')
     elif kind == 'request_start':
-        request.enter(COPYING, time, here)
+        request.enter(COPYING, time, request.queue or here)
     elif kind == 'request_sent':
-        request.enter(SENT, time, here)
+        request.enter(SENT, time, request.queue or here)
     elif kind == 'request_reply':
-        request.enter(REPLYING, time, here)
+        request.enter(REPLYING, time, request.queue or here)
     elif kind == 'request_end':
         request.end, request.ender = time, here
         request.bytes_out = int(words.get('len', 0))

@@ -103,6 +103,18 @@ def background():
 
 
 @test
+def over_a_ring():
+    """What a ring has is in the lane of its queue, whichever thread copies it."""
+    trace = read('ring')
+    request = by_opcode(trace)['GETATTR']
+    equal(states(request), [('pending', 0), ('copying', 2), ('sent', 25), ('replying', 100)])
+    equal({holder.comm for _, _, holder in request.segments if holder}, {'ring queue 1'})
+    equal([(w.kind, w.by.comm, w.to.comm, w.ran - w.time) for w in trace.wakes],
+          [('queue', 'ls', 'ring queue 1', 7000), ('end', 'ring queue 1', 'ls', 9000)])
+    truth('ring queue 1' in outputs.page(trace, 'a test', 'a test'), 'the page shows it')
+
+
+@test
 def taken_back():
     """A request whose caller was killed ends when it is taken back, and what led to it is kept."""
     request = by_opcode(read('ours'))['LOOKUP']
