@@ -73,7 +73,7 @@ impl kernel::InPlaceModule for Ferrofuse {
             // SAFETY: It is dropped with the module.
             control: unsafe { vfs::control::control_fs::Registration::new(&fuse::fstype::fusectl::FUSECTL) }?,
             // SAFETY: As above.
-            types: unsafe { vfs::mount::fs_type::Registration::new(&fuse::fstype::fuse::TYPES) }?,
+            types: unsafe { vfs::mount::fs_type::Registration::new(&fuse::fstype::TYPES) }?,
             sysctls: vfs::control::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
             // Before the first server, whose device is of it.

@@ -27,5 +27,5 @@ pub(crate) mod notify;
 pub(crate) mod fstype;
 
 /// The file system, as `vfs` knows it: a name for the types and methods that
-/// [`fstype`](fstype::fuse) gives to the VFS.
+/// [`fstype`] gives to the VFS.
 pub(crate) struct Fuse;

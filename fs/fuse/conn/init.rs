@@ -70,7 +70,7 @@ fn offered(conn: &Connection) -> InitFlags {
         true => InitFlag::Submounts.into(),
         false => InitFlags::default(),
     };
-    let ring = match params::enable_uring() {
+    let ring = match conn.options().uring && params::enable_uring() {
         true => InitFlag::OverIoUring | InitFlag::HasIoUringBufpool,
         false => InitFlags::default(),
     };
@@ -288,13 +288,19 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
         create_supp_group: flags.contains(InitFlag::CreateSuppGroup),
         abort_error: flags.contains(InitFlag::AbortError),
         unrestricted_ioctl: false,
-        ring: accept_ring(flags, max_write, max_pages),
+        ring: accept_ring(conn, flags, max_write, max_pages),
     })
 }
 
 /// Bytes of payload that each entry of a ring has to have room for, if a ring is agreed on.
-fn accept_ring(flags: InitFlags, max_write: u32, max_pages: u32) -> Option<usize> {
-    let agreed = flags.contains(InitFlag::OverIoUring) && params::enable_uring();
+fn accept_ring(
+    conn: &Connection,
+    flags: InitFlags,
+    max_write: u32,
+    max_pages: u32,
+) -> Option<usize> {
+    let agreed =
+        conn.options().uring && flags.contains(InitFlag::OverIoUring) && params::enable_uring();
     let data = (max_pages as usize).saturating_mul(PAGE_SIZE);
     agreed.then(|| data.max(max_write as usize).max(MIN_RING_PAYLOAD))
 }

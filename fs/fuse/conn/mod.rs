@@ -29,7 +29,10 @@ use self::{
     features::Features,
     lock_owner::LockOwnerKey,
     mounts::Mounts,
-    options::MountOptions,
+    options::{
+        MountOptions,
+        DEFAULT_BLOCK_SIZE, //
+    },
     unimplemented::Unimplemented, //
 };
 use crate::fuse::channel::{
@@ -43,6 +46,8 @@ use crate::vfs::{
 use kernel::{
     pid_namespace::PidNamespace,
     prelude::*,
+    seq_file::SeqFile,
+    seq_print,
     sync::{
         aref::ARef,
         atomic::{
@@ -94,7 +99,8 @@ pub(crate) struct Connection {
     /// What reads and writes can be passed through to.
     #[pin]
     backing: BackingFiles,
-    /// Most pages of one request, as the administrator had it at the mount.
+    /// The largest number of pages of one request, as the administrator had it at the mount, and
+    /// as the transport has it.
     max_pages_limit: u32,
     /// Sees to it that requests are answered in time, if they have to be.
     watchdog: SetOnce<Pin<KBox<Watchdog<Expiry>>>>,
@@ -108,6 +114,7 @@ impl Connection {
         user_ns: ARef<UserNs>,
         pid_ns: ARef<PidNamespace>,
     ) -> impl PinInit<Self> {
+        let max_pages_limit = limits::MAX_PAGES_LIMIT.get().min(options.max_pages_limit);
         pin_init!(Self {
             channel,
             options,
@@ -124,7 +131,7 @@ impl Connection {
             epoch: Atomic::new(1),
             lock_owner_key: LockOwnerKey::random(),
             backing <- BackingFiles::new(),
-            max_pages_limit: limits::MAX_PAGES_LIMIT.get(),
+            max_pages_limit,
             watchdog: SetOnce::new(),
         })
     }
@@ -137,6 +144,32 @@ impl Connection {
     /// What was asked for at the mount.
     pub(crate) fn options(&self) -> &MountOptions {
         &self.options
+    }
+
+    /// Shows the options as `/proc/mounts` does, ids as the mount's user namespace sees them.
+    pub(crate) fn show_options(&self, m: &SeqFile) {
+        let options = &self.options;
+        if !options.legacy_opts_show {
+            return;
+        }
+        let ns = self.user_ns();
+        seq_print!(m, ",user_id={}", options.user_id.in_ns_munged(ns));
+        seq_print!(m, ",group_id={}", options.group_id.in_ns_munged(ns));
+        // Also shown when it is the server that asked for it.
+        if self.default_permissions() {
+            seq_print!(m, ",default_permissions");
+        }
+        if options.allow_other {
+            seq_print!(m, ",allow_other");
+        }
+        if options.max_read != u32::MAX {
+            seq_print!(m, ",max_read={}", options.max_read);
+        }
+        if let Some(bytes) = options.block_size {
+            if bytes != DEFAULT_BLOCK_SIZE {
+                seq_print!(m, ",blksize={}", bytes);
+            }
+        }
     }
 
     /// Its super blocks.

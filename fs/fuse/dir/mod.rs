@@ -3,8 +3,9 @@
 //! Names: what the VFS does in directories and with directory entries.
 //!
 //! Owns the operations on names, the private part of a directory entry, and the tables of inode
-//! and entry operations; `fstype/fuse.rs` hands the tables to the VFS. `vfs/node/inode_ops.rs` and
-//! `vfs/node/dentry.rs` come before it on the walk, `attr`, `inode` and `conn/call.rs` after it.
+//! and entry operations; `fstype/super_block.rs` hands the tables to the VFS.
+//! `vfs/node/inode_ops.rs` and `vfs/node/dentry.rs` come before it on the walk, `attr`, `inode`
+//! and `conn/call.rs` after it.
 
 mod atomic_open;
 mod create;

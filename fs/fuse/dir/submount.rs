@@ -9,7 +9,7 @@
 //! same connection. Before it on the walk is `vfs/mount/submount.rs`.
 //!
 //! The mount goes when somebody unmounts it, with the directory, or with the mount it is in.
-//! `fstype/fuse.rs` says what that takes, `conn/mount.rs` what may have to be waited for.
+//! `fstype/super_block.rs` says what that takes, `conn/mount.rs` what may have to be waited for.
 //!
 //! Only some transports have submounts: of those that there are, none. Locks: the VFS holds
 //! `s_umount` of the new super block. Takes that of `conn/mounts.rs`, a leaf.

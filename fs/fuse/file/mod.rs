@@ -2,8 +2,8 @@
 
 //! Bytes: what the VFS does with open files.
 //!
-//! Owns the operations of regular files and of their page cache; `fstype/fuse.rs` hands the tables
-//! to the VFS. `vfs/file/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
+//! Owns the operations of regular files and of their page cache; `fstype/super_block.rs` hands the
+//! tables to the VFS. `vfs/file/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
 //! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
 //! `dir/readdir.rs`.
 //!

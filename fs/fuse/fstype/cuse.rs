@@ -206,7 +206,7 @@ impl miscdev::Device for Server {
         let channel = Arc::pin_init(Channel::new(transport.clone()), GFP_KERNEL)?;
         let conn = Connection::new(
             channel.clone(),
-            MountOptions::not_mounted(),
+            MountOptions::of_root(),
             // Whose ids cannot be expressed there cannot use the device.
             UserNs::of_opener(file).into(),
             current_pid_ns().ok_or(EINVAL)?,

@@ -1,50 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The types `fuse` and `fuseblk`: how a mount begins, what it shows of itself, how it ends.
+//! The types `fuse` and `fuseblk`, which are mounted on an opened `/dev/fuse`: how a mount begins.
 //!
-//! Owns the mount context, and `impl FileSystem for Fuse`, the one place that names the tables of
-//! `dir` and `file`. It stands at both ends of the walk: mounting ties an opened `/dev/fuse` (wire
-//! side) to a connection and a super block (file-system side), and sends INIT.
+//! Owns the mount context. It stands at both ends of the walk: mounting ties an opened `/dev/fuse`
+//! (wire side) to a connection and a super block (file-system side), and sends INIT.
 //!
-//! The VFS holds `s_umount` while a mount is made and killed. The lock of `conn/registry.rs` is
-//! taken inside it, when the device is tied to the connection.
+//! The VFS holds `s_umount` while a super block is set up. The lock of the device is taken inside
+//! it, when it is tied to the connection.
 
 use crate::{
     fuse::{
-        abi::node::SyncfsIn,
-        attr::{
-            setattr::flush_times,
-            xattr::Xattrs, //
-        },
         channel::Channel,
         conn::{
-            access::is_caller_allowed,
             init,
             mount::Mount,
-            options::{
-                self,
-                Builder,
-                Opt, //
-            },
+            options::MountOptions,
             Connection, //
         },
-        dir::{
-            self,
-            entry::Entry, //
-        },
-        file,
         fstype::{
             export,
-            fusectl::FUSECTL, //
-        },
-        inode::{
-            self,
-            handle::OpenHandle,
-            Inode,
-            NodeTables, //
+            options::{
+                Builder,
+                Opt,
+                PARAMS, //
+            },
+            super_block, //
         },
         notify::Notifications,
-        op,
         transport::dev::{
             DevTransport,
             Device, //
@@ -60,84 +42,30 @@ use crate::{
             fs_param::{
                 OwnedStr,
                 Param,
+                ParamList,
                 Value, //
             },
             fs_type::{
                 FsContext,
                 FsFlag,
                 FsFlags,
-                FsType,
                 Mounting,
                 Tree, //
             },
-            pools::Pools,
             sb::{
-                Bdi,
-                FileSystem,
-                New,
                 NewSuper,
                 SbFlag,
-                SbIFlag,
-                Seen,
-                StatFs,
                 SuperBlock, //
             },
         },
-        node::{
-            dentry::DEntry,
-            inode::{
-                Dev,
-                FileType,
-                INodeView,
-                Kept,
-                NewInode, //
-            },
-        },
-        tables::{
-            CommonOps,
-            DirOps,
-            Handlers,
-            SymlinkOps, //
-        },
     },
 };
+use core::convert::Infallible;
 use kernel::{
     fs::File,
     prelude::*,
-    seq_file::SeqFile,
     sync::Arc, //
 };
-
-/// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
-const SUPER_MAGIC: u32 = 0x65735546;
-/// The share of dirty memory that one mount may have, in percent, unless root raises it.
-const MAX_RATIO: u32 = 1;
-
-/// Where the major number begins in a device number of the kernel (`MINORBITS`).
-const MINOR_BITS: u32 = 20;
-
-static POOLS: Pools<Fuse> = Pools::new(c"fuse_inode");
-
-/// The type `fuse`: mounted on an opened `/dev/fuse`, by anybody in a user namespace of theirs.
-static FUSE: FsType<Fuse> = FsType::new(
-    c"fuse",
-    FsFlags::of(&[FsFlag::HasSubtype, FsFlag::UsernsMount, FsFlag::AllowIdmap]),
-    &options::PARAMS,
-    &POOLS,
-);
-
-/// The type `fuseblk`: mounted on an opened `/dev/fuse` too, and on the block device that the
-/// server works on, by root alone. Nobody else can mount the device then, and the server is asked
-/// to make everything durable (SYNCFS) and told when it may go (DESTROY).
-static FUSEBLK: FsType<Fuse> = FsType::new_bdev(
-    c"fuseblk",
-    FsFlags::of(&[FsFlag::RequiresDev, FsFlag::HasSubtype, FsFlag::AllowIdmap]),
-    &options::PARAMS,
-    &POOLS,
-);
-
-/// All types of this file system, in the order in which they are registered.
-pub(crate) static TYPES: [&FsType<Fuse>; 2] = [&FUSEBLK, &FUSE];
 
 /// A mount that is being described.
 pub(crate) struct Context {
@@ -149,8 +77,21 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Nothing yet but what the type has of its own.
+    fn new(options: Builder) -> Self {
+        Self {
+            device: None,
+            transport: None,
+            subtype: None,
+            options,
+        }
+    }
+
     /// Takes the server's end of the mount.
-    fn set_device(&mut self, fc: &FsContext<Fuse>, file: &File) -> Result {
+    fn set_device<M>(&mut self, fc: &FsContext<M>, file: &File) -> Result
+    where
+        M: Mounting<Fs = Fuse>,
+    {
         if self.device.is_some() {
             return Err(fc.invalf(fmt!("Multiple fd specified")));
         }
@@ -164,26 +105,12 @@ impl Context {
         self.device = Some(device);
         Ok(())
     }
-}
 
-impl Mounting for Fuse {
-    type Context = Context;
-    type Key = Arc<Device>;
-
-    fn init_fs_context(fc: &FsContext<Self>) -> Result<Context> {
-        Ok(Context {
-            device: None,
-            transport: None,
-            subtype: None,
-            options: if fc.is_type(&FUSEBLK) {
-                Builder::for_block_device()
-            } else {
-                Builder::new()
-            },
-        })
-    }
-
-    fn parse_param(ctx: &mut Context, fc: &FsContext<Self>, param: Param<'_>) -> Result {
+    /// Takes one option.
+    fn parse_param<M>(&mut self, fc: &FsContext<M>, param: Param<'_>) -> Result
+    where
+        M: Mounting<Fs = Fuse>,
+    {
         if fc.is_reconfigure() {
             // mount(8) repeats all options when it remounts by mount(2); they change nothing.
             if fc.is_oldapi() {
@@ -192,7 +119,7 @@ impl Mounting for Fuse {
             return Err(fc.invalf(fmt!("No changes allowed in reconfigure")));
         }
 
-        match fc.parse(param, &options::PARAMS)? {
+        match fc.parse(param, &PARAMS)? {
             (Opt::Source, Value::String(source)) => {
                 if fc.has_source() {
                     return Err(fc.invalf(fmt!("Multiple sources specified")));
@@ -201,32 +128,32 @@ impl Mounting for Fuse {
                 Ok(())
             }
             (Opt::Subtype, Value::String(subtype)) => {
-                if ctx.subtype.is_some() {
+                if self.subtype.is_some() {
                     return Err(fc.invalf(fmt!("Multiple subtypes specified")));
                 }
-                ctx.subtype = Some(subtype);
+                self.subtype = Some(subtype);
                 Ok(())
             }
-            (Opt::Fd, Value::File(file)) => ctx.set_device(fc, &file),
-            (Opt::RootMode, Value::U32(mode)) => ctx.options.root_mode(fc, mode),
-            (Opt::UserId, Value::Uid(id)) => ctx.options.user_id(fc, id),
-            (Opt::GroupId, Value::Gid(id)) => ctx.options.group_id(fc, id),
+            (Opt::Fd, Value::File(file)) => self.set_device(fc, &file),
+            (Opt::RootMode, Value::U32(mode)) => self.options.root_mode(fc, mode),
+            (Opt::UserId, Value::Uid(id)) => self.options.user_id(fc, id),
+            (Opt::GroupId, Value::Gid(id)) => self.options.group_id(fc, id),
             (Opt::DefaultPermissions, Value::Flag) => {
-                ctx.options.default_permissions();
+                self.options.default_permissions();
                 Ok(())
             }
             (Opt::AllowOther, Value::Flag) => {
-                ctx.options.allow_other();
+                self.options.allow_other();
                 Ok(())
             }
             (Opt::MaxRead, Value::U32(bytes)) => {
-                ctx.options.max_read(bytes);
+                self.options.max_read(bytes);
                 Ok(())
             }
-            (Opt::BlockSize, Value::U32(bytes)) => ctx.options.block_size(fc, bytes),
+            (Opt::BlockSize, Value::U32(bytes)) => self.options.block_size(fc, bytes),
             #[cfg(CONFIG_KUNIT = "y")]
             (Opt::AutoSubmounts, Value::Flag) => {
-                ctx.options.auto_submounts();
+                self.options.auto_submounts();
                 Ok(())
             }
             // The table says which option has which kind of value.
@@ -234,33 +161,11 @@ impl Mounting for Fuse {
         }
     }
 
-    fn reconfigure(_ctx: &mut Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result {
-        // What cannot be written keeps nobody from mounting read-only, of all things.
-        let _ = sb.sync_filesystem();
-        if fc.sb_flags().contains(SbFlag::MandLock) {
-            return Err(EINVAL);
-        }
-        Ok(())
-    }
-
-    fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
-        let on_block_device = fc.is_type(&FUSEBLK);
-        let options = if on_block_device {
-            // If the block device is mounted already, this is one more mount of that, which needs
-            // neither a server nor options; if not, `fill_super` asks for them.
-            ctx.options.build_unused(fc)
-        } else {
-            let device = ctx.device.as_ref().ok_or(EINVAL)?;
-            if device.is_serving() {
-                // The server mounts its file system once more. If it is gone, nothing may take its
-                // place: the device serves one connection for life.
-                return Ok(Tree::Existing {
-                    key: device.clone(),
-                    otherwise: ENOTCONN,
-                });
-            }
-            ctx.options.build(fc)?
-        };
+    /// A connection with `options`, and its first mount.
+    fn connection<M>(&mut self, fc: &FsContext<M>, options: MountOptions) -> Result<Arc<Mount>>
+    where
+        M: Mounting<Fs = Fuse>,
+    {
         let transport = Arc::pin_init(DevTransport::new(), GFP_KERNEL)?;
         let channel = Arc::pin_init(Channel::new(transport.clone()), GFP_KERNEL)?;
         let conn = Connection::new(
@@ -271,12 +176,80 @@ impl Mounting for Fuse {
         );
         let conn = Arc::pin_init(conn, GFP_KERNEL)?;
         let mount = Arc::new(Mount::new(conn)?, GFP_KERNEL)?;
-        ctx.transport = Some(transport);
-        Ok(if on_block_device {
-            Tree::Bdev(mount)
-        } else {
-            Tree::Nodev(mount)
-        })
+        self.transport = Some(transport);
+        Ok(mount)
+    }
+
+    /// Sets up the super block of that mount, and sends INIT.
+    fn fill_super<'a, M>(
+        &mut self,
+        sb: NewSuper<'a, Fuse>,
+        fc: &FsContext<M>,
+    ) -> Result<&'a SuperBlock<Fuse>>
+    where
+        M: Mounting<Fs = Fuse>,
+    {
+        let device = self.device.as_ref().ok_or(EINVAL)?;
+        self.options.build(fc.user_ns())?;
+        let transport = self.transport.take().ok_or(EINVAL)?;
+        let sb = super_block::fill(sb, self.subtype.take(), |mount| {
+            let conn = mount.conn();
+            let notifications = Arc::new(Notifications::new(mount.clone())?, GFP_KERNEL)?;
+            device.install(conn.channel().clone(), transport, notifications, conn.dev())
+        })?;
+        init::send(sb, device.is_sync_init(), export::IDENTIFY_ONLY)?;
+        Ok(sb)
+    }
+}
+
+/// What a remount does, besides what the VFS does by itself.
+fn reconfigure<M: Mounting<Fs = Fuse>>(fc: &FsContext<M>, sb: &SuperBlock<Fuse>) -> Result {
+    // What cannot be written keeps nobody from mounting read-only, of all things.
+    let _ = sb.sync_filesystem();
+    if fc.sb_flags().contains(SbFlag::MandLock) {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// The type `fuse`: mounted by anybody in a user namespace of theirs.
+pub(super) struct FuseType;
+
+impl Mounting for FuseType {
+    type Fs = Fuse;
+    type Context = Context;
+    type Key = Arc<Device>;
+
+    const NAME: &'static CStr = c"fuse";
+    const FLAGS: FsFlags =
+        FsFlags::of(&[FsFlag::HasSubtype, FsFlag::UsernsMount, FsFlag::AllowIdmap]);
+    const PARAMS: ParamList = PARAMS.list();
+    const ON_BLOCK_DEVICE: bool = false;
+
+    fn init_fs_context(_fc: &FsContext<Self>) -> Result<Context> {
+        Ok(Context::new(Builder::new()))
+    }
+
+    fn parse_param(ctx: &mut Context, fc: &FsContext<Self>, param: Param<'_>) -> Result {
+        ctx.parse_param(fc, param)
+    }
+
+    fn reconfigure(_ctx: &mut Context, fc: &FsContext<Self>, sb: &SuperBlock<Fuse>) -> Result {
+        reconfigure(fc, sb)
+    }
+
+    fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
+        let device = ctx.device.as_ref().ok_or(EINVAL)?;
+        if device.is_serving() {
+            // The server mounts its file system once more. If it is gone, nothing may take its
+            // place: the device serves one connection for life.
+            return Ok(Tree::Keyed {
+                key: device.clone(),
+                otherwise: Err(ENOTCONN),
+            });
+        }
+        let options = ctx.options.build(fc.user_ns())?;
+        Ok(Tree::New(ctx.connection(fc, options)?))
     }
 
     fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
@@ -286,182 +259,59 @@ impl Mounting for Fuse {
     }
 
     fn fill_super<'a>(
-        sb: NewSuper<'a, Self>,
+        sb: NewSuper<'a, Fuse>,
         ctx: &mut Context,
         fc: &FsContext<Self>,
-    ) -> Result<&'a SuperBlock<Self>> {
-        let device = ctx.device.as_ref().ok_or(EINVAL)?;
-        ctx.options.build(fc)?;
-        let transport = ctx.transport.take().ok_or(EINVAL)?;
-        let mount: Arc<Mount> = sb.data().clone();
-        let conn = mount.conn();
-        if sb.flags().contains(SbFlag::MandLock) {
-            return Err(EINVAL);
-        }
-
-        if sb.flags().contains(SbFlag::PosixAcl) {
-            conn.leave_umask_to_server();
-        }
-        // Or the VFS would apply the umask before the server could.
-        sb.add_flags(SbFlag::PosixAcl.into());
-
-        sb.set_magic(SUPER_MAGIC);
-        sb.set_xattr_handlers(Handlers::new::<Xattrs>());
-        sb.set_maxbytes(SuperBlock::<Self, New>::MAX_LFS_FILESIZE);
-        sb.set_time_gran(1);
-        sb.set_export_ops(export::OPS);
-        match conn.options().block_size {
-            Some(bytes) => sb.set_bdev_blocksize(bytes)?,
-            None => sb.set_blocksize_bits(SuperBlock::<Self, New>::PAGE_SHIFT)?,
-        }
-        sb.clear_flags(SbFlag::NoSec | SbFlag::IVersion);
-        sb.add_iflags(
-            SbIFlag::ImaUnverifiableSignature | SbIFlag::NoIdmap | SbIFlag::NoDataIntegrity,
-        );
-        if sb.user_ns() != UserNs::init() {
-            sb.add_iflags(SbIFlag::UntrustedMounter.into());
-        }
-        if let Some(subtype) = ctx.subtype.take() {
-            sb.set_subtype(subtype);
-        }
-        let (major, minor) = sb.dev();
-        sb.setup_bdi(
-            fmt!(
-                "{major}:{minor}{}",
-                // The block device has one of its own.
-                if sb.has_bdev() { "-fuseblk" } else { "" }
-            ),
-            Bdi {
-                strict_limit: true,
-                max_ratio: MAX_RATIO,
-            },
-        )?;
-
-        conn.set_dev(major << MINOR_BITS | minor);
-        let root = sb.make_root(inode::root(&sb, conn.options().root_mode)?)?;
-        let notifications = Arc::new(Notifications::new(mount.clone())?, GFP_KERNEL)?;
-        conn.mounts().add(sb.handle())?;
-        FUSECTL.add(mount.conn_arc().clone())?;
-        let sb = device
-            .install(conn.channel().clone(), transport, notifications, conn.dev())
-            .and_then(|()| sb.set_root(root))
-            // Without a root it will not be killed.
-            .inspect_err(|_| FUSECTL.remove(conn))?;
-        init::send(sb, device.is_sync_init(), export::IDENTIFY_ONLY)?;
-        Ok(sb)
+    ) -> Result<&'a SuperBlock<Fuse>> {
+        ctx.fill_super(sb, fc)
     }
 }
 
-impl FileSystem for Fuse {
-    type OwnerModule = crate::LocalModule;
-    type SuperData = Arc<Mount>;
-    type InodeData = Inode;
-    /// The version of the last change of the attributes; 0 before the first.
-    type AttrState = u64;
-    type DentryData = Entry;
-    type FileData = Arc<OpenHandle>;
-    type Dentries = dir::EntryOps;
+/// The type `fuseblk`: mounted on the block device that the server works on, too, by root alone.
+/// Nobody else can mount the device then, and the server is asked to make everything durable
+/// (SYNCFS) and told when it may go (DESTROY).
+pub(super) struct FuseblkType;
 
-    fn kill_sb(sb: &SuperBlock<Self>) {
-        let mount = sb.data();
-        let conn = mount.conn();
-        if !conn.mounts().remove(&sb.handle()) {
-            // The connection lives on with the others. What is dirty here cannot be written later,
-            // and requests that are under way hold inodes. The server may take its time; a forced
-            // unmount ends the connection.
-            let _ = sb.sync_filesystem();
-            mount.wait_unkept();
-            return;
-        }
-        if conn.options().block_size.is_some() && conn.is_negotiated() {
-            // The server is gone if it does not answer; that is as good.
-            let _ = mount.call(op::Destroy {});
-        }
-        conn.shut_down();
-        FUSECTL.remove(conn);
+impl Mounting for FuseblkType {
+    type Fs = Fuse;
+    type Context = Context;
+    /// The block device says which super block it is.
+    type Key = Infallible;
+
+    const NAME: &'static CStr = c"fuseblk";
+    const FLAGS: FsFlags =
+        FsFlags::of(&[FsFlag::RequiresDev, FsFlag::HasSubtype, FsFlag::AllowIdmap]);
+    const PARAMS: ParamList = PARAMS.list();
+    const ON_BLOCK_DEVICE: bool = true;
+
+    fn init_fs_context(_fc: &FsContext<Self>) -> Result<Context> {
+        Ok(Context::new(Builder::for_block_device()))
     }
 
-    fn alloc_inode(_sb: &SuperBlock<Self, Seen>) -> impl PinInit<Inode, Error> {
-        Inode::new()
+    fn parse_param(ctx: &mut Context, fc: &FsContext<Self>, param: Param<'_>) -> Result {
+        ctx.parse_param(fc, param)
     }
 
-    fn write_inode(inode: &INodeView<Self>) -> Result {
-        flush_times(inode)
+    fn reconfigure(_ctx: &mut Context, fc: &FsContext<Self>, sb: &SuperBlock<Fuse>) -> Result {
+        reconfigure(fc, sb)
     }
 
-    fn evict_inode(inode: &INodeView<Self>) {
-        inode::evict(inode);
+    fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
+        // If the block device is mounted already, this is one more mount of that, which needs
+        // neither a server nor options; if not, `fill_super` asks for them.
+        let options = ctx.options.build_unused(fc.user_ns());
+        Ok(Tree::New(ctx.connection(fc, options)?))
     }
 
-    fn sync_fs(sb: &SuperBlock<Self>) -> Result {
-        // A server that has no device of its own cannot be trusted to end this.
-        if !sb.has_bdev() {
-            return Ok(());
-        }
-        let root = sb.root().and_then(|root| root.inode()).ok_or(EIO)?;
-        sb.data().conn().channel().sync_writes.wait();
-        sb.data().call(op::Syncfs {
-            node: root.data().node_id(),
-            args: SyncfsIn::default(),
-        })
+    fn test_super(_mount: &Arc<Mount>, key: &Infallible) -> bool {
+        match *key {}
     }
 
-    fn umount_begin(sb: &SuperBlock<Self>) {
-        sb.data().conn().abort();
-        // Its device can be mounted again, although this is not gone yet.
-        sb.retire();
-    }
-
-    fn statfs(dentry: &DEntry<Self>) -> Result<StatFs> {
-        let mount = dentry.sb().data();
-        let mut stat = StatFs {
-            magic: SUPER_MAGIC,
-            ..StatFs::default()
-        };
-        // Everybody may know what is mounted; df(1) should not fail for it.
-        if !is_caller_allowed(mount.conn()) {
-            return Ok(stat);
-        }
-        let inode = dentry.inode().ok_or(ENOENT)?;
-        let query = op::Statfs {
-            node: inode.data().node_id(),
-        };
-        let reply = mount.call_or_abandon(query, || Kept::from(inode))?;
-        stat.bsize = reply.st.bsize;
-        stat.frsize = reply.st.frsize;
-        stat.blocks = reply.st.blocks;
-        stat.bfree = reply.st.bfree;
-        stat.bavail = reply.st.bavail;
-        stat.files = reply.st.files;
-        stat.ffree = reply.st.ffree;
-        stat.namelen = reply.st.namelen;
-        Ok(stat)
-    }
-
-    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result {
-        options::show(sb.data().conn(), m);
-        Ok(())
-    }
-}
-
-impl NodeTables for Fuse {
-    fn set_type(inode: &mut NewInode<'_, Self>, file_type: FileType, device: Dev) -> Result {
-        match file_type {
-            FileType::Regular => inode.init_regular(
-                CommonOps::new::<dir::FileOps>(),
-                file::regular_ops(),
-                file::mapping_ops(),
-            ),
-            FileType::Directory => {
-                inode.init_dir(DirOps::new::<dir::DirOps>(), dir::readdir::dir_ops());
-            }
-            FileType::Symlink => {
-                inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>(), dir::link_targets())
-            }
-            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
-                inode.init_special(file_type, CommonOps::new::<dir::FileOps>(), device)?;
-            }
-        }
-        Ok(())
+    fn fill_super<'a>(
+        sb: NewSuper<'a, Fuse>,
+        ctx: &mut Context,
+        fc: &FsContext<Self>,
+    ) -> Result<&'a SuperBlock<Fuse>> {
+        ctx.fill_super(sb, fc)
     }
 }

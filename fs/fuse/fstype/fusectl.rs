@@ -4,7 +4,7 @@
 //!
 //! Usually mounted on `/sys/fs/fuse/connections`. A directory is named by the device number of its
 //! mount and belongs to the owner of that mount, who needs no privilege to use it. Connections are
-//! added by `fstype/fuse.rs` when they are mounted, and removed at the unmount.
+//! added by `fstype/super_block.rs` when they are mounted, and removed at the unmount.
 //!
 //! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
 

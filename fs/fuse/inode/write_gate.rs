@@ -71,7 +71,7 @@ impl CacheWrite {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(handle: Arc<OpenHandle>, pos: i64) -> Result<KBox<Self>> {
-        let synced = handle.inode().sb().has_bdev();
+        let synced = handle.mount().conn().options().sync_fs;
         let counted = synced.then(|| Counted::new(handle.mount().conn().channel()));
         Ok(KBox::new(
             Self {

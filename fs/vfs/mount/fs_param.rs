@@ -178,9 +178,29 @@ impl<O: Copy, const N: usize> ParamTable<O, N> {
         }
     }
 
-    pub(in crate::vfs) const fn as_ptr(&'static self) -> *const bindings::fs_parameter_spec {
+    /// The table, without the type of what it tells.
+    pub(crate) const fn list(&'static self) -> ParamList {
+        // INVARIANT: The end is behind the options.
+        ParamList(self.as_ptr())
+    }
+
+    const fn as_ptr(&'static self) -> *const bindings::fs_parameter_spec {
         // The pointer is for the whole table, so that the end may be read through it.
         core::ptr::from_ref(self).cast()
+    }
+}
+
+/// The options of a file system, as the VFS wants to know them.
+///
+/// # Invariants
+///
+/// It points to a static array that its end ends.
+#[derive(Clone, Copy)]
+pub(crate) struct ParamList(*const bindings::fs_parameter_spec);
+
+impl ParamList {
+    pub(super) const fn as_ptr(self) -> *const bindings::fs_parameter_spec {
+        self.0
     }
 }
 

@@ -18,6 +18,7 @@ use crate::vfs::{
         fs_param::{
             OwnedStr,
             Param,
+            ParamList,
             ParamTable,
             Value, //
         },
@@ -31,10 +32,7 @@ use crate::vfs::{
         },
         submount::SUBMOUNT, //
     },
-    node::{
-        held::Held,
-        inode::Slab, //
-    }, //
+    node::inode::Slab, //
 };
 use core::{
     marker::PhantomData,
@@ -83,15 +81,36 @@ impl FsFlags {
         }
         Self(all)
     }
+
+    const fn has(self, flag: FsFlag) -> bool {
+        self.0 & flag as u32 != 0
+    }
 }
 
-/// How a file system is mounted.
-pub(crate) trait Mounting: FileSystem {
+/// How a file system is mounted under one name. A file system that has several ways implements this
+/// for a type of its own for each: they differ in here, and in what they put into
+/// [`FileSystem::SuperData`], and nowhere else.
+pub(crate) trait Mounting: Sized + 'static {
+    /// The file system.
+    type Fs: FileSystem;
+
     /// What a mount context owns (`fs_private`).
     type Context: Send;
 
-    /// What an existing super block is looked for by.
+    /// What an existing super block is looked for by; a type without values if none is looked for.
     type Key: Send + Sync;
+
+    /// The name of the type. It has no dot: the VFS takes what is behind one for a subtype.
+    const NAME: &'static CStr;
+
+    /// What the type can do.
+    const FLAGS: FsFlags;
+
+    /// Its options.
+    const PARAMS: ParamList;
+
+    /// Whether a super block is one of the block device that is the source of its mount.
+    const ON_BLOCK_DEVICE: bool;
 
     /// Starts a mount or a reconfiguration. May sleep.
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;
@@ -101,33 +120,39 @@ pub(crate) trait Mounting: FileSystem {
     fn parse_param(ctx: &mut Self::Context, fc: &FsContext<Self>, param: Param<'_>) -> Result;
 
     /// The options are to take effect on the mounted `sb`. `s_umount` is held for writing.
-    fn reconfigure(ctx: &mut Self::Context, fc: &FsContext<Self>, sb: &SuperBlock<Self>) -> Result;
+    fn reconfigure(
+        ctx: &mut Self::Context,
+        fc: &FsContext<Self>,
+        sb: &SuperBlock<Self::Fs>,
+    ) -> Result;
 
     /// All options are there: which super block shall it be? May sleep.
     fn get_tree(ctx: &mut Self::Context, fc: &FsContext<Self>) -> Result<Tree<Self>>;
 
     /// Whether the super block that owns `data` is the one of `key`. Called with the spinlock of
-    /// all super blocks held, also for super blocks that are being set up or shut down.
-    fn test_super(data: &Self::SuperData, key: &Self::Key) -> bool;
+    /// all super blocks held, also for super blocks that are being set up or shut down, but only
+    /// for those of this type.
+    fn test_super(data: &<Self::Fs as FileSystem>::SuperData, key: &Self::Key) -> bool;
 
     /// Sets up a new super block; [`NewSuper::set_root`] gives what is to be returned.
     /// `s_umount` is held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called
     /// if the root was set.
     fn fill_super<'a>(
-        sb: NewSuper<'a, Self>,
+        sb: NewSuper<'a, Self::Fs>,
         ctx: &mut Self::Context,
         fc: &FsContext<Self>,
-    ) -> Result<&'a SuperBlock<Self>>;
+    ) -> Result<&'a SuperBlock<Self::Fs>>;
 }
 
-/// A file system type: a name by which `T` can be mounted. One `static` for each.
+/// A file system type: a name by which `T` can be mounted, as a [`Mounting`] says. A `static`.
 ///
 /// # Invariants
 ///
-/// The functions of `fs_type` are those of `T`, and it is part of an `FsType<T>`. The VFS changes
-/// it while it is registered; it is registered only while `pools` are created.
+/// The functions of `fs_type` are those of one `Mounting` of `T` and of `T`, and it is part of an
+/// `FsType<T>`. The VFS changes it while it is registered; it is registered only while `pools` are
+/// created.
 #[repr(C)]
-pub(crate) struct FsType<T: Mounting> {
+pub(crate) struct FsType<T: FileSystem> {
     /// First, so that this is found from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
     pools: &'static Pools<T>,
@@ -135,50 +160,32 @@ pub(crate) struct FsType<T: Mounting> {
 }
 
 // SAFETY: Only the VFS changes it, and does its own locking.
-unsafe impl<T: Mounting> Sync for FsType<T> {}
+unsafe impl<T: FileSystem> Sync for FsType<T> {}
 
-impl<T: Mounting> FsType<T> {
-    /// The type of `name`, whose super blocks have no block device.
-    pub(crate) const fn new<O: Copy, const N: usize>(
-        name: &'static CStr,
-        flags: FsFlags,
-        params: &'static ParamTable<O, N>,
-        pools: &'static Pools<T>,
-    ) -> Self {
-        Self::with_kill(name, flags, params, pools, SuperTable::<T>::kill_anon)
-    }
-
-    /// The type of `name`, whose super blocks have a block device.
-    pub(crate) const fn new_bdev<O: Copy, const N: usize>(
-        name: &'static CStr,
-        flags: FsFlags,
-        params: &'static ParamTable<O, N>,
-        pools: &'static Pools<T>,
-    ) -> Self {
-        Self::with_kill(name, flags, params, pools, SuperTable::<T>::kill_block)
-    }
-
-    const fn with_kill<O: Copy, const N: usize>(
-        name: &'static CStr,
-        flags: FsFlags,
-        params: &'static ParamTable<O, N>,
-        pools: &'static Pools<T>,
-        kill_sb: unsafe extern "C" fn(*mut bindings::super_block),
-    ) -> Self {
-        // The VFS takes what is behind a dot for a subtype, and has a BUG for such a name.
-        let bytes = name.to_bytes();
+impl<T: FileSystem> FsType<T> {
+    /// The type that `M` describes.
+    pub(crate) const fn new<M: Mounting<Fs = T>>(pools: &'static Pools<T>) -> Self {
+        // The VFS has a BUG for a name with a dot.
+        let bytes = M::NAME.to_bytes();
         let mut i = 0;
         while i < bytes.len() {
             assert!(bytes[i] != b'.');
             i += 1;
         }
+        // Or mount(2) would not see to the device.
+        assert!(M::ON_BLOCK_DEVICE == M::FLAGS.has(FsFlag::RequiresDev));
+        // What shuts down a super block gives its device number back.
+        let kill_sb: unsafe extern "C" fn(*mut bindings::super_block) = match M::ON_BLOCK_DEVICE {
+            true => SuperTable::<T>::kill_block,
+            false => SuperTable::<T>::kill_anon,
+        };
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
                 owner: this_module::<T::OwnerModule>().as_ptr(),
-                name: name.to_bytes_with_nul().as_ptr().cast(),
-                fs_flags: flags.0 as c_int,
-                init_fs_context: Some(ContextTable::<T>::init_fs_context),
-                parameters: params.as_ptr().cast(),
+                name: M::NAME.to_bytes_with_nul().as_ptr().cast(),
+                fs_flags: M::FLAGS.0 as c_int,
+                init_fs_context: Some(ContextTable::<M>::init_fs_context),
+                parameters: M::PARAMS.as_ptr().cast(),
                 kill_sb: Some(kill_sb),
                 ..pin_init::zeroed()
             }),
@@ -206,12 +213,12 @@ impl<T: Mounting> FsType<T> {
 /// # Invariants
 ///
 /// `pools` are created, all of `types` are registered, and are of these.
-pub(crate) struct Registration<T: Mounting> {
+pub(crate) struct Registration<T: FileSystem> {
     pools: &'static Pools<T>,
-    types: &'static [&'static FsType<T>],
+    types: &'static [FsType<T>],
 }
 
-impl<T: Mounting> Registration<T> {
+impl<T: FileSystem> Registration<T> {
     /// Registers `types`, in this order.
     ///
     /// # Errors
@@ -223,7 +230,7 @@ impl<T: Mounting> Registration<T> {
     ///
     /// What is returned must be dropped only when the module goes, or fails to begin: a super block
     /// keeps the module, but not this.
-    pub(crate) unsafe fn new(types: &'static [&'static FsType<T>]) -> Result<Self> {
+    pub(crate) unsafe fn new(types: &'static [FsType<T>]) -> Result<Self> {
         let pools = types.first().ok_or(EINVAL)?.pools;
         if !types.iter().all(|other| core::ptr::eq(other.pools, pools)) {
             return Err(EINVAL);
@@ -240,7 +247,7 @@ impl<T: Mounting> Registration<T> {
     }
 }
 
-impl<T: Mounting> Drop for Registration<T> {
+impl<T: FileSystem> Drop for Registration<T> {
     fn drop(&mut self) {
         for fs_type in self.types.iter().rev() {
             // SAFETY: It is registered.
@@ -253,34 +260,33 @@ impl<T: Mounting> Drop for Registration<T> {
 }
 
 /// Which super block a mount gets.
-pub(crate) enum Tree<T: Mounting> {
-    /// A new one, without a device, that owns this. Only for types that [`FsType::new`] made.
-    Nodev(T::SuperData),
-    /// The one of the block device that is the source; a new one owns this, one that is mounted
-    /// already does not get it. Only for types that [`FsType::new_bdev`] made.
-    Bdev(T::SuperData),
-    /// The one that `test_super` finds by `key`, or else the error.
-    Existing {
+pub(crate) enum Tree<M: Mounting> {
+    /// A new one that owns this. If the type is one with block devices, it is the one of the device
+    /// that is the source: one that is mounted already does not get this.
+    New(<M::Fs as FileSystem>::SuperData),
+    /// The one that [`Mounting::test_super`] finds by `key`.
+    Keyed {
         /// What to find it by.
-        key: T::Key,
-        /// What is wrong if there is none.
-        otherwise: Error,
+        key: M::Key,
+        /// If there is none: what a new one owns, which has no device, or what is wrong then.
+        otherwise: Result<<M::Fs as FileSystem>::SuperData>,
     },
 }
 
-/// The context of a mount or of a reconfiguration (`struct fs_context`) of a type of `T`.
+/// The context of a mount or of a reconfiguration (`struct fs_context`) of the type that `M`
+/// describes.
 ///
 /// # Invariants
 ///
 /// It is a valid context while it is borrowed, and no other task uses it for as long. Its
-/// `fs_private` is null, or a `KBox<T::Context>` that it owns.
+/// `fs_private` is null, or a `KBox<M::Context>` that it owns.
 #[repr(transparent)]
-pub(crate) struct FsContext<T: Mounting> {
+pub(crate) struct FsContext<M: Mounting> {
     fc: Opaque<bindings::fs_context>,
-    _p: PhantomData<T>,
+    _p: PhantomData<M>,
 }
 
-impl<T: Mounting> FsContext<T> {
+impl<M: Mounting> FsContext<M> {
     /// # Safety
     ///
     /// The type's invariants must hold for `fc` for `'a`.
@@ -298,13 +304,13 @@ impl<T: Mounting> FsContext<T> {
     /// # Safety
     ///
     /// There must be no other reference to it for `'a`.
-    pub(in crate::vfs) unsafe fn private<'a>(&self) -> Option<&'a mut T::Context> {
+    pub(in crate::vfs) unsafe fn private<'a>(&self) -> Option<&'a mut M::Context> {
         // SAFETY: By the type invariant it is null or valid; the caller promises the rest.
-        unsafe { (*self.as_ptr()).fs_private.cast::<T::Context>().as_mut() }
+        unsafe { (*self.as_ptr()).fs_private.cast::<M::Context>().as_mut() }
     }
 
-    fn pools(&self) -> &'static Pools<T> {
-        // SAFETY: The context is of a type of `T`.
+    fn pools(&self) -> &'static Pools<M::Fs> {
+        // SAFETY: The context is of a type of `M::Fs`.
         unsafe { FsType::pools_of((*self.as_ptr()).fs_type) }
     }
 
@@ -321,24 +327,6 @@ impl<T: Mounting> FsContext<T> {
     ) -> Result<(O, Value)> {
         // SAFETY: The context is valid.
         unsafe { param.parse(self.as_ptr(), table) }
-    }
-
-    /// Whether the mount is one of `fs_type`.
-    pub(crate) fn is_type(&self, fs_type: &'static FsType<T>) -> bool {
-        // SAFETY: The context is valid.
-        core::ptr::eq(unsafe { (*self.as_ptr()).fs_type }, fs_type.fs_type.get())
-    }
-
-    /// Whether the type is one whose super blocks have a block device.
-    fn has_bdev_type(&self) -> bool {
-        // SAFETY: The context and its type are valid.
-        let kill_sb = unsafe { (*(*self.as_ptr()).fs_type).kill_sb };
-        kill_sb.is_some_and(|kill_sb| {
-            core::ptr::fn_addr_eq(
-                kill_sb,
-                SuperTable::<T>::kill_block as unsafe extern "C" fn(_),
-            )
-        })
     }
 
     /// The user namespace that the mount is for.
@@ -408,15 +396,16 @@ impl<T: Mounting> FsContext<T> {
 }
 
 /// What a lookup of an existing super block is given.
-struct Wanted<'a, T: Mounting> {
-    key: &'a T::Key,
-    otherwise: Error,
+struct Wanted<'a, M: Mounting> {
+    key: &'a M::Key,
+    /// What is wrong if there is none, unless a new one is made then.
+    otherwise: Option<Error>,
 }
 
-/// The mount context operations of `T`.
-struct ContextTable<T>(PhantomData<T>);
+/// The mount context operations of `M`.
+struct ContextTable<M>(PhantomData<M>);
 
-impl<T: Mounting> ContextTable<T> {
+impl<M: Mounting> ContextTable<M> {
     const TABLE: bindings::fs_context_operations = bindings::fs_context_operations {
         free: Some(Self::free),
         dup: None,
@@ -428,10 +417,10 @@ impl<T: Mounting> ContextTable<T> {
 
     /// # Safety
     ///
-    /// Called by `alloc_fs_context` with a new context of a type of `T`; may sleep.
+    /// Called by `alloc_fs_context` with a new context of the type of `M`; may sleep.
     unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
         // SAFETY: The context is new: its private data is null.
-        let fc = unsafe { FsContext::<T>::from_raw(fc.cast()) };
+        let fc = unsafe { FsContext::<M>::from_raw(fc.cast()) };
         if fc.purpose() == bindings::fs_context_purpose_FS_CONTEXT_FOR_SUBMOUNT {
             // It has no options, and owns nothing: who asked for it says what to mount.
             // SAFETY: Nobody else uses the context.
@@ -439,7 +428,7 @@ impl<T: Mounting> ContextTable<T> {
             return 0;
         }
         from_result(|| {
-            let ctx = KBox::new(T::init_fs_context(fc)?, GFP_KERNEL)?;
+            let ctx = KBox::new(M::init_fs_context(fc)?, GFP_KERNEL)?;
             // SAFETY: Nobody else uses the context.
             unsafe {
                 (*fc.as_ptr()).fs_private = KBox::into_raw(ctx).cast();
@@ -451,121 +440,107 @@ impl<T: Mounting> ContextTable<T> {
 
     /// # Safety
     ///
-    /// Called by `put_fs_context` with a context of `T` that nobody uses any more; may sleep.
+    /// Called by `put_fs_context` with a context of `M` that nobody uses any more; may sleep.
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
         // SAFETY: The context is valid.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        let fc = unsafe { FsContext::<M>::from_raw(fc) };
         // SAFETY: Nobody else uses the context.
         let ctx =
             unsafe { core::mem::replace(&mut (*fc.as_ptr()).fs_private, core::ptr::null_mut()) };
         if !ctx.is_null() {
             // SAFETY: By the type invariant it is a `KBox`, and it was taken out of the context.
-            drop(unsafe { KBox::<T::Context>::from_raw(ctx.cast()) });
+            drop(unsafe { KBox::<M::Context>::from_raw(ctx.cast()) });
         }
     }
 
     /// # Safety
     ///
-    /// Called by `vfs_parse_fs_param` with a context of `T` that no other task uses, and with a
+    /// Called by `vfs_parse_fs_param` with a context of `M` that no other task uses, and with a
     /// parameter of the caller; may sleep.
     unsafe extern "C" fn parse_param(
         fc: *mut bindings::fs_context,
         param: *mut bindings::fs_parameter,
     ) -> c_int {
         // SAFETY: The caller promises what the type's invariant asks for.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        let fc = unsafe { FsContext::<M>::from_raw(fc) };
         from_result(|| {
             // SAFETY: No other task uses the context, and this one has no other reference.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             let param = NonNull::new(param).ok_or(EINVAL)?;
             // SAFETY: The caller gives the parameter for the call.
-            T::parse_param(ctx, fc, unsafe { Param::from_raw(param) })?;
+            M::parse_param(ctx, fc, unsafe { Param::from_raw(param) })?;
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// Called by `reconfigure_super` with a context of `T` that no other task uses, whose root is
-    /// that of a super block of `T` with `s_umount` held for writing; may sleep.
+    /// Called by `reconfigure_super` with a context of `M` that no other task uses, whose root is
+    /// that of a super block of that type with `s_umount` held for writing; may sleep.
     unsafe extern "C" fn reconfigure(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: The caller promises what the type's invariant asks for.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        let fc = unsafe { FsContext::<M>::from_raw(fc) };
         from_result(|| {
             // SAFETY: As in `parse_param`.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             // SAFETY: The context keeps the root, and the lock keeps the super block.
-            let sb = unsafe { SuperBlock::<T>::from_raw((*(*fc.as_ptr()).root).d_sb) };
-            T::reconfigure(ctx, fc, sb)?;
+            let sb = unsafe { SuperBlock::<M::Fs>::from_raw((*(*fc.as_ptr()).root).d_sb) };
+            M::reconfigure(ctx, fc, sb)?;
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// Called by `vfs_get_tree` with a context of `T` that no other task uses; may sleep.
+    /// Called by `vfs_get_tree` with a context of `M` that no other task uses; may sleep.
     unsafe extern "C" fn get_tree(fc: *mut bindings::fs_context) -> c_int {
         // SAFETY: The caller promises what the type's invariant asks for.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        let fc = unsafe { FsContext::<M>::from_raw(fc) };
         from_result(|| {
             // SAFETY: As in `parse_param`; it is not used after the call.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
-            let nodev = |fc| {
+            let get = |fc| {
                 // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and
                 // nobody has a reference to its private data.
-                unsafe { bindings::get_tree_nodev(fc, Some(Self::fill_super)) }
+                unsafe {
+                    match M::ON_BLOCK_DEVICE {
+                        true => bindings::get_tree_bdev(fc, Some(Self::fill_super)),
+                        false => bindings::get_tree_nodev(fc, Some(Self::fill_super)),
+                    }
+                }
             };
-            let bdev = |fc| {
-                // SAFETY: As above.
-                unsafe { bindings::get_tree_bdev(fc, Some(Self::fill_super)) }
-            };
-            match T::get_tree(ctx, fc)? {
-                // Or nobody would give its device number back.
-                Tree::Nodev(_) if fc.has_bdev_type() => Err(EINVAL),
+            match M::get_tree(ctx, fc)? {
                 // SAFETY: No other task uses the context.
-                Tree::Nodev(data) => unsafe {
-                    get_super::<T>(fc.as_ptr(), data, fc.pools(), nodev)
-                },
-                // SAFETY: As above.
-                Tree::Bdev(data) if fc.has_bdev_type() => unsafe {
-                    get_super::<T>(fc.as_ptr(), data, fc.pools(), bdev)
-                },
-                Tree::Bdev(_) => Err(EINVAL),
-                Tree::Existing { key, otherwise } => Self::existing(
-                    fc,
-                    Wanted {
-                        key: &key,
-                        otherwise,
-                    },
-                ),
+                Tree::New(data) => unsafe { get_super(fc.as_ptr(), data, fc.pools(), get) },
+                Tree::Keyed { key, otherwise } => Self::keyed(fc, &key, otherwise),
             }?;
             Ok(0)
         })
     }
 
-    /// The `fill_super` of `get_tree_nodev` and `get_tree_bdev`.
+    /// The `fill_super` of `get_tree_nodev` and `get_tree_bdev`, and of [`Self::find`].
     ///
     /// # Safety
     ///
-    /// Called by `vfs_get_super` and `get_tree_bdev` with `s_umount` held for writing, with a new
-    /// super block of a type of `T` whose `s_fs_info` is the `SuperInfo<T>` that `get_tree` made,
-    /// and with the mount context of a `get_tree` of `T` that holds no reference to its
-    /// `T::Context` now.
+    /// Called by `vfs_get_super`, `get_tree_bdev` and [`Self::find`] with `s_umount` held for
+    /// writing, with a new super block of the type of `M` whose `s_fs_info` is the `SuperInfo`
+    /// that `get_super` made, and with the mount context of a `get_tree` of `M` that holds no
+    /// reference to its `M::Context` now.
     unsafe extern "C" fn fill_super(
         sb: *mut bindings::super_block,
         fc: *mut bindings::fs_context,
     ) -> c_int {
         // SAFETY: The caller promises it.
-        let sb = unsafe { SuperTable::<T>::begin(sb) };
-        // SAFETY: The caller promises that it is a context of `T`.
-        let fc = unsafe { FsContext::<T>::from_raw(fc) };
+        let sb = unsafe { SuperTable::<M::Fs>::begin(sb) };
+        // SAFETY: The caller promises that it is a context of `M`.
+        let fc = unsafe { FsContext::<M>::from_raw(fc) };
         // SAFETY: No other reference to the private data exists.
         let Some(ctx) = (unsafe { fc.private() }) else {
             return EINVAL.to_errno();
         };
         let raw = sb.as_ptr();
         from_result(|| {
-            let filled = T::fill_super(sb, ctx, fc)?;
+            let filled = M::fill_super(sb, ctx, fc)?;
             // The caller could not use this one without a root.
             if filled.as_ptr() != raw {
                 return Err(EINVAL);
@@ -574,60 +549,97 @@ impl<T: Mounting> ContextTable<T> {
         })
     }
 
-    fn existing(fc: &FsContext<T>, wanted: Wanted<'_, T>) -> Result {
-        // SAFETY: No other task uses the context.
-        unsafe { (*fc.as_ptr()).sget_key = (&raw const wanted).cast_mut().cast() };
-        // SAFETY: The context is valid, with an `sget_key` as both functions ask for.
+    /// Gives `fc` the super block that is found by `key`, or what `otherwise` says.
+    fn keyed(
+        fc: &FsContext<M>,
+        key: &M::Key,
+        otherwise: Result<<M::Fs as FileSystem>::SuperData>,
+    ) -> Result {
+        let wanted = Wanted::<'_, M> {
+            key,
+            otherwise: otherwise.as_ref().err().copied(),
+        };
+        let find = |fc: *mut bindings::fs_context| {
+            // SAFETY: No other task uses the context.
+            unsafe { (*fc).sget_key = (&raw const wanted).cast_mut().cast() };
+            // SAFETY: The context is valid, with the `sget_key` that this asks for, and nobody has
+            // a reference to its private data. If a super block can be made of it, it has an
+            // `s_fs_info`.
+            let result = from_result(|| unsafe { Self::find(fc) });
+            // SAFETY: As above.
+            unsafe { (*fc).sget_key = core::ptr::null_mut() };
+            result
+        };
+        match otherwise {
+            // SAFETY: No other task uses the context, and the pools are those of its type.
+            Ok(data) => unsafe { get_super(fc.as_ptr(), data, fc.pools(), find) },
+            Err(_) => to_result(find(fc.as_ptr())),
+        }
+    }
+
+    /// Gives the context a super block as its [`Wanted`] says, with `s_umount` held for writing.
+    /// What `vfs_get_super()` of the VFS does.
+    ///
+    /// # Safety
+    ///
+    /// `fc` must be a context of `M` that no other task uses, to whose private data there is no
+    /// reference. Its `sget_key` must be a [`Wanted`], which lives for the call; if that lets a new
+    /// super block be made, `s_fs_info` must be as [`Self::fill_super`] asks for.
+    unsafe fn find(fc: *mut bindings::fs_context) -> Result<c_int> {
+        // SAFETY: The caller promises what both functions ask for.
         let sb = from_err_ptr(unsafe {
-            bindings::sget_fc(fc.as_ptr().cast(), Some(Self::test), Some(Self::set_none))
-        });
-        // SAFETY: No other task uses the context.
-        unsafe { (*fc.as_ptr()).sget_key = core::ptr::null_mut() };
-        let sb = sb?;
-        // SAFETY: `s_umount` is held for writing now, and the super block was mounted.
-        let root = unsafe { SuperBlock::<T>::from_raw(sb) }.root();
-        match root {
-            Some(root) => {
-                let root = Held::from(root).into_raw().as_ptr().cast();
-                // SAFETY: No other task uses the context, which owns a reference to its root.
-                unsafe { (*fc.as_ptr()).root = root };
-                Ok(())
-            }
-            None => {
+            bindings::sget_fc(fc.cast(), Some(Self::test), Some(Self::set))
+        })?;
+        // SAFETY: `s_umount` is held for writing now. A super block that was found has a root.
+        if unsafe { (*sb).s_root }.is_null() {
+            // SAFETY: The super block is new, `s_umount` is held, and the caller promises the rest.
+            let result = to_result(unsafe { Self::fill_super(sb, fc) });
+            if let Err(error) = result {
                 // SAFETY: The reference that `sget_fc` gave, with `s_umount` held.
                 unsafe { bindings::deactivate_locked_super(sb) };
-                Err(wanted.otherwise)
+                return Err(error);
             }
+            // SAFETY: It is set up, and `s_umount` is held.
+            unsafe { SuperTable::<M::Fs>::activate(sb) };
         }
+        // SAFETY: It has a root, and nobody can shut it down while `s_umount` is held.
+        let root = unsafe { bindings::dget((*sb).s_root) };
+        // SAFETY: No other task uses the context, which owns a reference to its root.
+        unsafe { (*fc).root = root };
+        Ok(0)
     }
 
     /// # Safety
     ///
     /// Called by `sget_fc` with the lock of the list of super blocks held, with a super block of
-    /// the type and with the context that `existing` gave it.
+    /// the type and with the context that `keyed` gave it.
     unsafe extern "C" fn test(
         sb: *mut bindings::super_block,
         fc: *mut kernel::bindings::fs_context,
     ) -> c_int {
-        // SAFETY: `existing` set the key, and it lives for the call.
-        let wanted: &Wanted<'_, T> =
+        // SAFETY: `keyed` set the key, and it lives for the call.
+        let wanted: &Wanted<'_, M> =
             unsafe { &*(*fc.cast::<bindings::fs_context>()).sget_key.cast() };
         // SAFETY: The super block is on the list, whose lock is held.
-        let data = unsafe { SuperTable::<T>::listed_data(sb) };
-        data.is_some_and(|data| T::test_super(data, wanted.key))
+        let data = unsafe { SuperTable::<M::Fs>::listed_data(sb) };
+        data.is_some_and(|data| M::test_super(data, wanted.key))
             .into()
     }
 
     /// # Safety
     ///
-    /// As [`Self::test`], with a super block that `sget_fc` will free.
-    unsafe extern "C" fn set_none(
-        _sb: *mut bindings::super_block,
+    /// As [`Self::test`], with a new super block of no list, which `sget_fc` frees if this fails.
+    unsafe extern "C" fn set(
+        sb: *mut bindings::super_block,
         fc: *mut kernel::bindings::fs_context,
     ) -> c_int {
         // SAFETY: As in `test`.
-        let wanted: &Wanted<'_, T> =
+        let wanted: &Wanted<'_, M> =
             unsafe { &*(*fc.cast::<bindings::fs_context>()).sget_key.cast() };
-        wanted.otherwise.to_errno()
+        match wanted.otherwise {
+            Some(error) => error.to_errno(),
+            // SAFETY: The caller promises that the super block is new.
+            None => unsafe { bindings::set_anon_super_fc(sb, fc) },
+        }
     }
 }

@@ -968,6 +968,16 @@ impl<T: FileSystem> SuperTable<T> {
         NewSuper(unsafe { SuperBlock::from_raw(sb) })
     }
 
+    /// The VFS may use a super block that was set up without it.
+    ///
+    /// # Safety
+    ///
+    /// `sb` must be a super block of `T` that has a root, with `s_umount` held for writing.
+    pub(super) unsafe fn activate(sb: *mut bindings::super_block) {
+        // SAFETY: The caller promises that it is valid.
+        unsafe { change_flags(&raw mut (*sb).s_flags, |old| old | bindings::SB_ACTIVE) };
+    }
+
     /// The `kill_sb` of a file system type without a device.
     ///
     /// # Safety

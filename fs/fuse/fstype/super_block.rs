@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks, of whatever type they are: how one is set up, shown and shut down.
+//!
+//! Owns `impl FileSystem for Fuse`, the one place that names the tables of `dir` and `file`. The
+//! types are in files of their own, which call [`fill`]: what a type does differently is what it
+//! says in [`MountOptions`](crate::fuse::conn::options::MountOptions), and how it reaches the
+//! server.
+//!
+//! The VFS holds `s_umount` while a super block is set up and shut down.
+
+use crate::{
+    fuse::{
+        abi::node::SyncfsIn,
+        attr::{
+            setattr::flush_times,
+            xattr::Xattrs, //
+        },
+        conn::{
+            access::is_caller_allowed,
+            mount::Mount, //
+        },
+        dir::{
+            self,
+            entry::Entry, //
+        },
+        file,
+        fstype::{
+            export,
+            fusectl::FUSECTL, //
+        },
+        inode::{
+            self,
+            handle::OpenHandle,
+            Inode,
+            NodeTables, //
+        },
+        op,
+        Fuse, //
+    },
+    vfs::{
+        cred::UserNs,
+        mount::{
+            fs_param::OwnedStr,
+            pools::Pools,
+            sb::{
+                Bdi,
+                FileSystem,
+                New,
+                NewSuper,
+                SbFlag,
+                SbIFlag,
+                Seen,
+                StatFs,
+                SuperBlock, //
+            },
+        },
+        node::{
+            dentry::DEntry,
+            inode::{
+                Dev,
+                FileType,
+                INodeView,
+                Kept,
+                NewInode, //
+            },
+        },
+        tables::{
+            CommonOps,
+            DirOps,
+            Handlers,
+            SymlinkOps, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    sync::Arc, //
+};
+
+/// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
+const SUPER_MAGIC: u32 = 0x65735546;
+/// The share of dirty memory that one mount may have, in percent, unless root raises it.
+const MAX_RATIO: u32 = 1;
+
+/// Where the major number begins in a device number of the kernel (`MINORBITS`).
+const MINOR_BITS: u32 = 20;
+
+/// What all types share.
+pub(super) static POOLS: Pools<Fuse> = Pools::new(c"fuse_inode");
+
+/// Sets up the super block of a new connection, as its options say. `connect` ties the server to
+/// the connection. INIT has to be sent after this.
+///
+/// # Errors
+///
+/// `EINVAL` for mandatory locks, and for a block size that the device cannot have; `ENOMEM`; those
+/// of `connect`.
+pub(super) fn fill<'a>(
+    sb: NewSuper<'a, Fuse>,
+    subtype: Option<OwnedStr>,
+    connect: impl FnOnce(&Arc<Mount>) -> Result,
+) -> Result<&'a SuperBlock<Fuse>> {
+    let mount: Arc<Mount> = sb.data().clone();
+    let conn = mount.conn();
+    if sb.flags().contains(SbFlag::MandLock) {
+        return Err(EINVAL);
+    }
+
+    if sb.flags().contains(SbFlag::PosixAcl) {
+        conn.leave_umask_to_server();
+    }
+    // Or the VFS would apply the umask before the server could.
+    sb.add_flags(SbFlag::PosixAcl.into());
+
+    sb.set_magic(SUPER_MAGIC);
+    sb.set_xattr_handlers(Handlers::new::<Xattrs>());
+    sb.set_maxbytes(SuperBlock::<Fuse, New>::MAX_LFS_FILESIZE);
+    sb.set_time_gran(1);
+    sb.set_export_ops(export::OPS);
+    match conn.options().block_size {
+        Some(bytes) => sb.set_bdev_blocksize(bytes)?,
+        None => sb.set_blocksize_bits(SuperBlock::<Fuse, New>::PAGE_SHIFT)?,
+    }
+    sb.clear_flags(SbFlag::NoSec | SbFlag::IVersion);
+    sb.add_iflags(SbIFlag::ImaUnverifiableSignature | SbIFlag::NoIdmap | SbIFlag::NoDataIntegrity);
+    if sb.user_ns() != UserNs::init() {
+        sb.add_iflags(SbIFlag::UntrustedMounter.into());
+    }
+    if let Some(subtype) = subtype {
+        sb.set_subtype(subtype);
+    }
+    let (major, minor) = sb.dev();
+    sb.setup_bdi(
+        fmt!(
+            "{major}:{minor}{}",
+            // The block device has one of its own.
+            if sb.has_bdev() { "-fuseblk" } else { "" }
+        ),
+        Bdi {
+            strict_limit: true,
+            max_ratio: MAX_RATIO,
+        },
+    )?;
+
+    conn.set_dev(major << MINOR_BITS | minor);
+    let root = sb.make_root(inode::root(&sb, conn.options().root_mode)?)?;
+    conn.mounts().add(sb.handle())?;
+    if !conn.options().no_control {
+        FUSECTL.add(mount.conn_arc().clone())?;
+    }
+    connect(&mount)
+        .and_then(|()| sb.set_root(root))
+        // Without a root it will not be killed.
+        .inspect_err(|_| FUSECTL.remove(conn))
+}
+
+impl FileSystem for Fuse {
+    type OwnerModule = crate::LocalModule;
+    type SuperData = Arc<Mount>;
+    type InodeData = Inode;
+    /// The version of the last change of the attributes; 0 before the first.
+    type AttrState = u64;
+    type DentryData = Entry;
+    type FileData = Arc<OpenHandle>;
+    type Dentries = dir::EntryOps;
+
+    fn kill_sb(sb: &SuperBlock<Self>) {
+        let mount = sb.data();
+        let conn = mount.conn();
+        if !conn.mounts().remove(&sb.handle()) {
+            // The connection lives on with the others. What is dirty here cannot be written later,
+            // and requests that are under way hold inodes. The server may take its time; a forced
+            // unmount ends the connection.
+            let _ = sb.sync_filesystem();
+            mount.wait_unkept();
+            return;
+        }
+        if conn.options().destroy && conn.is_negotiated() {
+            // The server is gone if it does not answer; that is as good.
+            let _ = mount.call(op::Destroy {});
+        }
+        conn.shut_down();
+        FUSECTL.remove(conn);
+    }
+
+    fn alloc_inode(_sb: &SuperBlock<Self, Seen>) -> impl PinInit<Inode, Error> {
+        Inode::new()
+    }
+
+    fn write_inode(inode: &INodeView<Self>) -> Result {
+        flush_times(inode)
+    }
+
+    fn evict_inode(inode: &INodeView<Self>) {
+        inode::evict(inode);
+    }
+
+    fn sync_fs(sb: &SuperBlock<Self>) -> Result {
+        let conn = sb.data().conn();
+        if !conn.options().sync_fs {
+            return Ok(());
+        }
+        let root = sb.root().and_then(|root| root.inode()).ok_or(EIO)?;
+        conn.channel().sync_writes.wait();
+        sb.data().call(op::Syncfs {
+            node: root.data().node_id(),
+            args: SyncfsIn::default(),
+        })
+    }
+
+    fn umount_begin(sb: &SuperBlock<Self>) {
+        let conn = sb.data().conn();
+        if conn.options().no_force_umount {
+            return;
+        }
+        conn.abort();
+        // Its device can be mounted again, although this is not gone yet.
+        sb.retire();
+    }
+
+    fn statfs(dentry: &DEntry<Self>) -> Result<StatFs> {
+        let mount = dentry.sb().data();
+        let mut stat = StatFs {
+            magic: SUPER_MAGIC,
+            ..StatFs::default()
+        };
+        // Everybody may know what is mounted; df(1) should not fail for it.
+        if !is_caller_allowed(mount.conn()) {
+            return Ok(stat);
+        }
+        let inode = dentry.inode().ok_or(ENOENT)?;
+        let query = op::Statfs {
+            node: inode.data().node_id(),
+        };
+        let reply = mount.call_or_abandon(query, || Kept::from(inode))?;
+        stat.bsize = reply.st.bsize;
+        stat.frsize = reply.st.frsize;
+        stat.blocks = reply.st.blocks;
+        stat.bfree = reply.st.bfree;
+        stat.bavail = reply.st.bavail;
+        stat.files = reply.st.files;
+        stat.ffree = reply.st.ffree;
+        stat.namelen = reply.st.namelen;
+        Ok(stat)
+    }
+
+    fn show_options(sb: &SuperBlock<Self>, m: &SeqFile) -> Result {
+        sb.data().conn().show_options(m);
+        Ok(())
+    }
+}
+
+impl NodeTables for Fuse {
+    fn set_type(inode: &mut NewInode<'_, Self>, file_type: FileType, device: Dev) -> Result {
+        match file_type {
+            FileType::Regular => inode.init_regular(
+                CommonOps::new::<dir::FileOps>(),
+                file::regular_ops(),
+                file::mapping_ops(),
+            ),
+            FileType::Directory => {
+                inode.init_dir(DirOps::new::<dir::DirOps>(), dir::readdir::dir_ops());
+            }
+            FileType::Symlink => {
+                inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>(), dir::link_targets())
+            }
+            FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+                inode.init_special(file_type, CommonOps::new::<dir::FileOps>(), device)?;
+            }
+        }
+        Ok(())
+    }
+}
