@@ -86,9 +86,9 @@ use crate::vfs::{
             INode, //
         },
         inode_ops::{
-            Common,
             Dir,
             Link,
+            Node,
             Rename,
             Symlink, //
         },
@@ -102,19 +102,11 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// The operations of directories.
-pub(crate) struct DirOps;
+/// The operations of inodes of every kind.
+pub(crate) struct InodeOps;
 
 #[vtable]
-impl Dir<Fuse> for DirOps {
-    fn lookup<'a>(
-        dir: &INode<Fuse>,
-        entry: Unhashed<'a, Fuse>,
-        flags: LookupFlags,
-    ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
-        lookup::lookup(dir, entry, flags)
-    }
-
+impl Node<Fuse> for InodeOps {
     fn getattr(
         idmap: &Idmap,
         inode: &INode<Fuse>,
@@ -130,12 +122,13 @@ impl Dir<Fuse> for DirOps {
     }
 
     fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
-        if let Some(dir) = entry.inode() {
+        let dir = entry.inode().filter(|inode| inode.is_dir());
+        if let Some(dir) = dir {
             wait_for_turn(dir)?;
         }
         let changes_mode = attr.changes().contains(AttrChange::Mode);
         setattr::setattr(idmap, entry, attr)?;
-        if changes_mode {
+        if dir.is_some() && changes_mode {
             // Whether the walk may come here has to be asked again.
             entry::expire(entry);
         }
@@ -163,8 +156,21 @@ impl Dir<Fuse> for DirOps {
     }
 
     fn fileattr_set(_idmap: &Idmap, inode: &INode<Fuse>, attr: FileAttr) -> Result {
-        wait_for_turn(inode)?;
+        if inode.is_dir() {
+            wait_for_turn(inode)?;
+        }
         fileattr::fileattr_set(inode, attr)
+    }
+}
+
+#[vtable]
+impl Dir<Fuse> for InodeOps {
+    fn lookup<'a>(
+        dir: &INode<Fuse>,
+        entry: Unhashed<'a, Fuse>,
+        flags: LookupFlags,
+    ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
+        lookup::lookup(dir, entry, flags)
     }
 
     fn create(idmap: &Idmap, dir: &INode<Fuse>, entry: Vacant<'_, Fuse>, mode: u16) -> Result {
@@ -223,85 +229,16 @@ impl Dir<Fuse> for DirOps {
     }
 }
 
-/// The operations of regular and special files.
-pub(crate) struct FileOps;
-
 #[vtable]
-impl Common<Fuse> for FileOps {
-    fn getattr(
-        idmap: &Idmap,
-        inode: &INode<Fuse>,
-        stat: &mut KStat,
-        request: StatxMask,
-        sync: StatSync,
-    ) -> Result {
-        getattr::getattr(idmap, inode, stat, request, sync)
-    }
-
-    fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Access) -> Result {
-        permission::permission(idmap, inode, wanted)
-    }
-
-    fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
-        setattr::setattr(idmap, entry, attr)
-    }
-
-    fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
-        xattr::listxattr(inode, room)
-    }
-
-    fn get_inode_acl(inode: Walk<'_, INode<Fuse>>, kind: Kind) -> Result<Option<ARef<Acl>>> {
-        acl::get_inode_acl(inode, kind)
-    }
-
-    fn get_acl(inode: &INode<Fuse>, kind: Kind) -> Result<Option<ARef<Acl>>> {
-        acl::get_acl(inode, kind)
-    }
-
-    fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, list: Option<&Acl>, kind: Kind) -> Result {
-        acl::set_acl(idmap, inode, list, kind)
-    }
-
-    fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
-        fileattr::fileattr_get(inode, form)
-    }
-
-    fn fileattr_set(_idmap: &Idmap, inode: &INode<Fuse>, attr: FileAttr) -> Result {
-        fileattr::fileattr_set(inode, attr)
+impl Symlink<Fuse> for InodeOps {
+    fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
+        readlink::get_link(inode)
     }
 }
 
 /// How the targets of symbolic links get into the page cache.
 pub(crate) const fn link_targets() -> TargetOps<Fuse> {
     TargetOps::new::<readlink::Targets>()
-}
-
-/// The operations of symbolic links.
-pub(crate) struct SymlinkOps;
-
-#[vtable]
-impl Symlink<Fuse> for SymlinkOps {
-    fn getattr(
-        idmap: &Idmap,
-        inode: &INode<Fuse>,
-        stat: &mut KStat,
-        request: StatxMask,
-        sync: StatSync,
-    ) -> Result {
-        getattr::getattr(idmap, inode, stat, request, sync)
-    }
-
-    fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
-        readlink::get_link(inode)
-    }
-
-    fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
-        setattr::setattr(idmap, entry, attr)
-    }
-
-    fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
-        xattr::listxattr(inode, room)
-    }
 }
 
 /// The operations of directory entries.

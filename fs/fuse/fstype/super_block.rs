@@ -256,18 +256,18 @@ impl NodeTables for Fuse {
     fn set_type(inode: &mut NewInode<'_, Self>, file_type: FileType, device: Dev) -> Result {
         match file_type {
             FileType::Regular => inode.init_regular(
-                CommonOps::new::<dir::FileOps>(),
+                CommonOps::new::<dir::InodeOps>(),
                 file::regular_ops(),
                 file::mapping_ops(),
             ),
             FileType::Directory => {
-                inode.init_dir(DirOps::new::<dir::DirOps>(), dir::readdir::dir_ops());
+                inode.init_dir(DirOps::new::<dir::InodeOps>(), dir::readdir::dir_ops());
             }
             FileType::Symlink => {
-                inode.init_symlink(SymlinkOps::new::<dir::SymlinkOps>(), dir::link_targets())
+                inode.init_symlink(SymlinkOps::new::<dir::InodeOps>(), dir::link_targets())
             }
             FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
-                inode.init_special(file_type, CommonOps::new::<dir::FileOps>(), device)?;
+                inode.init_special(file_type, CommonOps::new::<dir::InodeOps>(), device)?;
             }
         }
         Ok(())

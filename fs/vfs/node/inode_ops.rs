@@ -2,9 +2,9 @@
 
 //! Inode operations, by kind of file.
 //!
-//! One trait for each kind: [`Dir`], [`Common`] (regular and special files) and [`Symlink`]; an
-//! implementation of one becomes a table ([`DirOps`], [`CommonOps`], [`SymlinkOps`]) that a new
-//! inode is given. Each method is the C method of its name and says what the VFS holds; a method
+//! [`Node`] has what every inode can do, [`Dir`] and [`Symlink`] what only these kinds can; an
+//! implementation becomes a table ([`DirOps`], [`CommonOps`], [`SymlinkOps`]) that a new inode is
+//! given. Each method is the C method of its name and says what the VFS holds; a method
 //! that an implementation leaves out is null in the table, and the VFS does what it does then.
 //! The other side of the walk is the file system.
 //!
@@ -132,19 +132,9 @@ pub(crate) struct Rename<'a, T: FileSystem> {
     pub(crate) flags: RenameFlags,
 }
 
-/// What can be done with a directory. The parent's lock is its `i_rwsem`.
+/// What can be done with every inode.
 #[vtable]
-pub(crate) trait Dir<T: FileSystem> {
-    /// Looks up a name: splices the inode that it stands for, or none, into `dentry`, and returns
-    /// what the splice returned. Parent locked at least shared; may sleep.
-    fn lookup<'a>(
-        _dir: &INode<T>,
-        _dentry: Unhashed<'a, T>,
-        _flags: LookupFlags,
-    ) -> Result<Option<Held<'a, DEntry<T>>>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
+pub(crate) trait Node<T: FileSystem> {
     /// Fills in the attributes that `request` asks for. No locks; may sleep.
     fn getattr(
         _idmap: &Idmap,
@@ -198,6 +188,20 @@ pub(crate) trait Dir<T: FileSystem> {
 
     /// Changes them; the caller may. The inode is locked exclusively; may sleep.
     fn fileattr_set(_idmap: &Idmap, _inode: &INode<T>, _attr: FileAttr) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What can be done with a directory only. The parent's lock is its `i_rwsem`.
+#[vtable]
+pub(crate) trait Dir<T: FileSystem>: Node<T> {
+    /// Looks up a name: splices the inode that it stands for, or none, into `dentry`, and returns
+    /// what the splice returned. Parent locked at least shared; may sleep.
+    fn lookup<'a>(
+        _dir: &INode<T>,
+        _dentry: Unhashed<'a, T>,
+        _flags: LookupFlags,
+    ) -> Result<Option<Held<'a, DEntry<T>>>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
@@ -277,92 +281,13 @@ pub(crate) trait Dir<T: FileSystem> {
     }
 }
 
-/// What can be done with any file that is neither a directory nor a symbolic link.
+/// What can be done with a symbolic link only. Of [`Node`] it has `getattr`, `setattr` and
+/// `listxattr`: the VFS lets everybody follow a link, and links have neither ACLs nor the
+/// attributes of [`FileAttr`].
 #[vtable]
-pub(crate) trait Common<T: FileSystem> {
-    /// As [`Dir::getattr`].
-    fn getattr(
-        _idmap: &Idmap,
-        _inode: &INode<T>,
-        _stat: &mut KStat,
-        _request: StatxMask,
-        _sync: StatSync,
-    ) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::permission`].
-    fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::setattr`].
-    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::listxattr`].
-    fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::get_inode_acl`].
-    fn get_inode_acl(_inode: Walk<'_, INode<T>>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::get_acl`].
-    fn get_acl(_inode: &INode<T>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::set_acl`].
-    fn set_acl(_idmap: &Idmap, _inode: &INode<T>, _acl: Option<&Acl>, _kind: acl::Kind) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::fileattr_get`].
-    fn fileattr_get(_inode: &INode<T>, _form: Form) -> Result<FileAttr> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::fileattr_set`].
-    fn fileattr_set(_idmap: &Idmap, _inode: &INode<T>, _attr: FileAttr) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// What can be done with a symbolic link.
-#[vtable]
-pub(crate) trait Symlink<T: FileSystem> {
+pub(crate) trait Symlink<T: FileSystem>: Node<T> {
     /// The target. No locks; may sleep in ref walk.
     fn get_link(_inode: Walk<'_, INode<T>>) -> Result<Link> {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::getattr`].
-    fn getattr(
-        _idmap: &Idmap,
-        _inode: &INode<T>,
-        _stat: &mut KStat,
-        _request: StatxMask,
-        _sync: StatSync,
-    ) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::permission`].
-    fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::setattr`].
-    fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
-        build_error!(VTABLE_DEFAULT_ERROR)
-    }
-
-    /// As [`Dir::listxattr`].
-    fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
@@ -377,9 +302,9 @@ impl<T: FileSystem> DirOps<T> {
 
 impl<T: FileSystem> CommonOps<T> {
     /// The table of the methods of `U`.
-    pub(crate) const fn new<U: Common<T>>() -> Self {
+    pub(crate) const fn new<U: Node<T>>() -> Self {
         // SAFETY: As for directories.
-        unsafe { Self::from_table(CommonTable::<T, U>::TABLE) }
+        unsafe { Self::from_table(NodeTable::<T, U>::TABLE) }
     }
 }
 
@@ -391,15 +316,13 @@ impl<T: FileSystem> SymlinkOps<T> {
     }
 }
 
-struct DirTable<T, U>(PhantomData<(T, U)>);
+struct NodeTable<T, U>(PhantomData<(T, U)>);
 
-impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
-    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
-        lookup: if U::HAS_LOOKUP {
-            Some(Self::lookup)
-        } else {
-            None
-        },
+impl<T: FileSystem, U: Node<T>> NodeTable<T, U> {
+    const TABLE: &'static bindings::inode_operations = &Self::ALL;
+
+    /// All methods that every inode can have.
+    const ALL: bindings::inode_operations = bindings::inode_operations {
         getattr: if U::HAS_GETATTR {
             Some(Self::getattr)
         } else {
@@ -417,47 +340,6 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         },
         listxattr: if U::HAS_LISTXATTR {
             Some(Self::listxattr)
-        } else {
-            None
-        },
-        create: if U::HAS_CREATE {
-            Some(Self::create)
-        } else {
-            None
-        },
-        mknod: if U::HAS_MKNOD {
-            Some(Self::mknod)
-        } else {
-            None
-        },
-        mkdir: if U::HAS_MKDIR {
-            Some(Self::mkdir)
-        } else {
-            None
-        },
-        symlink: if U::HAS_SYMLINK {
-            Some(Self::symlink)
-        } else {
-            None
-        },
-        link: if U::HAS_LINK { Some(Self::link) } else { None },
-        unlink: if U::HAS_UNLINK {
-            Some(Self::unlink)
-        } else {
-            None
-        },
-        rmdir: if U::HAS_RMDIR {
-            Some(Self::rmdir)
-        } else {
-            None
-        },
-        rename: if U::HAS_RENAME {
-            Some(Self::rename)
-        } else {
-            None
-        },
-        atomic_open: if U::HAS_ATOMIC_OPEN {
-            Some(Self::atomic_open)
         } else {
             None
         },
@@ -486,30 +368,8 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
         } else {
             None
         },
-        tmpfile: if U::HAS_TMPFILE {
-            Some(Self::tmpfile)
-        } else {
-            None
-        },
         ..pin_init::zeroed()
     };
-
-    /// # Safety
-    ///
-    /// Called by `lookup_open`, `__lookup_slow` and `lookup_one_qstr_excl` with a directory of `T`
-    /// whose `i_rwsem` is held, and a dentry in it that is negative, unhashed, and looked up by
-    /// the caller alone.
-    unsafe extern "C" fn lookup(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-        flags: c_uint,
-    ) -> *mut bindings::dentry {
-        // SAFETY: The caller holds references.
-        let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
-        // SAFETY: The caller promises what the type's invariant asks for.
-        let unhashed = unsafe { Unhashed::new(dentry) };
-        dentry_or_error(dentry, U::lookup(dir, unhashed, LookupFlags::from_c(flags)))
-    }
 
     /// # Safety
     ///
@@ -619,6 +479,82 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     ) -> c_int {
         // SAFETY: The caller promises it.
         unsafe { ioctl::fileattr_set(U::fileattr_set, idmap, dentry, fa) }
+    }
+}
+
+struct DirTable<T, U>(PhantomData<(T, U)>);
+
+impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
+    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
+        lookup: if U::HAS_LOOKUP {
+            Some(Self::lookup)
+        } else {
+            None
+        },
+        create: if U::HAS_CREATE {
+            Some(Self::create)
+        } else {
+            None
+        },
+        mknod: if U::HAS_MKNOD {
+            Some(Self::mknod)
+        } else {
+            None
+        },
+        mkdir: if U::HAS_MKDIR {
+            Some(Self::mkdir)
+        } else {
+            None
+        },
+        symlink: if U::HAS_SYMLINK {
+            Some(Self::symlink)
+        } else {
+            None
+        },
+        link: if U::HAS_LINK { Some(Self::link) } else { None },
+        unlink: if U::HAS_UNLINK {
+            Some(Self::unlink)
+        } else {
+            None
+        },
+        rmdir: if U::HAS_RMDIR {
+            Some(Self::rmdir)
+        } else {
+            None
+        },
+        rename: if U::HAS_RENAME {
+            Some(Self::rename)
+        } else {
+            None
+        },
+        atomic_open: if U::HAS_ATOMIC_OPEN {
+            Some(Self::atomic_open)
+        } else {
+            None
+        },
+        tmpfile: if U::HAS_TMPFILE {
+            Some(Self::tmpfile)
+        } else {
+            None
+        },
+        ..NodeTable::<T, U>::ALL
+    };
+
+    /// # Safety
+    ///
+    /// Called by `lookup_open`, `__lookup_slow` and `lookup_one_qstr_excl` with a directory of `T`
+    /// whose `i_rwsem` is held, and a dentry in it that is negative, unhashed, and looked up by
+    /// the caller alone.
+    unsafe extern "C" fn lookup(
+        dir: *mut bindings::inode,
+        dentry: *mut bindings::dentry,
+        flags: c_uint,
+    ) -> *mut bindings::dentry {
+        // SAFETY: The caller holds references.
+        let (dir, dentry) = unsafe { (INode::from_raw(dir), DEntry::from_raw(dentry)) };
+        // SAFETY: The caller promises what the type's invariant asks for.
+        let unhashed = unsafe { Unhashed::new(dentry) };
+        dentry_or_error(dentry, U::lookup(dir, unhashed, LookupFlags::from_c(flags)))
     }
 
     /// # Safety
@@ -812,169 +748,6 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     }
 }
 
-struct CommonTable<T, U>(PhantomData<(T, U)>);
-
-impl<T: FileSystem, U: Common<T>> CommonTable<T, U> {
-    const TABLE: &'static bindings::inode_operations = &bindings::inode_operations {
-        getattr: if U::HAS_GETATTR {
-            Some(Self::getattr)
-        } else {
-            None
-        },
-        permission: if U::HAS_PERMISSION {
-            Some(Self::permission)
-        } else {
-            None
-        },
-        setattr: if U::HAS_SETATTR {
-            Some(Self::setattr)
-        } else {
-            None
-        },
-        listxattr: if U::HAS_LISTXATTR {
-            Some(Self::listxattr)
-        } else {
-            None
-        },
-        get_inode_acl: if U::HAS_GET_INODE_ACL {
-            Some(Self::get_inode_acl)
-        } else {
-            Some(get_no_acl)
-        },
-        get_acl: if U::HAS_GET_ACL {
-            Some(Self::get_acl)
-        } else {
-            None
-        },
-        set_acl: if U::HAS_SET_ACL {
-            Some(Self::set_acl)
-        } else {
-            None
-        },
-        fileattr_get: if U::HAS_FILEATTR_GET {
-            Some(Self::fileattr_get)
-        } else {
-            None
-        },
-        fileattr_set: if U::HAS_FILEATTR_SET {
-            Some(Self::fileattr_set)
-        } else {
-            None
-        },
-        ..pin_init::zeroed()
-    };
-
-    /// # Safety
-    ///
-    /// As [`getattr`].
-    unsafe extern "C" fn getattr(
-        idmap: *mut bindings::mnt_idmap,
-        path: *const bindings::path,
-        stat: *mut bindings::kstat,
-        request: u32,
-        flags: c_uint,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { getattr(U::getattr, idmap, path, stat, request, flags) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`permission`].
-    unsafe extern "C" fn permission(
-        idmap: *mut bindings::mnt_idmap,
-        inode: *mut bindings::inode,
-        mask: c_int,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { permission(U::permission, idmap, inode, mask) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`setattr`].
-    unsafe extern "C" fn setattr(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        attr: *mut bindings::iattr,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { setattr(U::setattr, idmap, dentry, attr) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`listxattr`].
-    unsafe extern "C" fn listxattr(
-        dentry: *mut bindings::dentry,
-        list: *mut c_char,
-        size: usize,
-    ) -> isize {
-        // SAFETY: The caller promises it.
-        unsafe { listxattr(U::listxattr, dentry, list, size) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`acl::get_inode_acl`].
-    unsafe extern "C" fn get_inode_acl(
-        inode: *mut bindings::inode,
-        kind: c_int,
-        rcu: bindings::bool_,
-    ) -> *mut kernel::bindings::posix_acl {
-        // SAFETY: The caller promises it.
-        unsafe { acl::get_inode_acl(U::get_inode_acl, inode, kind, rcu) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`acl::get_acl`].
-    unsafe extern "C" fn get_acl(
-        _idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        kind: c_int,
-    ) -> *mut kernel::bindings::posix_acl {
-        // SAFETY: The caller promises it.
-        unsafe { acl::get_acl(U::get_acl, dentry, kind) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`acl::set_acl`].
-    unsafe extern "C" fn set_acl(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        list: *mut kernel::bindings::posix_acl,
-        kind: c_int,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { acl::set_acl(U::set_acl, idmap, dentry, list, kind) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`ioctl::fileattr_get`].
-    unsafe extern "C" fn fileattr_get(
-        dentry: *mut bindings::dentry,
-        fa: *mut kernel::bindings::file_kattr,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { ioctl::fileattr_get(U::fileattr_get, dentry, fa) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`ioctl::fileattr_set`].
-    unsafe extern "C" fn fileattr_set(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        fa: *mut kernel::bindings::file_kattr,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { ioctl::fileattr_set(U::fileattr_set, idmap, dentry, fa) }
-    }
-}
-
 struct SymlinkTable<T, U>(PhantomData<(T, U)>);
 
 impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
@@ -984,26 +757,9 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
         } else {
             None
         },
-        getattr: if U::HAS_GETATTR {
-            Some(Self::getattr)
-        } else {
-            None
-        },
-        permission: if U::HAS_PERMISSION {
-            Some(Self::permission)
-        } else {
-            None
-        },
-        setattr: if U::HAS_SETATTR {
-            Some(Self::setattr)
-        } else {
-            None
-        },
-        listxattr: if U::HAS_LISTXATTR {
-            Some(Self::listxattr)
-        } else {
-            None
-        },
+        getattr: NodeTable::<T, U>::ALL.getattr,
+        setattr: NodeTable::<T, U>::ALL.setattr,
+        listxattr: NodeTable::<T, U>::ALL.listxattr,
         get_inode_acl: Some(get_no_acl),
         ..pin_init::zeroed()
     };
@@ -1040,56 +796,6 @@ impl<T: FileSystem, U: Symlink<T>> SymlinkTable<T, U> {
             }
             Err(error) => error.to_ptr::<c_char>(),
         }
-    }
-
-    /// # Safety
-    ///
-    /// As [`getattr`].
-    unsafe extern "C" fn getattr(
-        idmap: *mut bindings::mnt_idmap,
-        path: *const bindings::path,
-        stat: *mut bindings::kstat,
-        request: u32,
-        flags: c_uint,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { getattr(U::getattr, idmap, path, stat, request, flags) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`permission`].
-    unsafe extern "C" fn permission(
-        idmap: *mut bindings::mnt_idmap,
-        inode: *mut bindings::inode,
-        mask: c_int,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { permission(U::permission, idmap, inode, mask) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`setattr`].
-    unsafe extern "C" fn setattr(
-        idmap: *mut bindings::mnt_idmap,
-        dentry: *mut bindings::dentry,
-        attr: *mut bindings::iattr,
-    ) -> c_int {
-        // SAFETY: The caller promises it.
-        unsafe { setattr(U::setattr, idmap, dentry, attr) }
-    }
-
-    /// # Safety
-    ///
-    /// As [`listxattr`].
-    unsafe extern "C" fn listxattr(
-        dentry: *mut bindings::dentry,
-        list: *mut c_char,
-        size: usize,
-    ) -> isize {
-        // SAFETY: The caller promises it.
-        unsafe { listxattr(U::listxattr, dentry, list, size) }
     }
 }
 
