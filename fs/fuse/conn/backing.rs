@@ -10,7 +10,6 @@
 //!
 //! Locks: `files`, a leaf. No file is let go of inside.
 
-use super::Connection;
 use crate::{
     fuse::abi::device::BackingMap,
     vfs::{
@@ -73,7 +72,26 @@ impl BackingFiles {
         })
     }
 
-    /// Registers a file. May sleep.
+    /// Registers what the caller asks for, of a mount that is stacked on `depth` file systems at
+    /// most, and returns its id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` without a depth, or if the caller is not privileged; `EINVAL` for what is not
+    /// understood, and for a file that is not a regular one; `EISDIR`, `EBADF`; `ELOOP` if its file
+    /// system is stacked on too many others itself; `ENOSPC` if there is no id; `ENOMEM`.
+    pub(super) fn open(&self, depth: Option<u32>, map: BackingMap) -> Result<i32> {
+        let depth = may_back(depth)?;
+        if map.flags != 0 || map.padding != 0 {
+            return Err(EINVAL);
+        }
+        let backing = Backing::of_caller(map.fd)?;
+        if backing.stack_depth() >= depth {
+            return Err(ELOOP);
+        }
+        self.add(backing)
+    }
+
     fn add(&self, backing: Backing) -> Result<i32> {
         let backing = Arc::new(backing, GFP_KERNEL_ACCOUNT)?;
         let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
@@ -83,52 +101,18 @@ impl BackingFiles {
         files.by_id.insert(room.into_node(id, backing));
         Ok(id)
     }
-}
-
-impl Connection {
-    /// Checks that the caller may say anything about backing files; returns how deep the mount is
-    /// stacked on them.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM`. Files that are open only here are shown to nobody, so it takes an administrator.
-    fn check_may_back(&self) -> Result<u32> {
-        self.features()
-            .passthrough
-            .filter(|_| capable(Capability::SysAdmin))
-            .ok_or(EPERM)
-    }
-
-    /// Registers a file of the caller's, and returns its id. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` if that was not agreed on in INIT, or the caller is not privileged; `EINVAL` for what
-    /// is not understood, and for a file that is not a regular one; `EISDIR`, `EBADF`; `ELOOP` if
-    /// its file system is stacked on too many others itself; `ENOSPC` if there is no id; `ENOMEM`.
-    pub(crate) fn backing_open(&self, map: BackingMap) -> Result<i32> {
-        let depth = self.check_may_back()?;
-        if map.flags != 0 || map.padding != 0 {
-            return Err(EINVAL);
-        }
-        let backing = Backing::of_caller(map.fd)?;
-        if backing.stack_depth() >= depth {
-            return Err(ELOOP);
-        }
-        self.backing.add(backing)
-    }
 
     /// Takes the file with this id back. Open files keep it.
     ///
     /// # Errors
     ///
-    /// `EPERM` as [`Self::backing_open`]; `EINVAL` for a number that is no id; `ENOENT`.
-    pub(crate) fn backing_close(&self, id: i32) -> Result {
-        self.check_may_back()?;
+    /// `EPERM` as [`Self::open`]; `EINVAL` for a number that is no id; `ENOENT`.
+    pub(super) fn close(&self, depth: Option<u32>, id: i32) -> Result {
+        may_back(depth)?;
         if id <= 0 {
             return Err(EINVAL);
         }
-        let removed = self.backing.files.lock().by_id.remove_node(&id);
+        let removed = self.files.lock().by_id.remove_node(&id);
         removed.map(drop).ok_or(ENOENT)
     }
 
@@ -136,13 +120,23 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if passing through was not agreed on in INIT, or for a number that is no id;
-    /// `ENOENT`.
-    pub(crate) fn backing(&self, id: i32) -> Result<Arc<Backing>> {
-        if self.features().passthrough.is_none() || id <= 0 {
+    /// `EINVAL` without a depth, or for a number that is no id; `ENOENT`.
+    pub(super) fn get(&self, depth: Option<u32>, id: i32) -> Result<Arc<Backing>> {
+        if depth.is_none() || id <= 0 {
             return Err(EINVAL);
         }
-        let files = self.backing.files.lock();
-        files.by_id.get(&id).cloned().ok_or(ENOENT)
+        self.files.lock().by_id.get(&id).cloned().ok_or(ENOENT)
     }
+}
+
+/// Checks that the caller may say anything about backing files of a mount; returns how deep that
+/// is stacked on them.
+///
+/// # Errors
+///
+/// `EPERM`. Files that are open only here are shown to nobody, so it takes an administrator.
+fn may_back(depth: Option<u32>) -> Result<u32> {
+    depth
+        .filter(|_| capable(Capability::SysAdmin))
+        .ok_or(EPERM)
 }

@@ -35,12 +35,16 @@ use self::{
     },
     unimplemented::Unimplemented, //
 };
-use crate::fuse::channel::{
-    timeout::Expiry,
-    Channel, //
+use crate::fuse::{
+    abi::device::BackingMap,
+    channel::{
+        timeout::Expiry,
+        Channel, //
+    }, //
 };
 use crate::vfs::{
     cred::UserNs,
+    io::backing::Backing,
     sync::watchdog::Watchdog, //
 };
 use kernel::{
@@ -215,6 +219,25 @@ impl Connection {
     /// Whether the server applies the umask of whoever makes something.
     pub(crate) fn dont_mask(&self) -> bool {
         self.features().dont_mask || self.keep_umask.load(Relaxed)
+    }
+
+    /// The server registers a file, to have reads and writes passed through to it; returns the id
+    /// that it names it by. The errors are those of `BackingFiles::open`; without INIT's agreement,
+    /// `EPERM`. May sleep.
+    pub(crate) fn backing_open(&self, map: BackingMap) -> Result<i32> {
+        self.backing.open(self.features().passthrough, map)
+    }
+
+    /// The server takes back the file with this id. Open files keep it. The errors are those of
+    /// `BackingFiles::close`.
+    pub(crate) fn backing_close(&self, id: i32) -> Result {
+        self.backing.close(self.features().passthrough, id)
+    }
+
+    /// The file that the server has registered with this id. The errors are those of
+    /// `BackingFiles::get`; without INIT's agreement, `EINVAL`.
+    pub(crate) fn backing(&self, id: i32) -> Result<Arc<Backing>> {
+        self.backing.get(self.features().passthrough, id)
     }
 
     /// What the server turned out to lack.

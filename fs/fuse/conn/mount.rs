@@ -10,9 +10,15 @@
 //! Locks: none, but that of the wait queue.
 
 use super::Connection;
-use crate::vfs::sync::wait::{
-    new_wait_queue,
-    WaitQueue, //
+use crate::{
+    fuse::Fuse,
+    vfs::{
+        node::inode::INodeView,
+        sync::wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
+    },
 };
 use kernel::{
     prelude::*,
@@ -37,6 +43,11 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
+    /// The mount that `inode` belongs to.
+    pub(crate) fn of(inode: &INodeView<Fuse>) -> &Arc<Self> {
+        inode.sb().data()
+    }
+
     /// The first mount of `conn`.
     ///
     /// # Errors

@@ -14,12 +14,17 @@
 //! A turn is a lock, outside every other lock of this file system but inside the directory's of the
 //! VFS. Who waits for it can be killed.
 
-use super::Inode;
 use crate::{
     fuse::Fuse,
-    vfs::node::inode::{
-        INode,
-        Kept, //
+    vfs::{
+        node::inode::{
+            INode,
+            Kept, //
+        },
+        sync::wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
     },
 };
 use core::{
@@ -30,18 +35,36 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Acquire,
+        Atomic,
         Release, //
     },
 };
 
-impl Inode {
-    /// Whether no operation runs in the directory. Its end happens before what follows.
-    fn is_turn_free(&self) -> bool {
-        !self.turn_taken.load(Acquire)
+/// Whether an operation runs in a directory that no other may run beside, and where the others
+/// wait.
+#[pin_data]
+pub(super) struct Turns {
+    taken: Atomic<bool>,
+    #[pin]
+    free: WaitQueue,
+}
+
+impl Turns {
+    /// None runs.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            taken: Atomic::new(false),
+            free <- new_wait_queue!("FuseInode::turns"),
+        })
     }
 
-    fn try_take_turn(&self) -> bool {
-        self.turn_taken.cmpxchg(false, true, Acquire).is_ok()
+    /// Whether no operation runs in the directory. Its end happens before what follows.
+    fn is_free(&self) -> bool {
+        !self.taken.load(Acquire)
+    }
+
+    fn try_take(&self) -> bool {
+        self.taken.cmpxchg(false, true, Acquire).is_ok()
     }
 }
 
@@ -59,10 +82,10 @@ impl DirTurn<&INode<Fuse>> {
 
 impl<D: Deref<Target = INode<Fuse>>> Drop for DirTurn<D> {
     fn drop(&mut self) {
-        let dir = self.0.data();
-        dir.turn_taken.store(false, Release);
-        // A full barrier comes first: who waits sees the store, or is seen to wait.
-        dir.turn_free.wake_up_if_waiting();
+        let turns = &self.0.data().turns;
+        turns.taken.store(false, Release);
+        // A full barrier comes first: a waiter sees the store, or is seen to wait.
+        turns.free.wake_up_if_waiting();
     }
 }
 
@@ -80,9 +103,10 @@ pub(crate) fn turn(dir: &INode<Fuse>) -> Result<Option<DirTurn<&INode<Fuse>>>> {
     if !takes_turns(dir) {
         return Ok(None);
     }
-    let data = dir.data();
-    data.turn_free
-        .wait_killable_exclusive(|| data.try_take_turn())
+    let turns = &dir.data().turns;
+    turns
+        .free
+        .wait_killable_exclusive(|| turns.try_take())
         .map_err(|_| EINTR)?;
     Ok(Some(DirTurn(dir)))
 }
@@ -97,8 +121,9 @@ pub(crate) fn wait_for_turn(dir: &INode<Fuse>) -> Result {
     if !takes_turns(dir) {
         return Ok(());
     }
-    let data = dir.data();
-    data.turn_free
-        .wait_killable(|| data.is_turn_free())
+    let turns = &dir.data().turns;
+    turns
+        .free
+        .wait_killable(|| turns.is_free())
         .map_err(|_| EINTR)
 }

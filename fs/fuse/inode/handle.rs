@@ -24,8 +24,8 @@ use crate::{
             FopenFlag,
             OpenOut, //
         },
+        conn::mount::Mount,
         inode::{
-            self,
             dir_cache::Place,
             io_mode::Use, //
         },
@@ -88,7 +88,7 @@ impl OpenHandle {
     /// opening: then nothing is owed to it, and everything may stay cached.
     pub(crate) fn new(inode: &INode<Fuse>, kind: Kind, answer: Option<OpenOut>) -> Self {
         let node = inode.data().node_id();
-        let opened = Opened::new(inode::mount(inode).clone(), node, kind, answer);
+        let opened = Opened::new(Mount::of(inode).clone(), node, kind, answer);
         Self {
             inode: inode.into(),
             plain: !opened.wants(FopenFlag::DirectIo)

@@ -240,7 +240,7 @@ impl Abandoned<EntryOut> for AbandonedLookup {
             Ok(reply) if reply.nodeid != NodeId::NONE => {
                 let mut ticket = self.ticket;
                 drop(Debt::new(
-                    super::mount(&self.dir),
+                    Mount::of(&self.dir),
                     reply.nodeid,
                     &mut ticket,
                 ));

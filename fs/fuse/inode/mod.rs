@@ -31,6 +31,7 @@ use self::{
         Sample, //
     },
     dir_cache::DirCache,
+    dirops::Turns,
     io_mode::IoMode,
     lookup_count::{
         Debt,
@@ -75,13 +76,7 @@ use crate::{
                 NewInode, //
             },
         },
-        sync::{
-            deadline::Deadline,
-            wait::{
-                new_wait_queue,
-                WaitQueue, //
-            },
-        }, //
+        sync::deadline::Deadline, //
     },
 };
 use kernel::{
@@ -120,8 +115,6 @@ pub(crate) struct Inode {
     readdirplus_advised: Atomic<bool>,
     /// What is known of it came by READDIRPLUS, and nobody has used it yet.
     prefetched: Atomic<bool>,
-    /// If it is a directory, whether an operation runs in it that no other may run beside.
-    turn_taken: Atomic<bool>,
     /// The lookups owed to the server.
     #[pin]
     pub(crate) lookups: LookupCount,
@@ -140,9 +133,9 @@ pub(crate) struct Inode {
     /// How its bytes are used.
     #[pin]
     pub(crate) io_mode: IoMode,
-    /// Where those wait that may not run beside it.
+    /// If it is a directory, which operation runs in it.
     #[pin]
-    turn_free: WaitQueue,
+    turns: Turns,
 }
 
 impl Inode {
@@ -157,14 +150,13 @@ impl Inode {
             bad: Atomic::new(false),
             readdirplus_advised: Atomic::new(false),
             prefetched: Atomic::new(false),
-            turn_taken: Atomic::new(false),
             lookups <- LookupCount::new(),
             attrs: AttrCache::new(),
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
             names <- DirCache::new(),
             io_mode <- IoMode::new(),
-            turn_free <- new_wait_queue!("FuseInode::turn_free"),
+            turns <- Turns::new(),
         })
     }
 
@@ -211,7 +203,7 @@ impl Inode {
 
 /// The mount that `inode` belongs to.
 pub(crate) fn mount(inode: &INodeView<Fuse>) -> &Arc<Mount> {
-    inode.sb().data()
+    Mount::of(inode)
 }
 
 /// Fails with `EIO` if `inode` is bad.
