@@ -136,7 +136,5 @@ impl BackingFiles {
 ///
 /// `EPERM`. Files that are open only here are shown to nobody, so it takes an administrator.
 fn may_back(depth: Option<u32>) -> Result<u32> {
-    depth
-        .filter(|_| capable(Capability::SysAdmin))
-        .ok_or(EPERM)
+    depth.filter(|_| capable(Capability::SysAdmin)).ok_or(EPERM)
 }

@@ -8,10 +8,7 @@
 
 use super::{
     creds::Caller,
-    mount::{
-        Keeper,
-        Mount, //
-    },
+    mount::Mount,
     Connection, //
 };
 use crate::fuse::{
@@ -175,7 +172,6 @@ impl Mount {
                             request,
                             decode: Connection::decode::<O>,
                             abandoned: abandoned(),
-                            kept: self.keep(),
                         })
                     });
                     match gone {
@@ -217,7 +213,6 @@ impl Mount {
                 memory.write(Background {
                     slot,
                     then,
-                    kept: self.keep(),
                     _operation: PhantomData::<fn() -> O>,
                 })
             }),
@@ -379,8 +374,6 @@ struct AbandonedCall<Out, A> {
     /// That of its operation, which itself may borrow from the caller.
     decode: fn(&Connection, Limits, Outcome, &mut OutArgs) -> Result<Out>,
     abandoned: A,
-    /// Of the super block that `abandoned` holds something of.
-    kept: Option<Keeper>,
 }
 
 impl<Out: 'static, A: Abandoned<Out>> Completion for AbandonedCall<Out, A> {
@@ -390,15 +383,13 @@ impl<Out: 'static, A: Abandoned<Out>> Completion for AbandonedCall<Out, A> {
             request,
             decode,
             abandoned,
-            kept,
         } = KBox::into_inner(self);
         let conn = pass.via();
         conn.channel().forget_interrupt(&request);
         let (result, ()) =
             ended.read(|outcome, output| decode(conn, pass.limits(), outcome, output));
         abandoned.answered(result);
-        // Last: an unmount waits for these, and what it kept has to be gone by then.
-        drop(kept);
+        // Last: the unmount waits for this, and what `abandoned` held has to be gone by then.
         drop(pass);
     }
 }
@@ -421,22 +412,17 @@ impl Completion for Posted {
 struct Background<O, T> {
     slot: Slot<Arc<Connection>>,
     then: T,
-    /// Of the super block that `then` holds something of.
-    kept: Option<Keeper>,
     _operation: PhantomData<fn() -> O>,
 }
 
 impl<O: Operation + 'static, T: OnAnswer<O>> Completion for Background<O, T> {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
-        let Self {
-            slot, then, kept, ..
-        } = KBox::into_inner(self);
+        let Self { slot, then, .. } = KBox::into_inner(self);
         let pass = slot.free();
         let (result, data): (_, O::Data) =
             ended.read(|outcome, output| pass.via().decode::<O>(pass.limits(), outcome, output));
         then.answered(data.with(result));
-        // Last: an unmount waits for these, and what `then` held has to be gone by then.
-        drop(kept);
+        // Last: the unmount waits for this, and what `then` held has to be gone by then.
         drop(pass);
     }
 }

@@ -9,7 +9,7 @@
 //! same connection. Before it on the walk is `vfs/mount/submount.rs`.
 //!
 //! The mount goes when somebody unmounts it, with the directory, or with the mount it is in.
-//! `fstype/super_block.rs` says what that takes, `conn/mount.rs` what may have to be waited for.
+//! `fstype/super_block.rs` says what that takes.
 //!
 //! Only some transports have submounts: of those that there are, none. Locks: the VFS holds
 //! `s_umount` of the new super block. Takes that of `conn/mounts.rs`, a leaf.
@@ -46,7 +46,7 @@ use kernel::{
 pub(super) fn d_automount(at: Automount<'_, Fuse>) -> Result<Mounted> {
     let point = at.point().inode().ok_or(ENOENT)?;
     inode::check_good(point)?;
-    let mount = Arc::new(inode::mount(point).new_submount()?, GFP_KERNEL)?;
+    let mount = Arc::new(inode::mount(point).new_submount(), GFP_KERNEL)?;
     at.mount(mount, |sb| fill_super(sb, point))
 }
 

@@ -212,7 +212,7 @@ impl miscdev::Device for Server {
             current_pid_ns().ok_or(EINVAL)?,
         );
         let conn = Arc::pin_init(conn, GFP_KERNEL)?;
-        let mount = Arc::new(Mount::new(conn)?, GFP_KERNEL)?;
+        let mount = Arc::new(Mount::new(conn), GFP_KERNEL)?;
         let notifications = Arc::new(Notifications::new(mount.clone())?, GFP_KERNEL)?;
         let slot = Arc::pin_init(
             pin_init!(Slot {

@@ -175,7 +175,7 @@ impl Context {
             current_pid_ns().ok_or(EINVAL)?,
         );
         let conn = Arc::pin_init(conn, GFP_KERNEL)?;
-        let mount = Arc::new(Mount::new(conn)?, GFP_KERNEL)?;
+        let mount = Arc::new(Mount::new(conn), GFP_KERNEL)?;
         self.transport = Some(transport);
         Ok(mount)
     }

@@ -170,11 +170,10 @@ impl FileSystem for Fuse {
         let mount = sb.data();
         let conn = mount.conn();
         if !conn.mounts().remove(&sb.handle()) {
-            // The connection lives on with the others. What is dirty here cannot be written later,
-            // and requests that are under way hold inodes. The server may take its time; a forced
-            // unmount ends the connection.
+            // The connection lives on with the others. What is dirty here cannot be written later.
+            // After this, what requests that are under way hold of the super block is waited for.
+            // The server may take its time; a forced unmount ends the connection.
             let _ = sb.sync_filesystem();
-            mount.wait_unkept();
             return;
         }
         if conn.options().destroy && conn.is_negotiated() {

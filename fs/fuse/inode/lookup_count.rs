@@ -239,11 +239,7 @@ impl Abandoned<EntryOut> for AbandonedLookup {
         match result {
             Ok(reply) if reply.nodeid != NodeId::NONE => {
                 let mut ticket = self.ticket;
-                drop(Debt::new(
-                    Mount::of(&self.dir),
-                    reply.nodeid,
-                    &mut ticket,
-                ));
+                drop(Debt::new(Mount::of(&self.dir), reply.nodeid, &mut ticket));
             }
             _ => {}
         }
