@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handles of the tables of functions that the VFS calls.
+//! References to the tables of functions that the VFS calls.
 //!
 //! A table is made by the room whose functions it has, and hung on an object by the room of that
-//! object: neither has to know the other. A handle says what the table is for, and that its
+//! object: neither has to know the other. A [`Table`] says what the table is for, and that its
 //! functions are sound for objects of `T`.
 
 use crate::vfs::bindings;
@@ -14,12 +14,12 @@ use core::marker::PhantomData;
 /// # Invariants
 ///
 /// The functions of the table are sound for these objects of `T`.
-pub(crate) struct Handle<C: 'static, K, T> {
+pub(crate) struct Table<C: 'static, K, T> {
     table: &'static C,
     _p: PhantomData<fn(K, T)>,
 }
 
-impl<C, K, T> Handle<C, K, T> {
+impl<C, K, T> Table<C, K, T> {
     /// # Safety
     ///
     /// The type invariant holds.
@@ -37,15 +37,15 @@ impl<C, K, T> Handle<C, K, T> {
     }
 }
 
-impl<C, K, T> Clone for Handle<C, K, T> {
+impl<C, K, T> Clone for Table<C, K, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<C, K, T> Copy for Handle<C, K, T> {}
+impl<C, K, T> Copy for Table<C, K, T> {}
 
-/// What a [`Handle`] is for.
+/// What a [`Table`] is for.
 pub(crate) mod of {
     /// Open files.
     pub(crate) struct Files;
@@ -66,18 +66,18 @@ pub(crate) mod of {
 }
 
 /// The file operations of a kind of file, as `file_ops` makes them.
-pub(crate) type FileOps<T> = Handle<bindings::file_operations, of::Files, T>;
+pub(crate) type FileOps<T> = Table<bindings::file_operations, of::Files, T>;
 /// The address space operations of a kind of file, as `mm::mapping` makes them.
-pub(crate) type AddressSpaceOps<T> = Handle<bindings::address_space_operations, of::Pages, T>;
+pub(crate) type AddressSpaceOps<T> = Table<bindings::address_space_operations, of::Pages, T>;
 /// The address space operations of symbolic links, as `mm::mapping` makes them.
-pub(crate) type TargetOps<T> = Handle<bindings::address_space_operations, of::Targets, T>;
+pub(crate) type TargetOps<T> = Table<bindings::address_space_operations, of::Targets, T>;
 /// The inode operations of directories, as `inode_ops` makes them.
-pub(crate) type DirOps<T> = Handle<bindings::inode_operations, of::Dirs, T>;
+pub(crate) type DirOps<T> = Table<bindings::inode_operations, of::Dirs, T>;
 /// The inode operations of files that are neither directories nor symbolic links.
-pub(crate) type CommonOps<T> = Handle<bindings::inode_operations, of::Others, T>;
+pub(crate) type CommonOps<T> = Table<bindings::inode_operations, of::Others, T>;
 /// The inode operations of symbolic links.
-pub(crate) type SymlinkOps<T> = Handle<bindings::inode_operations, of::Symlinks, T>;
+pub(crate) type SymlinkOps<T> = Table<bindings::inode_operations, of::Symlinks, T>;
 /// How file handles are made and found, as `export` makes it.
-pub(crate) type ExportOps<T> = Handle<bindings::export_operations, of::Handles, T>;
+pub(crate) type ExportOps<T> = Table<bindings::export_operations, of::Handles, T>;
 /// The handlers of extended attributes, a list with a null at its end, as `xattr` makes it.
-pub(crate) type Handlers<T> = Handle<[*const bindings::xattr_handler; 2], of::Xattrs, T>;
+pub(crate) type Handlers<T> = Table<[*const bindings::xattr_handler; 2], of::Xattrs, T>;

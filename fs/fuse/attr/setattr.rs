@@ -11,7 +11,7 @@
 //! the size (`inode/write_gate.rs`).
 //!
 //! If writes stay in the page cache, the times of a file are the kernel's: they go with the change,
-//! and [`flush_times`] sends those that a write has left.
+//! and [`write_times`] sends those that a write has left.
 
 use super::getattr;
 use crate::{
@@ -289,7 +289,7 @@ fn take_over(
 /// # Errors
 ///
 /// What the server answers.
-pub(crate) fn flush_times(inode: &INodeView<Fuse>) -> Result {
+pub(crate) fn write_times(inode: &INodeView<Fuse>) -> Result {
     let mount = mount(inode);
     let mtime = inode.mtime();
     let mut args = SetattrIn {

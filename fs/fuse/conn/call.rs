@@ -308,7 +308,7 @@ impl Connection {
         let reserved = retry(is_forced::<O>(), || {
             Ok((Request::reserve()?, OutSpace::new(op.out_spec(minor))?))
         });
-        let (vacant, output) = match reserved {
+        let (reserved, output) = match reserved {
             Ok(reserved) => reserved,
             Err(error) => return Err((error, op.into_data())),
         };
@@ -328,7 +328,7 @@ impl Connection {
             output,
         };
         // Only long names need memory here, and what is forced has none.
-        vacant.make(parts, |args| match op.encode(minor, args) {
+        reserved.make(parts, |args| match op.encode(minor, args) {
             Ok(()) => Ok(op.into_data().store()),
             Err(error) => Err((error, op.into_data())),
         })

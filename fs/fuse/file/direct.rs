@@ -119,7 +119,7 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
     write_back(&handle, iocb.pos(), to.len())?;
     let result = match CallerBuffer::of_dest(to) {
         Some(buffer) => read_at_once(iocb, buffer),
-        None => read_memory(&Reading::new(&handle, iocb), to),
+        None => read_memory(&DirectRead::new(&handle, iocb), to),
     };
     attr_cache::invalidate_atime(handle.inode());
     result
@@ -128,7 +128,7 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
 /// Reads, one request after the other.
 fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let handle = iocb.file().data();
-    let reading = Reading::new(&handle, iocb);
+    let reading = DirectRead::new(&handle, iocb);
     write_back(&handle, reading.start, to.len())?;
     let result = read_in_turn(&reading, to);
     attr_cache::invalidate_atime(handle.inode());
@@ -146,7 +146,7 @@ pub(super) fn read_from_start(
     flags: u32,
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
-    let reading = Reading {
+    let reading = DirectRead {
         opened,
         start: 0,
         flags,
@@ -154,13 +154,13 @@ pub(super) fn read_from_start(
     read_in_turn(&reading, to)
 }
 
-fn read_in_turn(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
+fn read_in_turn(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let opened = reading.opened;
     match CallerBuffer::of_dest(to) {
         Some(mut buffer) => each(
             opened,
             &mut buffer,
-            Reading::max(opened),
+            DirectRead::max(opened),
             None,
             |done, pages| {
                 let (read, _pages) = opened.mount().call(reading.op(done, pages.len(), pages)?);
@@ -231,14 +231,14 @@ fn each(
 }
 
 /// What the READs of one call have in common.
-struct Reading<'a> {
+struct DirectRead<'a> {
     opened: &'a Opened,
     start: i64,
     /// `O_*` of the file.
     flags: u32,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> DirectRead<'a> {
     fn new(opened: &'a Opened, iocb: &Kiocb<'_, Fuse>) -> Self {
         Self {
             opened,
@@ -351,11 +351,11 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     };
     let waits = absent.is_none();
     let transfer = Transfer::new(false, start, absent)?;
-    let reading = Reading::new(&handle, iocb);
+    let reading = DirectRead::new(&handle, iocb);
     let sent = each(
         &handle,
         &mut buffer,
-        Reading::max(&handle),
+        DirectRead::max(&handle),
         None,
         |done, pages| {
             let len = pages.len();
@@ -382,12 +382,12 @@ fn rounded_up(len: usize, step: usize) -> usize {
 }
 
 /// Reads into memory of the kernel that does not consist of pages.
-fn read_memory(reading: &Reading<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
+fn read_memory(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let opened = reading.opened;
     let features = opened.mount().conn().features();
     let max = (features.max_pages as usize)
         .saturating_mul(PAGE_SIZE)
-        .min(Reading::max(opened));
+        .min(DirectRead::max(opened));
     let mut done = 0usize;
     while !to.is_empty() {
         let result = FolioSegments::alloc_some(to.len().min(max))

@@ -3,7 +3,7 @@
 //! READ ahead of the reader: adjacent folios in one request, in the background.
 //!
 //! The page cache comes in through [`readahead`]; iomap hands the folios over one by one, they are
-//! gathered in a [`Batch`], and the batch goes to `conn/call.rs`. [`Reading`] takes the answer, in
+//! gathered in a [`Batch`], and the batch goes to `conn/call.rs`. [`BatchRead`] takes the answer, in
 //! the context of the server or of whoever aborts the connection.
 //!
 //! Locks: none; the folios stay locked until their read has ended. The request owns them, and a
@@ -137,7 +137,7 @@ impl Gatherer {
             args: read_args(handle, pos, asked, self.flags),
             data: segments,
         };
-        let reading = Reading {
+        let reading = BatchRead {
             handle: handle.clone(),
             pos,
             asked,
@@ -191,7 +191,7 @@ impl iomap::Reader for Gatherer {
 }
 
 /// A READ of adjacent folios that the server is working on.
-struct Reading {
+struct BatchRead {
     handle: Arc<OpenHandle>,
     /// Where in the file it begins, in bytes.
     pos: i64,
@@ -201,7 +201,7 @@ struct Reading {
     sample: Sample,
 }
 
-impl OnAnswer<op::Read<FolioSegments>> for Reading {
+impl OnAnswer<op::Read<FolioSegments>> for BatchRead {
     fn answered(self, (result, mut segments): (Result<usize>, FolioSegments)) {
         let ended = result.map(|read| {
             take_read(

@@ -195,7 +195,7 @@ fn through_cache(
 }
 
 /// One WRITE.
-struct Sent {
+struct OneWrite {
     sent: usize,
     written: usize,
 }
@@ -206,7 +206,7 @@ fn write_some(
     iocb: &Kiocb<'_, Fuse>,
     pos: i64,
     from: &mut IovIterSource<'_>,
-) -> Result<Sent> {
+) -> Result<OneWrite> {
     let ranges = fill(handle, pos, from)?;
     ranges.wait_writeback();
 
@@ -224,7 +224,7 @@ fn write_some(
     if written > sent {
         return Err(EIO);
     }
-    Ok(Sent { sent, written })
+    Ok(OneWrite { sent, written })
 }
 
 /// Fills folios from `pos` on with what one WRITE can carry: at least one byte.

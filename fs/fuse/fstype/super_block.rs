@@ -13,7 +13,7 @@ use crate::{
     fuse::{
         abi::node::SyncfsIn,
         attr::{
-            setattr::flush_times,
+            setattr::write_times,
             xattr::Xattrs, //
         },
         conn::{
@@ -189,7 +189,7 @@ impl FileSystem for Fuse {
     }
 
     fn write_inode(inode: &INodeView<Self>) -> Result {
-        flush_times(inode)
+        write_times(inode)
     }
 
     fn evict_inode(inode: &INodeView<Self>) {

@@ -86,7 +86,7 @@ use crate::vfs::{
             Entry,
             Pool,
             Pooled,
-            Vacant, //
+            Reserved, //
         },
         give_lock::{
             new_give_lock,
@@ -184,9 +184,9 @@ pub(crate) struct Parts {
 ///
 /// Taken before anything is given away, so that making the request cannot fail and nothing that it
 /// was to own is lost.
-pub(crate) struct VacantRequest(Vacant<Request>);
+pub(crate) struct ReservedRequest(Reserved<Request>);
 
-impl VacantRequest {
+impl ReservedRequest {
     /// Makes the request, ready to be queued. `encode` writes what follows the header where it
     /// stays; the data that it returns come behind that.
     ///
@@ -249,8 +249,8 @@ impl Request {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn reserve() -> Result<VacantRequest> {
-        Entry::reserve().map(VacantRequest)
+    pub(crate) fn reserve() -> Result<ReservedRequest> {
+        Entry::reserve().map(ReservedRequest)
     }
 
     /// A request without content, for tests.

@@ -65,7 +65,11 @@ impl Waiter {
     }
 
     /// Sleeps until the request has ended, or the caller is killed while the server has it.
-    pub(crate) fn wait(self, channel: &impl Canceller, patience: Patience) -> Result<Done, Killed> {
+    pub(crate) fn wait(
+        self,
+        channel: &impl Canceller,
+        patience: Patience,
+    ) -> Result<Finished, Killed> {
         let request = &self.request;
         let finished = || request.is_finished();
 
@@ -102,12 +106,12 @@ impl Waiter {
 
     /// The request has ended.
     #[inline]
-    fn done(self, channel: &impl Canceller) -> Done {
+    fn done(self, channel: &impl Canceller) -> Finished {
         if self.request.is_interrupted() {
             channel.forget_interrupt(&self.request);
         }
         channel.woken(&self.request);
-        Done(self.request)
+        Finished(self.request)
     }
 }
 
@@ -117,7 +121,7 @@ pub(crate) struct Killed(Waiter);
 
 impl Killed {
     /// Sleeps until the request has ended, whatever comes.
-    pub(crate) fn wait(self, channel: &impl Canceller) -> Done {
+    pub(crate) fn wait(self, channel: &impl Canceller) -> Finished {
         let Self(waiter) = self;
         waiter.request.ended.wait(|| waiter.request.is_finished());
         waiter.done(channel)
@@ -139,9 +143,9 @@ impl Killed {
 }
 
 /// A request that has ended, in the hands of who waited for that.
-pub(crate) struct Done(Handle);
+pub(crate) struct Finished(Handle);
 
-impl Done {
+impl Finished {
     /// Reads the reply where it is, and gives back what was lent. `read` runs under the lock of the
     /// request's body, and must not sleep.
     #[inline]

@@ -20,7 +20,7 @@ use crate::vfs::{
         SuperBlock, //
     },
     node::{
-        dentry_expiry::Place,
+        dentry_expiry::ExpiryNode,
         held::{
             Counted,
             Held, //
@@ -59,7 +59,7 @@ use kernel::{
 #[repr(C)]
 struct Slot<D> {
     rcu: bindings::callback_head,
-    expiry: Place,
+    expiry: ExpiryNode,
     data: D,
 }
 
@@ -303,7 +303,7 @@ impl<T: FileSystem> DEntry<T> {
         // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
         let slot: *mut Slot<T::DentryData> = unsafe { (*self.as_ptr()).d_fsdata.cast() };
         // SAFETY: There is a reference.
-        unsafe { Place::set(&raw mut (*slot).expiry, deadline) };
+        unsafe { ExpiryNode::set(&raw mut (*slot).expiry, deadline) };
     }
 
     /// Whether [`Operations::d_delete`] is asked when the last reference goes. A new dentry asks,
@@ -868,7 +868,7 @@ impl<T: FileSystem> DentryTable<T> {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();
         // SAFETY: It is being released.
-        unsafe { Place::release(&raw mut (*slot).expiry) };
+        unsafe { ExpiryNode::release(&raw mut (*slot).expiry) };
         // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed when the
         // RCU walk cannot look at it any more.
         unsafe { bindings::kfree_rcu(&raw mut (*slot).rcu, slot.cast()) };

@@ -67,7 +67,7 @@ pub(crate) fn set_period(seconds: u32) {
 /// released while it is in the tree, and when it is taken out, not freed before the RCU grace
 /// period after that.
 #[repr(C)]
-pub(in crate::vfs) struct Place {
+pub(in crate::vfs) struct ExpiryNode {
     node: bindings::rb_node,
     deadline: Deadline,
     dentry: *mut bindings::dentry,
@@ -107,7 +107,7 @@ unsafe impl Sync for Worker {}
 
 static WORKER: Worker = Worker(Opaque::uninit());
 
-impl Place {
+impl ExpiryNode {
     /// The place of `dentry`, in no tree.
     pub(in crate::vfs) fn init(&mut self, dentry: *mut bindings::dentry) {
         self.dentry = dentry;
@@ -168,7 +168,7 @@ impl Place {
         while let Some(node) = NonNull::new(unsafe { *link }) {
             parent = node.as_ptr();
             // SAFETY: As above.
-            let other: *mut Place = unsafe { container_of!(parent, Place, node) };
+            let other: *mut ExpiryNode = unsafe { container_of!(parent, ExpiryNode, node) };
             // SAFETY: As above.
             unsafe {
                 link = if deadline.is_before((*other).deadline) {
@@ -233,13 +233,13 @@ impl Expiring {
         };
         let node = node.as_ptr();
         // SAFETY: Nodes in the tree are those of places.
-        let place: *mut Place = unsafe { container_of!(node, Place, node) };
+        let place: *mut ExpiryNode = unsafe { container_of!(node, ExpiryNode, node) };
         // SAFETY: It is in the tree, which is locked.
         unsafe {
             if !(*place).deadline.has_passed() {
                 return false;
             }
-            Place::remove(place, self);
+            ExpiryNode::remove(place, self);
             // It was in the tree, so it was not released before the lock was taken. The lock is an
             // RCU read-side critical section, so it is not freed before the lock is given up; one
             // that is released meanwhile is dead, and is not put on the list.

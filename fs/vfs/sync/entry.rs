@@ -194,7 +194,7 @@ impl<T: Pooled> Entry<T> {
     ///
     /// `ENOMEM`, also while its pool is not there.
     #[inline]
-    pub(crate) fn reserve() -> Result<Vacant<T>> {
+    pub(crate) fn reserve() -> Result<Reserved<T>> {
         let slab = T::pool().slab.load(Relaxed);
         if slab.is_null() {
             return Err(ENOMEM);
@@ -202,7 +202,7 @@ impl<T: Pooled> Entry<T> {
         // SAFETY: The slab goes only when nothing can reserve an entry any more.
         let memory = unsafe { bindings::kmem_cache_alloc_noprof(slab, bindings::GFP_KERNEL) };
         // INVARIANT: Of the slab of `T`, whose objects have the size and alignment of an entry.
-        Ok(Vacant(NonNull::new(memory.cast()).ok_or(ENOMEM)?))
+        Ok(Reserved(NonNull::new(memory.cast()).ok_or(ENOMEM)?))
     }
 }
 
@@ -220,12 +220,12 @@ impl<T> Deref for Entry<T> {
 /// # Invariants
 ///
 /// Memory for one entry, without content, that `kfree` frees; owned by this.
-pub(crate) struct Vacant<T>(NonNull<Entry<T>>);
+pub(crate) struct Reserved<T>(NonNull<Entry<T>>);
 
 // SAFETY: There is nothing of `T` in it yet.
-unsafe impl<T> Send for Vacant<T> {}
+unsafe impl<T> Send for Reserved<T> {}
 
-impl<T> Vacant<T> {
+impl<T> Reserved<T> {
     /// Makes the entry. What is returned is the right to put it on queues by its main link; further
     /// references come from [`Owned::share`].
     #[inline]
@@ -247,7 +247,7 @@ impl<T> Vacant<T> {
     }
 }
 
-impl<T> Drop for Vacant<T> {
+impl<T> Drop for Reserved<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::kfree(self.0.as_ptr().cast()) };
