@@ -3,7 +3,8 @@
 //! Ferrofuse: the FUSE client in Rust.
 //!
 //! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
-//! `unsafe`, but for [`glue`], the tracepoints and parameters; [`fuse`] is the house and holds none.
+//! `unsafe`, but for [`glue`], the tracepoints and parameters; [`fuse`] is the house and holds
+//! none.
 
 use kernel::prelude::*;
 

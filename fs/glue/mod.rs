@@ -2,8 +2,8 @@
 
 //! Glue: what of FUSE cannot be said without C, as safe functions.
 //!
-//! The tracepoints with the names of the operations, and the parameters of the module, each a C file
-//! and the Rust one that calls it. `fs/vfs` knows nothing of this; `fs/fuse` uses it.
+//! The tracepoints with the names of the operations, and the parameters of the module, each a C
+//! file and the Rust one that calls it. `fs/vfs` knows nothing of this; `fs/fuse` uses it.
 
 pub(crate) mod params;
 pub(crate) mod trace;

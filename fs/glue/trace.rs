@@ -3,9 +3,10 @@
 //! Tracepoints of the life of a request.
 //!
 //! `trace.h` defines them for C. They are called by helpers, not through `declare_trace!`, which
-//! knows the kernel's own tracepoints only; where helpers are inlined (`CONFIG_RUST_INLINE_HELPERS`)
-//! a tracepoint that is off costs one patched no-op, as it does in C. What it is told is a closure,
-//! which runs only if the tracepoint is on, out of the way of the code around it.
+//! knows the kernel's own tracepoints only; where helpers are inlined
+//! (`CONFIG_RUST_INLINE_HELPERS`) a tracepoint that is off costs one patched no-op, as it does in
+//! C. What it is told is a closure, which runs only if the tracepoint is on, out of the way of the
+//! code around it.
 //!
 //! May be called in any context, with any lock held.
 

@@ -4,7 +4,8 @@
 //!
 //! Ids of the kernel ([`Kuid`], [`Kgid`]) and plain numbers are different types, and only a
 //! [`UserNs`] turns one into the other. Nothing here sleeps or takes a lock. What a file system
-//! makes of the ids is its own matter. [`thread_name`] goes the other way, from a number to who it is.
+//! makes of the ids is its own matter. [`thread_name`] goes the other way, from a number to who it
+//! is.
 //!
 //! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
 

@@ -2,8 +2,8 @@
 
 //! Extended attributes: GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
-//! The VFS comes in through [`Xattrs`] and [`listxattr`], for ACLs through `attr/acl.rs`; every name
-//! goes to the server as it is. Nothing is cached but that a file has no capability
+//! The VFS comes in through [`Xattrs`] and [`listxattr`], for ACLs through `attr/acl.rs`; every
+//! name goes to the server as it is. Nothing is cached but that a file has no capability
 //! (`security.capability`): before each write the VFS wants to know whether there is one to take
 //! away. `inode/attr_cache.rs` says for how long that is believed. The VFS holds the inode's lock
 //! around a change; no lock is taken here.

@@ -241,8 +241,8 @@ impl InputQueue {
                 drop(inner);
                 return lost.resend().refuse_all(Outcome::Aborted);
             }
-            // An INTERRUPT that was not read yet would name a request the server has not; so it goes
-            // before the id changes.
+            // An INTERRUPT that was not read yet would name a request the server has not; so it
+            // goes before the id changes.
             for request in lost.iter() {
                 inner.interrupts.remove(request);
             }
@@ -251,7 +251,8 @@ impl InputQueue {
             inner.pending = resent;
             self.note_work(&mut inner);
         }
-        // As many as there are requests: who reads one may not come back before another is answered.
+        // As many as there are requests: who reads one may not come back before another is
+        // answered.
         self.readers.wake_up_all();
         self.fasync.notify_readable();
     }

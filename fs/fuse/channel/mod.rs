@@ -204,8 +204,8 @@ impl Channel {
         self.open_gate();
     }
 
-    /// INIT was answered, and the transport builds rings: stores the limits, but the gate stays shut
-    /// until what is returned is dropped, or the connection aborted.
+    /// INIT was answered, and the transport builds rings: stores the limits, but the gate stays
+    /// shut until what is returned is dropped, or the connection aborted.
     pub(crate) fn set_initialized_building(self: &Arc<Self>, limits: Limits) -> Building {
         self.limits.populate(limits);
         // Not if an abort was first: that leaves the gate open.
@@ -342,7 +342,8 @@ impl Channel {
         refused.refuse_all(Outcome::NotConnected);
     }
 
-    /// From now on the transport is asked first to queue a background request, for queues of its own.
+    /// From now on the transport is asked first to queue a background request, for queues of its
+    /// own.
     #[cfg_attr(
         not(CONFIG_KUNIT = "y"),
         expect(dead_code, reason = "for transports with several queues")

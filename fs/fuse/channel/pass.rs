@@ -115,8 +115,8 @@ impl<C: Reaches> OnDrop<Pass<C>> for PassOn {
 pub(crate) struct Turn<C: Reaches>(Guard<Pass<C>, PassOn>);
 
 impl<C: Reaches> Turn<C> {
-    /// Counts a background request in and, unless it is `forced`, waits until the gate is open and a
-    /// slot is free.
+    /// Counts a background request in and, unless it is `forced`, waits until the gate is open and
+    /// a slot is free.
     ///
     /// # Errors
     ///

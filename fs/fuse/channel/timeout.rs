@@ -2,9 +2,9 @@
 
 //! Requests that a server leaves unanswered for too long: they end their connection.
 //!
-//! Looks every [`PERIOD`] at the first request of each queue, where requests are queued in the order in
-//! which they are made, and at all that a server has: there one that was sent again may be behind
-//! younger ones.
+//! Looks every [`PERIOD`] at the first request of each queue, where requests are queued in the
+//! order in which they are made, and at all that a server has: there one that was sent again may
+//! be behind younger ones.
 //!
 //! Locks: those of the queues, one after the other.
 

@@ -33,8 +33,8 @@ pub(crate) enum Wake {
 /// Moves requests to a server and replies back. Methods never sleep unless they say so.
 pub(crate) trait Transport: Send + Sync {
     /// Queues the request, under an id of `ids` unless it brings one; gives it back if the
-    /// connection is closed. May be called under the background queue's lock, so it must not end the
-    /// request itself.
+    /// connection is closed. May be called under the background queue's lock, so it must not end
+    /// the request itself.
     fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending>;
 
     /// Takes a background request onto a queue of the transport's own, or gives it back: then the

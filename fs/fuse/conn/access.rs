@@ -2,9 +2,9 @@
 
 //! Whether a task may use a mount at all.
 //!
-//! The server of a mount sees and can delay everything its users do, as a debugger can; so only those
-//! may use it whom its owner could trace, unless the owner was allowed to open it to others. Takes no
-//! lock, and does not sleep.
+//! The server of a mount sees and can delay everything its users do, as a debugger can; so only
+//! those may use it whom its owner could trace, unless the owner was allowed to open it to others.
+//! Takes no lock, and does not sleep.
 
 use super::Connection;
 use crate::{

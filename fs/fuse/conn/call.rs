@@ -76,8 +76,8 @@ use kernel::{
 
 /// What is done with the answer of a background request.
 pub(crate) trait OnAnswer<O: Operation>: Send + 'static {
-    /// Runs exactly once, without any spinlock, in the context of the thread that ends the request: a
-    /// server's, an aborter's, or the caller's own if the request could not be sent.
+    /// Runs exactly once, without any spinlock, in the context of the thread that ends the
+    /// request: a server's, an aborter's, or the caller's own if the request could not be sent.
     fn answered(self, answer: Answer<O>);
 }
 
@@ -227,8 +227,8 @@ impl Mount {
     ///
     /// # Errors
     ///
-    /// `ENOTCONN`; `ECONNREFUSED` if INIT failed; `EINTR`; `EOVERFLOW` if the caller's ids cannot be
-    /// expressed; `ENOMEM`.
+    /// `ENOTCONN`; `ECONNREFUSED` if INIT failed; `EINTR`; `EOVERFLOW` if the caller's ids cannot
+    /// be expressed; `ENOMEM`.
     pub(crate) fn post_reply(&self, unique: Unique, op: op::NotifyReply) -> Result {
         let conn = self.conn_arc();
         let caller = conn.admit::<op::NotifyReply>(Idmap::invalid())?;

@@ -2,8 +2,8 @@
 
 //! The super blocks of one connection, for who knows a node and not where it is.
 //!
-//! That is the server: its notifications name nodes (`notify`). A node is in one super block at most
-//! times, and if it is in several, the first that is asked will do.
+//! That is the server: its notifications name nodes (`notify`). A node is in one super block at
+//! most times, and if it is in several, the first that is asked will do.
 //!
 //! Locks: that of the list, which is a leaf; it is not held while a super block is looked at.
 

@@ -34,8 +34,8 @@ const LEGACY_MAX: usize = (u32::MAX as usize) & !(PAGE_SIZE - 1);
 ///
 /// # Errors
 ///
-/// What the server answers, or `EIO` if it claims to have copied more than it was asked to; those of
-/// reading and writing.
+/// What the server answers, or `EIO` if it claims to have copied more than it was asked to; those
+/// of reading and writing.
 pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
     match by_server(&range) {
         Err(EOPNOTSUPP | EXDEV) => range.splice(),

@@ -4,8 +4,8 @@
 //!
 //! The VFS takes these four ioctls for itself, checks them, and comes in through [`fileattr_get`]
 //! and [`fileattr_set`] with an inode; the server knows them as ioctls on an open file. So the file
-//! is opened for each (`OPEN`, `IOCTL`, `RELEASE`). They are the kernel's own: a server has to answer
-//! with exactly the attribute.
+//! is opened for each (`OPEN`, `IOCTL`, `RELEASE`). They are the kernel's own: a server has to
+//! answer with exactly the attribute.
 //!
 //! The VFS holds the inode's lock around a change. No lock is taken here.
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Passthrough: what is read, written, spliced and mapped goes straight to a backing file, without a
-//! request.
+//! Passthrough: what is read, written, spliced and mapped goes straight to a backing file, without
+//! a request.
 //!
 //! The server has registered that file (`conn/backing.rs`) and names it when it answers the OPEN
 //! ([`open`]). Everything else about the file is still asked of the server, its size and times
-//! included: what a write has made of them is asked for anew. With FOPEN_DIRECT_IO as well, reads and
-//! writes go to the server, and mappings to the backing file.
+//! included: what a write has made of them is asked for anew. With FOPEN_DIRECT_IO as well, reads
+//! and writes go to the server, and mappings to the backing file.
 //!
-//! On the walk: `read.rs`, `write.rs`, `mmap.rs` and the splices of the room turn off here; behind it
-//! is `vfs/io/backing.rs`. All is done with the credentials of whoever registered the file.
+//! On the walk: `read.rs`, `write.rs`, `mmap.rs` and the splices of the room turn off here; behind
+//! it is `vfs/io/backing.rs`. All is done with the credentials of whoever registered the file.
 //!
 //! Locks: the inode's, for writes; inside of it the other file system takes its own.
 

@@ -2,9 +2,9 @@
 
 //! `/dev/cuse`: character devices whose server is in user space.
 //!
-//! Opening it makes a connection at once, without a mount, and sends CUSE_INIT. The answer names the
-//! device that is made then, `/dev/NAME`, and it goes when `/dev/cuse` is closed. Its open files are
-//! those of `file/device.rs`; what a server does with its end is that of `/dev/fuse`
+//! Opening it makes a connection at once, without a mount, and sends CUSE_INIT. The answer names
+//! the device that is made then, `/dev/NAME`, and it goes when `/dev/cuse` is closed. Its open
+//! files are those of `file/device.rs`; what a server does with its end is that of `/dev/fuse`
 //! (`transport/dev`), but that it cannot be cloned.
 //!
 //! A connection needs no super block: [`Mount`] has none either, so there is one here, for its
@@ -364,9 +364,9 @@ impl InitDone {
     }
 }
 
-/// The name of the device in what the server says of it: strings `KEY=VALUE`, each with a NUL. Blanks
-/// around either do not count; of several names the last one does. What is wrong with them goes to
-/// the kernel log, too: the server is told by the end of its device alone.
+/// The name of the device in what the server says of it: strings `KEY=VALUE`, each with a NUL.
+/// Blanks around either do not count; of several names the last one does. What is wrong with them
+/// goes to the kernel log, too: the server is told by the end of its device alone.
 ///
 /// # Errors
 ///

@@ -2,8 +2,8 @@
 
 //! The text of the file `requests` of `fusectl`: a line for each request in flight.
 //!
-//! `Documentation/observing.rst` has the format. Its columns stay: who wants to know more adds one at
-//! the end.
+//! `Documentation/observing.rst` has the format. Its columns stay: who wants to know more adds one
+//! at the end.
 //!
 //! No locks: the look at the queues is over, and threads are looked for afterwards.
 

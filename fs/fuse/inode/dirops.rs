@@ -3,13 +3,14 @@
 //! Directory operations one at a time, for servers that cannot run them in parallel.
 //!
 //! The VFS runs lookups and readers of one directory side by side. A server that has not said
-//! PARALLEL_DIROPS at INIT gets them one after the other: each is a [`DirTurn`] (`fuse_lock_inode()`).
-//! What changes a directory has it for itself already, by the lock of the VFS.
+//! PARALLEL_DIROPS at INIT gets them one after the other: each is a [`DirTurn`]
+//! (`fuse_lock_inode()`). What changes a directory has it for itself already, by the lock of the
+//! VFS.
 //!
-//! A caller that is killed while the server has its LOOKUP abandons that (`conn/call.rs`), and its lock
-//! of the VFS is free then. The LOOKUP keeps the turn ([`DirTurn::keep`]), and passes it on when the
-//! server has answered. So the turn also stands for the lock of the VFS: what changes the directory
-//! waits for it ([`wait_for_turn`]).
+//! A caller that is killed while the server has its LOOKUP abandons that (`conn/call.rs`), and its
+//! lock of the VFS is free then. The LOOKUP keeps the turn ([`DirTurn::keep`]), and passes it on
+//! when the server has answered. So the turn also stands for the lock of the VFS: what changes the
+//! directory waits for it ([`wait_for_turn`]).
 //!
 //! A turn is a lock, outside every other lock of this file system but inside the directory's of the
 //! VFS. Who waits for it can be killed.
@@ -93,8 +94,8 @@ fn takes_turns(dir: &INode<Fuse>) -> bool {
     !dir.sb().data().conn().features().parallel_dirops
 }
 
-/// Waits for the turn of a LOOKUP or READDIR in `dir`. [`None`] once the server has said that it runs
-/// them in parallel. Sleeps.
+/// Waits for the turn of a LOOKUP or READDIR in `dir`. [`None`] once the server has said that it
+/// runs them in parallel. Sleeps.
 ///
 /// # Errors
 ///
@@ -111,8 +112,8 @@ pub(crate) fn turn(dir: &INode<Fuse>) -> Result<Option<DirTurn<&INode<Fuse>>>> {
     Ok(Some(DirTurn(dir)))
 }
 
-/// Waits until no LOOKUP runs in `dir` that its caller has abandoned, for a server that takes turns.
-/// `dir` is locked exclusively, so that none can begin. Sleeps.
+/// Waits until no LOOKUP runs in `dir` that its caller has abandoned, for a server that takes
+/// turns. `dir` is locked exclusively, so that none can begin. Sleeps.
 ///
 /// # Errors
 ///

@@ -3,9 +3,9 @@
 //! Open handles: an open file or directory, and what the server has opened for it.
 //!
 //! An [`OpenHandle`] is the data of an open file (`struct fuse_file`): what the server gave
-//! ([`opened`](super::opened)), and the inode that it belongs to. Requests that outlive the file, as
-//! readahead may, share it; the last one to let go sends RELEASE or RELEASEDIR. On the walk: made by
-//! `file/open.rs`, used by everything that has to name a file handle to the server.
+//! ([`opened`](super::opened)), and the inode that it belongs to. Requests that outlive the file,
+//! as readahead may, share it; the last one to let go sends RELEASE or RELEASEDIR. On the walk:
+//! made by `file/open.rs`, used by everything that has to name a file handle to the server.
 //!
 //! The handle keeps its inode, and the RELEASE keeps it until the server has answered. Otherwise
 //! memory reclaim could evict the inode while the server still works on one of its requests, and
@@ -155,7 +155,8 @@ impl OpenHandle {
         self.backing_id
     }
 
-    /// The file is going to be passed through to `file`, an opened `backing`, until the handle goes.
+    /// The file is going to be passed through to `file`, an opened `backing`, until the handle
+    /// goes.
     ///
     /// # Errors
     ///

@@ -8,13 +8,15 @@
 //! are open for cached use, and parallel writes, keep each other out. A cached open waits for the
 //! writes that run, and those that come after it take turns.
 //!
-//! So does the first shared mapping of a file, and that waits with its address space locked. A write
-//! is therefore in parallel while it waits for the server, and not while it waits for memory of its
-//! caller: that may need the same address space. (In C it is, and the two wait for each other.)
+//! So does the first shared mapping of a file, and that waits with its address space locked. A
+//! write is therefore in parallel while it waits for the server, and not while it waits for memory
+//! of its caller: that may need the same address space. (In C it is, and the two wait for each
+//! other.)
 //!
-//! The page cache knows nothing of what is passed through, so an inode is open for the one or for the
-//! other. All that is passed through goes to the same backing file, which the inode keeps as long.
-//! Neither side waits for the other: it is the server that has to open a file in one way only.
+//! The page cache knows nothing of what is passed through, so an inode is open for the one or for
+//! the other. All that is passed through goes to the same backing file, which the inode keeps as
+//! long. Neither side waits for the other: it is the server that has to open a file in one way
+//! only.
 //!
 //! Locks: one spinlock, a leaf. No backing file is let go of inside.
 
@@ -88,8 +90,8 @@ impl IoMode {
         })
     }
 
-    /// An open file is going to use the page cache, until [`Self::leave`]. Waits for parallel writes
-    /// that run. An open file that does so already may come again.
+    /// An open file is going to use the page cache, until [`Self::leave`]. Waits for parallel
+    /// writes that run. An open file that does so already may come again.
     ///
     /// # Errors
     ///
@@ -124,7 +126,8 @@ impl IoMode {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if others pass through to another file; `ETXTBSY` if somebody may use the page cache.
+    /// `EBUSY` if others pass through to another file; `ETXTBSY` if somebody may use the page
+    /// cache.
     pub(crate) fn enter_passing(&self, by: &Use, backing: &Arc<Backing>) -> Result {
         let first = {
             let mut users = self.users.lock();
@@ -179,8 +182,8 @@ impl IoMode {
         self.caching.load(Relaxed)
     }
 
-    /// Begins a write beside others; [`None`] if somebody may use the page cache, or waits for that.
-    /// Until it is dropped, its owner must not fault in memory of user space.
+    /// Begins a write beside others; [`None`] if somebody may use the page cache, or waits for
+    /// that. Until it is dropped, its owner must not fault in memory of user space.
     pub(crate) fn enter_parallel(&self) -> Option<ParallelWrite<'_>> {
         let mut users = self.users.lock();
         if self.is_caching() {

@@ -153,8 +153,8 @@ pub(crate) struct Debt<'a>(Guard<Lookup<'a>, PayBack>);
 
 impl<'a> Debt<'a> {
     /// The debt that a reply naming `node` makes; `ticket` was allocated before the request, and is
-    /// missing only if an [`AbandonedLookup`] has taken it over, which then gets the reply, too. It is
-    /// taken only if the debt is paid, and else serves the next one.
+    /// missing only if an [`AbandonedLookup`] has taken it over, which then gets the reply, too.
+    /// It is taken only if the debt is paid, and else serves the next one.
     pub(crate) fn new(
         mount: &'a Mount,
         node: NodeId,

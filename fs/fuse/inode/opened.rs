@@ -2,8 +2,8 @@
 
 //! What the server has opened, until it is told that nobody uses it any more.
 //!
-//! An [`Opened`] is what an open file has of the server: whom to ask, and by which names. Files of a
-//! mount have an inode besides ([`handle`](super::handle)); those of a character device have
+//! An [`Opened`] is what an open file has of the server: whom to ask, and by which names. Files of
+//! a mount have an inode besides ([`handle`](super::handle)); those of a character device have
 //! nothing else. Whoever drops it sends RELEASE or RELEASEDIR. On the walk: made from the answer to
 //! OPEN, used by what reads, writes, polls and controls open files.
 //!

@@ -2,14 +2,15 @@
 
 //! The gate through which the dirty pages of a file go to the server.
 //!
-//! `file/writeback.rs` gathers adjacent dirty ranges as a [`CacheWrite`] and gives it to the inode's
-//! [`WriteGate`], which sends it as a WRITE in the background. Whoever is about to change the size
-//! of the file shuts the gate ([`WriteGate::shut`]): that waits for the writes that are with the
-//! server, and later ones queue up, so that none of them makes the file longer again. When the gate
-//! opens they are sent, as far as they are still within the file.
+//! `file/writeback.rs` gathers adjacent dirty ranges as a [`CacheWrite`] and gives it to the
+//! inode's [`WriteGate`], which sends it as a WRITE in the background. Whoever is about to change
+//! the size of the file shuts the gate ([`WriteGate::shut`]): that waits for the writes that are
+//! with the server, and later ones queue up, so that none of them makes the file longer again.
+//! When the gate opens they are sent, as far as they are still within the file.
 //!
-//! A write owns the folios' duty to end their writeback (`vfs/mm/writeback.rs`), and the open handle
-//! it goes through, which keeps the inode. Both go with the completion, whatever ends the request.
+//! A write owns the folios' duty to end their writeback (`vfs/mm/writeback.rs`), and the open
+//! handle it goes through, which keeps the inode. Both go with the completion, whatever ends the
+//! request.
 //!
 //! Locks: the state's, a leaf; nothing is sent, ended or dropped under it. Who shuts the gate has
 //! the inode locked, and must open it before he drops pages from the cache: that writes them first.

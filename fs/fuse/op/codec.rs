@@ -430,8 +430,8 @@ pub(crate) struct OutArgs {
 ///
 /// # Invariants
 ///
-/// `fixed` holds `spec.fixed` bytes, unless they fit into [`OutArgs`]; `var` holds `spec.var` bytes,
-/// or none if `spec.data` or if it was taken.
+/// `fixed` holds `spec.fixed` bytes, unless they fit into [`OutArgs`]; `var` holds `spec.var`
+/// bytes, or none if `spec.data` or if it was taken.
 #[derive(Default)]
 pub(crate) struct OutSpace {
     spec: OutSpec,

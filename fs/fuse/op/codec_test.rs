@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a caller or a server may vary, and what the codec makes of it: names long and short, replies
-//! long and short, old servers.
+//! What a caller or a server may vary, and what the codec makes of it: names long and short,
+//! replies long and short, old servers.
 
 use kernel::prelude::*;
 

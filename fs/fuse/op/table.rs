@@ -68,8 +68,8 @@ const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
 // - the structure it sends, field `args`;
 // - the names that follow, a field each;
 // - the bytes or extensions that follow, with their field;
-// - the parts of the reply: structures; `Bytes`, or `Pages` for those that go into its data, with the
-//   most there may be; `Xattr`, `AnyInitOut`;
+// - the parts of the reply: structures; `Bytes`, or `Pages` for those that go into its data, with
+//   the most there may be; `Xattr`, `AnyInitOut`;
 // - whether there is a reply; gate; whose ids it carries; what ENOSYS means (see `enosys`);
 // - its data, field `data`: which way they go, and of which type they are (see `data`);
 // - shorter forms: `in <length> before <minor>` of the structure it sends, `out <structure>
@@ -383,8 +383,8 @@ impl Variant for MountInit {
     }
 }
 
-/// IOCTL that the kernel makes by itself: on data of its own, and with an answer that has exactly the
-/// length of a `T`.
+/// IOCTL that the kernel makes by itself: on data of its own, and with an answer that has exactly
+/// the length of a `T`.
 pub(crate) struct OwnIoctl<'a, T> {
     node: NodeId,
     args: IoctlIn,

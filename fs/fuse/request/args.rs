@@ -2,10 +2,10 @@
 
 //! What a request owns, and how it is lent to a copier.
 //!
-//! [`Body`] sits behind the request's spinlock. A loan is one hold of that lock: the copier's closure
-//! runs inside it and can neither fault nor sleep. A loan is refused once the request has ended,
-//! so nothing is copied out of, or into, a request whose caller has gone on. Between two loans the
-//! copier may fault its buffer in, and an abort may end the request.
+//! [`Body`] sits behind the request's spinlock. A loan is one hold of that lock: the copier's
+//! closure runs inside it and can neither fault nor sleep. A loan is refused once the request has
+//! ended, so nothing is copied out of, or into, a request whose caller has gone on. Between two
+//! loans the copier may fault its buffer in, and an abort may end the request.
 //!
 //! A device that reads and writes memory by itself gets all of the body, see
 //! [`Given`](super::state::Given).
@@ -46,8 +46,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes after which a loan ends, so that the lock is not held for long. Data on the way out ends it
-/// where a page of it does: in a pipe a page that is cut needs two buffers, which no device takes.
+/// Bytes after which a loan ends, so that the lock is not held for long. Data on the way out ends
+/// it where a page of it does: in a pipe a page that is cut needs two buffers, which no device
+/// takes.
 const LOAN_MAX: usize = 32 * 1024;
 
 /// How far a copier is with one message; kept between its loans.

@@ -2,9 +2,9 @@
 
 //! The clock of one request: when it entered the part of its life that it is in.
 //!
-//! It stands still, and costs a look at one word, unless the connection measures. One word is enough:
-//! a part ends where the next begins. It says which part it is, so that a request which was on its
-//! way when the measuring began or ended is not counted for what it is not.
+//! It stands still, and costs a look at one word, unless the connection measures. One word is
+//! enough: a part ends where the next begins. It says which part it is, so that a request which
+//! was on its way when the measuring began or ended is not counted for what it is not.
 //!
 //! No locks: who holds the request's token writes, and the waiter after its end.
 

@@ -14,8 +14,8 @@
 //! On the walk: made by `conn/call.rs`, sent by `channel`, moved by a `transport`, ended there,
 //! and taken apart by [`wait::Waiter`] or a [`completion::Completion`].
 //!
-//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held. A device that reads and
-//! writes the request's memory by itself takes no lock: see [`state::Given`].
+//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held. A device that reads
+//! and writes the request's memory by itself takes no lock: see [`state::Given`].
 
 pub(crate) mod args;
 pub(crate) mod clock;
@@ -310,7 +310,8 @@ impl Request {
         self.has_reply_body || self.len() > size_of::<InHeader>() + self.head_len()
     }
 
-    /// Length of the structure behind the header, in bytes, which a ring has a place of its own for.
+    /// Length of the structure behind the header, in bytes, which a ring has a place of its own
+    /// for.
     pub(crate) fn head_len(&self) -> usize {
         self.head_len.into()
     }
@@ -325,8 +326,8 @@ impl Request {
         self.expects_reply
     }
 
-    /// Gives the request its id and tells the tracepoint; a queue calls this under its lock, so that
-    /// ids grow in queue order. One that brings its own keeps that.
+    /// Gives the request its id and tells the tracepoint; a queue calls this under its lock, so
+    /// that ids grow in queue order. One that brings its own keeps that.
     pub(crate) fn assign_unique(&self, unique: Unique) {
         self.unique.store(unique.get(), Relaxed);
         trace::request_send(self);

@@ -4,8 +4,8 @@
 //!
 //! Three phases. Any signal ends the first: the server is told by an INTERRUPT, once it has the
 //! request. A fatal signal ends the second: a request that no server has read is taken back. One
-//! that the server has is abandoned, if the operation allows that; else the third phase waits for its
-//! end, whatever comes.
+//! that the server has is abandoned, if the operation allows that; else the third phase waits for
+//! its end, whatever comes.
 
 use super::{
     completion::Completion,

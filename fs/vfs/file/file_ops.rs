@@ -91,9 +91,9 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
     fn read_iter(iocb: Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
-    /// Whether there is nothing to do for a read of `len` bytes at `pos` but to go to the page cache:
-    /// then the VFS goes there by itself, without [`Regular::read_iter`]. Not asked for `O_DIRECT`.
-    /// Must not sleep.
+    /// Whether there is nothing to do for a read of `len` bytes at `pos` but to go to the page
+    /// cache: then the VFS goes there by itself, without [`Regular::read_iter`]. Not asked for
+    /// `O_DIRECT`. Must not sleep.
     fn reads_cache(file: &File<T>, pos: i64, len: usize) -> bool;
 
     /// `write(2)` and the like. No lock is held (but `f_pos_lock`).

@@ -358,8 +358,8 @@ impl FolioSegment {
         Some((offset, left.min(PAGE_SIZE - offset % PAGE_SIZE)))
     }
 
-    /// Calls `f` with the room from `at` to the end of the range or of its page. What is there may be
-    /// anything, so it is no slice.
+    /// Calls `f` with the room from `at` to the end of the range or of its page. What is there may
+    /// be anything, so it is no slice.
     ///
     /// [`None`] if the range ends at or before `at`. `f` may run with the folio mapped for this
     /// CPU's task only, so it should be short; it may sleep if the caller may.
@@ -424,7 +424,8 @@ impl FolioSegment {
         // The new folio stays locked, as the one in whose place it comes.
         let folio = folio.into_locked_ref();
         // SAFETY: Both are locked: ours by the type invariant, which also says that it is in the
-        // page cache; the new one by that of `FreePage`, which also says that it is fit to be there.
+        // page cache; the new one by that of `FreePage`, which also says that it is fit to be
+        // there.
         unsafe { bindings::replace_page_cache_folio(self.folio.as_ptr(), folio.as_ptr()) };
         if !on_lru {
             // SAFETY: The folio is referenced, in the page cache, and not on the list.

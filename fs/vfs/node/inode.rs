@@ -755,9 +755,9 @@ impl<T: FileSystem> INode<T> {
     /// Forgets the ACLs that the VFS has cached, and those that tasks are asking for.
     pub(crate) fn forget_cached_acls(&self) {
         let inode = self.as_ptr();
-        // As a rule there is none, because the file system has none (`ACL_DONT_CACHE`) or nobody has
-        // asked (`ACL_NOT_CACHED`): a look is cheaper than a call, and than two exchanges. A task
-        // that begins to ask right after it learns what is true by now.
+        // As a rule there is none, because the file system has none (`ACL_DONT_CACHE`) or nobody
+        // has asked (`ACL_NOT_CACHED`): a look is cheaper than a call, and than two exchanges. A
+        // task that begins to ask right after it learns what is true by now.
         #[cfg(CONFIG_FS_POSIX_ACL)]
         {
             // SAFETY: There is a reference; these are only addresses of two fields.

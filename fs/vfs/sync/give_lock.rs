@@ -4,8 +4,9 @@
 //! asking.
 //!
 //! A [`GiveLock`] guards a state, which is always there, and a value. While the value is given away
-//! no reference to it exists: the lock does not hand one out, and the value is in a cell of its own,
-//! so that no reference to the state, or to what the lock is part of, says anything of its bytes.
+//! no reference to it exists: the lock does not hand one out, and the value is in a cell of its
+//! own, so that no reference to the state, or to what the lock is part of, says anything of its
+//! bytes.
 
 use core::{
     cell::UnsafeCell,
@@ -92,8 +93,8 @@ impl<S, V> GiveLock<S, V> {
         if self.lock.lock().given != gift.number {
             return None;
         }
-        // SAFETY: The gift is of this lock and borrowed exclusively, and tests give it to no device,
-        // so by the type invariant nothing else accesses the value.
+        // SAFETY: The gift is of this lock and borrowed exclusively, and tests give it to no
+        // device, so by the type invariant nothing else accesses the value.
         Some(f(unsafe { &mut *self.value.get() }))
     }
 }
@@ -154,8 +155,9 @@ impl<S: Unpin, V> GiveGuard<'_, S, V> {
 
 /// The right to let a device have the value of one [`GiveLock`].
 ///
-/// Code that maps the value for a device owns the gift, and a reference to what the lock is part of,
-/// for as long as the device may access it. If the gift is dropped, the value stays away for ever.
+/// Code that maps the value for a device owns the gift, and a reference to what the lock is part
+/// of, for as long as the device may access it. If the gift is dropped, the value stays away for
+/// ever.
 ///
 /// # Invariants
 ///
