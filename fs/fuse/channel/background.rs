@@ -5,6 +5,7 @@
 //! Locks: the queue lives in the channel's background lock, outside the input queue's lock.
 
 use super::{
+    credits::Credits,
     transport::{
         Transport,
         Wake, //
@@ -41,31 +42,6 @@ pub(crate) struct Background {
     pub(super) transport_queues: bool,
 }
 
-/// How many more background requests may go to the server.
-pub(crate) struct Credits<'a> {
-    active: &'a mut u32,
-    max: u32,
-}
-
-impl Credits<'_> {
-    /// Takes one, if there is one left: a request may go.
-    #[inline]
-    pub(crate) fn take(&mut self) -> bool {
-        let free = *self.active < self.max;
-        if free {
-            self.take_anyway();
-        }
-        free
-    }
-
-    /// Takes one more than there are: a queue none of whose requests is with the server may always
-    /// send one.
-    #[inline]
-    pub(crate) fn take_anyway(&mut self) {
-        *self.active = self.active.saturating_add(1);
-    }
-}
-
 impl Background {
     pub(super) fn new() -> Self {
         Self {
@@ -95,13 +71,11 @@ impl Background {
     /// returns what a closed transport refused, to be ended without the lock.
     pub(super) fn flush(&mut self, transport: &dyn Transport, ids: &UniqueIds) -> PendingQueue {
         let mut refused = PendingQueue::default();
-        let mut credits = Credits {
-            active: &mut self.active,
-            max: match self.connected {
-                true => self.max,
-                false => u32::MAX,
-            },
+        let max = match self.connected {
+            true => self.max,
+            false => u32::MAX,
         };
+        let mut credits = Credits::new(&mut self.active, max);
         while !self.queue.is_empty() && credits.take() {
             let Some(request) = self.queue.pop_front() else {
                 break;

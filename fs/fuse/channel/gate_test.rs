@@ -3,7 +3,7 @@
 //! The gate: who is counted, who waits, and who is sent.
 
 use super::{
-    background::Credits,
+    credits::Credits,
     forget::{
         Forget,
         ForgetTicket, //

@@ -8,6 +8,7 @@
 //! Locks: `background`, outside the transport's locks.
 
 pub(crate) mod background;
+mod credits;
 pub(crate) mod forget;
 #[cfg(CONFIG_KUNIT = "y")]
 mod gate_test;
@@ -24,6 +25,7 @@ pub(crate) mod timeout;
 pub(crate) mod transport;
 pub(crate) mod unique;
 
+pub(crate) use self::transport::Building;
 use self::{
     background::Background,
     forget::{
@@ -34,6 +36,7 @@ use self::{
     polled::PolledFiles,
     sync_writes::SyncWrites,
     transport::{
+        Gate,
         Transport,
         Wake, //
     },
@@ -128,14 +131,17 @@ pub(crate) struct Channel {
     #[pin]
     latency: Latency,
     /// The writes of dirty pages, for SYNCFS.
-    #[pin]
-    pub(crate) sync_writes: SyncWrites,
+    pub(crate) sync_writes: Arc<SyncWrites>,
 }
 
 impl Channel {
     /// A channel over `transport`, closed by the gate until INIT is answered.
-    pub(crate) fn new(transport: Arc<dyn Transport>) -> impl PinInit<Self> {
-        pin_init!(Self {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             transport,
             ids: UniqueIds::new(),
             connection: Atomic::new(0),
@@ -149,7 +155,7 @@ impl Channel {
             background <- new_spinlock!(Background::new(), "FuseChannel::background"),
             polled <- PolledFiles::new(),
             latency <- Latency::new(),
-            sync_writes <- SyncWrites::new(),
+            sync_writes: Arc::pin_init(SyncWrites::new(), GFP_KERNEL)?,
         })
     }
 
@@ -212,9 +218,7 @@ impl Channel {
         let _ = self
             .opening
             .cmpxchg(Opening::Init as i32, Opening::Building as i32, Release);
-        Building {
-            channel: self.clone(),
-        }
+        Building::new(self.clone())
     }
 
     /// INIT was answered, and the server has agreed to a ring, whose entries have room for
@@ -437,16 +441,9 @@ impl Channel {
     }
 }
 
-/// Rings are being built: no request is made before this is dropped, because they are ready or were
-/// given up.
-#[must_use = "dropping it opens the gate"]
-pub(crate) struct Building {
-    channel: Arc<Channel>,
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        self.channel.open_gate();
+impl Gate for Channel {
+    fn open(&self) {
+        self.open_gate();
     }
 }
 

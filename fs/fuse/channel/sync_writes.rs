@@ -9,7 +9,6 @@
 //!
 //! Locks: `turn`, held while the old epoch drains; inside it that of the counters, a leaf.
 
-use super::Channel;
 use crate::vfs::sync::wait::{
     new_wait_queue,
     WaitQueue, //
@@ -93,20 +92,20 @@ impl SyncWrites {
 
 /// One write of dirty pages, until it is dropped.
 pub(crate) struct Counted {
-    channel: Arc<Channel>,
+    writes: Arc<SyncWrites>,
     epoch: Epoch,
 }
 
 impl Counted {
-    /// A write over `channel` begins.
-    pub(crate) fn new(channel: &Arc<Channel>) -> Self {
-        let mut epochs = channel.sync_writes.epochs.lock();
+    /// A write begins, one of `writes`.
+    pub(crate) fn new(writes: &Arc<SyncWrites>) -> Self {
+        let mut epochs = writes.epochs.lock();
         let epoch = epochs.now;
         let count = epochs.count(epoch);
         *count = count.saturating_add(1);
         drop(epochs);
         Self {
-            channel: channel.clone(),
+            writes: writes.clone(),
             epoch,
         }
     }
@@ -114,7 +113,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let writes = &self.channel.sync_writes;
+        let writes = &self.writes;
         let drained = {
             let mut epochs = writes.epochs.lock();
             let count = epochs.count(self.epoch);

@@ -3,13 +3,12 @@
 //! What a transport does for a channel (`struct fuse_iqueue_ops`).
 
 use super::{
-    background::Credits,
+    credits::Credits,
     forget::{
         Forget,
         ForgetTicket, //
     },
     unique::UniqueIds, //
-    Building,
 };
 use crate::fuse::request::{
     snapshot::Snapshot,
@@ -19,7 +18,10 @@ use crate::fuse::request::{
     },
     Handle, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// How the reader of a request is woken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,30 @@ pub(crate) enum Wake {
     Normal,
     /// The sender is about to sleep: the scheduler may put the reader in its place.
     Sync,
+}
+
+/// The gate of a channel, for a transport that builds rings.
+pub(crate) trait Gate: Send + Sync {
+    /// Lets requests be made.
+    fn open(&self);
+}
+
+/// Rings are being built: no request is made before this is dropped, because they are ready or were
+/// given up.
+#[must_use = "dropping it opens the gate"]
+pub(crate) struct Building(Arc<dyn Gate>);
+
+impl Building {
+    /// `gate` is shut until this is dropped.
+    pub(super) fn new(gate: Arc<dyn Gate>) -> Self {
+        Self(gate)
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
 
 /// Moves requests to a server and replies back. Methods never sleep unless they say so.

@@ -73,7 +73,7 @@ impl CacheWrite {
     /// `ENOMEM`.
     pub(crate) fn new(handle: Arc<OpenHandle>, pos: i64) -> Result<KBox<Self>> {
         let synced = handle.mount().conn().options().sync_fs;
-        let counted = synced.then(|| Counted::new(handle.mount().conn().channel()));
+        let counted = synced.then(|| Counted::new(&handle.mount().conn().channel().sync_writes));
         Ok(KBox::new(
             Self {
                 handle,

@@ -193,14 +193,14 @@ fn sync_writes() {
     };
     let (world, device) = World::new();
     let done = std::sync::Arc::new(AtomicBool::new(false));
-    let before = Counted::new(&world.channel);
+    let before = Counted::new(&world.channel.sync_writes);
     let ends = done.clone();
     let other = world.clone();
     let writer = spawn("writer", move || {
         ends.store(true, SeqCst);
         drop(before);
         // One that begins later is not waited for.
-        drop(Counted::new(&other.channel));
+        drop(Counted::new(&other.channel.sync_writes));
     });
     let after = spawn("syncer", {
         let (world, done) = (world.clone(), done.clone());
