@@ -49,6 +49,7 @@ use crate::fuse::{
             Completion,
             Ended, //
         },
+        make::Parts,
         outcome::Outcome,
         state::Pending,
         wait::{
@@ -57,7 +58,6 @@ use crate::fuse::{
             Waiter, //
         },
         Handle,
-        Parts,
         Request, //
     },
 };

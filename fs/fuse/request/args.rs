@@ -10,10 +10,6 @@
 //! A device that reads and writes memory by itself gets all of the body, see
 //! [`Given`](super::state::Given).
 
-use super::{
-    completion::Completion,
-    outcome::Outcome, //
-};
 use crate::fuse::{
     abi::{
         header::{
@@ -123,43 +119,6 @@ impl<'a> Loan<'a> {
     fn copied(&mut self, len: usize) {
         self.room = self.room.saturating_sub(len);
         self.progress.done = self.progress.done.saturating_add(len);
-    }
-}
-
-/// How a request ends, and what is told of it.
-///
-/// # Invariants
-///
-/// `outcome` changes once, from `None`; after that the body is not lent any more.
-#[derive(Default)]
-pub(super) struct End {
-    outcome: Option<Outcome>,
-    completion: Option<KBox<dyn Completion>>,
-}
-
-impl End {
-    /// Sets the outcome; the first one stays. Returns whether this was it.
-    pub(super) fn set(&mut self, outcome: Outcome) -> bool {
-        let first = self.outcome.is_none();
-        if first {
-            self.outcome = Some(outcome);
-        }
-        first
-    }
-
-    /// The outcome, if it is set.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
-        self.outcome
-    }
-
-    /// What is told of the end, instead of a waiter.
-    pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
-        self.completion = Some(completion);
-    }
-
-    /// The completion; `None` if a waiter waits instead.
-    pub(super) fn take_completion(&mut self) -> Option<KBox<dyn Completion>> {
-        self.completion.take()
     }
 }
 

@@ -20,7 +20,9 @@
 pub(crate) mod args;
 pub(crate) mod clock;
 pub(crate) mod completion;
+pub(crate) mod make;
 pub(crate) mod outcome;
+mod phase;
 pub(crate) mod snapshot;
 #[cfg(CONFIG_KUNIT = "y")]
 mod snapshot_test;
@@ -32,20 +34,17 @@ pub(crate) mod wait;
 use self::{
     args::{
         Body,
-        End,
         LoanEnd,
         Progress, //
     },
     clock::Clock,
     completion::{
         Completion,
+        End,
         Ended, //
     },
     outcome::Outcome,
-    state::{
-        Pending,
-        Phase, //
-    },
+    phase::Phase, //
 };
 use crate::fuse::{
     abi::{
@@ -56,16 +55,7 @@ use crate::fuse::{
         NodeId,
         Unique, //
     },
-    op::{
-        data::{
-            Data,
-            OpData, //
-        },
-        InArgs,
-        Opcode,
-        OutArgs,
-        OutSpace, //
-    },
+    op::Opcode,
     trace::{
         self,
         Subject,
@@ -85,22 +75,16 @@ use crate::vfs::{
         entry::{
             Entry,
             Pool,
-            Pooled,
-            Reserved, //
+            Pooled, //
         },
         give_lock::{
-            new_give_lock,
             Gift,
             GiveGuard,
             GiveLock, //
         },
-        wait::{
-            new_wait_queue,
-            WaitQueue, //
-        },
+        wait::WaitQueue, //
     },
 };
-use core::cell::Cell;
 use kernel::{
     prelude::*,
     sync::{
@@ -166,111 +150,7 @@ pub(crate) struct Request {
     body: GiveLock<End, Body>,
 }
 
-/// What a new request is made of.
-pub(crate) struct Parts {
-    /// The header; lengths are filled in, and `unique` but for NOTIFY_REPLY.
-    pub(crate) header: InHeader,
-    /// Device number of the mount, for the tracepoints.
-    pub(crate) connection: u32,
-    /// Whether the server has to answer.
-    pub(crate) expects_reply: bool,
-    /// The operation, as in the header.
-    pub(crate) opcode: Opcode,
-    /// Space for the reply.
-    pub(crate) output: OutSpace,
-}
-
-/// Memory for a request.
-///
-/// Taken before anything is given away, so that making the request cannot fail and nothing that it
-/// was to own is lost.
-pub(crate) struct ReservedRequest(Reserved<Request>);
-
-impl ReservedRequest {
-    /// Makes the request, ready to be queued. `encode` writes what follows the header where it
-    /// stays; the data that it returns come behind that.
-    ///
-    /// # Errors
-    ///
-    /// That of `encode`.
-    #[inline]
-    pub(crate) fn make<E>(
-        self,
-        parts: Parts,
-        encode: impl FnOnce(&mut InArgs) -> Result<Option<Data>, E>,
-    ) -> Result<Pending, E> {
-        let Parts {
-            header,
-            connection,
-            expects_reply,
-            opcode,
-            output,
-        } = parts;
-        let has_reply_body = output.has_room();
-        let (loaded, failed) = (&Cell::new((0, 0)), &Cell::new(None));
-        let entry = self.0.fill(pin_init!(Request {
-            // First, because it tells how long the message is.
-            body <- new_give_lock!(
-                End::default(),
-                Body::init(header, output).chain(|body| {
-                    match body.load(encode) {
-                        Ok(lengths) => loaded.set(lengths),
-                        Err(error) => failed.set(Some(error)),
-                    }
-                    Ok(())
-                }),
-                "FuseRequest::body"
-            ),
-            len: loaded.get().0,
-            head_len: loaded.get().1,
-            has_reply_body,
-            nodeid: header.nodeid,
-            pid: header.pid,
-            opcode,
-            created: Jiffies::now(),
-            clock: Clock::new(),
-            unique: Atomic::new(header.unique.get()),
-            connection,
-            expects_reply,
-            phase: Atomic::new(Phase::Pending as i32),
-            interrupted: Atomic::new(false),
-            ended <- new_wait_queue!("FuseRequest::ended"),
-        }));
-        match failed.take() {
-            None => Ok(Pending::new(entry)),
-            Some(error) => Err(error),
-        }
-    }
-}
-
 impl Request {
-    /// Memory for a request. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn reserve() -> Result<ReservedRequest> {
-        Entry::reserve().map(ReservedRequest)
-    }
-
-    /// A request without content, for tests.
-    #[cfg(CONFIG_KUNIT = "y")]
-    pub(crate) fn sample() -> Result<Pending> {
-        Self::reserve()?.make(Self::sample_parts(), |_| Ok(None))
-    }
-
-    /// What that is made of.
-    #[cfg(CONFIG_KUNIT = "y")]
-    fn sample_parts() -> Parts {
-        Parts {
-            header: InHeader::default(),
-            connection: 0,
-            expects_reply: true,
-            opcode: Opcode::Getattr,
-            output: OutSpace::default(),
-        }
-    }
-
     /// The operation.
     pub(crate) fn opcode(&self) -> Opcode {
         self.opcode
@@ -405,7 +285,7 @@ impl Request {
         let completion = body.state().take_completion();
         drop(body);
         match completion {
-            Some(completion) => completion.complete(Ended::new(self)),
+            Some(completion) => completion.complete(Ended::new(&self.body)),
             None => self.ended.wake_up(),
         }
     }
@@ -561,26 +441,6 @@ impl Request {
             trace::request_abandon(self);
         }
         abandoned
-    }
-
-    /// Shows what the reply brought to `read`, which runs under the lock of the body and must not
-    /// sleep, and gives back what was lent: that may be memory whose freeing sleeps.
-    #[inline]
-    fn with_reply<D: OpData, R>(&self, read: impl FnOnce(Outcome, &mut OutArgs) -> R) -> (R, D) {
-        let (read, data) = {
-            let mut body = self.body.lock();
-            // Only a request that has ended is taken apart.
-            let outcome = body.state().outcome().unwrap_or(Outcome::Io);
-            match body.value() {
-                Some(body) => {
-                    let (output, data) = body.reply();
-                    (read(outcome, output), D::take(data))
-                }
-                // No request has ended that a device has: there is nothing to be read of one.
-                None => (read(Outcome::Io, &mut OutArgs::empty()), None),
-            }
-        };
-        (read, D::restore(data))
     }
 }
 

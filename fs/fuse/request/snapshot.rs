@@ -11,7 +11,7 @@
 //! add their requests. No locks here.
 
 use super::{
-    state::Phase,
+    phase::Phase,
     Request, //
 };
 use crate::fuse::{

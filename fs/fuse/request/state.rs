@@ -24,11 +24,11 @@ use super::{
     args::Body,
     completion::Completion,
     outcome::Outcome,
+    phase::Phase,
     snapshot::{
         Place,
         Snapshot, //
     },
-    wait::Waiter,
     Handle,
     Request, //
 };
@@ -57,37 +57,6 @@ use crate::vfs::sync::{
 use core::ops::Deref;
 use kernel::prelude::*;
 
-/// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(i32)]
-pub(super) enum Phase {
-    /// On a queue.
-    Pending = 0,
-    /// On its way to the server.
-    Copying = 1,
-    /// With the server.
-    Sent = 2,
-    /// On its way back.
-    Replying = 3,
-    /// A device has its memory.
-    Given = 4,
-    /// Ended.
-    Finished = 5,
-}
-
-impl From<i32> for Phase {
-    fn from(value: i32) -> Self {
-        match value {
-            0 => Self::Pending,
-            1 => Self::Copying,
-            2 => Self::Sent,
-            3 => Self::Replying,
-            4 => Self::Given,
-            _ => Self::Finished,
-        }
-    }
-}
-
 /// A request that no server has seen.
 #[must_use = "dropping it ends the request"]
 pub(crate) struct Pending(Guard<Owned<Request>, NotConnected>);
@@ -102,9 +71,9 @@ impl Pending {
         &self.0
     }
 
-    /// The right to wait for the end; take it before the token is queued.
-    pub(crate) fn waiter(&self) -> Waiter {
-        Waiter::new(self.0.share())
+    /// The request, to share.
+    pub(super) fn share(&self) -> Handle {
+        self.0.share()
     }
 
     /// Instead of a waiter: what is told of the end.

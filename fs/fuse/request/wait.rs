@@ -8,7 +8,10 @@
 //! its end, whatever comes.
 
 use super::{
-    completion::Completion,
+    completion::{
+        Completion,
+        Ended, //
+    },
     outcome::Outcome,
     state::Pending,
     Handle, //
@@ -54,16 +57,21 @@ pub(crate) enum Patience {
     AbortsConnection,
 }
 
+impl Pending {
+    /// The right to wait for the end; take it before the token is queued.
+    pub(crate) fn waiter(&self) -> Waiter {
+        Waiter {
+            request: self.share(),
+        }
+    }
+}
+
 /// The right to wait for the end of one request and to take the reply.
 pub(crate) struct Waiter {
     request: Handle,
 }
 
 impl Waiter {
-    pub(super) fn new(request: Handle) -> Self {
-        Self { request }
-    }
-
     /// Sleeps until the request has ended, or the caller is killed while the server has it.
     pub(crate) fn wait(
         self,
@@ -153,7 +161,7 @@ impl Finished {
         self,
         read: impl FnOnce(Outcome, &mut OutArgs) -> R,
     ) -> (R, D) {
-        self.0.with_reply(|outcome, output| {
+        Ended::new(&self.0.body).read(|outcome, output| {
             trace::request_wake(&**self.0, outcome.errno());
             read(outcome, output)
         })

@@ -18,8 +18,8 @@ use crate::fuse::{
         OutSpec, //
     },
     request::{
+        make::Parts,
         state::Pending,
-        Parts,
         Request, //
     },
 };

@@ -57,13 +57,13 @@ use crate::{
                 Completion,
                 Ended, //
             },
+            make::Parts,
             state::Pending,
             wait::{
                 Canceller as _,
                 Patience, //
             },
             Handle,
-            Parts,
             Request, //
         },
         transport::dev::{

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which token a request has, for those that do not hold it.
+
+/// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(super) enum Phase {
+    /// On a queue.
+    Pending = 0,
+    /// On its way to the server.
+    Copying = 1,
+    /// With the server.
+    Sent = 2,
+    /// On its way back.
+    Replying = 3,
+    /// A device has its memory.
+    Given = 4,
+    /// Ended.
+    Finished = 5,
+}
+
+impl From<i32> for Phase {
+    fn from(value: i32) -> Self {
+        match value {
+            0 => Self::Pending,
+            1 => Self::Copying,
+            2 => Self::Sent,
+            3 => Self::Replying,
+            4 => Self::Given,
+            _ => Self::Finished,
+        }
+    }
+}
