@@ -130,6 +130,26 @@ module_param_named(cache_no_caps, fuse_param_cache_no_caps, bool, 0644);
 MODULE_PARM_DESC(cache_no_caps,
 		 "Ask for the capability of a file before a write only if there may be one");
 
+/* Folios of up to 2 to this pages are cached, where a mount allows them. */
+#define LARGEST_FOLIO_ORDER 9
+
+unsigned int fuse_param_max_folio_order = 5;
+
+static int max_folio_order_set(const char *text, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(text, param, 0, LARGEST_FOLIO_ORDER);
+}
+
+static const struct kernel_param_ops max_folio_order_ops = {
+	.set = max_folio_order_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(max_folio_order, &max_folio_order_ops, &fuse_param_max_folio_order, 0644);
+__MODULE_PARM_TYPE(max_folio_order, "uint");
+MODULE_PARM_DESC(max_folio_order,
+		 "Cache files in folios of up to 2 to this pages, 9 at most; 0: page by page");
+
 /* Servers may take requests by io_uring: INIT offers it. */
 bool fuse_param_enable_uring;
 module_param_named(enable_uring, fuse_param_enable_uring, bool, 0644);

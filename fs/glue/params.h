@@ -11,6 +11,7 @@ extern bool fuse_param_allow_sys_admin_access;
 extern bool fuse_param_cache_no_caps;
 extern bool fuse_param_enable_uring;
 extern unsigned int fuse_param_inval_period;
+extern unsigned int fuse_param_max_folio_order;
 
 void fuse_param_watch_inval_period(void (*changed)(void));
 

@@ -38,6 +38,12 @@ pub(crate) fn cache_no_caps() -> bool {
     unsafe { read_once(&raw const bindings::fuse_param_cache_no_caps) }
 }
 
+/// The largest order of folios that cache files (`max_folio_order`).
+pub(crate) fn max_folio_order() -> u32 {
+    // SAFETY: As above.
+    unsafe { read_once(&raw const bindings::fuse_param_max_folio_order) }
+}
+
 /// Hands the parameter `inval_wq`, seconds between two looks for expired dentries, to
 /// [`dentry_expiry`]; dropping it ends that, and the looks.
 pub(crate) struct Registration(());

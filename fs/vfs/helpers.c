@@ -183,10 +183,17 @@ __vfs_helper struct folio *vfs_helper_grab_folio(struct address_space *mapping, 
 	return IS_ERR(folio) ? NULL : folio;
 }
 
-__vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *mapping, loff_t pos)
+__vfs_helper struct folio *vfs_helper_write_begin_folio(struct address_space *mapping, loff_t pos,
+						       size_t len)
 {
-	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT, FGP_WRITEBEGIN,
+	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT,
+				   FGP_WRITEBEGIN | fgf_set_order(len),
 				   mapping_gfp_mask(mapping));
+}
+
+__vfs_helper bool vfs_helper_folio_test_partial_kmap(const struct folio *folio)
+{
+	return folio_test_partial_kmap(folio);
 }
 
 __vfs_helper struct folio *vfs_helper_page_folio(struct page *page)
@@ -289,6 +296,12 @@ __vfs_helper void vfs_helper_folio_lock(struct folio *folio)
 __vfs_helper void vfs_helper_mapping_set_error(struct address_space *mapping, int error)
 {
 	mapping_set_error(mapping, error);
+}
+
+__vfs_helper void vfs_helper_mapping_set_folio_order_range(struct address_space *mapping,
+							  unsigned int min, unsigned int max)
+{
+	mapping_set_folio_order_range(mapping, min, max);
 }
 
 __vfs_helper void

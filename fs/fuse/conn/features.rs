@@ -2,6 +2,8 @@
 
 //! What INIT settled: written once, read everywhere.
 
+use kernel::page::PAGE_SIZE;
+
 /// Pages that a request may carry until INIT says otherwise (`FUSE_DEFAULT_MAX_PAGES_PER_REQ`).
 pub(crate) const DEFAULT_MAX_PAGES: u32 = 32;
 
@@ -116,4 +118,76 @@ impl Features {
         unrestricted_ioctl: false,
         ring: None,
     };
+
+    /// Into how many pages `len` bytes at `pos` go, as far as one request may carry them, and how many of
+    /// the bytes these have. The offset in the first page counts: the bytes may touch one page more than
+    /// they fill.
+    pub(crate) fn within_pages(&self, pos: u64, len: usize) -> (usize, usize) {
+        let in_page = pos as usize % PAGE_SIZE;
+        let pages = in_page
+            .saturating_add(len)
+            .div_ceil(PAGE_SIZE)
+            .min(self.max_pages as usize);
+        let room = pages.saturating_mul(PAGE_SIZE).saturating_sub(in_page);
+        (pages, len.min(room))
+    }
+
+    /// The largest order of folios that can cache a file: a folio has to go into one READ, and, because
+    /// it can be mapped and stored to, into one WRITE.
+    ///
+    /// 0 if writes stay in the page cache. The kernel lets a server without trust have few dirty pages
+    /// only; a store to a large folio makes all of it dirty, and a few of them would be too many.
+    pub(crate) fn max_folio_order(&self) -> u32 {
+        if self.writeback_cache || !self.big_writes {
+            return 0;
+        }
+        let bytes = self.max_read.min(self.max_write) as usize;
+        let pages = (bytes / PAGE_SIZE).min(self.max_pages as usize);
+        pages.checked_ilog2().unwrap_or(0)
+    }
+}
+
+#[kernel::macros::kunit_tests(ferrofuse_features)]
+mod tests {
+    use super::*;
+
+    const SOME: Features = Features {
+        max_read: u32::MAX,
+        max_write: 1 << 20,
+        max_pages: 4,
+        big_writes: true,
+        ..Features::UNTIL_INIT
+    };
+
+    #[test]
+    fn what_a_request_carries() {
+        let size = PAGE_SIZE as u64;
+        assert_eq!(SOME.within_pages(0, 0), (0, 0));
+        assert_eq!(SOME.within_pages(0, 1), (1, 1));
+        assert_eq!(SOME.within_pages(size - 1, 2), (2, 2));
+        assert_eq!(SOME.within_pages(0, 4 * PAGE_SIZE), (4, 4 * PAGE_SIZE));
+        assert_eq!(SOME.within_pages(1, 4 * PAGE_SIZE), (4, 4 * PAGE_SIZE - 1));
+        assert_eq!(SOME.within_pages(1, usize::MAX), (4, 4 * PAGE_SIZE - 1));
+    }
+
+    #[test]
+    fn folios_go_into_a_request() {
+        let order = |change: fn(&mut Features)| {
+            let mut features = SOME;
+            change(&mut features);
+            features.max_folio_order()
+        };
+        assert_eq!(order(|_| ()), 2);
+        assert_eq!(order(|features| features.max_pages = 7), 2);
+        assert_eq!(order(|features| features.max_pages = 256), 8);
+        assert_eq!(
+            order(|features| features.max_read = 3 * PAGE_SIZE as u32),
+            1
+        );
+        assert_eq!(order(|features| features.max_read = 512), 0);
+        assert_eq!(order(|features| features.max_write = 512), 0);
+        assert_eq!(order(|features| features.writeback_cache = true), 0);
+        assert_eq!(order(|features| features.big_writes = false), 0);
+        assert_eq!(Features::UNTIL_INIT.max_folio_order(), 0);
+    }
 }

@@ -62,7 +62,6 @@ use crate::{
 };
 use kernel::{
     iov::IovIterSource,
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -234,20 +233,16 @@ fn write_some(
 /// `EFAULT`, `ENOMEM`.
 fn fill(handle: &OpenHandle, pos: i64, from: &mut IovIterSource<'_>) -> Result<CachedRanges> {
     let features = handle.mount().conn().features();
-    let max_bytes = from.len().min(features.max_write as usize);
-    let in_page = pos as usize % PAGE_SIZE;
-    let max_folios = in_page
-        .saturating_add(from.len())
-        .div_ceil(PAGE_SIZE)
-        .min(features.max_pages as usize);
+    let wanted = from.len().min(features.max_write as usize);
+    let (max_pages, max_bytes) = features.within_pages(pos as u64, wanted);
 
-    let mut ranges = CachedRanges::with_capacity(max_folios)?;
-    while ranges.ranges() < max_folios {
+    let mut ranges = CachedRanges::with_capacity(max_pages)?;
+    while ranges.ranges() < max_pages {
         let left = max_bytes.saturating_sub(ranges.len());
         if left == 0 {
             break;
         }
-        let filling = match begin_write(handle.inode(), advanced(pos, ranges.len())?) {
+        let filling = match begin_write(handle.inode(), advanced(pos, ranges.len())?, left) {
             Ok(filling) => filling,
             Err(_) if ranges.len() != 0 => break,
             Err(error) => return Err(error),

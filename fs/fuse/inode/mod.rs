@@ -56,6 +56,7 @@ use crate::{
         },
         Fuse, //
     },
+    glue::params,
     vfs::{
         mount::sb::{
             Live,
@@ -327,6 +328,10 @@ fn initialise(
     }
     if writeback {
         inode.writeback_may_deadlock_on_reclaim();
+    }
+    if attr.file_type() == FileType::Regular {
+        let possible = inode.sb().data().conn().features().max_folio_order();
+        inode.set_max_folio_order(possible.min(params::max_folio_order()));
     }
     inode.set_generation(vfs_generation(generation));
     inode.set_size(attr.size());

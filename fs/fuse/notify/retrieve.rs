@@ -34,10 +34,7 @@ use crate::{
         node::inode::INode, //
     },
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 impl Notifications {
     /// The server wants what is cached of a file from some place on.
@@ -74,15 +71,10 @@ impl Notifications {
         let max_bytes = size
             .min(features.max_write as usize)
             .min(usize::try_from(behind).unwrap_or(usize::MAX));
-        // The offset in the first page counts: what is asked for may touch one page more than it
-        // has pages of bytes.
-        let max_folios = (pos as usize % PAGE_SIZE)
-            .saturating_add(max_bytes)
-            .div_ceil(PAGE_SIZE)
-            .min(features.max_pages as usize);
+        let (max_pages, max_bytes) = features.within_pages(pos, max_bytes);
 
-        let mut ranges = CachedRanges::with_capacity(max_folios)?;
-        while ranges.ranges() < max_folios {
+        let mut ranges = CachedRanges::with_capacity(max_pages)?;
+        while ranges.ranges() < max_pages {
             let left = max_bytes.saturating_sub(ranges.len());
             if left == 0 {
                 break;

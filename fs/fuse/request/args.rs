@@ -197,6 +197,7 @@ impl Body {
         };
         while loan.room > 0 {
             let Some((given, taken)) = data.with_sent(loan.at, |bytes| {
+                let bytes = bytes.first_pages(loan.room);
                 let piece = if loan.at == 0 {
                     bytes.beginning_page()
                 } else {

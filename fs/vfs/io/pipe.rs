@@ -118,6 +118,21 @@ impl PipeDest<'_> {
         shared
     }
 
+    /// Refers to a part of a folio, page by page, as far as there is room; returns how far.
+    fn share_all(&mut self, folio: &Folio, offset: usize, len: usize) -> usize {
+        let mut done = 0usize;
+        while done < len {
+            let at = offset.saturating_add(done);
+            let part = (len - done).min(PAGE_SIZE - at % PAGE_SIZE);
+            if !self.share(folio.into(), at, part) {
+                break;
+            }
+            done += part;
+        }
+        self.room = self.room.saturating_sub(done);
+        done
+    }
+
     /// Puts the whole message into the pipe; returns its length in bytes.
     ///
     /// # Errors
@@ -172,11 +187,7 @@ impl Dest for PipeDest<'_> {
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let (mut from, len) = (bytes.as_ptr(), bytes.len().min(self.room));
         if let Some((folio, offset)) = bytes.folio() {
-            if !self.share(folio.into(), offset, len) {
-                return 0;
-            }
-            self.room -= len;
-            return len;
+            return self.share_all(folio, offset, len);
         }
         let mut left = len;
         while left != 0 {

@@ -30,10 +30,7 @@ use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     iov::IovIterSource,
-    page::{
-        PAGE_SHIFT,
-        PAGE_SIZE, //
-    },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::aref::ARef, //
 };
@@ -47,20 +44,25 @@ pub(crate) struct Filling {
     writably_mapped: bool,
 }
 
-/// The folio of `inode` that the byte at `pos` is in, made if need be. May sleep.
+/// The folio of `inode` that the byte at `pos` is in, made if need be: for `len` bytes from there on, if
+/// the mapping has folios of several pages. May sleep.
 ///
 /// # Errors
 ///
 /// `EINVAL` if it is no regular file: the pages of others have owners (see [`super::dir_page`]);
 /// also if there is no such position. `ENOMEM`.
-pub(crate) fn begin_write<T: FileSystem>(inode: &INode<T>, pos: i64) -> Result<Filling> {
+pub(crate) fn begin_write<T: FileSystem>(
+    inode: &INode<T>,
+    pos: i64,
+    len: usize,
+) -> Result<Filling> {
     if !inode.is_reg() || pos < 0 {
         return Err(EINVAL);
     }
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.
-    let folio = from_err_ptr(unsafe { bindings::write_begin_folio(mapping, pos) })?;
+    let folio = from_err_ptr(unsafe { bindings::write_begin_folio(mapping, pos, len) })?;
     let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
     // SAFETY: The folio comes with a reference, which the `ARef` takes over.
     let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
@@ -247,17 +249,17 @@ impl CachedRange {
         self.at_end
     }
 
-    /// Calls `f` with the bytes from `at` to the end of the range or of its page. Never sleeps,
-    /// and nor may `f`. [`None`] if the range ends at or before `at`.
+    /// Calls `f` with the bytes from `at` to the end of the range, as far as they can be mapped at
+    /// once. Never sleeps, and nor may `f`. [`None`] if the range ends at or before `at`.
     fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
         let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
         let offset = self.offset.saturating_add(at);
-        let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
+        let len = left.min(Mapped::reach(self.held.folio(), offset));
         // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
         let mapped = unsafe { Mapped::new(self.held.folio(), offset) };
-        // SAFETY: Within one page of the range, all of which is mapped until after `f`.
+        // SAFETY: Within the range, and within what is mapped until after `f`.
         let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
-        // SAFETY: It is this page of this folio.
+        // SAFETY: There they are.
         let result = f(unsafe { bytes.in_folio(self.held.folio(), offset) });
         drop(mapped);
         Some(result)

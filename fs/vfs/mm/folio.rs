@@ -154,19 +154,32 @@ impl<F: Deref<Target = Folio>> Drop for Locked<F> {
     }
 }
 
-/// One page of a folio, mapped.
+/// Bytes of a folio, mapped.
 ///
 /// # Invariants
 ///
 /// `addr` is a live mapping of this task that `kmap_local_folio()` made, and the last one of those
-/// that are live when it ends.
+/// that are live when it ends. As many bytes are mapped there as [`Mapped::reach`] says.
 pub(super) struct Mapped {
     pub(super) addr: *mut u8,
     _task: NotThreadSafe,
 }
 
 impl Mapped {
-    /// The page with the byte at `offset`; `addr` is that of this byte.
+    /// How many bytes from `offset` of `folio` on one mapping has: those to the end of the folio, or,
+    /// on a machine that maps its memory page by page, to the end of the page. `offset` is within
+    /// the folio.
+    #[inline]
+    pub(super) fn reach(folio: &Folio, offset: usize) -> usize {
+        // SAFETY: The folio is alive while it is borrowed.
+        if unsafe { bindings::folio_test_partial_kmap(folio.as_ptr()) } {
+            PAGE_SIZE - offset % PAGE_SIZE
+        } else {
+            folio.size().saturating_sub(offset)
+        }
+    }
+
+    /// The byte at `offset`, to which `addr` leads, and those behind it.
     ///
     /// # Safety
     ///
@@ -351,15 +364,15 @@ impl FolioSegment {
     }
 
     /// Where byte `at` of the range is in the folio, and how many bytes follow it in the range
-    /// and in the same page. [`None`] if the range ends before it.
+    /// and can be mapped with it. [`None`] if the range ends before it.
     fn piece(&self, at: usize) -> Option<(usize, usize)> {
         let left = self.len().checked_sub(at).filter(|left| *left != 0)?;
         let offset = self.offset as usize + at;
-        Some((offset, left.min(PAGE_SIZE - offset % PAGE_SIZE)))
+        Some((offset, left.min(Mapped::reach(&self.folio, offset))))
     }
 
-    /// Calls `f` with the room from `at` to the end of the range or of its page. What is there may
-    /// be anything, so it is no slice.
+    /// Calls `f` with the room from `at` to the end of the range, as far as that can be mapped at
+    /// once. What is there may be anything, so it is no slice.
     ///
     /// [`None`] if the range ends at or before `at`. `f` may run with the folio mapped for this
     /// CPU's task only, so it should be short; it may sleep if the caller may.
@@ -367,8 +380,7 @@ impl FolioSegment {
         let (offset, len) = self.piece(at)?;
         // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
         let mapped = unsafe { Mapped::new(&self.folio, offset) };
-        // SAFETY: `piece()` stays within one page of the range, all of which is mapped until after
-        // `f`.
+        // SAFETY: `piece()` stays within the range, and within what is mapped until after `f`.
         let result = f(unsafe { Room::new(mapped.addr, len) });
         drop(mapped);
         Some(result)
@@ -379,8 +391,7 @@ impl FolioSegment {
         let (offset, len) = self.piece(at)?;
         // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
         let mapped = unsafe { Mapped::new(&self.folio, offset) };
-        // SAFETY: `piece()` stays within one page of the range, all of which is mapped until after
-        // `f`.
+        // SAFETY: `piece()` stays within the range, and within what is mapped until after `f`.
         let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
         drop(mapped);
         Some(result)
@@ -415,7 +426,7 @@ impl FolioSegment {
             let from = unsafe { Mapped::new(&page.folio, 0) };
             // SAFETY: One page, which is mapped until after the copy.
             let bytes = unsafe { SharedBytes::new(from.addr, PAGE_SIZE) };
-            // The folio's page is a whole one, or the copy ends where its range does.
+            // The range is a whole page, or the copy ends where the range does.
             self.with_room(0, |room| room.copy_from(bytes));
             drop(from);
             return UsedPage::Copied(page);

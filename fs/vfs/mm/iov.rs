@@ -19,6 +19,7 @@ use kernel::{
         IovIterDest,
         IovIterSource, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     task::might_sleep, //
 };
@@ -57,7 +58,7 @@ impl Drop for NoFault {
 /// # Invariants
 ///
 /// `len` bytes at `start` are valid for reads during `'a`. If there is a folio, they are at that
-/// offset of it, in one page.
+/// offset of it.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedBytes<'a> {
     start: *const u8,
@@ -86,7 +87,7 @@ impl<'a> SharedBytes<'a> {
     ///
     /// # Safety
     ///
-    /// All of them are in one page of the folio, at `offset`.
+    /// All of them are in the folio, at `offset`.
     pub(super) unsafe fn in_folio(self, folio: &'a Folio, offset: usize) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
@@ -132,6 +133,14 @@ impl<'a> SharedBytes<'a> {
             len: self.len.min(len),
             ..self
         }
+    }
+
+    /// The first of them, up to the end of the page that the byte before `len` is in.
+    pub(crate) fn first_pages(self, len: usize) -> Self {
+        // Where they are mapped, pages begin where those of memory do.
+        let before = self.start.addr() % PAGE_SIZE;
+        let end = before.saturating_add(len).div_ceil(PAGE_SIZE);
+        self.first(end.saturating_mul(PAGE_SIZE).saturating_sub(before))
     }
 
     /// All but the first `len` of them.

@@ -37,7 +37,6 @@ use core::{
 };
 use kernel::{
     error::to_result,
-    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -260,19 +259,19 @@ impl DirtyRange {
         same
     }
 
-    /// Calls `f` with the bytes from `at` to the end of the range or of its page. Never sleeps,
-    /// and nor may `f`. [`None`] if the range ends at or before `at`.
+    /// Calls `f` with the bytes from `at` to the end of the range, as far as they can be mapped at
+    /// once. Never sleeps, and nor may `f`. [`None`] if the range ends at or before `at`.
     fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
         let left = self.len().checked_sub(at).filter(|left| *left != 0)?;
         let offset = self.offset as usize + at;
-        let len = left.min(PAGE_SIZE - offset % PAGE_SIZE);
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
         let folio = unsafe { Folio::from_raw(self.folio.as_ptr()) };
+        let len = left.min(Mapped::reach(folio, offset));
         // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
         let mapped = unsafe { Mapped::new(folio, offset) };
-        // SAFETY: Within one page of the range, all of which is mapped until after `f`.
+        // SAFETY: Within the range, and within what is mapped until after `f`.
         let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
-        // SAFETY: It is this page of this folio.
+        // SAFETY: There they are.
         let result = f(unsafe { bytes.in_folio(folio, offset) });
         drop(mapped);
         Some(result)

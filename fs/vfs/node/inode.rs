@@ -1063,6 +1063,14 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags) };
     }
 
+    /// The page cache may have folios of up to 2^`order` pages of it.
+    pub(crate) fn set_max_folio_order(&mut self, order: u32) {
+        // SAFETY: As in `set_mode`; nothing is cached yet.
+        unsafe {
+            bindings::mapping_set_folio_order_range(&raw mut (*self.as_ptr()).i_data, 0, order)
+        };
+    }
+
     /// Whoever frees memory shall not wait until a page of it is written.
     pub(crate) fn writeback_may_deadlock_on_reclaim(&mut self) {
         // SAFETY: As in `set_mode`.

@@ -38,6 +38,8 @@ PLACE = '/tmp/data'
 # The one place in the guest that is not in memory: its file system can zero a range.
 DISK = '/var/tmp/data'
 CONNECTIONS = '/sys/fs/fuse/connections'
+# How large the folios of cached files may be.
+FOLIO_ORDER = '/sys/module/fuse/parameters/max_folio_order'
 
 PASSING_HP = [f'{EXAMPLES}/passthrough_hp', '--foreground']
 HP = PASSING_HP + ['--nopassthrough']
@@ -269,6 +271,31 @@ fsx_case('mmap-through', 'through', 5_000, *MAPS)
 fsx_case('mmap-direct', 'direct', 5_000, *MAPS)
 fsx_case('copy', 'll', 5_000, '--often', 'copy')
 fsx_case('disk', 'back', 2_000, '--often', 'zero', '--often', 'sync', disk=True)
+
+
+@case(weight=20)
+def fsx_orders(setting, name):
+    """Single pages, folios of four, and the largest that go into a request: what a file is cached in
+    is decided when its inode is made. The C module has no such parameter, and does one turn."""
+    seed = setting.dice(name).randrange(1 << 30)
+    before = ''
+    if os.path.exists(FOLIO_ORDER):
+        with open(FOLIO_ORDER) as parameter:
+            before = parameter.read().strip()
+    said = ''
+    try:
+        for order in ('0', '2', '9') if before else ('',):
+            if order:
+                with open(FOLIO_ORDER, 'w') as parameter:
+                    parameter.write(order)
+            with one_processor(), Server('through', f'{name}{order}') as server:
+                said += run(FSX, '--seed', str(seed), '--ops', str(setting.times(10_000)), *MAPS,
+                            server.path('file'), limit=setting.seconds(900))
+    finally:
+        if before:
+            with open(FOLIO_ORDER, 'w') as parameter:
+                parameter.write(before)
+    return said
 
 
 @case('through', 'back', 'direct', weight=5)

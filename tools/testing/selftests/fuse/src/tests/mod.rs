@@ -26,6 +26,7 @@ pub mod expiry;
 pub mod export;
 pub mod fallocate;
 pub mod faults;
+pub mod folios;
 pub mod forget;
 pub mod fuseblk;
 pub mod getattr;
@@ -82,6 +83,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     mount::TESTS,
     init::TESTS,
     lookup::TESTS,
+    folios::TESTS,
     forget::TESTS,
     expiry::TESTS,
     getattr::TESTS,
