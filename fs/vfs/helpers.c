@@ -682,6 +682,11 @@ __vfs_helper void vfs_helper_inode_lock(struct inode *inode)
 	inode_lock(inode);
 }
 
+__vfs_helper bool vfs_helper_inode_trylock(struct inode *inode)
+{
+	return inode_trylock(inode);
+}
+
 __vfs_helper void vfs_helper_inode_unlock(struct inode *inode)
 {
 	inode_unlock(inode);

@@ -20,9 +20,9 @@ use super::{
     create_ext::extensions,
     entry::{
         entry_valid_until,
+        believe,
         invalidate,
-        set_epoch,
-        set_valid_until, //
+        Asked, //
     },
     lookup::lookup, //
 };
@@ -113,7 +113,7 @@ pub(super) fn atomic_open<'a>(
     wait_for_turn(dir)?;
     call.set_created();
     let mount = mount(dir);
-    let before = Before::new(mount.conn())?;
+    let before = Before::new(dir)?;
     let flags = call.flags() & !flags::O_NOCTTY;
     let idmap = call.idmap();
     let ext = extensions(idmap, dir, || entry.security_context(call.mode()))?;
@@ -152,7 +152,7 @@ pub(super) fn tmpfile<'a>(
 ) -> Result<Opening<'a, Fuse>> {
     check_good(dir)?;
     let mount = mount(dir);
-    let before = Before::new(mount.conn())?;
+    let before = Before::new(dir)?;
     let flags = call.flags() & !flags::O_NOCTTY;
     let mode = call.mode();
     let (entry, file) = call.into_parts();
@@ -178,15 +178,14 @@ pub(super) fn tmpfile<'a>(
 
 /// What has to be known before the server is asked.
 struct Before {
-    /// What it says may be older than a new epoch.
-    epoch: u32,
+    asked: Asked,
     ticket: Option<ForgetTicket>,
 }
 
 impl Before {
-    fn new(conn: &Connection) -> Result<Self> {
+    fn new(dir: &INode<Fuse>) -> Result<Self> {
         Ok(Self {
-            epoch: conn.epoch(),
+            asked: Asked::now(dir),
             ticket: Some(new_ticket()?),
         })
     }
@@ -238,8 +237,7 @@ fn make<'a>(
 
     let dentry = file.dentry();
     give(inode)?;
-    set_epoch(dentry, before.epoch);
-    set_valid_until(dentry, entry_valid_until(&node));
+    believe(dentry, dir, before.asked, entry_valid_until(&node));
     attr_cache::dir_changed(dir);
     finish(file, handle, flags)
 }

@@ -12,10 +12,10 @@
 use super::{
     create_ext::extensions,
     entry::{
+        believe,
         entry_valid_until,
         invalidate,
-        set_epoch,
-        set_valid_until, //
+        Asked, //
     },
 };
 use crate::{
@@ -179,8 +179,7 @@ pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
     check_good(dir)?;
     wait_for_turn(dir)?;
     let mount = mount(dir);
-    // Sampled before the server is asked: what it says may be older than a new epoch.
-    let epoch = mount.conn().epoch();
+    let asked = Asked::now(dir);
     let mut ticket = Some(new_ticket()?);
     let dentry = entry.dentry();
     let reply = mount.call_mapped(idmap, op).inspect_err(|error| {
@@ -206,8 +205,7 @@ pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
 
     let other = entry.unhash().splice_alias(Some(inode))?;
     let kept = other.as_deref().unwrap_or(dentry);
-    set_epoch(kept, epoch);
-    set_valid_until(kept, entry_valid_until(&reply));
+    believe(kept, dir, asked, entry_valid_until(&reply));
     attr_cache::dir_changed(dir);
     Ok(other)
 }

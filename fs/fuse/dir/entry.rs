@@ -2,17 +2,29 @@
 
 //! What the kernel knows of a directory entry: until when it holds, and since which epoch.
 //!
+//! A server can say that a name is not true any more while it has a request that names it, and nothing
+//! waits for that. So its answer is believed as of the moment when it was asked ([`Asked`]), and that is
+//! compared once more when the entry can be found by its name: then either the notification finds the
+//! entry, or the answer is known to be too old. Until then the entry is *unconfirmed*.
+//!
 //! Takes no lock but `d_lock`, and that of `vfs/node/dentry_expiry.rs`.
 
 use crate::{
     fuse::{
         abi::attr::EntryOut,
+        inode::mount,
         Fuse, //
     },
     vfs::{
-        node::dentry::{
-            DEntry,
-            DEntryView, //
+        node::{
+            dentry::{
+                DEntry,
+                DEntryView, //
+            },
+            inode::{
+                INode,
+                INodeView, //
+            }, //
         },
         sync::deadline::{
             AtomicDeadline,
@@ -20,17 +32,23 @@ use crate::{
         },
     },
 };
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use kernel::sync::{
+    atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+    barrier::smp_mb, //
 };
 
 /// The private part of a directory entry.
 pub(crate) struct Entry {
     /// Until when the entry may be used without asking the server.
     pub(super) valid_until: AtomicDeadline,
-    /// The epoch in which the name was looked up.
-    pub(super) epoch: Atomic<u32>,
+    /// The epoch in which the name was looked up; 0 while it is unconfirmed.
+    epoch: Atomic<u32>,
+    /// If it is unconfirmed, when the server was asked: the parts of an [`Asked`].
+    asked: (Atomic<u32>, Atomic<u32>),
 }
 
 impl Entry {
@@ -40,22 +58,95 @@ impl Entry {
             valid_until: AtomicDeadline::new(Deadline::PAST),
             // The first epoch is 1: nobody has looked the name up yet.
             epoch: Atomic::new(0),
+            asked: (Atomic::new(0), Atomic::new(0)),
+        }
+    }
+
+    /// Whether it is of no earlier epoch than `epoch`, and unless it is confirmed, nothing has become
+    /// untrue in `dir` since the server was asked.
+    pub(super) fn is_of(&self, epoch: u32, dir: &INodeView<Fuse>) -> bool {
+        match self.epoch.load(Relaxed) {
+            0 => {
+                let (asked_epoch, invalidated) = &self.asked;
+                asked_epoch.load(Relaxed) >= epoch
+                    && invalidated.load(Relaxed) == dir.data().names_invalidated()
+            }
+            confirmed => confirmed >= epoch,
         }
     }
 }
 
-/// Notes until when `entry` may be used without asking the server.
-pub(super) fn set_valid_until(entry: &DEntry<Fuse>, deadline: Deadline) {
+/// What is true before the server is asked for a name in a directory: what it says may be older than a
+/// new epoch, or than its next word on the names there.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    epoch: u32,
+    invalidated: u32,
+}
+
+impl Asked {
+    /// The server is about to be asked for a name in `dir`.
+    pub(super) fn now(dir: &INode<Fuse>) -> Self {
+        Self {
+            epoch: mount(dir).conn().epoch(),
+            invalidated: dir.data().names_invalidated(),
+        }
+    }
+}
+
+/// Notes that `entry`, which cannot be found yet, may be used without asking the server until
+/// `deadline`. It is confirmed when it can be found ([`confirm`]).
+pub(super) fn promise(entry: &DEntry<Fuse>, asked: Asked, deadline: Deadline) {
     // Dropping the last reference is quicker for the VFS if it need not ask whether to keep the
     // entry, and from now on an entry is kept: only one of which nothing is known is not.
     entry.ask_d_delete(false);
-    entry.data().valid_until.store(deadline);
+    let data = entry.data();
+    data.asked.0.store(asked.epoch, Relaxed);
+    data.asked.1.store(asked.invalidated, Relaxed);
+    data.epoch.store(0, Relaxed);
+    data.valid_until.store(deadline);
     entry.expire_at(deadline);
 }
 
-/// Notes in which epoch the name of `entry` was looked up.
-pub(super) fn set_epoch(entry: &DEntry<Fuse>, epoch: u32) {
-    entry.data().epoch.store(epoch, Relaxed);
+/// `entry`, which was promised something, can be found by its name in `dir` now. It is dropped if the
+/// server has said meanwhile that a name there is not true any more; returns whether it was not.
+pub(super) fn confirm(entry: &DEntry<Fuse>, dir: &INode<Fuse>, asked: Asked) -> bool {
+    // Who says so counts first, and then looks for the entry.
+    smp_mb(Full);
+    let same = dir.data().names_invalidated() == asked.invalidated;
+    if same {
+        entry.data().epoch.store(asked.epoch, Relaxed);
+    } else {
+        entry.invalidate();
+    }
+    same
+}
+
+/// As [`promise`] and [`confirm`], for an entry of `dir` that can be found already, or need not be.
+pub(super) fn believe(
+    entry: &DEntry<Fuse>,
+    dir: &INode<Fuse>,
+    asked: Asked,
+    deadline: Deadline,
+) -> bool {
+    promise(entry, asked, deadline);
+    confirm(entry, dir, asked)
+}
+
+/// `entry` of `from` is about to get a name in another directory, or another one in the same, of which
+/// `asked` was true before the server was asked to do that. It stays unconfirmed until it is looked up
+/// again, since nobody can say when it has that name.
+pub(super) fn moved(entry: &DEntry<Fuse>, from: &INode<Fuse>, asked: Asked) {
+    let data = entry.data();
+    if !data.is_of(mount(from).conn().epoch(), from) {
+        expire(entry);
+    }
+    let confirmed = data.epoch.load(Relaxed);
+    if confirmed != 0 {
+        data.asked.0.store(confirmed, Relaxed);
+    }
+    data.asked.1.store(asked.invalidated, Relaxed);
+    data.epoch.store(0, Relaxed);
 }
 
 /// From now on the server is asked about `entry`.

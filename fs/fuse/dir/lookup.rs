@@ -10,7 +10,13 @@
 //! The directory is locked shared by the VFS. A server that needs one operation at a time gets it in
 //! turn (`inode/dirops.rs`).
 
-use super::entry::entry_valid_until;
+use super::entry::{
+    believe,
+    confirm,
+    entry_valid_until,
+    promise,
+    Asked, //
+};
 use crate::{
     fuse::{
         abi::{
@@ -77,8 +83,7 @@ pub(crate) fn lookup<'a>(
     _flags: LookupFlags,
 ) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
     check_good(dir)?;
-    // Sampled before the server is asked: what it says may be older than a new epoch.
-    let epoch = mount(dir).conn().epoch();
+    let asked = Asked::now(dir);
     let found = {
         let mut turn = dirops::turn(dir)?;
         lookup_name(dir, dir.data().node_id(), entry.name(), &mut turn)
@@ -103,13 +108,12 @@ pub(crate) fn lookup<'a>(
     }
     let dentry = entry.dentry();
     // Before it is hashed: who waits for this lookup looks at the entry as soon as it is.
-    super::entry::set_epoch(dentry, epoch);
-    super::entry::set_valid_until(dentry, found.valid_until);
+    promise(dentry, asked, found.valid_until);
     let other = entry.splice_alias(found.inode)?;
-    if let Some(kept) = &other {
-        super::entry::set_epoch(kept, epoch);
-        super::entry::set_valid_until(kept, found.valid_until);
-    }
+    match &other {
+        Some(kept) => believe(kept, dir, asked, found.valid_until),
+        None => confirm(dentry, dir, asked),
+    };
     Ok(other)
 }
 

@@ -14,6 +14,7 @@
 //! READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
 
 use super::{
+    entry::Asked,
     readdir_cache,
     readdirplus,
     records::{
@@ -122,7 +123,7 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     let conn = handle.mount().conn();
     let plus = readdirplus::is_useful(inode, ctx.pos());
     // Sampled before the server is asked: what it says may be older than what changes meanwhile.
-    let (epoch, sample) = (conn.epoch(), Sample::of_entry(conn));
+    let (asked, sample) = (Asked::now(inode), Sample::of_entry(conn));
     let result = {
         let _turn = dirops::turn(inode)?;
         ask(&handle, ctx, dir.flags(), plus)
@@ -132,7 +133,7 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
             readdir_cache::end(cached, ctx.pos());
         }
         if plus {
-            emit_and_link(&records, dir, ctx, cache, epoch, sample)
+            emit_and_link(&records, dir, ctx, cache, asked, sample)
         } else {
             emit_all(&records, ctx, cache)
         }
@@ -190,7 +191,7 @@ fn emit_and_link(
     dir: &SharedDir<'_, Fuse>,
     ctx: &mut DirContext,
     cache: Option<&INode<Fuse>>,
-    epoch: u32,
+    asked: Asked,
     sample: Sample,
 ) -> Result {
     let (mut full, mut spare) = (false, None);
@@ -198,7 +199,7 @@ fn emit_and_link(
         let PlusRecord { entry, name } = record?;
         full = full || !emit_and_cache(&entry.dirent, name, ctx, cache);
         // The server has counted a lookup of those that the reader had no room for, too.
-        readdirplus::link(dir, name, &entry.entry_out, epoch, sample, &mut spare);
+        readdirplus::link(dir, name, &entry.entry_out, asked, sample, &mut spare);
     }
     Ok(())
 }

@@ -14,9 +14,10 @@
 //! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
 
 use super::entry::{
+    believe,
     entry_valid_until,
-    set_epoch,
-    set_valid_until, //
+    promise,
+    Asked, //
 };
 use crate::{
     fuse::{
@@ -61,7 +62,7 @@ pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
         && (!features.readdirplus_auto || dir.data().take_readdirplus_advice() || pos == 0)
 }
 
-/// Takes over what the server says that `name` in `dir` stands for. `epoch` and `sample` are from
+/// Takes over what the server says that `name` in `dir` stands for. `asked` and `sample` are from
 /// before it was asked; `spare` is what a record had no use for, for the next one. May sleep.
 ///
 /// What cannot be used is given back; nobody is told, because the name was listed all the same.
@@ -69,7 +70,7 @@ pub(super) fn link(
     dir: &SharedDir<'_, Fuse>,
     name: &[u8],
     reply: &EntryOut,
-    epoch: u32,
+    asked: Asked,
     sample: Sample,
     spare: &mut Option<ForgetTicket>,
 ) {
@@ -85,7 +86,7 @@ pub(super) fn link(
     let debt = Debt::new(mount, reply.nodeid, spare);
     // What the reply says is wrong with it, or the lack of memory, is of no interest to a reader
     // who wants names; the debt is paid in any case.
-    let _ = cache(dir, name, reply, debt, epoch, sample);
+    let _ = cache(dir, name, reply, debt, asked, sample);
 }
 
 /// The attributes of `inode` came without having been asked for.
@@ -93,12 +94,6 @@ fn prefetched(inode: &INode<Fuse>) {
     if mount(inode).conn().features().readdirplus_auto {
         inode.data().set_prefetched();
     }
-}
-
-/// What `reply` says of the name holds for `entry`.
-fn believe(entry: &DEntry<Fuse>, reply: &EntryOut, epoch: u32) {
-    set_epoch(entry, epoch);
-    set_valid_until(entry, entry_valid_until(reply));
 }
 
 /// Makes `name` stand for the node of `reply`.
@@ -112,7 +107,7 @@ fn cache(
     name: &[u8],
     reply: &EntryOut,
     debt: Debt<'_>,
-    epoch: u32,
+    asked: Asked,
     sample: Sample,
 ) -> Result {
     if reply.nodeid == NodeId::ROOT {
@@ -123,11 +118,9 @@ fn cache(
         let entry = match dir.child(name)? {
             Child::InLookup(entry) => {
                 // Before it is hashed: who waits for the lookup looks at the entry at once.
-                believe(entry.dentry(), reply, epoch);
-                let other = look_up(dir, entry, reply, &attr, debt, sample)?;
-                if let Some(other) = other {
-                    believe(&other, reply, epoch);
-                }
+                promise(entry.dentry(), asked, entry_valid_until(reply));
+                let new = look_up(dir, entry, reply, &attr, debt, sample)?;
+                believe(&new, dir.inode(), asked, entry_valid_until(reply));
                 return Ok(());
             }
             Child::Cached(entry) => entry,
@@ -149,13 +142,12 @@ fn cache(
         inode.forget_cached_acls();
         attr_cache::update(inode, &attr, attr_valid_until(reply), sample);
         prefetched(inode);
-        believe(&entry, reply, epoch);
+        believe(&entry, dir.inode(), asked, entry_valid_until(reply));
         return Ok(());
     }
 }
 
-/// Ends the lookup of a name that was not in the dentry cache; returns the entry that has it
-/// instead, if there is one.
+/// Ends the lookup of a name that was not in the dentry cache; returns the entry that has it now.
 fn look_up<'a>(
     dir: &SharedDir<'_, Fuse>,
     entry: InLookup<'a, Fuse>,
@@ -163,7 +155,7 @@ fn look_up<'a>(
     attr: &CheckedAttr,
     debt: Debt<'_>,
     sample: Sample,
-) -> Result<Option<Held<'a, DEntry<Fuse>>>> {
+) -> Result<Held<'a, DEntry<Fuse>>> {
     let inode = iget(
         dir.inode().sb(),
         debt,

@@ -9,7 +9,11 @@
 //! but waits for lookups that were abandoned (`inode/dirops.rs`).
 
 use super::{
-    entry::invalidate,
+    entry::{
+        invalidate,
+        moved,
+        Asked, //
+    },
     remove::{
         is_doubtful,
         unlinked, //
@@ -65,6 +69,7 @@ pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
         // Only then the VFS has locked it.
         wait_for_turn(rename.moved)?;
     }
+    let (old_asked, new_asked) = (Asked::now(rename.old_dir), Asked::now(rename.new_dir));
     let result = send(idmap, &rename, flags);
     let exchange = rename.flags.contains(RenameFlag::Exchange);
     match result {
@@ -72,8 +77,12 @@ pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
             attr_cache::ctime_changed(rename.moved);
             attr_cache::dir_changed(rename.old_dir);
             attr_cache::dir_changed(rename.new_dir);
+            moved(rename.old.dentry(), rename.old_dir, new_asked);
             match rename.replaced {
-                Some(other) if exchange => attr_cache::ctime_changed(other),
+                Some(other) if exchange => {
+                    attr_cache::ctime_changed(other);
+                    moved(rename.new.dentry(), rename.new_dir, old_asked);
+                }
                 Some(gone) => unlinked(rename.new.dentry(), gone),
                 None => (),
             }

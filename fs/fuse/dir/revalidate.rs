@@ -10,8 +10,9 @@
 //! lock of its own.
 
 use super::entry::{
+    believe,
     entry_valid_until,
-    set_valid_until, //
+    Asked, //
 };
 use crate::{
     fuse::{
@@ -48,10 +49,7 @@ use crate::{
         sync::deadline::Deadline, //
     },
 };
-use kernel::{
-    prelude::*,
-    sync::atomic::Relaxed, //
-};
+use kernel::prelude::*;
 
 /// The VFS asks whether `entry` still stands for `name` in `dir`; `false` makes it look again.
 ///
@@ -70,7 +68,10 @@ pub(crate) fn d_revalidate(
     if inode.is_some_and(|inode| inode.data().is_bad()) {
         return Ok(false);
     }
-    if view.data().epoch.load(Relaxed) < view.sb().data().conn().epoch() {
+    if !view
+        .data()
+        .is_of(view.sb().data().conn().epoch(), dir.view())
+    {
         return Ok(false);
     }
     // Whoever is about to make or replace the name needs to know what is there now.
@@ -112,6 +113,7 @@ fn look_again(
 ) -> Result<bool> {
     let mount = inode::mount(inode);
     let mut ticket = Some(new_ticket()?);
+    let asked = Asked::now(dir);
     let sample = Sample::of_attributes(mount.conn());
     let query = op::Lookup {
         dir: dir.data().node_id(),
@@ -140,6 +142,5 @@ fn look_again(
         Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
         sample,
     );
-    set_valid_until(entry, entry_valid_until(&reply));
-    Ok(true)
+    Ok(believe(entry, dir, asked, entry_valid_until(&reply)))
 }

@@ -116,6 +116,8 @@ pub(crate) struct Inode {
     readdirplus_advised: Atomic<bool>,
     /// What is known of it came by READDIRPLUS, and nobody has used it yet.
     prefetched: Atomic<bool>,
+    /// If it is a directory, how often the server has said that a name in it is not true any more.
+    names_invalidated: Atomic<u32>,
     /// The lookups owed to the server.
     #[pin]
     pub(crate) lookups: LookupCount,
@@ -151,6 +153,7 @@ impl Inode {
             bad: Atomic::new(false),
             readdirplus_advised: Atomic::new(false),
             prefetched: Atomic::new(false),
+            names_invalidated: Atomic::new(0),
             lookups <- LookupCount::new(),
             attrs: AttrCache::new(),
             writes <- WriteGate::new(),
@@ -194,6 +197,17 @@ impl Inode {
     /// The same, and now it is used.
     pub(crate) fn take_prefetched(&self) -> bool {
         self.is_prefetched() && self.prefetched.xchg(false, Relaxed)
+    }
+
+    /// How often the server has said that a name in this directory is not true any more.
+    pub(crate) fn names_invalidated(&self) -> u32 {
+        self.names_invalidated.load(Relaxed)
+    }
+
+    /// The server says that a name in this directory is not true any more: nor is what it says of one
+    /// that it was asked for before. A full barrier.
+    pub(crate) fn invalidate_names(&self) {
+        self.names_invalidated.fetch_add(1, Full);
     }
 
     /// Makes every later operation on this inode fail.

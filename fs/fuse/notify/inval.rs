@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! INVAL_INODE, INVAL_ENTRY, DELETE: what is cached here is not true any more.
+//!
+//! INVAL_ENTRY and DELETE wait for no lock of a directory, nor of a node: its holder may be waiting for
+//! the server that sends them.
 
 use super::{
     take,
@@ -97,10 +100,12 @@ impl Notifications {
     fn inval(&self, parent: NodeId, child: Option<NodeId>, name: &[u8], expire: bool) -> Result {
         self.with_super(|sb| {
             let parent = inode::cached(sb, parent).ok_or(ENOENT)?;
-            let lock = parent.lock_parent();
             if !parent.is_dir() {
                 return Err(ENOTDIR);
             }
+            // Whoever has the lock of the directory may be waiting for this server, so that is not taken.
+            // What the server says of the names that it has been asked for is old from here on.
+            parent.data().invalidate_names();
             let entry = parent
                 .find_alias()
                 .and_then(|dir| dir.find_child(name))
@@ -116,7 +121,7 @@ impl Notifications {
                     if inode.data().node_id() != child {
                         return Err(ENOENT);
                     }
-                    DEntry::delete_removed(entry, &lock)
+                    DEntry::delete_removed(entry, &parent)
                 }
                 _ => Ok(()),
             }

@@ -27,7 +27,6 @@ use crate::vfs::{
         },
         inode::{
             INode,
-            INodeLock,
             INodeView, //
         },
         walk::{
@@ -251,8 +250,10 @@ impl<T: FileSystem> DEntry<T> {
         })
     }
 
-    /// Makes the cache forget a positive entry that was removed by somebody else; `parent` is the
-    /// lock of the directory it is in. May sleep.
+    /// Makes the cache forget a positive entry of the directory `parent` that was removed by somebody
+    /// else. Takes the locks of both inodes, unless others have them: it waits for none of them. If the
+    /// directory is locked, the entry is only taken out of the cache. If what was removed is a directory
+    /// that is locked, its users are not told that it is dead. May sleep.
     ///
     /// It takes the reference, because it may part the entry from its inode: nobody can have
     /// borrowed that through it.
@@ -261,19 +262,20 @@ impl<T: FileSystem> DEntry<T> {
     ///
     /// `ENOENT` if it is negative or not in that directory; `EBUSY` if something is mounted on it;
     /// `ENOTEMPTY` if it is a directory in which names are in use.
-    pub(crate) fn delete_removed(this: Held<'_, Self>, parent: &INodeLock<'_, T>) -> Result {
+    pub(crate) fn delete_removed(this: Held<'_, Self>, parent: &INode<T>) -> Result {
         let inode = this.inode().ok_or(ENOENT)?;
+        let parent_lock = parent.try_lock();
         // With the lock of the parent held, it stays the parent. A root is its own.
         let is_there = this
             .parent()
             .inode()
-            .is_some_and(|inode| core::ptr::eq(inode, parent.inode()));
-        if !is_there || core::ptr::eq(inode, parent.inode()) {
+            .is_some_and(|inode| core::ptr::eq(inode, parent));
+        if !is_there || core::ptr::eq(inode, parent) {
             return Err(ENOENT);
         }
         {
-            let _lock = inode.lock();
-            // SAFETY: There is a reference, and its inode is locked.
+            let lock = inode.try_lock();
+            // SAFETY: There is a reference.
             if unsafe { bindings::d_mountpoint(this.as_ptr()) } {
                 return Err(EBUSY);
             }
@@ -284,15 +286,21 @@ impl<T: FileSystem> DEntry<T> {
                 if unsafe { bindings::simple_empty(this.as_ptr()) } == 0 {
                     return Err(ENOTEMPTY);
                 }
-                // SAFETY: The inode is locked, which guards this flag.
-                unsafe { (*inode.as_ptr()).i_flags |= bindings::S_DEAD };
+                if lock.is_some() {
+                    // SAFETY: The inode is locked, which guards this flag.
+                    unsafe { (*inode.as_ptr()).i_flags |= bindings::S_DEAD };
+                }
             }
             // SAFETY: There is a reference.
             unsafe { bindings::dont_mount(this.as_ptr()) };
             inode.lock_attrs().set_nlink(0);
         }
-        // SAFETY: There is a reference, and the parent is locked.
-        unsafe { bindings::d_delete(this.as_ptr()) };
+        if parent_lock.is_some() {
+            // SAFETY: There is a reference, and the parent is locked.
+            unsafe { bindings::d_delete(this.as_ptr()) };
+        } else {
+            this.unhash();
+        }
         Ok(())
     }
 
@@ -466,19 +474,17 @@ impl<'a, T: FileSystem> InLookup<'a, T> {
         &self.dentry
     }
 
-    /// Gives it `inode` and puts it into the cache; returns the dentry that has the name instead,
-    /// if there is one.
+    /// Gives it `inode` and puts it into the cache; returns the dentry that has the name now, which
+    /// may be another one.
     ///
     /// # Errors
     ///
     /// Those of [`Unhashed::splice_alias`].
-    pub(crate) fn splice_alias(
-        self,
-        inode: Held<'_, INode<T>>,
-    ) -> Result<Option<Held<'a, DEntry<T>>>> {
+    pub(crate) fn splice_alias(self, inode: Held<'_, INode<T>>) -> Result<Held<'a, DEntry<T>>> {
         // SAFETY: A dentry in lookup is not hashed; the rest is the invariant of this type, of
         // which nothing is left but the end of the lookup.
-        unsafe { splice_alias(&self.dentry, Some(inode)) }
+        let other = unsafe { splice_alias(&self.dentry, Some(inode)) }?;
+        Ok(other.unwrap_or_else(|| self.dentry.clone()))
     }
 }
 

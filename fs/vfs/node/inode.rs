@@ -784,6 +784,17 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
+    /// Takes the inode's lock for writing, if nobody has it. Does not sleep.
+    pub(crate) fn try_lock(&self) -> Option<INodeLock<'_, T>> {
+        // SAFETY: There is a reference.
+        let locked = unsafe { bindings::inode_trylock(self.as_ptr()) };
+        // INVARIANT: Taken just now.
+        locked.then(|| INodeLock {
+            inode: self,
+            _task: NotThreadSafe,
+        })
+    }
+
     /// Takes the inode's lock for reading, together with others that do. Sleeps.
     pub(crate) fn lock_shared(&self) -> INodeSharedLock<'_, T> {
         // SAFETY: There is a reference.
@@ -885,11 +896,6 @@ pub(crate) struct INodeLock<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> INodeLock<'_, T> {
-    /// The inode that is locked.
-    pub(crate) fn inode(&self) -> &INode<T> {
-        self.inode
-    }
-
     /// Whether it is the lock of `inode`: `EINVAL` if not.
     pub(in crate::vfs) fn check(&self, inode: &INode<T>) -> Result {
         check_lock(self.inode, inode)

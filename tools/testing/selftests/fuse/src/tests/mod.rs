@@ -47,6 +47,7 @@ pub mod mmap;
 pub mod mount;
 pub mod names;
 pub mod notify;
+pub mod notify_held;
 pub mod open;
 pub mod passthrough;
 pub mod permissions;
@@ -140,6 +141,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     splice::TESTS,
     pipe_buffers::TESTS,
     notify::TESTS,
+    notify_held::TESTS,
     resend::TESTS,
     store::TESTS,
     retrieve::TESTS,

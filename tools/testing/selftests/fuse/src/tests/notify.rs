@@ -31,7 +31,7 @@ crate::tests![
 
 pub(super) const INVAL_INODE: i32 = 2;
 pub(super) const INVAL_ENTRY: i32 = 3;
-const DELETE: i32 = 6;
+pub(super) const DELETE: i32 = 6;
 const RESEND: i32 = 7;
 pub const INC_EPOCH: i32 = 8;
 const PRUNE: i32 = 9;
@@ -58,7 +58,7 @@ pub(super) fn inval_entry(parent: u64, namelen: u32, flags: u32) -> Vec<u8> {
     .concat()
 }
 
-fn delete(parent: u64, child: u64, namelen: u32) -> Vec<u8> {
+pub(super) fn delete(parent: u64, child: u64, namelen: u32) -> Vec<u8> {
     [
         &parent.to_ne_bytes()[..],
         &child.to_ne_bytes(),
