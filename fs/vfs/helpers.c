@@ -240,6 +240,21 @@ __vfs_helper bool vfs_helper_folio_test_writeback(struct folio *folio)
 	return folio_test_writeback(folio);
 }
 
+__vfs_helper bool vfs_helper_folio_trylock(struct folio *folio)
+{
+	return folio_trylock(folio);
+}
+
+__vfs_helper int vfs_helper_folio_wait_locked_killable(struct folio *folio)
+{
+	return folio_wait_locked_killable(folio);
+}
+
+__vfs_helper void vfs_helper_might_resched(void)
+{
+	cond_resched();
+}
+
 __vfs_helper bool vfs_helper_folio_test_mlocked(struct folio *folio)
 {
 	return folio_test_mlocked(folio);
@@ -266,10 +281,12 @@ __vfs_helper struct folio *vfs_helper_filemap_get_folio(struct address_space *ma
 	return filemap_get_folio(mapping, index);
 }
 
-__vfs_helper struct folio *vfs_helper_filemap_grab_folio(struct address_space *mapping,
+/* Not locked: one that is there may be locked by others. */
+__vfs_helper struct folio *vfs_helper_filemap_make_folio(struct address_space *mapping,
 							 pgoff_t index)
 {
-	return filemap_grab_folio(mapping, index);
+	return __filemap_get_folio(mapping, index, FGP_ACCESSED | FGP_CREAT | FGP_FOR_MMAP,
+				   mapping_gfp_mask(mapping));
 }
 
 __vfs_helper void vfs_helper_memcpy_to_folio(struct folio *folio, size_t offset, const char *from,

@@ -19,8 +19,8 @@ use super::{
     },
     create_ext::extensions,
     entry::{
-        entry_valid_until,
         believe,
+        entry_valid_until,
         invalidate,
         Asked, //
     },

@@ -111,7 +111,7 @@ pub(super) fn promise(entry: &DEntry<Fuse>, asked: Asked, deadline: Deadline) {
 /// `entry`, which was promised something, can be found by its name in `dir` now. It is dropped if the
 /// server has said meanwhile that a name there is not true any more; returns whether it was not.
 pub(super) fn confirm(entry: &DEntry<Fuse>, dir: &INode<Fuse>, asked: Asked) -> bool {
-    // Who says so counts first, and then looks for the entry.
+    // The notification counts first, and then looks for the entry.
     smp_mb(Full);
     let same = dir.data().names_invalidated() == asked.invalidated;
     if same {
@@ -135,7 +135,7 @@ pub(super) fn believe(
 
 /// `entry` of `from` is about to get a name in another directory, or another one in the same, of which
 /// `asked` was true before the server was asked to do that. It stays unconfirmed until it is looked up
-/// again, since nobody can say when it has that name.
+/// again, because the VFS gives it that name only later.
 pub(super) fn moved(entry: &DEntry<Fuse>, from: &INode<Fuse>, asked: Asked) {
     let data = entry.data();
     if !data.is_of(mount(from).conn().epoch(), from) {

@@ -50,13 +50,26 @@ pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     })?)
 }
 
+/// How often a target is read that the server says is not true while it has the READLINK.
+const MAX_TRIES: u32 = 8;
+
 /// What the page cache of a link gets.
 pub(super) struct Targets;
 
 impl mapping::Targets<Fuse> for Targets {
     fn read_target(inode: &INode<Fuse>) -> Result<KVVec<u8>> {
-        // The folio that the target goes to is locked until then.
-        read(inode, |mount, query| mount.call(query))
+        let mut tries = 0;
+        loop {
+            let before = inode.data().names_invalidated();
+            // The folio that the target goes to is locked until then.
+            let target = read(inode, |mount, query| mount.call(query))?;
+            tries += 1;
+            // The server may say meanwhile that it is not true, and the notification does not wait for
+            // the folio.
+            if inode.data().names_invalidated() == before || tries == MAX_TRIES {
+                return Ok(target);
+            }
+        }
     }
 }
 

@@ -10,13 +10,22 @@
 //! and its direct writes that run side by side are waited for: those that the server has, never one
 //! that waits for the lock itself (`inode/io_mode.rs`).
 
-use super::passthrough;
+use super::{
+    outdated,
+    passthrough, //
+};
 use crate::{
     fuse::{
         abi::file::FopenFlag,
         Fuse, //
     },
-    vfs::mm::vm::NewArea, //
+    vfs::{
+        mm::vm::{
+            Faults,
+            NewArea, //
+        },
+        node::inode::INode, //
+    },
 };
 use kernel::{
     mm::virt::flags,
@@ -56,5 +65,19 @@ pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
     if area.flags() & stored_to == stored_to {
         handle.inode().data().write_files.add(&handle.into());
     }
-    area.map_page_cache()
+    area.map_page_cache::<Mapped>()
+}
+
+/// What is mapped is not older than what the server has said of it.
+struct Mapped;
+
+impl Faults<Fuse> for Mapped {
+    #[inline]
+    fn is_ready(inode: &INode<Fuse>) -> bool {
+        !inode.data().is_outdated()
+    }
+
+    fn make_ready(inode: &INode<Fuse>) -> Result {
+        outdated::settle(inode)
+    }
 }

@@ -23,6 +23,7 @@ mod llseek;
 mod lock;
 mod mmap;
 pub(crate) mod open;
+pub(crate) mod outdated;
 mod passthrough;
 mod poll;
 mod range;
@@ -177,6 +178,7 @@ impl file_ops::Regular<Fuse> for Regular {
         if splice.file().data().wants(FopenFlag::DirectIo) {
             return splice.copy();
         }
+        outdated::settle(splice.file().inode())?;
         splice.filemap()
     }
 

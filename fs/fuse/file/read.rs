@@ -11,6 +11,7 @@
 
 use super::{
     direct,
+    outdated::settle,
     passthrough,
     range::read_args, //
 };
@@ -61,7 +62,7 @@ pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
     let handle = file.data();
     let inode = handle.inode();
     handle.reads_plainly()
-        && !inode.data().is_bad()
+        && inode.data().is_untroubled()
         && i64::try_from(len).is_ok_and(|len| pos.saturating_add(len) <= inode.size())
 }
 
@@ -93,6 +94,7 @@ fn cached(
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
     let inode = handle.inode();
+    settle(inode)?;
     let len = i64::try_from(to.len()).unwrap_or(i64::MAX);
     let end = iocb.pos().saturating_add(len);
 

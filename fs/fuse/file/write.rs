@@ -13,6 +13,7 @@
 
 use super::{
     direct,
+    outdated::settle,
     passthrough,
     range::{
         advanced,
@@ -115,6 +116,8 @@ fn cached(
     if count == 0 {
         return Ok(0);
     }
+    // What a page had before is written with it.
+    settle(handle.inode())?;
     account_write(count);
     iocb.modified(lock)?;
     zero_gap(handle.inode(), iocb.pos());

@@ -10,8 +10,8 @@
 //! generation, and the file type, tell the two apart. The inode of a node that the server has
 //! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
 //!
-//! Locks: those of [`LookupCount`], [`AttrCache`], [`DirCache`], [`WriteGate`] and [`WriteFiles`]
-//! are leaves. What runs one at a time in a directory ([`dirops`]) is outside every other lock of
+//! Locks: those of [`LookupCount`], [`AttrCache`], [`DirCache`], [`Outdated`], [`WriteGate`] and
+//! [`WriteFiles`] are leaves. What runs one at a time in a directory ([`dirops`]) is outside every other lock of
 //! this file system.
 
 pub(crate) mod attr_cache;
@@ -21,6 +21,7 @@ pub(crate) mod handle;
 pub(crate) mod io_mode;
 pub(crate) mod lookup_count;
 pub(crate) mod opened;
+pub(crate) mod outdated;
 pub(crate) mod write_files;
 pub(crate) mod write_gate;
 
@@ -36,6 +37,10 @@ use self::{
     lookup_count::{
         Debt,
         LookupCount, //
+    },
+    outdated::{
+        Mark,
+        Outdated, //
     },
     write_files::WriteFiles,
     write_gate::WriteGate, //
@@ -105,18 +110,25 @@ pub(crate) trait NodeTables: Sized {
     fn set_type(inode: &mut NewInode<'_, Fuse>, file_type: FileType, device: Dev) -> Result;
 }
 
+/// The server has given the node's identity to something else. Never cleared.
+const BAD: u32 = 1;
+
+/// Pages are marked in [`Outdated`], whose lock guards this.
+const OUTDATED: u32 = 2;
+
 /// The private part of an inode.
 #[pin_data]
 pub(crate) struct Inode {
     /// Which node of the server this is. Set before the inode can be found, and never changed.
     node: NodeId,
-    /// Whether the server has given the node's identity to something else. Never cleared.
-    bad: Atomic<bool>,
+    /// What keeps it from being used just like that: bits as [`BAD`].
+    trouble: Atomic<u32>,
     /// A name in this directory was looked up since it was last read.
     readdirplus_advised: Atomic<bool>,
     /// What is known of it came by READDIRPLUS, and nobody has used it yet.
     prefetched: Atomic<bool>,
-    /// If it is a directory, how often the server has said that a name in it is not true any more.
+    /// If it is a directory, how often the server has said that a name in it is not true any more; if it
+    /// is a symbolic link, that its target is not.
     names_invalidated: Atomic<u32>,
     /// The lookups owed to the server.
     #[pin]
@@ -133,6 +145,9 @@ pub(crate) struct Inode {
     /// If it is a directory, its names.
     #[pin]
     pub(crate) names: DirCache,
+    /// Which of its pages are not true any more.
+    #[pin]
+    outdated: Outdated,
     /// How its bytes are used.
     #[pin]
     pub(crate) io_mode: IoMode,
@@ -150,7 +165,7 @@ impl Inode {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             node: NodeId::NONE,
-            bad: Atomic::new(false),
+            trouble: Atomic::new(0),
             readdirplus_advised: Atomic::new(false),
             prefetched: Atomic::new(false),
             names_invalidated: Atomic::new(0),
@@ -159,6 +174,7 @@ impl Inode {
             writes <- WriteGate::new(),
             write_files <- WriteFiles::new(),
             names <- DirCache::new(),
+            outdated <- Outdated::new(),
             io_mode <- IoMode::new(),
             turns <- Turns::new(),
         })
@@ -171,7 +187,48 @@ impl Inode {
 
     /// Whether the node is no longer what it was; see the module's documentation.
     pub(crate) fn is_bad(&self) -> bool {
-        self.bad.load(Relaxed)
+        self.trouble.load(Relaxed) & BAD != 0
+    }
+
+    /// Whether pages of it are not true any more, and may not be used.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.trouble.load(Relaxed) & OUTDATED != 0
+    }
+
+    /// Whether it is neither bad, nor are pages of it not true any more.
+    pub(crate) fn is_untroubled(&self) -> bool {
+        self.trouble.load(Relaxed) == 0
+    }
+
+    /// The pages `first` to `last` are not true any more.
+    pub(crate) fn mark_outdated(&self, first: u64, last: u64) {
+        self.outdated
+            .add(first, last, || self.set_trouble(OUTDATED, true));
+    }
+
+    /// Which pages are not true any more.
+    pub(crate) fn outdated(&self) -> Option<Mark> {
+        match self.is_outdated() {
+            true => self.outdated.get(),
+            false => None,
+        }
+    }
+
+    /// All that `mark` says is dropped; if something was added meanwhile, nothing changes.
+    pub(crate) fn unmark_outdated(&self, mark: Mark) {
+        self.outdated
+            .remove(mark, || self.set_trouble(OUTDATED, false));
+    }
+
+    fn set_trouble(&self, bit: u32, on: bool) {
+        let mut old = self.trouble.load(Relaxed);
+        loop {
+            let new = if on { old | bit } else { old & !bit };
+            match self.trouble.cmpxchg(old, new, Full) {
+                Ok(_) => return,
+                Err(now) => old = now,
+            }
+        }
     }
 
     /// READDIRPLUS would have been of use in this directory.
@@ -199,7 +256,8 @@ impl Inode {
         self.is_prefetched() && self.prefetched.xchg(false, Relaxed)
     }
 
-    /// How often the server has said that a name in this directory is not true any more.
+    /// How often the server has said that a name in this directory, or the target of this link, is not
+    /// true any more.
     pub(crate) fn names_invalidated(&self) -> u32 {
         self.names_invalidated.load(Relaxed)
     }
@@ -212,7 +270,7 @@ impl Inode {
 
     /// Makes every later operation on this inode fail.
     pub(crate) fn make_bad(&self) {
-        self.bad.store(true, Relaxed);
+        self.set_trouble(BAD, true);
     }
 }
 

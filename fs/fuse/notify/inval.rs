@@ -22,12 +22,20 @@ use crate::fuse::{
     },
     channel::owner::Payload,
     dir::entry,
+    file::outdated,
     inode::{
         self,
         attr_cache, //
+    },
+    Fuse, //
+};
+use crate::vfs::node::{
+    dentry::DEntry,
+    inode::{
+        FileType,
+        INode, //
     }, //
 };
-use crate::vfs::node::dentry::DEntry;
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
@@ -49,11 +57,32 @@ impl Notifications {
                         .map_or(u64::MAX, |last| last >> PAGE_SHIFT),
                     _ => u64::MAX,
                 };
-                // Pages that are busy stay; C does not tell either.
-                let _ = inode.invalidate_range(first >> PAGE_SHIFT, last);
+                self.inval_data(&inode, first >> PAGE_SHIFT, last);
             }
             Ok(())
         })
+    }
+
+    /// The pages `first` to `last` are not true any more, nor is the target of a link.
+    pub(super) fn inval_data(&self, inode: &INode<Fuse>, first: u64, last: u64) {
+        match inode.file_type() {
+            Some(FileType::Regular) => {
+                let left = outdated::invalidate(inode, first, last);
+                if left.locked.is_some() || left.written {
+                    self.left.check().add(inode);
+                    self.left.look_later();
+                }
+            }
+            Some(FileType::Symlink) => {
+                inode.data().invalidate_names();
+                inode.forget_target();
+            }
+            // The pages of directories are locked for moments only. Those that are busy stay, and C does
+            // not tell either.
+            _ => {
+                let _ = inode.invalidate_range(first, last);
+            }
+        }
     }
 
     /// A name means something else, or does not exist.
@@ -103,7 +132,7 @@ impl Notifications {
             if !parent.is_dir() {
                 return Err(ENOTDIR);
             }
-            // Whoever has the lock of the directory may be waiting for this server, so that is not taken.
+            // The holder of the directory's lock may be waiting for this server, so that is not taken.
             // What the server says of the names that it has been asked for is old from here on.
             parent.data().invalidate_names();
             let entry = parent

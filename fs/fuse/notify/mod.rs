@@ -8,11 +8,15 @@
 
 mod epoch;
 mod inval;
+mod left;
 mod prune;
 mod retrieve;
 mod store;
 
-use self::epoch::OldNames;
+use self::{
+    epoch::OldNames,
+    left::LeftFiles, //
+};
 use crate::{
     fuse::{
         abi::{
@@ -45,7 +49,8 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    time::msecs_to_jiffies, //
 };
 use zerocopy::{
     FromBytes,
@@ -58,6 +63,8 @@ pub(crate) struct Notifications {
     mount: Arc<Mount>,
     /// Throws out what was cached before this epoch.
     old_names: Pin<KBox<Watchdog<OldNames>>>,
+    /// Drops what is left of files whose data is not true any more.
+    left: Pin<KBox<Watchdog<LeftFiles>>>,
 }
 
 impl Notifications {
@@ -67,8 +74,13 @@ impl Notifications {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(mount: Arc<Mount>) -> Result<Self> {
-        let old_names = Watchdog::idle(OldNames::new(mount.clone()))?;
-        Ok(Self { mount, old_names })
+        let old_names = Watchdog::idle(OldNames::new(mount.clone()), 0)?;
+        let left = Watchdog::idle(LeftFiles::new()?, msecs_to_jiffies(left::PERIOD))?;
+        Ok(Self {
+            mount,
+            old_names,
+            left,
+        })
     }
 
     /// Runs `f` with each super block of the connection until it finds there what it looks for.

@@ -20,6 +20,7 @@ use crate::{
             NotifyRetrieveOut, //
         },
         channel::owner::Payload,
+        file::outdated::drop_marked,
         op::{
             self,
             Unsplit, //
@@ -44,6 +45,8 @@ impl Notifications {
 
         self.with_super(|sb| {
             let inode = cached_file(sb, out.nodeid)?;
+            // What the server has said is not true is not what is cached.
+            drop_marked(&inode);
             let ranges = self.cached_ranges(&inode, offset, out.size as usize)?;
             let answer = op::NotifyReply {
                 node: out.nodeid,

@@ -5,7 +5,8 @@
 //! On the walk: called by the device with the rest of the message, puts folios into the cache by
 //! `vfs/mm/cached.rs`.
 //!
-//! Locks: the super block's handle, then one folio at a time. The data is taken from the server
+//! Locks: the super block's handle, then one folio at a time, by trying: a page that is locked is not
+//! waited for, but invalidated. The data is taken from the server
 //! before the folio is locked: its buffer may be a mapping of this very file.
 
 use super::{
@@ -21,10 +22,16 @@ use crate::{
         channel::owner::Payload,
         inode::attr_cache, //
     },
-    vfs::mm::cached,
+    vfs::mm::cached::{
+        self,
+        Stored, //
+    },
 };
 use kernel::{
-    page::PAGE_SIZE,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -60,7 +67,16 @@ impl Notifications {
                 let mut bytes = &*bytes;
                 while !bytes.is_empty() {
                     let at_end = end >= file_end && bytes.len() as u64 == left;
-                    let stored = cached::store(&inode, pos, bytes, at_end)?;
+                    let stored = match cached::try_store(&inode, pos, bytes, at_end)? {
+                        Stored::Bytes(len) => len,
+                        // The holder of its lock may be waiting for this server. The page is read
+                        // again when that is over: the server has what it stores.
+                        Stored::Busy => {
+                            let page = pos >> PAGE_SHIFT;
+                            self.inval_data(&inode, page, page);
+                            bytes.len()
+                        }
+                    };
                     bytes = bytes.get(stored..).unwrap_or_default();
                     pos += stored as u64;
                     left -= stored as u64;

@@ -109,8 +109,17 @@ pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Opt
     })
 }
 
+/// What became of bytes that were to be stored.
+pub(crate) enum Stored {
+    /// So many of them are in the cache.
+    Bytes(usize),
+    /// None is: the folio is locked.
+    Busy,
+}
+
 /// Puts `bytes` into the cache of `inode`, which the file has at `pos`; `at_end` says that it ends
-/// behind them. All of them that go into the folio that `pos` is in: returns how many. May sleep.
+/// behind them. All of them that go into the folio that `pos` is in, unless that is locked. May
+/// sleep, but does not wait for the lock.
 ///
 /// The folio becomes readable if all of it is known then. What is behind the end of the file is
 /// zero.
@@ -118,24 +127,33 @@ pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Opt
 /// # Errors
 ///
 /// `ENOMEM`; `EINVAL` if it is no regular file: only these are cached as they are stored.
-pub(crate) fn store<T: FileSystem>(
+pub(crate) fn try_store<T: FileSystem>(
     inode: &INode<T>,
     pos: u64,
     bytes: &[u8],
     at_end: bool,
-) -> Result<usize> {
+) -> Result<Stored> {
     if !inode.is_reg() {
         return Err(EINVAL);
     }
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.
-    let folio = from_err_ptr(unsafe { bindings::filemap_grab_folio(mapping, index_of(pos)) })?;
+    let folio = from_err_ptr(unsafe { bindings::filemap_make_folio(mapping, index_of(pos)) })?;
     let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
     // SAFETY: The folio comes with a reference, which the `ARef` takes over.
     let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
-    // SAFETY: The folio comes locked, and is ours to unlock.
+    // SAFETY: The folio is alive.
+    if !unsafe { bindings::folio_trylock(folio.as_ptr()) } {
+        return Ok(Stored::Busy);
+    }
+    // SAFETY: The folio was locked just now, and is ours to unlock.
     let folio = unsafe { Locked::from_locked(folio) };
+    // SAFETY: A locked folio keeps its mapping.
+    if unsafe { (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping } != mapping {
+        // It was dropped meanwhile.
+        return Ok(Stored::Busy);
+    }
     let size = folio.size();
     let offset = pos as usize & size.wrapping_sub(1);
     let len = size.saturating_sub(offset).min(bytes.len());
@@ -150,7 +168,7 @@ pub(crate) fn store<T: FileSystem>(
         // SAFETY: The folio is locked, and every byte of it was set just now.
         unsafe { bindings::iomap_folio_mark_uptodate(folio.as_ptr()) };
     }
-    Ok(len)
+    Ok(Stored::Bytes(len))
 }
 
 impl Filling {

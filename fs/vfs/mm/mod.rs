@@ -13,5 +13,6 @@ mod folio_test;
 pub(crate) mod iomap;
 pub(crate) mod iov;
 pub(crate) mod mapping;
+pub(crate) mod outdated;
 pub(crate) mod vm;
 pub(crate) mod writeback;

@@ -13,8 +13,12 @@ use crate::vfs::{
     bindings,
     file::open::File,
     mount::sb::FileSystem,
-    node::inode::keep_times_dirty, //
+    node::inode::{
+        keep_times_dirty,
+        INode, //
+    },
 };
+use core::marker::PhantomData;
 use kernel::{
     bindings::{
         vm_area_struct,
@@ -64,12 +68,12 @@ impl<'a, T: FileSystem> NewArea<'a, T> {
         self.vma.as_ptr()
     }
 
-    /// Maps the file through the page cache, for stores, too.
+    /// Maps the file through the page cache, for stores, too. `F` is asked before pages are mapped.
     ///
     /// # Errors
     ///
     /// `ENODEV` if it is not a regular file.
-    pub(crate) fn map_page_cache(self) -> Result {
+    pub(crate) fn map_page_cache<F: Faults<T>>(self) -> Result {
         if !self.file.inode().is_reg() {
             return Err(ENODEV);
         }
@@ -77,7 +81,7 @@ impl<'a, T: FileSystem> NewArea<'a, T> {
         unsafe { bindings::file_accessed(self.file.as_ptr()) };
         // SAFETY: The area is being set up for this file, by the type invariant. The table is
         // static; the area keeps the file, and that keeps the module.
-        unsafe { (*self.vma.as_ptr()).vm_ops = &OPERATIONS };
+        unsafe { (*self.vma.as_ptr()).vm_ops = &Table::<T, F>::OPERATIONS };
         Ok(())
     }
 
@@ -94,13 +98,71 @@ impl<'a, T: FileSystem> NewArea<'a, T> {
     }
 }
 
-const OPERATIONS: vm_operations_struct = vm_operations_struct {
-    close: Some(close),
-    fault: Some(bindings::filemap_fault),
-    map_pages: Some(bindings::filemap_map_pages),
-    page_mkwrite: Some(page_mkwrite),
-    ..pin_init::zeroed()
-};
+/// What a file system has to do before pages of a file are mapped.
+pub(crate) trait Faults<T: FileSystem> {
+    /// Whether there is nothing to do. May not sleep.
+    fn is_ready(inode: &INode<T>) -> bool;
+
+    /// Does it. The address space, or the area, is locked. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Any: the task that faults gets `SIGBUS`, unless it is being killed.
+    fn make_ready(inode: &INode<T>) -> Result;
+}
+
+struct Table<T, F>(PhantomData<(T, F)>);
+
+impl<T: FileSystem, F: Faults<T>> Table<T, F> {
+    const OPERATIONS: vm_operations_struct = vm_operations_struct {
+        close: Some(close),
+        fault: Some(Self::fault),
+        map_pages: Some(Self::map_pages),
+        page_mkwrite: Some(page_mkwrite),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by `__do_fault()` with a fault on an area that has the operations above.
+    unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
+        // SAFETY: The fault is valid for the call, and its area keeps its file, which is one of `T`.
+        let inode = unsafe { inode_of(vmf) };
+        if !F::is_ready(inode) && F::make_ready(inode).is_err() {
+            return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        }
+        // SAFETY: The fault is passed on as it came.
+        unsafe { bindings::filemap_fault(vmf) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `do_fault_around()` with a fault on an area that has the operations above, in an RCU
+    /// read-side critical section.
+    unsafe extern "C" fn map_pages(
+        vmf: *mut vm_fault,
+        first: c_ulong,
+        last: c_ulong,
+    ) -> vm_fault_t {
+        // SAFETY: As in `fault()`.
+        if !F::is_ready(unsafe { inode_of(vmf) }) {
+            // None is mapped: then `fault()` is called.
+            return 0;
+        }
+        // SAFETY: The fault is passed on as it came.
+        unsafe { bindings::filemap_map_pages(vmf, first, last) }
+    }
+}
+
+/// The inode of the file that a fault is on.
+///
+/// # Safety
+///
+/// The fault is valid for `'a`, and its area shows an open file of `T`.
+unsafe fn inode_of<'a, T: FileSystem>(vmf: *const vm_fault) -> &'a INode<T> {
+    // SAFETY: By the safety requirement; the area keeps its file.
+    unsafe { File::<T>::from_raw((*(*vmf).__bindgen_anon_1.vma).vm_file) }.inode()
+}
 
 /// # Safety
 ///

@@ -250,8 +250,8 @@ impl<T: FileSystem> DEntry<T> {
         })
     }
 
-    /// Makes the cache forget a positive entry of the directory `parent` that was removed by somebody
-    /// else. Takes the locks of both inodes, unless others have them: it waits for none of them. If the
+    /// Makes the cache forget a positive entry of the directory `parent` that was removed on the
+    /// server. Takes the locks of both inodes, unless they are held: it waits for none of them. If the
     /// directory is locked, the entry is only taken out of the cache. If what was removed is a directory
     /// that is locked, its users are not told that it is dead. May sleep.
     ///

@@ -784,7 +784,7 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
-    /// Takes the inode's lock for writing, if nobody has it. Does not sleep.
+    /// Takes the inode's lock for writing, if it is free. Does not sleep.
     pub(crate) fn try_lock(&self) -> Option<INodeLock<'_, T>> {
         // SAFETY: There is a reference.
         let locked = unsafe { bindings::inode_trylock(self.as_ptr()) };

@@ -59,13 +59,13 @@ impl<C: Check> Watchdog<C> {
         Ok(this)
     }
 
-    /// Looks when it is told to, until `C` says that this is enough.
+    /// Looks when it is told to, and then once in a period, until `C` says that this is enough.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn idle(check: C) -> Result<Pin<KBox<Self>>> {
-        Self::new(check, 0)
+    pub(crate) fn idle(check: C, period: Jiffies) -> Result<Pin<KBox<Self>>> {
+        Self::new(check, period)
     }
 
     fn new(check: C, period: Jiffies) -> Result<Pin<KBox<Self>>> {
@@ -103,6 +103,16 @@ impl<C: Check> Watchdog<C> {
     /// Has a worker look soon, unless one is about to, or the watchdog was stopped.
     pub(crate) fn look(&self) {
         self.queue(0);
+    }
+
+    /// As [`Self::look`], after one period.
+    pub(crate) fn look_later(&self) {
+        self.queue(self.period);
+    }
+
+    /// What is looked at.
+    pub(crate) fn check(&self) -> &C {
+        &self.check
     }
 
     fn queue(&self, delay: Jiffies) {
@@ -177,7 +187,7 @@ mod tests {
     #[test]
     fn stopped_for_good() -> Result {
         let looks = Arc::new(Atomic::new(0), GFP_KERNEL)?;
-        let watchdog = Watchdog::idle(Looks(looks.clone()))?;
+        let watchdog = Watchdog::idle(Looks(looks.clone()), 0)?;
         watchdog.look();
         while looks.load(Relaxed) == 0 {
             fsleep(Delta::from_millis(1));

@@ -10,7 +10,6 @@ crate::tests![
     inval_inode_drops_attributes,
     inval_inode_drops_data,
     inval_inode_of_a_range,
-    inval_inode_waits_for_a_read,
     inval_inode_of_no_node,
     inval_inode_of_a_wrong_length,
     inval_entry_drops_a_name,
@@ -171,70 +170,6 @@ fn inval_inode_of_a_range() {
     flush.reply(&[]);
     fs.release(2, 5);
     assert_eq!(c.wait(), (2, vec![7]));
-}
-
-/// INVAL_INODE of a page whose READ is with the server waits for it, and the page is dropped: another thread must answer.
-fn inval_inode_waits_for_a_read() {
-    let fs = Fs::new();
-    let c = fs.call(|m| {
-        let f = m.open("f").unwrap();
-        let before = pread(f, 3, 0).unwrap();
-        m.pause();
-        (before, pread(f, 3, 0).unwrap())
-    });
-    fs.lookup(ROOT, "f", file(2).size(3));
-    fs.open(2, 5, 0);
-    let r = fs.expect_read(5, 0, 4096);
-    let device = fs.dev().dup();
-    let notifier = Caller::start_with_devices(&fs.dir, move |_| {
-        notify(&device, INVAL_INODE, &[&inval_inode(2, 0, 0)])
-    });
-    notifier.stays_asleep();
-    r.reply(b"old");
-    assert_eq!(notifier.wait(), Ok(()));
-    // What was read is what the reader gets, or it has to ask once more because the page is gone already.
-    let mut asked = 0;
-    loop {
-        let r = match fs.dev().next_within(if c.running() { 5 } else { 0 }) {
-            Some(r) => r,
-            None if c.running() => continue,
-            None => break,
-        };
-        match r.head.opcode {
-            GETATTR => r.ok(file(2).size(3).attr_out()),
-            READ => {
-                asked += 1;
-                r.reply(b"old");
-            }
-            _ => panic!("{r:?} came"),
-        }
-    }
-    c.paused();
-    c.go();
-    let mut reads = 0;
-    loop {
-        let r = fs.dev().next();
-        match r.head.opcode {
-            GETATTR => r.ok(file(2).size(3).attr_out()),
-            READ => {
-                reads += 1;
-                r.reply(b"new");
-            }
-            FLUSH => {
-                r.reply(&[]);
-                break;
-            }
-            _ => panic!("{r:?} came"),
-        }
-    }
-    fs.release(2, 5);
-    let (before, after) = c.wait();
-    assert_eq!(before, b"old");
-    // Dropped, unless the reader brought the page back after that.
-    match asked {
-        0 => assert_eq!((reads, after), (1, b"new".to_vec())),
-        _ => assert_eq!((reads, after), (0, b"old".to_vec())),
-    }
 }
 
 /// INVAL_INODE of a node that the kernel does not know: ENOENT.

@@ -5,9 +5,11 @@
 
 use super::notify::delete;
 use super::notify::inval_entry;
+use super::notify::inval_inode;
 use super::notify::notify;
 use super::notify::DELETE;
 use super::notify::INVAL_ENTRY;
+use super::notify::INVAL_INODE;
 use crate::mockd::*;
 
 crate::tests![
@@ -15,6 +17,13 @@ crate::tests![
     inval_entry_of_a_name_that_is_looked_up_again,
     inval_entry_of_a_name_in_a_listing,
     delete_waits_for_no_request,
+    inval_inode_waits_for_no_read,
+    inval_inode_waits_for_no_write,
+    inval_inode_of_dirty_pages,
+    inval_inode_waits_for_no_dirty_page,
+    inval_inode_of_a_link_that_is_read,
+    inval_inode_of_many_files,
+    store_into_a_page_that_is_read,
 ];
 
 /// The next request that is no FORGET.
@@ -53,8 +62,7 @@ fn notify_held(
     answer: impl FnOnce(),
 ) {
     let device = fs.dev().dup();
-    let mut writer =
-        Caller::start_with_devices(&fs.dir, move |_| notify(&device, code, &[&body]));
+    let mut writer = Caller::start_with_devices(&fs.dir, move |_| notify(&device, code, &[&body]));
     if is_rust() {
         assert_eq!(writer.wait(), expected);
         answer();
@@ -182,7 +190,13 @@ const HELD: [Held; 11] = [
 /// A mount on which `f`, `d` and `n` are cached as [`HELD`] says.
 fn with_names() -> Fs {
     let fs = Fs::new();
-    let c = fs.call(|m| (m.stat("f").map(drop), m.stat("d").map(drop), m.stat("n").err()));
+    let c = fs.call(|m| {
+        (
+            m.stat("f").map(drop),
+            m.stat("d").map(drop),
+            m.stat("n").err(),
+        )
+    });
     fs.lookup(ROOT, "f", file(2));
     fs.lookup(ROOT, "d", dir(3));
     fs.expect_lookup(ROOT, "n").ok(absent(3600, 0));
@@ -200,7 +214,11 @@ fn inval_entry_waits_for_no_request() {
             expect(&fs, *opcode).err(ENOENT);
         }
         let r = expect(&fs, held.opcode);
-        let body = [inval_entry(ROOT, 1, 0), [held.name.as_bytes(), b"\0"].concat()].concat();
+        let body = [
+            inval_entry(ROOT, 1, 0),
+            [held.name.as_bytes(), b"\0"].concat(),
+        ]
+        .concat();
         let expected = match held.is_cached {
             true => Ok(()),
             false => Err(ENOENT),
@@ -272,7 +290,11 @@ fn inval_entry_of_a_name_in_a_listing() {
         .start();
     let c = fs.call(|m| {
         let d = m.opendir("").unwrap();
-        let names: Vec<_> = getdents(d, 4096).unwrap().into_iter().map(|e| e.name).collect();
+        let names: Vec<_> = getdents(d, 4096)
+            .unwrap()
+            .into_iter()
+            .map(|e| e.name)
+            .collect();
         close(d).unwrap();
         names
     });
@@ -313,9 +335,21 @@ fn delete_waits_for_no_request() {
     type Change = (u32, fn(&Side) -> Result<()>, fn(Request));
     let changes: [Change; 4] = [
         (UNLINK, |m| unlink(&m.path("f")), |r| r.reply(&[])),
-        (CREATE, |m| open(&m.path("n"), libc::O_CREAT | libc::O_WRONLY).map(drop), created),
-        (SETATTR, |m| chmod(&m.path("f"), 0o600), |r| r.ok(file(2).perm(0o600).attr_out())),
-        (SETXATTR, |m| setxattr(&m.path("f"), "user.x", b"x"), |r| r.reply(&[])),
+        (
+            CREATE,
+            |m| open(&m.path("n"), libc::O_CREAT | libc::O_WRONLY).map(drop),
+            created,
+        ),
+        (
+            SETATTR,
+            |m| chmod(&m.path("f"), 0o600),
+            |r| r.ok(file(2).perm(0o600).attr_out()),
+        ),
+        (
+            SETXATTR,
+            |m| setxattr(&m.path("f"), "user.x", b"x"),
+            |r| r.reply(&[]),
+        ),
     ];
     for (opcode, call, answer) in changes {
         let fs = with_names();
@@ -336,4 +370,303 @@ fn delete_waits_for_no_request() {
         assert_eq!(c.wait(), Err(ENOENT), "{opcode}");
         take_forgets(&fs);
     }
+}
+
+const PAGE: usize = 4096;
+
+/// All of node 2 is not true any more.
+fn all_of(node: u64) -> (i32, Vec<u8>) {
+    (INVAL_INODE, inval_inode(node, 0, 0))
+}
+
+fn wrote(r: Request) {
+    let size = WriteIn::from_bytes(&r.body).size;
+    r.ok(WriteOut { size, padding: 0 });
+}
+
+/// Plays the server of node 2, a file of `size` bytes each of which is `byte`, until `c` has paused or ended. Returns
+/// how many READs came.
+fn serve<T: Ship>(fs: &Fs, c: &Caller<T>, size: u64, byte: u8) -> usize {
+    let mut reads = 0;
+    let mut answer = |r: Request| match r.head.opcode {
+        READ => {
+            reads += 1;
+            let size = r.arg::<ReadIn>().size as usize;
+            r.reply(&vec![byte; size]);
+        }
+        WRITE => wrote(r),
+        GETATTR => r.ok(file(2).size(size).attr_out()),
+        SETATTR => r.ok(file(2).size(size).attr_out()),
+        GETXATTR => r.err(ENODATA),
+        FLUSH | RELEASE | FSYNC => r.reply(&[]),
+        _ => panic!("{r:?} came"),
+    };
+    loop {
+        match fs.dev().next_within(if c.running() { 5 } else { 0 }) {
+            Some(r) => answer(r),
+            None if c.running() => continue,
+            None => return reads,
+        }
+    }
+}
+
+/// Serves `c` to its end, and what comes of that.
+fn serve_to_the_end<T: Ship>(fs: &Fs, c: &mut Caller<T>, size: u64, byte: u8) -> (T, usize) {
+    let mut reads = serve(fs, c, size, byte);
+    let result = c.wait();
+    assert_eq!(c.death(), Death::Exit(0));
+    reads += serve(fs, c, size, byte);
+    (result, reads)
+}
+
+/// INVAL_INODE returns at once while the server has a READ of those pages, of one page, of several ahead, or for a
+/// mapping: who waits for that READ may get what it brings, who reads later does not.
+fn inval_inode_waits_for_no_read() {
+    type Use = (u64, fn(&Side) -> u8, fn(&Side) -> u8);
+    fn first_byte(m: &Side) -> u8 {
+        let f = m.open("f").unwrap();
+        let byte = pread(f, 1, 0).unwrap()[0];
+        close(f).unwrap();
+        byte
+    }
+    fn mapped(m: &Side) -> u8 {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        let map = Map::shared(f, PAGE).unwrap();
+        let byte = map.load(0, 1)[0];
+        map.unmap();
+        close(f).unwrap();
+        byte
+    }
+    let uses: [Use; 5] = [
+        (0, first_byte, first_byte),
+        (init::ASYNC_READ, first_byte, first_byte),
+        (0, mapped, first_byte),
+        (0, first_byte, mapped),
+        (0, mapped, mapped),
+    ];
+    for (flags, first, later) in uses {
+        let size = 16 * PAGE as u64;
+        let setup = Setup::new().flags(flags);
+        let fs = match flags {
+            0 => setup,
+            _ => setup.init(|i| i.max_readahead = 128 << 10),
+        }
+        .start();
+        let mut a = fs.call(first);
+        fs.lookup(ROOT, "f", file(2).size(size));
+        fs.open(2, 5, 2);
+        let r = fs.expect(READ);
+        let len = r.arg::<ReadIn>().size as usize;
+        notify_held(&fs, all_of(2), (Ok(()), Ok(())), || r.reply(&vec![1; len]));
+        // It may have to ask again, because the page is gone already.
+        let (byte, _) = serve_to_the_end(&fs, &mut a, size, 2);
+        assert!(matches!(byte, 1 | 2), "{byte}");
+
+        let mut b = fs.call(later);
+        fs.open(2, 5, 2);
+        assert_eq!(serve_to_the_end(&fs, &mut b, size, 2).0, 2);
+    }
+}
+
+/// INVAL_INODE returns at once while the server has a WRITE of a part of a page that is not cached.
+fn inval_inode_waits_for_no_write() {
+    let fs = Fs::new();
+    let mut a = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        lseek(f, 10, libc::SEEK_SET).unwrap();
+        write(f, b"abc").unwrap();
+        m.pause();
+        let seen = pread(f, 13, 0).unwrap();
+        close(f).unwrap();
+        seen
+    });
+    fs.lookup(ROOT, "f", file(2).size(PAGE as u64));
+    fs.open(2, 5, 0);
+    let r = loop {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            GETXATTR => r.err(ENODATA),
+            _ => break r,
+        }
+    };
+    assert_eq!(r.head.opcode, WRITE);
+    notify_held(&fs, all_of(2), (Ok(()), Ok(())), || wrote(r));
+    a.paused();
+    a.go();
+    let (seen, reads) = serve_to_the_end(&fs, &mut a, PAGE as u64, 7);
+    assert_eq!((seen, reads), (vec![7; 13], 1));
+}
+
+/// INVAL_INODE of dirty pages returns at once; they are written at once, and read again when that is over. Until then
+/// they are what the file has.
+fn inval_inode_of_dirty_pages() {
+    let fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let size = PAGE as u64;
+    let mut a = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        write(f, &[3; PAGE]).unwrap();
+        m.pause();
+        let held = pread(f, 1, 0).unwrap()[0];
+        m.pause();
+        let later = pread(f, 1, 0).unwrap()[0];
+        close(f).unwrap();
+        (held, later)
+    });
+    fs.lookup(ROOT, "f", file(2).size(size));
+    fs.open(2, 5, 0);
+    serve(&fs, &a, size, 7);
+    a.paused();
+    let device = fs.dev().dup();
+    let (code, body) = all_of(2);
+    let writer = Caller::start_with_devices(&fs.dir, move |_| notify(&device, code, &[&body]));
+    let r = expect(&fs, WRITE);
+    if is_rust() {
+        assert_eq!(writer.wait(), Ok(()));
+        a.go();
+        serve(&fs, &a, size, 7);
+        a.paused();
+        wrote(r);
+    } else {
+        writer.until_uninterruptible();
+        writer.stays_asleep();
+        wrote(r);
+        assert_eq!(writer.wait(), Ok(()));
+        a.go();
+        serve(&fs, &a, size, 7);
+        a.paused();
+    }
+    a.go();
+    let ((held, later), _) = serve_to_the_end(&fs, &mut a, size, 7);
+    assert_eq!((held, later), (if is_rust() { 3 } else { 7 }, 7));
+}
+
+/// INVAL_INODE of dirty pages returns at once while the server has their WRITE.
+fn inval_inode_waits_for_no_dirty_page() {
+    let fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let size = PAGE as u64;
+    let mut a = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        write(f, &[3; PAGE]).unwrap();
+        m.pause();
+        sys::fsync(f).unwrap();
+        m.pause();
+        let later = pread(f, 1, 0).unwrap()[0];
+        close(f).unwrap();
+        later
+    });
+    fs.lookup(ROOT, "f", file(2).size(size));
+    fs.open(2, 5, 0);
+    serve(&fs, &a, size, 7);
+    a.paused();
+    a.go();
+    let r = expect(&fs, WRITE);
+    notify_held(&fs, all_of(2), (Ok(()), Ok(())), || wrote(r));
+    serve(&fs, &a, size, 7);
+    a.paused();
+    a.go();
+    assert_eq!(serve_to_the_end(&fs, &mut a, size, 7).0, 7);
+}
+
+/// INVAL_INODE of a link whose target the server is asked for returns at once; the target is asked for again.
+fn inval_inode_of_a_link_that_is_read() {
+    let fs = Setup::new().flags(init::CACHE_SYMLINKS).start();
+    let c = fs.call(|m| m.readlink("l"));
+    fs.lookup(ROOT, "l", symlink_node(2));
+    let r = fs.expect(READLINK);
+    notify_held(&fs, all_of(2), (Ok(()), Ok(())), || r.reply(b"old"));
+    let seen = match is_rust() {
+        true => b"new",
+        false => b"old",
+    };
+    if is_rust() {
+        fs.expect(READLINK).reply(b"new");
+    }
+    assert_eq!(c.wait(), Ok(seen.to_vec()));
+    let c = fs.call(|m| m.readlink("l"));
+    if !is_rust() {
+        fs.expect(READLINK).reply(b"new");
+    }
+    assert_eq!(c.wait(), Ok(b"new".to_vec()));
+    // One that is not being read is forgotten.
+    let (code, body) = all_of(2);
+    assert_eq!(notify(fs.dev(), code, &[&body]), Ok(()));
+    let c = fs.call(|m| m.readlink("l"));
+    fs.expect(READLINK).reply(b"newest");
+    assert_eq!(c.wait(), Ok(b"newest".to_vec()));
+}
+
+/// However many files the server has READs of, INVAL_INODE of each returns at once, and none is seen as it was.
+fn inval_inode_of_many_files() {
+    skip_on_c("INVAL_INODE waits for a READ of those pages");
+    const FILES: u64 = 80;
+    let fs = Setup::new().flags(init::PARALLEL_DIROPS).start();
+    let name = |i: u64| format!("f{i}");
+    let read = |m: &Side, i: u64| {
+        let f = m.open(&name(i)).unwrap();
+        let byte = pread(f, 1, 0).unwrap()[0];
+        close(f).unwrap();
+        byte
+    };
+    let mut held = Vec::new();
+    let mut callers = Vec::new();
+    for i in 0..FILES {
+        callers.push(fs.call(|m| read(m, i)));
+        fs.lookup(ROOT, &name(i), file(100 + i).size(PAGE as u64));
+        fs.open(100 + i, i, 2);
+        held.push(fs.expect(READ));
+    }
+    for i in 0..FILES {
+        let (code, body) = all_of(100 + i);
+        assert_eq!(notify(fs.dev(), code, &[&body]), Ok(()));
+    }
+    for r in held {
+        r.reply(&[1; PAGE]);
+    }
+    let mut ends = 0;
+    while ends < 2 * FILES {
+        let r = fs.dev().next();
+        assert!(matches!(r.head.opcode, FLUSH | RELEASE), "{r:?} came");
+        r.reply(&[]);
+        ends += 1;
+    }
+    assert!(callers.iter().all(|c| c.wait() == 1));
+    for i in 0..FILES {
+        let c = fs.call(|m| read(m, i));
+        fs.open(100 + i, i, 2);
+        fs.expect(READ).reply(&[2; PAGE]);
+        fs.flush_and_release(100 + i, i);
+        assert_eq!(c.wait(), 2);
+    }
+}
+
+/// STORE into a page that the server has a READ of returns at once; who reads later sees what was stored, from the page
+/// cache or from the server.
+fn store_into_a_page_that_is_read() {
+    const STORE: i32 = 4;
+    let fs = Fs::new();
+    let mut a = fs.call(|m| {
+        let f = m.open("f").unwrap();
+        let first = pread(f, 1, 0).unwrap()[0];
+        m.pause();
+        let later = pread(f, 1, 0).unwrap()[0];
+        close(f).unwrap();
+        (first, later)
+    });
+    fs.lookup(ROOT, "f", file(2).size(PAGE as u64));
+    fs.open(2, 5, 0);
+    let r = fs.expect_read(5, 0, PAGE as u32);
+    let head = NotifyStoreOut {
+        nodeid: 2,
+        offset: 0,
+        size: PAGE as u32,
+        padding: 0,
+    };
+    let body = [head.bytes(), vec![2; PAGE]].concat();
+    notify_held(&fs, (STORE, body), (Ok(()), Ok(())), || r.reply(&[1; PAGE]));
+    serve(&fs, &a, PAGE as u64, 2);
+    a.paused();
+    a.go();
+    let ((first, later), _) = serve_to_the_end(&fs, &mut a, PAGE as u64, 2);
+    assert!(first == 1 || !is_rust() && first == 2);
+    assert_eq!(later, 2);
 }

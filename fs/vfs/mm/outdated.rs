@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages of the page cache that are not true any more, dropped without waiting for their users.
+//!
+//! `invalidate_inode_pages2_range()` waits for the lock of each folio and for its writeback. The holder of
+//! such a lock may be waiting for a server, and that server may be the one that says that the pages are not
+//! true: so [`INode::drop_idle`] takes those that are idle, and says what it left.
+//!
+//! Locks: folio locks, by trying. Only [`Folio::wait_unlocked`] sleeps until a lock is free.
+
+use crate::vfs::{
+    bindings,
+    mm::{
+        folio::{
+            Folio,
+            Locked, //
+        },
+        writeback::{
+            without_fs_recursion,
+            DirtyPages, //
+        }, //
+    },
+    mount::sb::FileSystem,
+    node::inode::{
+        FileType,
+        INode, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// What is left of pages that were to be dropped.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// One that is locked, if there is one.
+    pub(crate) locked: Option<ARef<Folio>>,
+    /// Whether there are some that are being written.
+    pub(crate) written: bool,
+    /// Whether there are some that are dirty, and cannot be written.
+    pub(crate) dirty: bool,
+}
+
+impl Left {
+    /// Whether nothing is left.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.locked.is_none() && !self.written && !self.dirty
+    }
+}
+
+impl Folio {
+    /// Waits until it is not locked, just then. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if the caller is being killed.
+    pub(crate) fn wait_unlocked(&self) -> Result {
+        // SAFETY: The folio is alive while it is borrowed.
+        to_result(unsafe { bindings::folio_wait_locked_killable(self.as_ptr()) })
+    }
+}
+
+impl<T: FileSystem> INode<T> {
+    /// Removes the pages with index `first` to `last` from the page cache, and from all mappings, but
+    /// for those that are locked. Those that are dirty are given to `write`, and stay until they
+    /// are written. Does nothing if this is no regular file. Waits for no lock of a folio, and for no
+    /// writeback.
+    pub(crate) fn drop_idle(
+        &self,
+        first: u64,
+        last: u64,
+        mut write: impl FnMut(DirtyPages<'_, T>) -> Result,
+    ) -> Left {
+        let mut left = Left::default();
+        if !self.is_reg() {
+            return left;
+        }
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        let mapping = unsafe { (*self.as_ptr()).i_mapping };
+        let mut start = first as usize;
+        let mut batch = bindings::folio_batch::default();
+        loop {
+            batch.nr = 0;
+            // SAFETY: The mapping is that of a referenced inode, and the batch is empty.
+            let found = unsafe {
+                bindings::filemap_get_folios(mapping, &mut start, last as usize, &mut batch)
+            };
+            if found == 0 {
+                return left;
+            }
+            for folio in batch.folios.iter().take(found as usize) {
+                let Some(folio) = NonNull::new(folio.cast()) else {
+                    continue;
+                };
+                // SAFETY: Each folio of the batch comes with a reference, which the `ARef` takes over.
+                self.drop_one(unsafe { ARef::from_raw(folio) }, &mut write, &mut left);
+            }
+            // SAFETY: This may sleep.
+            unsafe { bindings::might_resched() };
+        }
+    }
+
+    fn drop_one(
+        &self,
+        folio: ARef<Folio>,
+        write: &mut impl FnMut(DirtyPages<'_, T>) -> Result,
+        left: &mut Left,
+    ) {
+        let raw = folio.as_ptr();
+        // SAFETY: The folio is alive.
+        if !unsafe { bindings::folio_trylock(raw) } {
+            left.locked.get_or_insert(folio);
+            return;
+        }
+        // SAFETY: It was locked just now.
+        let folio = unsafe { Locked::from_locked(folio) };
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        let mapping = unsafe { (*self.as_ptr()).i_mapping };
+        // SAFETY: A locked folio keeps its mapping and its index.
+        let (its_mapping, index) = unsafe {
+            let fields = &raw const (*raw).__bindgen_anon_1.__bindgen_anon_1;
+            ((*fields).mapping, (*fields).__bindgen_anon_2.index)
+        };
+        if its_mapping != mapping {
+            return;
+        }
+        // SAFETY: The folio is alive and locked.
+        if unsafe { bindings::folio_test_writeback(raw) } {
+            left.written = true;
+            return;
+        }
+        // SAFETY: As above.
+        if unsafe { bindings::folio_mapped(raw) } {
+            // It is not mapped again while it is locked, so that no task stores to it from here on.
+            // SAFETY: The mapping is that of a referenced inode.
+            unsafe {
+                bindings::unmap_mapping_pages(mapping, index, folio.size() / PAGE_SIZE, false)
+            };
+        }
+        // SAFETY: As above.
+        if unsafe { bindings::folio_test_dirty(raw) } {
+            // SAFETY: The folio is locked, in the page cache of this inode, which is that of a regular
+            // file and so one of iomap's, and not under writeback.
+            let dirty = unsafe { DirtyPages::one(self, raw) };
+            // An error is one of writeback: the next fsync(2) says so.
+            let _ = without_fs_recursion(|| write(dirty));
+            // SAFETY: As above.
+            if unsafe { bindings::folio_test_writeback(raw) } {
+                left.written = true;
+                return;
+            }
+            // SAFETY: As above.
+            if unsafe { bindings::folio_test_dirty(raw) } {
+                left.dirty = true;
+                return;
+            }
+        }
+        // SAFETY: The folio is locked, in the page cache of a regular file, mapped nowhere, and has
+        // nothing that was not written. It cannot fail then.
+        unsafe { bindings::generic_error_remove_folio(mapping, raw) };
+    }
+
+    /// Has the target of a symbolic link be read again when it is followed next, unless it is just being
+    /// read. Does nothing if this is no symbolic link. Does not sleep.
+    pub(crate) fn forget_target(&self) {
+        if self.file_type() != Some(FileType::Symlink) {
+            return;
+        }
+        // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
+        let mapping = unsafe { (*self.as_ptr()).i_mapping };
+        // SAFETY: The mapping is that of a referenced inode.
+        let folio = unsafe { bindings::filemap_get_folio(mapping, 0) };
+        let Some(folio) = from_err_ptr(folio)
+            .ok()
+            .and_then(|folio| NonNull::new(folio.cast()))
+        else {
+            return;
+        };
+        // SAFETY: The folio comes with a reference, which the `ARef` takes over.
+        let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+        // SAFETY: The folio is alive.
+        if unsafe { bindings::folio_trylock(folio.as_ptr()) } {
+            // SAFETY: It was locked just now.
+            let folio = unsafe { Locked::from_locked(folio) };
+            // A walk that follows the link just now goes on with what it found.
+            // SAFETY: The folio is alive and locked. It is that of a link: never dirty, nor mapped.
+            unsafe { bindings::folio_clear_uptodate(folio.as_ptr()) };
+        }
+    }
+}
