@@ -166,7 +166,7 @@ fn slow_server(fs: &Fs, slow: &Fs) -> Caller<u64> {
 }
 
 /// A mount with such a server, and a caller whose request is being copied: the page that is to come.
-fn being_copied<'a>(fs: &Fs, slow: &'a Fs) -> (Caller<u64>, Caller<Result<u64>>, Request) {
+fn being_copied(fs: &Fs, slow: &Fs) -> (Caller<u64>, Caller<Result<u64>>, Request) {
     let server = slow_server(fs, slow);
     slow.lookup(ROOT, "buffer", file(2).size(fs.setup.ring_payload() as u64));
     slow.open(2, 5, FOPEN_NOFLUSH);
