@@ -131,7 +131,7 @@ impl Request {
 
     /// What that is made of.
     #[cfg(CONFIG_KUNIT = "y")]
-    fn sample_parts() -> Parts {
+    pub(super) fn sample_parts() -> Parts {
         Parts {
             header: InHeader::default(),
             connection: 0,

@@ -184,13 +184,18 @@ mod tests {
     /// A reader that loses the request while it copies ends it with EIO.
     #[test]
     fn copying_dropped() -> Result {
-        let fate = Fate::new()?;
-        let mut set = CopySet::default();
-        let copying = request(&fate)?.start(7);
-        drop(copying);
-        assert_eq!(fate.errno(), EIO.to_errno());
-        set.abort_all();
-        assert_eq!(fate.errno(), EIO.to_errno());
+        for is_shown in [false, true] {
+            let fate = Fate::new()?;
+            let mut set = CopySet::default();
+            let mut copying = request(&fate)?.start(7);
+            if is_shown {
+                copying.show(&mut set);
+            }
+            drop(copying);
+            assert_eq!(fate.errno(), EIO.to_errno());
+            set.abort_all();
+            assert_eq!(fate.errno(), EIO.to_errno());
+        }
         Ok(())
     }
 
