@@ -346,11 +346,18 @@ impl InputQueue {
             }
             work.map(Ok)
         };
-        if nonblocking {
-            return take().unwrap_or(Err(EAGAIN));
+        loop {
+            if let Some(work) = take() {
+                return work;
+            }
+            if nonblocking {
+                return Err(EAGAIN);
+            }
+            // Off the queue of readers again before it takes: a reader that took while it was there
+            // would get the wake-up for what is queued next, and another reader would sleep on.
+            self.readers
+                .wait_interruptible_exclusive(|| self.has_work.load(Relaxed))?;
         }
-        // Taken where it is looked for, so that a reader that is woken locks the queue once.
-        self.readers.take_interruptible(take)?
     }
 
     /// Closes the queue and returns the requests that were on it; wakes every reader.

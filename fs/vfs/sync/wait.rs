@@ -118,17 +118,19 @@ impl WaitQueue {
         self.wait_event(bindings::TASK_KILLABLE, 0, || condition().then_some(()))
     }
 
-    /// Sleeps until `take` takes what is waited for, or any signal comes. A wake-up of one wakes
-    /// only one such waiter.
+    /// Like [`Self::wait_interruptible`], but a wake-up of one wakes only one such waiter.
     ///
     /// # Errors
     ///
     /// `ERESTARTSYS` when a signal is pending; a wake-up that this waiter got is passed on.
-    pub(crate) fn take_interruptible<T>(&self, take: impl FnMut() -> Option<T>) -> Result<T> {
+    pub(crate) fn wait_interruptible_exclusive(
+        &self,
+        mut condition: impl FnMut() -> bool,
+    ) -> Result {
         self.wait_event(
             bindings::TASK_INTERRUPTIBLE,
             bindings::WQ_FLAG_EXCLUSIVE,
-            take,
+            || condition().then_some(()),
         )
     }
 
