@@ -51,51 +51,49 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// One `___wait_event()`: sleeps in `state` until `find` finds what is waited for.
+    /// One `___wait_event()`: sleeps in `state` until `condition` holds.
     ///
-    /// `find` runs with the task state already set, so it must not sleep.
-    fn wait_event<T>(
+    /// `condition` runs with the task state already set, so it must not sleep.
+    fn wait_event(
         &self,
         state: u32,
         flags: u32,
-        mut find: impl FnMut() -> Option<T>,
-    ) -> Result<T> {
+        mut condition: impl FnMut() -> bool,
+    ) -> Result {
         might_sleep();
-        if let Some(found) = find() {
-            return Ok(found);
+        if condition() {
+            return Ok(());
         }
         let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is memory for a wait queue entry; it stays in this frame.
         unsafe { bindings::init_wait_entry(entry.get(), flags as i32) };
-        let found = loop {
+        loop {
             // SAFETY: The head is initialised by the type invariant and the entry by the line
             // above; the entry is taken off the queue below before this frame ends.
             let signal = unsafe {
                 bindings::prepare_to_wait_event(self.head.get(), entry.get(), state as i32)
             };
-            if let Some(found) = find() {
-                break found;
+            if condition() {
+                break;
             }
             // On a signal the entry is off the queue already, and if it was woken exclusively the
             // wake-up went to the next waiter.
             to_result(signal as i32)?;
             // SAFETY: Called in process context; the task state is set, so it may sleep.
             unsafe { bindings::schedule() };
-            if let Some(found) = find() {
-                break found;
+            if condition() {
+                break;
             }
-        };
+        }
         // SAFETY: As for `prepare_to_wait_event`.
         unsafe { bindings::finish_wait(self.head.get(), entry.get()) };
-        Ok(found)
+        Ok(())
     }
 
     /// Sleeps until `condition` holds, whatever signals come.
-    pub(crate) fn wait(&self, mut condition: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, condition: impl FnMut() -> bool) {
         // An uninterruptible wait has no error to return.
-        let _ = self.wait_event(bindings::TASK_UNINTERRUPTIBLE, 0, || {
-            condition().then_some(())
-        });
+        let _ = self.wait_event(bindings::TASK_UNINTERRUPTIBLE, 0, condition);
     }
 
     /// Sleeps until `condition` holds or any signal comes.
@@ -103,10 +101,8 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when a signal is pending.
-    pub(crate) fn wait_interruptible(&self, mut condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_INTERRUPTIBLE, 0, || {
-            condition().then_some(())
-        })
+    pub(crate) fn wait_interruptible(&self, condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_INTERRUPTIBLE, 0, condition)
     }
 
     /// Sleeps until `condition` holds or a fatal signal comes.
@@ -114,8 +110,8 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when the task is being killed.
-    pub(crate) fn wait_killable(&self, mut condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_KILLABLE, 0, || condition().then_some(()))
+    pub(crate) fn wait_killable(&self, condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_KILLABLE, 0, condition)
     }
 
     /// Like [`Self::wait_interruptible`], but a wake-up of one wakes only one such waiter.
@@ -125,12 +121,12 @@ impl WaitQueue {
     /// `ERESTARTSYS` when a signal is pending; a wake-up that this waiter got is passed on.
     pub(crate) fn wait_interruptible_exclusive(
         &self,
-        mut condition: impl FnMut() -> bool,
+        condition: impl FnMut() -> bool,
     ) -> Result {
         self.wait_event(
             bindings::TASK_INTERRUPTIBLE,
             bindings::WQ_FLAG_EXCLUSIVE,
-            || condition().then_some(()),
+            condition,
         )
     }
 
@@ -139,10 +135,8 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when the task is being killed; a wake-up that this waiter took is passed on.
-    pub(crate) fn wait_killable_exclusive(&self, mut condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_KILLABLE, bindings::WQ_FLAG_EXCLUSIVE, || {
-            condition().then_some(())
-        })
+    pub(crate) fn wait_killable_exclusive(&self, condition: impl FnMut() -> bool) -> Result {
+        self.wait_event(bindings::TASK_KILLABLE, bindings::WQ_FLAG_EXCLUSIVE, condition)
     }
 
     /// An exclusive wait that only a fatal signal ends and that the freezer may freeze.
@@ -152,12 +146,12 @@ impl WaitQueue {
     /// `ERESTARTSYS` when the task is being killed; a wake-up that this waiter took is passed on.
     pub(crate) fn wait_killable_freezable_exclusive(
         &self,
-        mut condition: impl FnMut() -> bool,
+        condition: impl FnMut() -> bool,
     ) -> Result {
         self.wait_event(
             bindings::TASK_KILLABLE | bindings::TASK_FREEZABLE,
             bindings::WQ_FLAG_EXCLUSIVE,
-            || condition().then_some(()),
+            condition,
         )
     }
 
