@@ -129,33 +129,33 @@ impl Link {
             processing: &self.processing,
             copying: &mut copying,
         };
-
-        if let Err(error) = copy_request(reading, to) {
-            if !self.processing.end_copying(&copying) {
-                copying.fail(Outcome::Aborted);
-                return Err(self.transport.abort_errno());
-            }
-            copying.fail(Outcome::Io);
-            return Err(error);
-        }
-        if !expects_reply {
-            if !self.processing.end_copying(&copying) {
-                copying.fail(Outcome::Aborted);
-                return Err(self.transport.abort_errno());
-            }
-            copying.delivered();
-            return Ok(len);
-        }
-        match self.processing.park(copying) {
-            Ok(interrupted) => {
-                if let Some(request) = interrupted {
-                    self.transport.input.push_interrupt(&request);
+        let copied = copy_request(reading, to);
+        if copied.is_ok() && expects_reply {
+            return match self.processing.park(copying) {
+                Ok(interrupted) => {
+                    if let Some(request) = interrupted {
+                        self.transport.input.push_interrupt(&request);
+                    }
+                    Ok(len)
                 }
+                Err(copying) => {
+                    copying.fail(Outcome::Aborted);
+                    Err(self.transport.abort_errno())
+                }
+            };
+        }
+        if !self.processing.end_copying(&copying) {
+            copying.fail(Outcome::Aborted);
+            return Err(self.transport.abort_errno());
+        }
+        match copied {
+            Ok(()) => {
+                copying.delivered();
                 Ok(len)
             }
-            Err(copying) => {
-                copying.fail(Outcome::Aborted);
-                Err(self.transport.abort_errno())
+            Err(error) => {
+                copying.fail(Outcome::Io);
+                Err(error)
             }
         }
     }
