@@ -55,23 +55,22 @@ mod tests {
         let mut seen = Snapshot::new()?;
         let mut queue = queue(3)?;
         let (mut set, mut table) = (CopySet::default(), SentTable::new()?);
-        set.set_device(7);
         seen.begin_unread();
         queue.look(&mut seen, Place::Input);
         let first = queue.pop_front().ok_or(EINVAL)?;
         let mut copying = first.start(7);
         copying.show(&mut set);
         seen.begin_devices();
-        set.look(&mut seen, Place::Device(set.device()));
-        table.look(&mut seen, Place::Device(set.device()));
+        set.look(&mut seen, Place::Device(7));
+        table.look(&mut seen, Place::Device(7));
         assert_eq!(seen.sorted().count(), 3);
         let moved = seen.sorted().find(|sight| sight.unique.get() == 2);
         assert!(moved.is_some_and(|sight| sight.place == Place::Device(7)));
         assert!(moved.is_some_and(|sight| sight.state == "copying"));
 
         assert!(copying.sent(&mut set, &mut table).is_ok());
-        set.look(&mut seen, Place::Device(set.device()));
-        table.look(&mut seen, Place::Device(set.device()));
+        set.look(&mut seen, Place::Device(7));
+        table.look(&mut seen, Place::Device(7));
         let moved = seen.sorted().find(|sight| sight.unique.get() == 2);
         assert!(moved.is_some_and(|sight| sight.state == "sent"));
         let others = seen.sorted().filter(|sight| sight.place == Place::Input);

@@ -437,24 +437,12 @@ impl Drop for PendingQueue {
 #[derive(Default)]
 pub(crate) struct CopySet {
     queue: Queue<Request>,
-    /// Which of the connection's devices it is.
-    device: u32,
 }
 
 impl CopySet {
-    /// From now on it is the set of this device of its connection.
-    pub(crate) fn set_device(&mut self, device: u32) {
-        self.device = device;
-    }
-
     /// Whether one was made more than `age` jiffies ago; who came first need not be the oldest.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.queue.iter().any(|request| request.is_older(age))
-    }
-
-    /// Which of the connection's devices it is of.
-    pub(crate) fn device(&self) -> u32 {
-        self.device
     }
 
     /// Notes them in `seen`, at `place`.

@@ -84,6 +84,8 @@ pub(crate) struct Queue {
 
 /// What an open queue has.
 struct Open {
+    /// Which of the connection's devices the tracepoints show.
+    device: u32,
     mode: Mode,
     /// Entries whose commands wait. While requests wait there is none, unless they wait for a
     /// buffer of the pool.
@@ -126,18 +128,18 @@ impl Queue {
     ///
     /// `ENOMEM`.
     pub(super) fn new(number: u16) -> Result<Arc<Self>> {
-        let mut copying = CopySet::default();
-        copying.set_device(TRACED_AS | u32::from(number));
+        let device = TRACED_AS | u32::from(number);
         Arc::pin_init(
             pin_init!(Self {
                 number,
                 idle: Atomic::new(false),
                 inner <- new_spinlock!(
                     Some(Open {
+                        device,
                         mode: Mode::Unset,
                         available: Stack::default(),
                         pending: PendingQueue::default(),
-                        copying,
+                        copying: CopySet::default(),
                         lent: Table::default(),
                         entries: 0,
                         living: 0,
@@ -447,7 +449,7 @@ impl Queue {
             return Err(EINVAL);
         }
         let (entry, sent) = open.lent.take(id).ok_or(ENOENT)?;
-        let mut replying = sent.reply(open.copying.device());
+        let mut replying = sent.reply(open.device);
         replying.show(&mut open.copying);
         Ok((entry, replying))
     }
@@ -486,7 +488,7 @@ impl Open {
         match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {
             Some((request, others)) => {
                 let others = others || (!self.pending.is_empty() && !self.available.is_empty());
-                let mut copying = request.start(self.copying.device());
+                let mut copying = request.start(self.device);
                 // It waits for the server's task.
                 copying.show(&mut self.copying);
                 Next::Request(copying, others)
