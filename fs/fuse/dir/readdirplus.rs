@@ -15,6 +15,7 @@
 
 use super::entry::{
     believe,
+    confirm,
     entry_valid_until,
     promise,
     Asked, //
@@ -117,10 +118,16 @@ fn cache(
     loop {
         let entry = match dir.child(name)? {
             Child::InLookup(entry) => {
+                let valid_until = entry_valid_until(reply);
+                let promised = core::ptr::from_ref(entry.dentry());
                 // Before it is hashed: who waits for the lookup looks at the entry at once.
-                promise(entry.dentry(), asked, entry_valid_until(reply));
+                promise(entry.dentry(), asked, valid_until);
                 let new = look_up(dir, entry, reply, &attr, debt, sample)?;
-                believe(&new, dir.inode(), asked, entry_valid_until(reply));
+                if core::ptr::eq(&*new, promised) {
+                    confirm(&new, dir.inode(), asked);
+                } else {
+                    believe(&new, dir.inode(), asked, valid_until);
+                }
                 return Ok(());
             }
             Child::Cached(entry) => entry,
