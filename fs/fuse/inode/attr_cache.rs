@@ -49,9 +49,12 @@ use crate::{
                 Timespec, //
             },
         },
-        sync::deadline::{
-            AtomicDeadline,
-            Deadline, //
+        sync::{
+            change_bits,
+            deadline::{
+                AtomicDeadline,
+                Deadline, //
+            },
         },
     },
 };
@@ -343,10 +346,7 @@ impl AttrCache {
     }
 
     fn change_stale(&self, change: impl Fn(u32) -> u32) {
-        let mut old = self.stale.load(Relaxed);
-        while let Err(now) = self.stale.cmpxchg(old, change(old), Full) {
-            old = now;
-        }
+        change_bits(&self.stale, change);
     }
 
     /// The inode number of the server.

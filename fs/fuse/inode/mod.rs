@@ -82,7 +82,10 @@ use crate::{
                 NewInode, //
             },
         },
-        sync::deadline::Deadline, //
+        sync::{
+            change_bits,
+            deadline::Deadline, //
+        },
     },
 };
 use kernel::{
@@ -221,14 +224,7 @@ impl Inode {
     }
 
     fn set_trouble(&self, bit: u32, on: bool) {
-        let mut old = self.trouble.load(Relaxed);
-        loop {
-            let new = if on { old | bit } else { old & !bit };
-            match self.trouble.cmpxchg(old, new, Full) {
-                Ok(_) => return,
-                Err(now) => old = now,
-            }
-        }
+        change_bits(&self.trouble, |old| if on { old | bit } else { old & !bit });
     }
 
     /// READDIRPLUS would have been of use in this directory.

@@ -16,8 +16,21 @@ pub(crate) mod watchdog;
 
 use kernel::{
     alloc::Flags,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    }, //
 };
+
+/// Changes a word of bits in one step. A full barrier.
+pub(crate) fn change_bits(word: &Atomic<u32>, change: impl Fn(u32) -> u32) {
+    let mut old = word.load(Relaxed);
+    while let Err(now) = word.cmpxchg(old, change(old), Full) {
+        old = now;
+    }
+}
 
 /// Jiffies between two attempts of [`retry`].
 const RETRY_DELAY: kernel::ffi::c_long = 1;

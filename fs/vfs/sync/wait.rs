@@ -54,12 +54,7 @@ impl WaitQueue {
     /// One `___wait_event()`: sleeps in `state` until `condition` holds.
     ///
     /// `condition` runs with the task state already set, so it must not sleep.
-    fn wait_event(
-        &self,
-        state: u32,
-        flags: u32,
-        mut condition: impl FnMut() -> bool,
-    ) -> Result {
+    fn wait_event(&self, state: u32, flags: u32, mut condition: impl FnMut() -> bool) -> Result {
         might_sleep();
         if condition() {
             return Ok(());
@@ -119,10 +114,7 @@ impl WaitQueue {
     /// # Errors
     ///
     /// `ERESTARTSYS` when a signal is pending; a wake-up that this waiter got is passed on.
-    pub(crate) fn wait_interruptible_exclusive(
-        &self,
-        condition: impl FnMut() -> bool,
-    ) -> Result {
+    pub(crate) fn wait_interruptible_exclusive(&self, condition: impl FnMut() -> bool) -> Result {
         self.wait_event(
             bindings::TASK_INTERRUPTIBLE,
             bindings::WQ_FLAG_EXCLUSIVE,
@@ -136,7 +128,11 @@ impl WaitQueue {
     ///
     /// `ERESTARTSYS` when the task is being killed; a wake-up that this waiter took is passed on.
     pub(crate) fn wait_killable_exclusive(&self, condition: impl FnMut() -> bool) -> Result {
-        self.wait_event(bindings::TASK_KILLABLE, bindings::WQ_FLAG_EXCLUSIVE, condition)
+        self.wait_event(
+            bindings::TASK_KILLABLE,
+            bindings::WQ_FLAG_EXCLUSIVE,
+            condition,
+        )
     }
 
     /// An exclusive wait that only a fatal signal ends and that the freezer may freeze.
