@@ -18,17 +18,14 @@ use crate::vfs::{
     mm::{
         folio::{
             Folio,
-            Locked,
-            Mapped, //
+            Locked, //
         },
         iov::SharedBytes, //
     },
     mount::sb::FileSystem,
     node::inode::INode, //
 };
-use core::ptr::NonNull;
 use kernel::{
-    error::from_err_ptr,
     iov::IovIterSource,
     page::PAGE_SHIFT,
     prelude::*,
@@ -62,10 +59,9 @@ pub(crate) fn begin_write<T: FileSystem>(
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.
-    let folio = from_err_ptr(unsafe { bindings::write_begin_folio(mapping, pos, len) })?;
-    let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
-    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
-    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+    let folio = unsafe { bindings::write_begin_folio(mapping, pos, len) };
+    // SAFETY: The folio comes with a reference.
+    let folio = unsafe { Folio::referenced(folio) }?;
     let offset = pos as usize & folio.size().wrapping_sub(1);
     Ok(Filling {
         // SAFETY: The folio comes locked, and is ours to unlock.
@@ -91,9 +87,8 @@ pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Opt
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.
     let folio = unsafe { bindings::filemap_get_folio(mapping, index_of(pos)) };
-    let folio = NonNull::new(from_err_ptr(folio).ok()?.cast())?;
-    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
-    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
+    // SAFETY: The folio comes with a reference.
+    let folio = unsafe { Folio::referenced(folio) }.ok()?;
     if !folio.is_uptodate() {
         return None;
     }
@@ -139,18 +134,13 @@ pub(crate) fn try_store<T: FileSystem>(
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
     // SAFETY: The mapping is that of a referenced inode.
-    let folio = from_err_ptr(unsafe { bindings::filemap_make_folio(mapping, index_of(pos)) })?;
-    let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
-    // SAFETY: The folio comes with a reference, which the `ARef` takes over.
-    let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
-    // SAFETY: The folio is alive.
-    if !unsafe { bindings::folio_trylock(folio.as_ptr()) } {
+    let folio = unsafe { bindings::filemap_make_folio(mapping, index_of(pos)) };
+    // SAFETY: The folio comes with a reference.
+    let folio = unsafe { Folio::referenced(folio) }?;
+    let Ok(folio) = Folio::try_lock(folio) else {
         return Ok(Stored::Busy);
-    }
-    // SAFETY: The folio was locked just now, and is ours to unlock.
-    let folio = unsafe { Locked::from_locked(folio) };
-    // SAFETY: A locked folio keeps its mapping.
-    if unsafe { (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping } != mapping {
+    };
+    if !folio.is_in(mapping) {
         // It was dropped meanwhile.
         return Ok(Stored::Busy);
     }
@@ -272,15 +262,11 @@ impl CachedRange {
     fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
         let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
         let offset = self.offset.saturating_add(at);
-        let len = left.min(Mapped::reach(self.held.folio(), offset));
-        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
-        let mapped = unsafe { Mapped::new(self.held.folio(), offset) };
-        // SAFETY: Within the range, and within what is mapped until after `f`.
-        let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
+        let folio = self.held.folio();
         // SAFETY: There they are.
-        let result = f(unsafe { bytes.in_folio(self.held.folio(), offset) });
-        drop(mapped);
-        Some(result)
+        let f = |bytes: SharedBytes<'_>| f(unsafe { bytes.in_folio(folio, offset) });
+        // SAFETY: Within the range, and so within the folio.
+        Some(unsafe { folio.with_bytes(offset, left, f) })
     }
 
     /// Waits until the folio is not being written back. Sleeps.

@@ -23,6 +23,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    error::from_err_ptr,
     page::PAGE_SIZE,
     prelude::*,
     sync::aref::{
@@ -76,6 +77,52 @@ impl Folio {
         unsafe { &*ptr.cast() }
     }
 
+    /// Takes over a reference of C, or the error that came instead.
+    ///
+    /// # Errors
+    ///
+    /// That error; `ENOMEM` for a null pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is an error, null, or a folio, and then the caller hands over a reference to it.
+    pub(super) unsafe fn referenced(ptr: *mut bindings::folio) -> Result<ARef<Self>> {
+        let folio = NonNull::new(from_err_ptr(ptr)?).ok_or(ENOMEM)?;
+        // SAFETY: The caller hands the reference over.
+        Ok(unsafe { ARef::from_raw(folio.cast()) })
+    }
+
+    /// Locks it, unless it is locked: then the reference comes back. Never sleeps.
+    pub(super) fn try_lock(this: ARef<Self>) -> Result<Locked<ARef<Self>>, ARef<Self>> {
+        // SAFETY: The folio is alive while it is referenced.
+        if !unsafe { bindings::folio_trylock(this.as_ptr()) } {
+            return Err(this);
+        }
+        // SAFETY: It was locked just now.
+        Ok(unsafe { Locked::from_locked(this) })
+    }
+
+    /// Calls `f` with the bytes from `offset` on, `max` of them or as many as can be mapped at once. `f`
+    /// may run with them mapped for this CPU's task only, so it should be short.
+    ///
+    /// # Safety
+    ///
+    /// `max` bytes follow `offset` in the folio, and go on doing so.
+    pub(super) unsafe fn with_bytes<R>(
+        &self,
+        offset: usize,
+        max: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> R {
+        let len = max.min(Mapped::reach(self, offset));
+        // SAFETY: The caller promises that there is such a byte. `f` cannot keep what it maps.
+        let mapped = unsafe { Mapped::new(self, offset) };
+        // SAFETY: In the folio, and within what is mapped until after `f`.
+        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
+        drop(mapped);
+        result
+    }
+
     /// The C object.
     pub(in crate::vfs) fn as_ptr(&self) -> *mut bindings::folio {
         self.inner.get()
@@ -115,6 +162,15 @@ impl<F: Deref<Target = Folio>> Locked<F> {
     pub(in crate::vfs) unsafe fn from_locked(folio: F) -> Self {
         // INVARIANT: By the safety requirement.
         Self { folio }
+    }
+}
+
+impl<F: Deref<Target = Folio>> Locked<F> {
+    /// Whether it is in this mapping, and stays there while it is locked.
+    pub(super) fn is_in(&self, mapping: *mut bindings::address_space) -> bool {
+        // SAFETY: A locked folio keeps its mapping.
+        let its = unsafe { (*self.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping };
+        its == mapping
     }
 }
 
@@ -389,12 +445,8 @@ impl FolioSegment {
     /// As [`FolioSegment::with_room`], with the bytes that are there, to read.
     fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
         let (offset, len) = self.piece(at)?;
-        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
-        let mapped = unsafe { Mapped::new(&self.folio, offset) };
-        // SAFETY: `piece()` stays within the range, and within what is mapped until after `f`.
-        let result = f(unsafe { SharedBytes::new(mapped.addr, len) });
-        drop(mapped);
-        Some(result)
+        // SAFETY: `piece()` stays within the range, and so within the folio.
+        Some(unsafe { self.folio.with_bytes(offset, len, f) })
     }
 
     /// Whether the range is a whole page of a readahead, that another page may take the place of.

@@ -11,10 +11,7 @@
 use crate::vfs::{
     bindings,
     mm::{
-        folio::{
-            Folio,
-            Locked, //
-        },
+        folio::Folio,
         writeback::{
             without_fs_recursion,
             DirtyPages, //
@@ -28,10 +25,7 @@ use crate::vfs::{
 };
 use core::ptr::NonNull;
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::to_result,
     page::PAGE_SIZE,
     prelude::*,
     sync::aref::ARef, //
@@ -114,23 +108,26 @@ impl<T: FileSystem> INode<T> {
         left: &mut Left,
     ) {
         let raw = folio.as_ptr();
-        // SAFETY: The folio is alive.
-        if !unsafe { bindings::folio_trylock(raw) } {
-            left.locked.get_or_insert(folio);
-            return;
-        }
-        // SAFETY: It was locked just now.
-        let folio = unsafe { Locked::from_locked(folio) };
+        let folio = match Folio::try_lock(folio) {
+            Ok(folio) => folio,
+            Err(folio) => {
+                left.locked.get_or_insert(folio);
+                return;
+            }
+        };
         // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
         let mapping = unsafe { (*self.as_ptr()).i_mapping };
-        // SAFETY: A locked folio keeps its mapping and its index.
-        let (its_mapping, index) = unsafe {
-            let fields = &raw const (*raw).__bindgen_anon_1.__bindgen_anon_1;
-            ((*fields).mapping, (*fields).__bindgen_anon_2.index)
-        };
-        if its_mapping != mapping {
+        if !folio.is_in(mapping) {
             return;
         }
+        // SAFETY: A locked folio keeps its index.
+        let index = unsafe {
+            (*raw)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_2
+                .index
+        };
         // SAFETY: The folio is alive and locked.
         if unsafe { bindings::folio_test_writeback(raw) } {
             left.written = true;
@@ -177,18 +174,11 @@ impl<T: FileSystem> INode<T> {
         let mapping = unsafe { (*self.as_ptr()).i_mapping };
         // SAFETY: The mapping is that of a referenced inode.
         let folio = unsafe { bindings::filemap_get_folio(mapping, 0) };
-        let Some(folio) = from_err_ptr(folio)
-            .ok()
-            .and_then(|folio| NonNull::new(folio.cast()))
-        else {
+        // SAFETY: The folio comes with a reference.
+        let Ok(folio) = (unsafe { Folio::referenced(folio) }) else {
             return;
         };
-        // SAFETY: The folio comes with a reference, which the `ARef` takes over.
-        let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
-        // SAFETY: The folio is alive.
-        if unsafe { bindings::folio_trylock(folio.as_ptr()) } {
-            // SAFETY: It was locked just now.
-            let folio = unsafe { Locked::from_locked(folio) };
+        if let Ok(folio) = Folio::try_lock(folio) {
             // A walk that follows the link just now goes on with what it found.
             // SAFETY: The folio is alive and locked. It is that of a link: never dirty, nor mapped.
             unsafe { bindings::folio_clear_uptodate(folio.as_ptr()) };

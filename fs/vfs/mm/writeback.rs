@@ -14,10 +14,7 @@
 use crate::vfs::{
     bindings,
     mm::{
-        folio::{
-            Folio,
-            Mapped, //
-        },
+        folio::Folio,
         iov::SharedBytes, //
     },
     mount::sb::FileSystem,
@@ -266,15 +263,10 @@ impl DirtyRange {
         let offset = self.offset as usize + at;
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
         let folio = unsafe { Folio::from_raw(self.folio.as_ptr()) };
-        let len = left.min(Mapped::reach(folio, offset));
-        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
-        let mapped = unsafe { Mapped::new(folio, offset) };
-        // SAFETY: Within the range, and within what is mapped until after `f`.
-        let bytes = unsafe { SharedBytes::new(mapped.addr, len) };
         // SAFETY: There they are.
-        let result = f(unsafe { bytes.in_folio(folio, offset) });
-        drop(mapped);
-        Some(result)
+        let f = |bytes: SharedBytes<'_>| f(unsafe { bytes.in_folio(folio, offset) });
+        // SAFETY: Within the range, and so within the folio.
+        Some(unsafe { folio.with_bytes(offset, left, f) })
     }
 
     /// Ends the writeback of the range, with what came of it.
