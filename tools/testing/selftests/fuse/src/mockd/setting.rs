@@ -39,6 +39,15 @@ impl Setting {
         Self::of(format!("{PARAMETERS}/{name}"))
     }
 
+    /// Sets a parameter that the C module does not have.
+    pub fn of_rust(name: &str, text: &str) -> Option<Self> {
+        super::is_rust().then(|| {
+            let setting = Self::parameter(name);
+            setting.set(text).expect(name);
+            setting
+        })
+    }
+
     pub fn sysctl(name: &str) -> Self {
         Self::of(format!("{SYSCTLS}/{name}"))
     }

@@ -157,6 +157,19 @@ pub fn opcode_name(op: u32) -> String {
     }
 }
 
+/// What a notification says (`FUSE_NOTIFY_*`), where a reply has its error.
+pub mod notice {
+    pub const POLL: i32 = 1;
+    pub const INVAL_INODE: i32 = 2;
+    pub const INVAL_ENTRY: i32 = 3;
+    pub const STORE: i32 = 4;
+    pub const RETRIEVE: i32 = 5;
+    pub const DELETE: i32 = 6;
+    pub const RESEND: i32 = 7;
+    pub const INC_EPOCH: i32 = 8;
+    pub const PRUNE: i32 = 9;
+}
+
 /// Flags of INIT, both words as one number.
 pub mod init {
     pub const ASYNC_READ: u64 = 1 << 0;

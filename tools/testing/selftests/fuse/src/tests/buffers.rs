@@ -267,7 +267,7 @@ fn interrupted_while_it_is_copied() {
 
 /// RESEND is about what the server has: not what is still on its way to it, nor what it is just answering.
 fn resend_passes_over_what_is_copied() {
-    const RESEND: i32 = 7;
+    use crate::mockd::notice::RESEND;
     let (fs, other) = (serving(), serving());
     let (c, server, page) = being_copied(&fs, &other);
     fs.dev().reply(0, RESEND, &[]).unwrap();

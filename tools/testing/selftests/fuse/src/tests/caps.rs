@@ -219,34 +219,10 @@ fn an_answer_from_before_a_change_is_not_kept() {
     assert_eq!(got, [GETXATTR, WRITE]);
 }
 
-/// Sets the module's parameter until it is dropped. The C module has none, and does so always.
-struct AskEachTime(bool);
-
-impl AskEachTime {
-    const PARAMETER: &'static str = "/sys/module/fuse/parameters/cache_no_caps";
-
-    fn new() -> Self {
-        // The test has a mount namespace of its own, and maybe no sysfs in it.
-        let _ = mount("none", "/sys", "sysfs", 0, "");
-        let there = std::path::Path::new(Self::PARAMETER).exists();
-        if there {
-            std::fs::write(Self::PARAMETER, "N").expect("the parameter");
-        }
-        AskEachTime(there)
-    }
-}
-
-impl Drop for AskEachTime {
-    fn drop(&mut self) {
-        if self.0 {
-            std::fs::write(Self::PARAMETER, "Y").expect("the parameter");
-        }
-    }
-}
-
 fn asked_each_time_if_the_parameter_says_so() {
     let fs = Fs::new();
-    let _each = AskEachTime::new();
+    // The C module has no such parameter, and does so always.
+    let _each = Setting::of_rust("cache_no_caps", "N");
     let got = seen(&fs, lasting(), |fd| {
         put(fd);
         put(fd);

@@ -13,7 +13,7 @@ crate::tests![
     new_epoch_of_a_mount_that_goes,
 ];
 
-const INC_EPOCH: i32 = 8;
+use crate::mockd::notice::INC_EPOCH;
 
 const PARAMETER: &str = "/sys/module/fuse/parameters/inval_wq";
 

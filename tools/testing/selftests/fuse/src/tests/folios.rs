@@ -4,6 +4,7 @@
 
 use super::notify::inval_inode;
 use super::notify::notify;
+use super::splice::pattern_from;
 use crate::mockd::*;
 
 crate::tests![
@@ -14,9 +15,9 @@ crate::tests![
     not_where_writes_stay_in_the_cache,
 ];
 
-const INVAL_INODE: i32 = 2;
-const STORE: i32 = 4;
-const RETRIEVE: i32 = 5;
+use crate::mockd::notice::INVAL_INODE;
+use crate::mockd::notice::RETRIEVE;
+use crate::mockd::notice::STORE;
 
 const PAGE: usize = 4096;
 const SIZE: usize = 300_001;
@@ -26,18 +27,7 @@ const ORDERS: [&str; 3] = ["0", "2", "9"];
 
 /// Sets the module's parameter. The C module has none, and has single pages.
 fn set_order(order: &str) -> Option<Setting> {
-    is_rust().then(|| {
-        let setting = Setting::parameter("max_folio_order");
-        setting.set(order).unwrap();
-        setting
-    })
-}
-
-/// What a file is filled with from `start` on.
-fn pattern(start: usize, len: usize) -> Vec<u8> {
-    (start..start + len)
-        .map(|i| (i / 7 + i / PAGE + 1) as u8)
-        .collect()
+    Setting::of_rust("max_folio_order", order)
 }
 
 /// A server that reads ahead and writes much at once.
@@ -73,7 +63,7 @@ struct Content {
 impl Content {
     fn new() -> Self {
         Content {
-            bytes: pattern(0, SIZE),
+            bytes: pattern_from(0, SIZE),
             reads: Vec::new(),
             writes: Vec::new(),
         }
@@ -170,12 +160,12 @@ fn content_is_the_same() {
         let _set = set_order(order);
         let fs = setup().start();
         let c = with_open(&fs, SIZE, |_, f| {
-            let mut shadow = pattern(0, SIZE);
+            let mut shadow = pattern_from(0, SIZE);
             assert!(read_all(f, 30_000) == shadow, "read ahead");
             put(f, &mut shadow, 41_003, &[b'x'; 5000]);
             put(f, &mut shadow, 3 * PAGE, &[b'y'; 1]);
             // New folios, and a hole behind the end.
-            put(f, &mut shadow, SIZE + 70_000, &pattern(5, 200_000));
+            put(f, &mut shadow, SIZE + 70_000, &pattern_from(5, 200_000));
             assert!(read_all(f, 65_536) == shadow, "written");
             for size in [123_457, 200_000, 5 * PAGE, 250_000] {
                 ftruncate(f, size as i64).unwrap();
@@ -283,7 +273,7 @@ fn no_larger_than_a_request() {
         .option(&format!("max_read={most}"))
         .start();
     let c = with_open(&fs, SIZE, |_, f| {
-        let mut shadow = pattern(0, SIZE);
+        let mut shadow = pattern_from(0, SIZE);
         assert!(read_all(f, 30_000) == shadow);
         let map = Map::shared(f, SIZE).unwrap();
         for at in (0..SIZE - 6).step_by(50_000) {
@@ -292,7 +282,7 @@ fn no_larger_than_a_request() {
         }
         map.sync().unwrap();
         map.unmap();
-        put(f, &mut shadow, 1000, &pattern(1, 100_000));
+        put(f, &mut shadow, 1000, &pattern_from(1, 100_000));
         assert!(read_all(f, 100_000) == shadow);
         close(f).unwrap();
         shadow

@@ -238,13 +238,13 @@ fn bad(dice: &mut Dice, model: &Model, head: &InHeader, body: &[u8]) -> Vec<u8> 
 
 /// A notification, right or wrong.
 fn notification(dice: &mut Dice) -> Vec<u8> {
-    const POLL: i32 = 1;
-    const INVAL_INODE: i32 = 2;
-    const INVAL_ENTRY: i32 = 3;
-    const STORE: i32 = 4;
-    const RETRIEVE: i32 = 5;
-    const DELETE: i32 = 6;
-    const PRUNE: i32 = 9;
+    use crate::mockd::notice::DELETE;
+    use crate::mockd::notice::INVAL_ENTRY;
+    use crate::mockd::notice::INVAL_INODE;
+    use crate::mockd::notice::POLL;
+    use crate::mockd::notice::PRUNE;
+    use crate::mockd::notice::RETRIEVE;
+    use crate::mockd::notice::STORE;
     let code = dice.below(10) as i32;
     let words = |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|w| w.to_ne_bytes()).collect() };
     let pair = |low: u64, high: u64| (low & 0xffff_ffff) | (high << 32);

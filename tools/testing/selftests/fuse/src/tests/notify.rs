@@ -28,12 +28,12 @@ crate::tests![
     resend_of_nothing,
 ];
 
-pub(super) const INVAL_INODE: i32 = 2;
-pub(super) const INVAL_ENTRY: i32 = 3;
-pub(super) const DELETE: i32 = 6;
-const RESEND: i32 = 7;
-pub const INC_EPOCH: i32 = 8;
-const PRUNE: i32 = 9;
+pub(super) use crate::mockd::notice::DELETE;
+pub use crate::mockd::notice::INC_EPOCH;
+pub(super) use crate::mockd::notice::INVAL_ENTRY;
+pub(super) use crate::mockd::notice::INVAL_INODE;
+use crate::mockd::notice::PRUNE;
+use crate::mockd::notice::RESEND;
 
 /// Marks the id of a request that is sent again.
 const UNIQUE_RESEND: u64 = 1 << 63;

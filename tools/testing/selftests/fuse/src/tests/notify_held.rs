@@ -666,7 +666,7 @@ fn inval_inode_of_many_files() {
 /// STORE into a page that the server has a READ of returns at once; who reads later sees what was stored, from the page
 /// cache or from the server.
 fn store_into_a_page_that_is_read() {
-    const STORE: i32 = 4;
+    use crate::mockd::notice::STORE;
     let fs = Fs::new();
     let mut a = fs.call(|m| {
         let f = m.open("f").unwrap();

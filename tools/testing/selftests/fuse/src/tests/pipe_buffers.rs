@@ -401,8 +401,8 @@ fn ioctl_data_is_in_whole_pages() {
 
 /// What a RETRIEVE takes from the page cache lies in the pipe as it lies there.
 fn retrieved_data_is_in_its_pages() {
-    const STORE: i32 = 4;
-    const RETRIEVE: i32 = 5;
+    use crate::mockd::notice::RETRIEVE;
+    use crate::mockd::notice::STORE;
     const SKIP: usize = 100;
     let fs = Fs::new();
     let data = pattern(4 * PAGE);

@@ -27,8 +27,8 @@ crate::tests![
 
 const CACHE_DIR: u32 = 1 << 3;
 const KEEP: u32 = CACHE_DIR | FOPEN_KEEP_CACHE;
-const INVAL_INODE: i32 = 2;
-const INC_EPOCH: i32 = 8;
+use crate::mockd::notice::INC_EPOCH;
+use crate::mockd::notice::INVAL_INODE;
 
 fn opendir(fs: &Fs, fh: u64, open_flags: u32) {
     fs.expect(OPENDIR).node(ROOT).ok(OpenOut {

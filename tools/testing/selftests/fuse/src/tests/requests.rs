@@ -412,7 +412,7 @@ fn devices_have_numbers() {
 
 /// What is to be sent again is pending, under its marked id, and was made when it was made.
 fn sent_again() {
-    const RESEND: i32 = 7;
+    use crate::mockd::notice::RESEND;
     let ctl = control();
     let fs = Fs::new();
     let c = fs.call(|m| m.stat("f").map(drop));

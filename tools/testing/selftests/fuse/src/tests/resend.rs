@@ -28,7 +28,7 @@ crate::tests![
     requests_in_any_order,
 ];
 
-const RESEND: i32 = 7;
+use crate::mockd::notice::RESEND;
 /// Marks the id of a request that is sent again.
 const AGAIN: u64 = 1 << 63;
 

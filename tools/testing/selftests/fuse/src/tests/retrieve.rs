@@ -2,6 +2,7 @@
 
 //! RETRIEVE: the server asks for what the page cache has, and gets it as NOTIFY_REPLY.
 
+use super::splice::pattern;
 use crate::mockd::*;
 
 crate::tests![
@@ -22,9 +23,9 @@ crate::tests![
     of_impossible_offsets,
 ];
 
-const INVAL_INODE: i32 = 2;
-const STORE: i32 = 4;
-const RETRIEVE: i32 = 5;
+use crate::mockd::notice::INVAL_INODE;
+use crate::mockd::notice::RETRIEVE;
+use crate::mockd::notice::STORE;
 
 const PAGE: usize = 4096;
 
@@ -65,10 +66,6 @@ fn answer(fs: &Fs, unique: u64, offset: u64) -> Vec<u8> {
 fn get(fs: &Fs, offset: u64, size: u32) -> Vec<u8> {
     assert_eq!(retrieve(fs, 42, 2, offset, size), Ok(()));
     answer(fs, 42, offset)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i / 7 + i / PAGE + 1) as u8).collect()
 }
 
 /// A caller that keeps "f" open as node 2, of as many bytes as `data` has, of which `pages` are read in.

@@ -173,7 +173,14 @@ fn before_a_mount() {
 pub(super) const PAGE: usize = 4096;
 
 pub(super) fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i / 7 + i / PAGE + 1) as u8).collect()
+    pattern_from(0, len)
+}
+
+/// What such a file has from `start` on.
+pub(super) fn pattern_from(start: usize, len: usize) -> Vec<u8> {
+    (start..start + len)
+        .map(|i| (i / 7 + i / PAGE + 1) as u8)
+        .collect()
 }
 
 /// Reads everything that is in a pipe.
@@ -338,8 +345,8 @@ fn direct_write_into_a_pipe() {
 
 /// The answer to a RETRIEVE may go into a pipe.
 fn retrieved_pages_into_a_pipe() {
-    const STORE: i32 = 4;
-    const RETRIEVE: i32 = 5;
+    use crate::mockd::notice::RETRIEVE;
+    use crate::mockd::notice::STORE;
     let fs = Fs::new();
     let data = pattern(4 * PAGE);
     let c = fs.call(|m| {

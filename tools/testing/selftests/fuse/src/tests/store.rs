@@ -2,6 +2,7 @@
 
 //! STORE: the server puts data into the page cache.
 
+use super::splice::pattern;
 use crate::mockd::*;
 
 crate::tests![
@@ -20,8 +21,8 @@ crate::tests![
     from_bad_memory,
 ];
 
-const INVAL_INODE: i32 = 2;
-const STORE: i32 = 4;
+use crate::mockd::notice::INVAL_INODE;
+use crate::mockd::notice::STORE;
 
 const PAGE: usize = 4096;
 
@@ -38,10 +39,6 @@ fn store_out(node: u64, offset: u64, size: usize) -> Vec<u8> {
 fn store(fs: &Fs, node: u64, offset: u64, data: &[u8]) -> Result<()> {
     let body = [&store_out(node, offset, data.len()), data].concat();
     fs.dev().reply(0, STORE, &body)
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i / 7 + i / PAGE + 1) as u8).collect()
 }
 
 /// Opens "f" of `size` bytes as node 2 with handle 5, and runs `with` on it after a pause.

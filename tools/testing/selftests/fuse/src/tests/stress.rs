@@ -15,9 +15,9 @@ const CALLERS: usize = 64;
 /// Threads that serve it.
 const READERS: u64 = 8;
 
-const RESEND: i32 = 7;
-const INVAL_INODE: i32 = 2;
-const INC_EPOCH: i32 = 8;
+use crate::mockd::notice::INC_EPOCH;
+use crate::mockd::notice::INVAL_INODE;
+use crate::mockd::notice::RESEND;
 
 /// How the life of a mount ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

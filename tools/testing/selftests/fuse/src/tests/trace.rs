@@ -496,7 +496,7 @@ fn signals_and_kills() {
 
 /// RESEND is a notification with two ends; what is sent again has a mark in its id, and starts once more.
 fn sent_again() {
-    const RESEND: i32 = 7;
+    use crate::mockd::notice::RESEND;
     let t = Trace::start_all();
     let fs = Fs::new();
     let c = fs.call(|m| m.stat("f").map(drop));

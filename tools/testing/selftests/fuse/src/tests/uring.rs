@@ -468,31 +468,42 @@ fn one_lookup() {
     assert_eq!(c.wait(), Ok(()));
 }
 
-/// Data of WRITE is in the payload, and that of READ goes there.
-fn data_in_both_directions() {
-    let _on = enable();
-    let fs = Setup::new().ring(1).start();
+/// A caller writes the same bytes at each of `places`, past the cache, and reads what is there up to the end of the first;
+/// `before` runs in it first. All of it arrives as it was sent.
+pub(super) fn move_data<const N: usize>(fs: &Fs, places: [u64; N], before: impl FnOnce()) {
     let data: Vec<u8> = (0..20_000).map(|i| (i % 251) as u8).collect();
     let sent = data.clone();
-    let c = with_open(&fs, libc::O_RDWR, move |_, f| {
-        assert_eq!(pwrite(f, &sent, 3), Ok(sent.len()));
+    let c = with_open(fs, libc::O_RDWR, move |_, f| {
+        before();
+        for at in places {
+            assert_eq!(pwrite(f, &sent, at as i64), Ok(sent.len()));
+        }
         pread(f, 20_003, 0)
     });
     fs.lookup(ROOT, "f", file(2).size(0));
     fs.open(2, 5, FOPEN_DIRECT_IO);
-    let r = fs.expect(WRITE);
-    let a = WriteIn::from_bytes(&r.body);
-    assert_eq!((a.offset, a.size), (3, 20_000));
-    assert!(r.body[size_of::<WriteIn>()..] == data);
-    r.ok(WriteOut {
-        size: 20_000,
-        padding: 0,
-    });
+    for at in places {
+        let r = fs.expect(WRITE);
+        let a = WriteIn::from_bytes(&r.body);
+        assert_eq!((a.offset, a.size), (at, 20_000));
+        assert!(r.body[size_of::<WriteIn>()..] == data);
+        r.ok(WriteOut {
+            size: 20_000,
+            padding: 0,
+        });
+    }
     let mut answer = vec![0; 3];
     answer.extend(&data);
     fs.expect_read(5, 0, 20_003).reply(&answer);
     fs.flush_and_release(2, 5);
     assert_eq!(c.wait(), Ok(answer));
+}
+
+/// Data of WRITE is in the payload, and that of READ goes there.
+fn data_in_both_directions() {
+    let _on = enable();
+    let fs = Setup::new().ring(1).start();
+    move_data(&fs, [3], || ());
 }
 
 /// An error goes to the caller, and the payload is not looked at.

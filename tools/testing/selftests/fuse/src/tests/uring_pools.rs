@@ -4,6 +4,7 @@
 
 use super::uring::accepted;
 use super::uring::enable;
+use super::uring::move_data;
 use crate::mockd::*;
 
 crate::tests![
@@ -49,32 +50,7 @@ fn add_queue(qid: u16) -> Command {
 fn with_data(registered: bool) {
     let _on = enable();
     let fs = mount(2, 3, registered);
-    let data: Vec<u8> = (0..20_000).map(|i| (i % 251) as u8).collect();
-    let sent = data.clone();
-    let c = with_open(&fs, libc::O_RDWR, move |_, f| {
-        on_cpu(0);
-        for at in [3, 30_000] {
-            assert_eq!(pwrite(f, &sent, at), Ok(sent.len()));
-        }
-        pread(f, 20_003, 0)
-    });
-    fs.lookup(ROOT, "f", file(2).size(0));
-    fs.open(2, 5, FOPEN_DIRECT_IO);
-    for at in [3, 30_000] {
-        let r = fs.expect(WRITE);
-        let a = WriteIn::from_bytes(&r.body);
-        assert_eq!((a.offset, a.size), (at, 20_000));
-        assert!(r.body[size_of::<WriteIn>()..] == data);
-        r.ok(WriteOut {
-            size: 20_000,
-            padding: 0,
-        });
-    }
-    let mut answer = vec![0; 3];
-    answer.extend(&data);
-    fs.expect_read(5, 0, 20_003).reply(&answer);
-    fs.flush_and_release(2, 5);
-    assert_eq!(c.wait(), Ok(answer));
+    move_data(&fs, [3, 30_000], || on_cpu(0));
 }
 
 /// Data goes to and comes from a buffer of the pool, at the offset that the entry says.

@@ -703,7 +703,7 @@ fn invalidation_writes_first() {
     let device = fs.dev().dup();
     let notifier = Caller::start_with_devices(&fs.dir, move |_| {
         let body = [2u64.to_ne_bytes(), 0i64.to_ne_bytes(), 0i64.to_ne_bytes()].concat();
-        const INVAL_INODE: i32 = 2;
+        use crate::mockd::notice::INVAL_INODE;
         device.reply(0, INVAL_INODE, &body)
     });
     let r = expect_write(&fs, 0, 4096);
