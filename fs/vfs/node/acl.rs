@@ -2,8 +2,8 @@
 
 //! POSIX ACLs.
 //!
-//! Owns [`Acl`], a counted list that never changes, its form as an extended attribute, and the way
-//! from the VFS's `get_acl`, `get_inode_acl` and `set_acl` to a file system. The VFS keeps the
+//! Owns [`Acl`], a counted list that never changes, its form as an extended attribute, and the path
+//! from the VFS's `get_acl`, `get_inode_acl` and `set_acl` to a file system. The VFS caches the
 //! lists that were asked for in the inode, unless the inode is told not to
 //! ([`NewInode::dont_cache_acls`](crate::vfs::node::inode::NewInode::dont_cache_acls)), and checks
 //! accesses against them.
@@ -39,12 +39,12 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Which of the two lists of a file.
+/// One of the two lists of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Who may access the file (`ACL_TYPE_ACCESS`).
+    /// The users that may access the file (`ACL_TYPE_ACCESS`).
     Access,
-    /// What is made in the directory gets this one (`ACL_TYPE_DEFAULT`).
+    /// The list that files made in the directory get (`ACL_TYPE_DEFAULT`).
     Default,
 }
 
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The name of the extended attribute that it is (`posix_acl_xattr_name()`).
+    /// The name of its extended attribute (`posix_acl_xattr_name()`).
     pub(crate) fn xattr_name(self) -> &'static [u8] {
         match self {
             Self::Access => b"system.posix_acl_access",
@@ -107,13 +107,13 @@ impl Acl {
         self.0.get()
     }
 
-    /// The list that `value` is, ids as in `ns`; `None` if it has no entries. May sleep.
+    /// Decodes `value`, with ids as in `ns`; `None` if it has no entries. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` and `EOPNOTSUPP` for a value that is no list, `ENOMEM`.
+    /// `EINVAL` and `EOPNOTSUPP` for a value that is not a list, `ENOMEM`.
     pub(crate) fn from_xattr(ns: &UserNs, value: &[u8]) -> Result<Option<ARef<Self>>> {
-        // SAFETY: The namespace is valid, and the value has as many bytes as is said.
+        // SAFETY: The namespace is valid, and pointer and length are those of `value`.
         let acl = from_err_ptr(unsafe {
             bindings::posix_acl_from_xattr(ns.as_ptr(), value.as_ptr().cast(), value.len())
         })?;
@@ -121,7 +121,8 @@ impl Acl {
         Ok(NonNull::new(acl).map(|acl| unsafe { ARef::from_raw(acl.cast()) }))
     }
 
-    /// The list as the value of an extended attribute, ids as in `ns`. `ENOMEM`. May sleep.
+    /// Encodes the list as the value of an extended attribute, with ids as in `ns`. `ENOMEM`. May
+    /// sleep.
     pub(crate) fn to_xattr(&self, ns: &UserNs) -> Result<KVVec<u8>> {
         let mut len = 0;
         // SAFETY: Namespace and list are valid, and `len` is there for the length.
@@ -132,14 +133,15 @@ impl Acl {
         // SAFETY: The value has `len` bytes, and is ours.
         let written = unsafe { core::slice::from_raw_parts(value.as_ptr(), len) };
         let copied = bytes.extend_from_slice(written, GFP_KERNEL);
-        // SAFETY: The caller of `posix_acl_to_xattr` owns the value, which nobody uses any more.
+        // SAFETY: The caller of `posix_acl_to_xattr` owns the value, and `written` is not used any
+        // more.
         unsafe { bindings::kfree(value.as_ptr().cast()) };
         copied?;
         Ok(bytes)
     }
 }
 
-/// Whether the caller is in the group of `inode`, or has power over its ids: who may set its
+/// Whether the caller is in the group of `inode` or has `CAP_FSETID` over it, and so may set its
 /// set-group-id bit (`in_group_or_capable()`).
 pub(crate) fn is_in_group_or_capable<T: FileSystem>(idmap: &Idmap, inode: &INode<T>) -> bool {
     // SAFETY: There is a reference to the inode, and the map is valid.
@@ -149,7 +151,7 @@ pub(crate) fn is_in_group_or_capable<T: FileSystem>(idmap: &Idmap, inode: &INode
 /// # Safety
 ///
 /// Called by `__get_acl` with an inode of `T` that it has a reference to, or by
-/// `get_cached_acl_rcu` in an RCU read-side critical section, which `rcu` says.
+/// `get_cached_acl_rcu` in an RCU read-side critical section; `rcu` tells which.
 pub(in crate::vfs) unsafe fn get_inode_acl<T: FileSystem>(
     method: impl FnOnce(Walk<'_, INode<T>>, Kind) -> Result<Option<ARef<Acl>>>,
     inode: *mut bindings::inode,
@@ -212,7 +214,7 @@ pub(in crate::vfs) unsafe fn set_acl<T: FileSystem>(
     })
 }
 
-/// As C returns it: the reference goes to the caller.
+/// Converts to the C return value: the reference goes to the caller.
 fn acl_or_error(result: Result<Option<ARef<Acl>>>) -> *mut kernel::bindings::posix_acl {
     match result {
         Ok(None) => core::ptr::null_mut(),

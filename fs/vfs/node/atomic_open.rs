@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Making something and opening it in one call, with a name or without.
+//! Creating a file and opening it in one call, with a name or without.
 //!
-//! With a name the VFS comes in with that, its dentry and an empty file; [`AtomicOpen`] is all
-//! three. Before it on the walk is `inode_ops`, behind it the file system, which takes the parts of
-//! it in turn: the dentry to look up, the dentry to make something for, the file to open. Without a
-//! name ([`TmpFile`]) there is nothing to look up.
+//! With a name, the VFS passes the name's dentry and an empty file; [`AtomicOpen`] is all three.
+//! `inode_ops` builds it, and the file system takes its parts in turn: the dentry to look up, the
+//! dentry to make something for, the file to open. Without a name ([`TmpFile`]) there is nothing to
+//! look up.
 //!
-//! Locks: none of its own; the VFS holds the directory's, but not for a file without a name.
+//! Locks: none of its own; the VFS holds the directory's, except for a file without a name.
 //!
 //! C header: `include/linux/fs.h`.
 
@@ -47,16 +47,16 @@ pub(crate) enum Done<'a, T: FileSystem> {
         #[allow(dead_code)]
         Opening<'a, T>,
     ),
-    /// The VFS goes on as after a lookup, with this dentry if there is one instead of its own.
+    /// The VFS goes on as after a lookup, with this dentry, if any, instead of its own.
     Found(Option<Held<'a, DEntry<T>>>),
 }
 
-/// A file that is to be opened on the inode that a dentry is given.
+/// A file that is to be opened on the inode that its dentry is given.
 ///
 /// # Invariants
 ///
-/// It is that of a running call: `file` is new, unopened, and the call's alone. `dentry` has no
-/// inode but the one that this call gives it.
+/// It belongs to a running call: `file` is new, unopened, and the call's alone. `dentry` has no
+/// inode unless this call has given it one.
 pub(crate) struct NewFile<'a, T: FileSystem> {
     dentry: &'a DEntry<T>,
     file: *mut bindings::file,
@@ -69,12 +69,13 @@ impl<'a, T: FileSystem> NewFile<'a, T> {
         self.dentry
     }
 
-    /// Opens the file on the inode that the dentry has now, a regular file, by `open` instead of
-    /// its own: what that returns becomes the file's data.
+    /// Opens the file on the inode that the dentry has now, a regular file. `open` takes the place
+    /// of the file's own method, and what it returns becomes the file's data.
     ///
     /// # Errors
     ///
-    /// Those of `open`, of the VFS, and of security modules; `ENOENT` if there is no regular file.
+    /// Those of `open`, of the VFS, and of security modules; `ENOENT` if the dentry has no regular
+    /// file.
     pub(crate) fn finish<F>(self, open: F) -> Result<Opening<'a, T>>
     where
         F: FnOnce(&Opening<'_, T>) -> Result<T::FileData>,
@@ -98,7 +99,8 @@ impl<'a, T: FileSystem> NewFile<'a, T> {
                 unsafe { (*self.file).private_data = core::ptr::null_mut() };
             }
         })?;
-        // SAFETY: It is open, on an inode of `T`, and nobody else has it until the call returns.
+        // SAFETY: It is open, on an inode of `T`, and no other task can see it until the call
+        // returns.
         Ok(unsafe { Opening::from_raw(self.file) })
     }
 }
@@ -107,9 +109,9 @@ impl<'a, T: FileSystem> NewFile<'a, T> {
 ///
 /// # Invariants
 ///
-/// It is the call that runs: nobody else's lookup has the dentry. Its parent is locked, and that
-/// exclusively if `flags` contain `O_CREAT`. If `lookup` is there, nothing else that was handed out
-/// of here can splice the dentry.
+/// The call is running, and no other lookup has the dentry. The parent is locked, exclusively if
+/// `flags` contain `O_CREAT`. While `lookup` is there, nothing else that was handed out of here can
+/// splice the dentry.
 pub(crate) struct AtomicOpen<'a, T: FileSystem> {
     new: NewFile<'a, T>,
     lookup: Option<Unhashed<'a, T>>,
@@ -131,8 +133,8 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
         mode: u16,
     ) -> Self {
         let lookup = if dentry.in_lookup() {
-            // SAFETY: A dentry in lookup is not hashed, has no inode, and only its looker-up
-            // splices it; its parent is locked.
+            // SAFETY: A dentry in lookup is not hashed, has no inode, and is spliced only by the
+            // task that looks it up; its parent is locked.
             Some(unsafe { Unhashed::new(dentry) })
         } else {
             None
@@ -155,7 +157,7 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
         self.flags
     }
 
-    /// Kind of file and permissions of what is to be made.
+    /// Kind and permissions of the file to be made.
     pub(crate) fn mode(&self) -> u16 {
         self.mode
     }
@@ -165,14 +167,14 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
         self.new.dentry
     }
 
-    /// The dentry to be looked up; `None` if it is known that the name stands for nothing, or if
-    /// this was called before.
+    /// The dentry to be looked up; `None` if the name is known to stand for nothing, or on a second
+    /// call.
     pub(crate) fn lookup(&mut self) -> Option<Unhashed<'a, T>> {
         self.lookup.take()
     }
 
     /// The dentry to make something for; `None` if nothing is to be made, if the name has not been
-    /// looked up or stands for something, or if this was called before.
+    /// looked up or stands for something, or on a second call.
     pub(crate) fn vacant(&mut self) -> Option<Vacant<'a, T>> {
         let dentry = self.new.dentry;
         let creates = self.flags & O_CREAT != 0;
@@ -185,7 +187,7 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
         Some(unsafe { Vacant::new(dentry) })
     }
 
-    /// Tells the VFS that the name did not stand for anything before.
+    /// Tells the VFS that this call created the file.
     pub(crate) fn set_created(&self) {
         // SAFETY: The file is ours alone by the type invariant.
         unsafe { (*self.new.file).f_mode |= bindings::FMODE_CREATED };
@@ -207,7 +209,7 @@ impl<'a, T: FileSystem> AtomicOpen<'a, T> {
 ///
 /// # Invariants
 ///
-/// The dentry is new, not hashed, and nobody else knows it.
+/// The dentry is new and not hashed, and only the call has it.
 pub(crate) struct TmpFile<'a, T: FileSystem> {
     new: NewFile<'a, T>,
     mode: u16,
@@ -222,7 +224,7 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
     pub(in crate::vfs) unsafe fn new(file: *mut bindings::file, mode: u16) -> Self {
         Self {
             new: NewFile {
-                // SAFETY: The caller promises it, and that it does not change.
+                // SAFETY: The caller promises it, and that the path does not change.
                 dentry: unsafe { DEntry::from_raw((*file).__bindgen_anon_1.f_path.dentry) },
                 file,
                 _call: PhantomData,
@@ -237,12 +239,12 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
         unsafe { (*self.new.file).f_flags }
     }
 
-    /// Kind of file and permissions of what is to be made.
+    /// Kind and permissions of the file to be made.
     pub(crate) fn mode(&self) -> u16 {
         self.mode
     }
 
-    /// The dentry that the file will have, and the file.
+    /// Splits the call into the dentry that the file will have, and the file.
     pub(crate) fn into_parts(self) -> (Unnamed<'a, T>, NewFile<'a, T>) {
         // SAFETY: By the type invariant.
         (unsafe { Unnamed::new(self.new.dentry) }, self.new)
@@ -251,8 +253,8 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
 
 /// # Safety
 ///
-/// Called by `finish_open`, once at most, instead of the file's `open`, with an inode of `T` and a
-/// file of it that nobody else uses, whose private data is a function to open it by.
+/// Called by `finish_open`, maximum once, instead of the file's `open`, with an inode of `T` and a
+/// file of it that only the caller uses, whose private data is a function to open it by.
 unsafe extern "C" fn open_by<T, F>(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int
 where
     T: FileSystem,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes of inodes, as they are asked for, filled in and changed; and what an access check is
-//! for.
+//! Attributes of inodes, as callers ask for them, file systems fill them in and callers change
+//! them; and what an access check is for.
 //!
 //! Locks: none of its own.
 //!
@@ -125,7 +125,7 @@ impl StatxMask {
 pub(crate) enum StatSync {
     /// As `stat(2)` has them.
     AsStat,
-    /// Ask whoever has the file.
+    /// Ask the server of a network file system.
     Force,
     /// What is cached is good enough.
     Dont,
@@ -254,17 +254,17 @@ impl_flags!(
         AtimeSet = bindings::ATTR_ATIME_SET,
         /// The time of the last change of the contents is one that the caller chose.
         MtimeSet = bindings::ATTR_MTIME_SET,
-        /// Both are, by somebody who may choose them.
+        /// The caller sets both, and has to be allowed to choose them.
         TimesSet = bindings::ATTR_TIMES_SET,
-        /// It is not asked whether the caller may change this.
+        /// The VFS does not check whether the caller may change this.
         Force = bindings::ATTR_FORCE,
-        /// The set-user-id bit has to go.
+        /// The set-user-id bit is to be cleared.
         KillSuid = bindings::ATTR_KILL_SUID,
-        /// The set-group-id bit has to go.
+        /// The set-group-id bit is to be cleared.
         KillSgid = bindings::ATTR_KILL_SGID,
-        /// It comes through an open file.
+        /// The change comes through an open file.
         File = bindings::ATTR_FILE,
-        /// It comes from `open(2)` with `O_TRUNC`.
+        /// The change comes from `open(2)` with `O_TRUNC`.
         Open = bindings::ATTR_OPEN,
     }
 );
@@ -297,13 +297,13 @@ impl<T: FileSystem> IAttr<T> {
         AttrChanges(self.0.ia_valid)
     }
 
-    /// Adds something to what changes; not [`AttrChange::File`], which only the VFS knows.
+    /// Adds to what changes; not [`AttrChange::File`], which only the VFS can set.
     pub(crate) fn add(&mut self, change: AttrChange) {
-        // INVARIANT: A file that was not there does not appear.
+        // INVARIANT: `ATTR_FILE` is masked out, so `ia_file` is not used where there is none.
         self.0.ia_valid |= change as u32 & !bindings::ATTR_FILE;
     }
 
-    /// Takes something from what changes.
+    /// Removes from what changes.
     pub(crate) fn remove(&mut self, changes: AttrChanges) {
         self.0.ia_valid &= !u32::from(changes);
     }
@@ -318,13 +318,13 @@ impl<T: FileSystem> IAttr<T> {
         self.0.ia_mode = mode;
     }
 
-    /// The new owner, as a file system of `ns` below the mount of `idmap` sees it.
+    /// The new owner, as a file system of `ns` sees it below the mount of `idmap`.
     pub(crate) fn uid(&self, idmap: &Idmap, ns: &UserNs) -> Kuid {
         // SAFETY: Both members of the union are the same number.
         idmap.uid_from_mnt(ns, unsafe { self.0.__bindgen_anon_1.ia_vfsuid })
     }
 
-    /// The new owning group, as a file system of `ns` below the mount of `idmap` sees it.
+    /// The new owning group, as a file system of `ns` sees it below the mount of `idmap`.
     pub(crate) fn gid(&self, idmap: &Idmap, ns: &UserNs) -> Kgid {
         // SAFETY: Both members of the union are the same number.
         idmap.gid_from_mnt(ns, unsafe { self.0.__bindgen_anon_2.ia_vfsgid })
@@ -368,8 +368,8 @@ impl<T: FileSystem> IAttr<T> {
     /// system cannot keep; `ENOENT` if the dentry is negative.
     pub(crate) fn prepare(&mut self, idmap: &Idmap, dentry: &DEntry<T>) -> Result {
         dentry.inode().ok_or(ENOENT)?;
-        // SAFETY: All of them are valid, the dentry has an inode and keeps it, and nobody else uses
-        // the change.
+        // SAFETY: All of them are valid, the dentry keeps its inode, and the change is borrowed
+        // exclusively.
         to_result(unsafe {
             bindings::setattr_prepare(idmap.as_ptr(), dentry.as_ptr(), &mut self.0)
         })
@@ -383,18 +383,18 @@ pub(crate) fn generic_fillattr<T: FileSystem>(
     inode: &INode<T>,
     stat: &mut KStat,
 ) {
-    // SAFETY: All of them are valid; `stat` is used by nobody else.
+    // SAFETY: All of them are valid, and `stat` is borrowed exclusively.
     unsafe {
         bindings::generic_fillattr(idmap.as_ptr(), request.bits(), inode.as_ptr(), &mut stat.0)
     };
 }
 
-/// Whether the attributes that the VFS has of `inode` permit the caller what `mask` says. It sleeps
-/// only in ref walk: the walk decides that, not [`May::NotBlock`].
+/// Checks `mask` against the attributes that the VFS has of `inode`. It sleeps only in ref walk:
+/// the walk decides that, not [`May::NotBlock`].
 ///
 /// # Errors
 ///
-/// `EACCES` if not; `ECHILD` if that cannot be said without sleeping.
+/// `EACCES` if the caller may not; `ECHILD` if the check would have to sleep.
 pub(crate) fn generic_permission<T: FileSystem>(
     idmap: &Idmap,
     inode: Walk<'_, INode<T>>,

@@ -3,10 +3,10 @@
 //! Dentries and their operations.
 //!
 //! Owns `d_fsdata`: every dentry of a file system has its `T::DentryData`, from `d_init` until an
-//! RCU grace period after `d_release`. As with inodes, a view ([`DEntryView`]) is what the RCU walk
-//! and callbacks under `d_lock` have, and a [`DEntry`] has a reference. An [`Unhashed`] is the
-//! dentry of a lookup: its name cannot change, and it can be spliced once. A [`Named`] is one whose
-//! name is to be removed or moved, a [`Vacant`] one whose name is to be given to something.
+//! RCU grace period after `d_release`. As with inodes, the RCU walk and callbacks under `d_lock`
+//! have a view ([`DEntryView`]), and a [`DEntry`] has a reference. An [`Unhashed`] is the dentry of
+//! a lookup: its name cannot change, and it can be spliced once. The name of a [`Named`] is to be
+//! removed or moved, that of a [`Vacant`] is to be given to something.
 //!
 //! Locks: `d_lock` is held around `d_delete`. Splicing takes `i_lock`, `rename_lock` and `d_lock`.
 //!
@@ -77,12 +77,12 @@ pub(crate) struct DEntryView<T: FileSystem> {
 // SAFETY: A dentry belongs to no thread, and the data that `T` hangs on it can be shared.
 unsafe impl<T: FileSystem> Sync for DEntryView<T> {}
 
-/// A dentry of `T` that somebody holds a reference to.
+/// A dentry of `T` with a reference to it.
 ///
 /// # Invariants
 ///
 /// As of [`DEntryView`]; and its count is not zero while it is borrowed. If it has an inode, it
-/// keeps that for as long: a dentry is parted from its inode only by who holds the one reference.
+/// keeps that for as long: only the holder of the last reference parts a dentry from its inode.
 #[repr(transparent)]
 pub(crate) struct DEntry<T: FileSystem>(DEntryView<T>);
 
@@ -127,20 +127,20 @@ impl<T: FileSystem> DEntryView<T> {
         self.dentry.get()
     }
 
-    /// What the file system hung on it.
+    /// The file system's data in it.
     pub(crate) fn data(&self) -> &T::DentryData {
         // SAFETY: `d_fsdata` is set by `d_init` and never changes.
         let slot: *const Slot<T::DentryData> = unsafe { (*self.as_ptr()).d_fsdata.cast() };
         // SAFETY: The slot is valid by the type invariant. Only the data is borrowed: the rest of
-        // it changes under locks of others.
+        // the slot changes under other locks.
         unsafe { &(*slot).data }
     }
 
-    /// Its inode now, which may be going away; `None` if it is negative.
+    /// Its inode at present, which may be going away; `None` if it is negative.
     pub(crate) fn inode(&self) -> Option<&INodeView<T>> {
         // SAFETY: The dentry is valid.
         let inode = unsafe { read_once(&raw const (*self.as_ptr()).d_inode) };
-        // SAFETY: What lets one look at the dentry (a reference, its lock, or the RCU walk) keeps
+        // SAFETY: What gives access to the dentry (a reference, its lock, or the RCU walk) keeps
         // the inode from being freed: inodes are freed an RCU grace period later.
         NonNull::new(inode).map(|inode| unsafe { INodeView::from_raw(inode.as_ptr()) })
     }
@@ -186,7 +186,7 @@ impl<T: FileSystem> DEntry<T> {
         unsafe { Held::from_raw(NonNull::new_unchecked(parent.cast())) }
     }
 
-    /// Whether it has the same parent as `other`, just now. That stays so while the parent is
+    /// Whether it has the same parent as `other` at present. That cannot change while the parent is
     /// locked.
     pub(in crate::vfs) fn is_sibling(&self, other: &Self) -> bool {
         // SAFETY: Both dentries are valid, and the parents are only compared.
@@ -196,14 +196,14 @@ impl<T: FileSystem> DEntry<T> {
         }
     }
 
-    /// Removes it from the dentry cache, and everything below it that is not in use, and unmounts
-    /// what is mounted on those. May sleep.
+    /// Removes it and everything unused below it from the dentry cache, and unmounts what is
+    /// mounted on those. May sleep.
     pub(crate) fn invalidate(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::d_invalidate(self.as_ptr()) };
     }
 
-    /// `name` as that of a child. It is valid for as long as `name` is.
+    /// `name` as that of a child, valid for as long as `name` is.
     fn child_name(&self, name: &[u8]) -> Option<bindings::qstr> {
         let len = u32::try_from(name.len()).ok()?;
         // SAFETY: `name` has `len` bytes; the dentry only salts the hash.
@@ -218,16 +218,16 @@ impl<T: FileSystem> DEntry<T> {
         Some(child)
     }
 
-    /// The child with this name: the one that is in the dentry cache, or a new one that is in
-    /// lookup by the caller. May sleep.
+    /// The child with this name: the one in the dentry cache, or a new one that the caller looks
+    /// up. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is no name, `ENOMEM`.
+    /// `EINVAL` if it is not a name, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// It must be a directory whose `i_rwsem` is held, at least shared, for `'a`.
+    /// This must be a directory whose `i_rwsem` is held, shared or exclusively, for `'a`.
     pub(in crate::vfs) unsafe fn alloc_parallel<'a>(&'a self, name: &[u8]) -> Result<Child<'a, T>> {
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
             return Err(EINVAL);
@@ -240,7 +240,8 @@ impl<T: FileSystem> DEntry<T> {
         // SAFETY: The reference to the child is the caller's.
         let child: Held<'a, Self> = unsafe { Held::from_raw(child) };
         Ok(if child.in_lookup() {
-            // INVARIANT: Whoever finds it in lookup waits for its end, so it is ours.
+            // INVARIANT: `d_alloc_parallel` waits for the lookups of other tasks, so this one is
+            // ours.
             Child::InLookup(InLookup {
                 dentry: child,
                 _parent: PhantomData,
@@ -251,12 +252,12 @@ impl<T: FileSystem> DEntry<T> {
     }
 
     /// Makes the cache forget a positive entry of the directory `parent` that was removed on the
-    /// server. Takes the locks of both inodes, unless they are held: it waits for none of them. If the
-    /// directory is locked, the entry is only taken out of the cache. If what was removed is a directory
+    /// server. Takes the locks of both inodes only if they are free, and never waits for one. If
+    /// the directory is locked, the entry is only unhashed. If the removed entry is a directory
     /// that is locked, its users are not told that it is dead. May sleep.
     ///
-    /// It takes the reference, because it may part the entry from its inode: nobody can have
-    /// borrowed that through it.
+    /// It consumes the reference, because it may part the entry from its inode, which cannot be
+    /// borrowed through the entry then.
     ///
     /// # Errors
     ///
@@ -265,7 +266,7 @@ impl<T: FileSystem> DEntry<T> {
     pub(crate) fn delete_removed(this: Held<'_, Self>, parent: &INode<T>) -> Result {
         let inode = this.inode().ok_or(ENOENT)?;
         let parent_lock = parent.try_lock();
-        // With the lock of the parent held, it stays the parent. A root is its own.
+        // While the lock of the parent is held, it stays the parent. A root is its own parent.
         let is_there = this
             .parent()
             .inode()
@@ -304,8 +305,8 @@ impl<T: FileSystem> DEntry<T> {
         Ok(())
     }
 
-    /// It is thrown out some time after `deadline` if nobody uses it, and if somebody wants that
-    /// (see [`crate::vfs::node::dentry_expiry`]). Takes a spinlock if so.
+    /// Throws it out some time after `deadline` if it is unused, while the worker has a period (see
+    /// [`crate::vfs::node::dentry_expiry`]). Takes a spinlock then.
     pub(crate) fn expire_at(&self, deadline: Deadline) {
         const { assert!(T::Dentries::HAS_D_DELETE) };
         // SAFETY: `d_fsdata` is set by `d_init`, never changes, and is valid by the type invariant.
@@ -315,8 +316,8 @@ impl<T: FileSystem> DEntry<T> {
     }
 
     /// Whether [`Operations::d_delete`] is asked when the last reference goes. A new dentry asks,
-    /// if there is such a method; one that does not is put down faster. Takes `d_lock`, unless
-    /// there is nothing to change.
+    /// if there is such a method; one that does not ask is put faster. Takes `d_lock`, unless there
+    /// is nothing to change.
     pub(crate) fn ask_d_delete(&self, ask: bool) {
         let bit = bindings::dentry_flags_DCACHE_OP_DELETE;
         // SAFETY: The dentry is valid.
@@ -327,14 +328,14 @@ impl<T: FileSystem> DEntry<T> {
         }
     }
 
-    /// Whether it is being looked up, and in the cache only for others who look up the same name.
+    /// Whether it is being looked up: only tasks that look up the same name can find it.
     pub(in crate::vfs) fn in_lookup(&self) -> bool {
         let bit = bindings::dentry_flags_DCACHE_PAR_LOOKUP;
         // SAFETY: The dentry is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).d_flags) & bit != 0 }
     }
 
-    /// Removes it from the dentry cache: a walk will not find it any more.
+    /// Removes it from the dentry cache: a walk does not find it any more.
     pub(crate) fn unhash(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::d_drop(self.as_ptr()) };
@@ -352,12 +353,12 @@ impl<'a, T: FileSystem> Held<'a, DEntry<T>> {
     }
 }
 
-/// The dentry of a name that is being looked up: negative, and in no lookup's way.
+/// The dentry of a name that is being looked up: negative, and not in the cache.
 ///
 /// # Invariants
 ///
-/// It is not hashed, it has no inode, and its parent is locked, at least shared, for `'a`: it keeps
-/// its name and parent, and nobody else splices it.
+/// It is not hashed, it has no inode, and its parent is locked, shared or exclusively, for `'a`: it
+/// keeps its name and parent, and only the holder of this value splices it.
 pub(crate) struct Unhashed<'a, T: FileSystem>(&'a DEntry<T>);
 
 impl<'a, T: FileSystem> Unhashed<'a, T> {
@@ -375,20 +376,20 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
         unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
     }
 
-    /// The dentry, also for after the splice.
+    /// The dentry, usable after the splice as well.
     pub(crate) fn dentry(&self) -> &'a DEntry<T> {
         self.0
     }
 
-    /// Gives it `inode`, or makes it known that there is none, and puts it into the cache.
+    /// Gives it `inode`, or makes it negative, and puts it into the cache.
     ///
-    /// A directory has one dentry only: if `inode` is one that has it somewhere else, that one is
-    /// moved here and returned, and is what the lookup has to return.
+    /// A directory has only one dentry: if `inode` has it at another place, that dentry is moved
+    /// here and returned, and the lookup has to return it.
     ///
     /// # Errors
     ///
     /// `ELOOP` if the directory would come below itself; `ESTALE` if it is at another place that
-    /// cannot be locked now; `EXDEV` if the inode is of another super block.
+    /// cannot be locked now; `EXDEV` if the inode belongs to another super block.
     pub(crate) fn splice_alias(
         self,
         inode: Option<Held<'_, INode<T>>>,
@@ -398,7 +399,7 @@ impl<'a, T: FileSystem> Unhashed<'a, T> {
     }
 }
 
-/// A directory that a walk has come to, and that something is to be mounted on.
+/// A directory that a walk has reached, and that something is to be mounted on.
 ///
 /// # Invariants
 ///
@@ -408,7 +409,7 @@ pub(crate) struct Automount<'a, T: FileSystem> {
     _p: PhantomData<&'a DEntry<T>>,
 }
 
-/// A mount that is nowhere yet; dropping it unmounts it.
+/// A mount that is not attached yet; dropping it unmounts it.
 ///
 /// # Invariants
 ///
@@ -451,18 +452,18 @@ impl<'a, T: FileSystem> Automount<'a, T> {
 /// A child that [`SharedDir::child`](crate::vfs::file::dir_context::SharedDir::child) found or
 /// made.
 pub(crate) enum Child<'a, T: FileSystem> {
-    /// It was in the cache. Whatever it says was said to somebody else.
+    /// It was in the cache. The file system's answer about it went to another task.
     Cached(Held<'a, DEntry<T>>),
-    /// It is new, and others who look for the name wait for what is made of it.
+    /// It is new; other tasks that look up the name wait until it is spliced or dropped.
     InLookup(InLookup<'a, T>),
 }
 
-/// A new dentry in lookup. Dropping it ends the lookup without result: the name stays unknown.
+/// A new dentry in lookup. Dropping it ends the lookup without a result: the name stays unknown.
 ///
 /// # Invariants
 ///
-/// The dentry is in lookup, it has no inode, and its parent is locked, at least shared, for `'a`:
-/// it keeps its name and parent, and nobody else splices it.
+/// The dentry is in lookup, it has no inode, and its parent is locked, shared or exclusively, for
+/// `'a`: it keeps its name and parent, and only the holder of this value splices it.
 pub(crate) struct InLookup<'a, T: FileSystem> {
     dentry: Held<'a, DEntry<T>>,
     _parent: PhantomData<&'a DEntry<T>>,
@@ -474,15 +475,15 @@ impl<'a, T: FileSystem> InLookup<'a, T> {
         &self.dentry
     }
 
-    /// Gives it `inode` and puts it into the cache; returns the dentry that has the name now, which
-    /// may be another one.
+    /// Gives it `inode` and puts it into the cache; returns the dentry that has the name
+    /// afterwards, which may be another one.
     ///
     /// # Errors
     ///
     /// Those of [`Unhashed::splice_alias`].
     pub(crate) fn splice_alias(self, inode: Held<'_, INode<T>>) -> Result<Held<'a, DEntry<T>>> {
-        // SAFETY: A dentry in lookup is not hashed; the rest is the invariant of this type, of
-        // which nothing is left but the end of the lookup.
+        // SAFETY: A dentry in lookup is not hashed; the rest is the invariant of this type. After
+        // this the value only ends the lookup.
         let other = unsafe { splice_alias(&self.dentry, Some(inode)) }?;
         Ok(other.unwrap_or_else(|| self.dentry.clone()))
     }
@@ -523,12 +524,12 @@ impl<'a, T: FileSystem> Named<'a, T> {
     }
 }
 
-/// The dentry of a name that stands for nothing, and that something is being made for.
+/// The dentry of a name that stands for nothing, and for which something is being made.
 ///
 /// # Invariants
 ///
 /// It has no inode, and its parent is locked exclusively for `'a`: it keeps its name and parent,
-/// and nobody else splices it.
+/// and only the holder of this value splices it.
 pub(crate) struct Vacant<'a, T: FileSystem>(&'a DEntry<T>);
 
 impl<'a, T: FileSystem> Vacant<'a, T> {
@@ -546,7 +547,7 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
         unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
     }
 
-    /// The dentry, also for after the splice.
+    /// The dentry, usable after the splice as well.
     pub(crate) fn dentry(&self) -> &'a DEntry<T> {
         self.0
     }
@@ -561,19 +562,19 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
         unsafe { SecurityContext::of_new(self.0, mode) }
     }
 
-    /// Takes it out of the cache, to be spliced.
+    /// Removes it from the cache, to be spliced.
     pub(crate) fn unhash(self) -> Unhashed<'a, T> {
         self.0.unhash();
-        // INVARIANT: It was unhashed just now, and nobody hashes it again while its parent is
+        // INVARIANT: It was unhashed just now, and no task hashes it again while its parent is
         // locked; the rest is the invariant of this type.
         Unhashed(self.0)
     }
 
-    /// Gives it `inode`, which is no directory. Whether it is in the cache stays.
+    /// Gives it `inode`, which must not be a directory. A dentry in the cache stays there.
     ///
     /// # Errors
     ///
-    /// `EXDEV` if the inode is of another super block, `EISDIR` if it is a directory.
+    /// `EXDEV` if the inode belongs to another super block, `EISDIR` if it is a directory.
     pub(crate) fn instantiate(self, inode: Held<'_, INode<T>>) -> Result {
         // SAFETY: The dentry has no inode and is ours, by the type invariant.
         unsafe { instantiate(self.0, inode) }
@@ -584,7 +585,7 @@ impl<'a, T: FileSystem> Vacant<'a, T> {
 ///
 /// # Invariants
 ///
-/// It has no inode, it is not hashed, and nobody else knows it for `'a`.
+/// It has no inode, it is not hashed, and no other task can reach it for `'a`.
 pub(crate) struct Unnamed<'a, T: FileSystem>(&'a DEntry<T>);
 
 impl<'a, T: FileSystem> Unnamed<'a, T> {
@@ -595,10 +596,11 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
         Self(dentry)
     }
 
-    /// What stands for the name that it does not have.
+    /// The placeholder for the name that it does not have.
     pub(crate) fn name(&self) -> &'a [u8] {
         let dentry = self.0.as_ptr();
-        // SAFETY: Nobody else knows it, by the type invariant.
+        // SAFETY: No other task can reach the dentry, by the type invariant, so the name does not
+        // change.
         unsafe { qstr_bytes(&raw const (*dentry).__bindgen_anon_1.d_name) }
     }
 
@@ -608,7 +610,7 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
     ///
     /// The same.
     pub(crate) fn security_context(&self, mode: u16) -> Result<Option<SecurityContext>> {
-        // SAFETY: Nobody else knows it, by the type invariant.
+        // SAFETY: No other task can reach the dentry, by the type invariant, so its name stays.
         unsafe { SecurityContext::of_new(self.0, mode) }
     }
 
@@ -623,20 +625,20 @@ impl<'a, T: FileSystem> Unnamed<'a, T> {
     }
 }
 
-/// A security context that a new file has to have: an extended attribute.
+/// The security context of a new file, as an extended attribute.
 ///
 /// # Invariants
 ///
-/// `name` is the name of an attribute; `context` was filled by a security module, which is asked to
-/// free it when this is dropped.
+/// `name` is the name of an attribute; `context` was filled by a security module, which frees it
+/// when this is dropped.
 pub(crate) struct SecurityContext {
     name: &'static CStr,
     context: bindings::lsm_context,
 }
 
 impl SecurityContext {
-    /// That of a file of type `mode` that is about to be made for `dentry`; [`None`] if no security
-    /// module has contexts.
+    /// The context of a file of type `mode` that is about to be made for `dentry`; [`None`] if no
+    /// security module has contexts.
     ///
     /// # Safety
     ///
@@ -677,7 +679,7 @@ impl SecurityContext {
 
     /// Its value.
     pub(crate) fn value(&self) -> &[u8] {
-        // SAFETY: The security module has filled so many bytes there.
+        // SAFETY: The security module filled in `context` with `len` bytes.
         unsafe {
             core::slice::from_raw_parts(self.context.context.cast(), self.context.len as usize)
         }
@@ -691,19 +693,18 @@ impl Drop for SecurityContext {
     }
 }
 
-/// Gives `dentry` its `inode`, or makes it known that there is none; see
-/// [`Unhashed::splice_alias`].
+/// Gives `dentry` its `inode`, or makes it negative; see [`Unhashed::splice_alias`].
 ///
 /// # Safety
 ///
-/// The dentry must not be hashed, have no inode, and keep its name and parent; nobody else may
+/// The dentry must not be hashed, have no inode, and keep its name and parent; only the caller may
 /// splice it. Its super block must not be shut down for `'a`.
 unsafe fn splice_alias<'a, T: FileSystem>(
     dentry: &DEntry<T>,
     inode: Option<Held<'_, INode<T>>>,
 ) -> Result<Option<Held<'a, DEntry<T>>>> {
     if let Some(inode) = &inode {
-        // The dentry keeps the inode until its own super block goes.
+        // The dentry keeps the inode until its own super block is shut down.
         if !core::ptr::eq(inode.sb(), dentry.sb()) {
             return Err(EXDEV);
         }
@@ -711,7 +712,8 @@ unsafe fn splice_alias<'a, T: FileSystem>(
     let inode = inode.map_or(core::ptr::null_mut(), |inode| {
         inode.into_raw().as_ptr().cast()
     });
-    // SAFETY: The caller promises it; the reference to the inode is taken over, also when it fails.
+    // SAFETY: The caller promises it. `d_splice_alias` consumes the inode's reference, also on
+    // failure.
     let alias = from_err_ptr(unsafe { bindings::d_splice_alias(inode, dentry.as_ptr()) })?;
     // SAFETY: The caller of `d_splice_alias` owns the reference to the alias, which is a dentry of
     // the same super block.
@@ -722,7 +724,7 @@ unsafe fn splice_alias<'a, T: FileSystem>(
 ///
 /// # Safety
 ///
-/// The dentry must have no inode, and nobody else may give it one.
+/// The dentry must have no inode, and only the caller may give it one.
 unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: Held<'_, INode<T>>) -> Result {
     if !core::ptr::eq(inode.sb(), dentry.sb()) {
         return Err(EXDEV);
@@ -730,7 +732,7 @@ unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: Held<'_, INode<T
     if inode.is_dir() {
         return Err(EISDIR);
     }
-    // SAFETY: The caller promises it; the reference to the inode is taken over.
+    // SAFETY: The caller promises it. `d_instantiate` consumes the inode's reference.
     unsafe { bindings::d_instantiate(dentry.as_ptr(), inode.into_raw().as_ptr().cast()) };
     Ok(())
 }
@@ -741,7 +743,7 @@ unsafe fn instantiate<T: FileSystem>(dentry: &DEntry<T>, inode: Held<'_, INode<T
 ///
 /// `name` must be valid and not change for `'a`.
 unsafe fn qstr_bytes<'a>(name: *const bindings::qstr) -> &'a [u8] {
-    // SAFETY: The caller promises validity; `len` bytes are there at `name`.
+    // SAFETY: The caller promises validity; a `qstr` has `len` bytes at `name`.
     unsafe {
         let len = (*name).__bindgen_anon_1.__bindgen_anon_1.len;
         core::slice::from_raw_parts((*name).name, len as usize)
@@ -749,14 +751,14 @@ unsafe fn qstr_bytes<'a>(name: *const bindings::qstr) -> &'a [u8] {
 }
 
 impl_flags!(
-    /// What a walk is for (`LOOKUP_*`).
+    /// The purposes of a walk (`LOOKUP_*`).
     #[derive(Clone, Copy, Default, PartialEq, Eq)]
     pub(crate) struct LookupFlags(u32);
 
     /// One purpose of a walk.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum LookupFlag {
-        /// No cache is to be trusted.
+        /// The caches are not to be trusted.
         Reval = bindings::LOOKUP_REVAL,
         /// RCU walk.
         Rcu = bindings::LOOKUP_RCU,
@@ -780,12 +782,12 @@ impl LookupFlags {
 /// The operations of all dentries of `T`.
 #[vtable]
 pub(crate) trait Operations<T: FileSystem> {
-    /// Makes what a new dentry owns. May sleep.
+    /// Makes the data of a new dentry. May sleep.
     fn d_init(sb: &SuperBlock<T, Seen>) -> Result<T::DentryData>;
 
-    /// Whether `dentry`, found as `name` in `dir`, may still be used; if not, it is invalidated and
-    /// looked up. May sleep in ref walk. The name is the one asked for; that of the dentry can
-    /// change meanwhile.
+    /// Whether `dentry`, found as `name` in `dir`, is still valid; if not, the VFS invalidates it
+    /// and looks the name up. May sleep in ref walk. `name` is the name asked for; that of the
+    /// dentry can change meanwhile.
     fn d_revalidate(
         _dir: Walk<'_, INode<T>>,
         _name: &[u8],
@@ -795,14 +797,14 @@ pub(crate) trait Operations<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether `dentry`, whose last reference is gone, is not worth keeping. `d_lock` is held.
+    /// Whether `dentry`, whose last reference is gone, should leave the cache. `d_lock` is held.
     fn d_delete(_dentry: &DEntryView<T>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A walk has come to a directory whose inode asks for this
-    /// ([`NewInode::set_automount`](crate::vfs::node::inode::NewInode::set_automount)): what is to
-    /// be mounted there? May sleep.
+    /// Returns what is to be mounted on a directory that a walk has reached and whose inode asks
+    /// for this ([`NewInode::set_automount`](crate::vfs::node::inode::NewInode::set_automount)).
+    /// May sleep.
     fn d_automount(_at: Automount<'_, T>) -> Result<Mounted> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -858,9 +860,9 @@ impl<T: FileSystem> DentryTable<T> {
             }
             // SAFETY: The memory is new, large enough, and aligned as any of kmalloc is.
             unsafe { (&raw mut (*slot).data).write(data) };
-            // SAFETY: The memory is zeroed, which is a valid value, and nobody else knows it.
+            // SAFETY: The memory is zeroed, which is a valid value, and not published yet.
             unsafe { (*slot).expiry.init(dentry) };
-            // SAFETY: Nobody else knows the dentry.
+            // SAFETY: `__d_alloc` has not published the dentry yet.
             unsafe { (*dentry).d_fsdata = slot.cast() };
             Ok(0)
         })
@@ -869,14 +871,14 @@ impl<T: FileSystem> DentryTable<T> {
     /// # Safety
     ///
     /// Called by `__dentry_kill` with a dentry of a super block of `T` that has no reference; only
-    /// the RCU walk may still look at it, and [`crate::vfs::node::dentry_expiry`], also under RCU.
+    /// the RCU walk and [`crate::vfs::node::dentry_expiry`], also under RCU, may still look at it.
     unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();
         // SAFETY: It is being released.
         unsafe { ExpiryNode::release(&raw mut (*slot).expiry) };
-        // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed when the
-        // RCU walk cannot look at it any more.
+        // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed after a
+        // grace period, when the RCU walk cannot look at it any more.
         unsafe { bindings::kfree_rcu(&raw mut (*slot).rcu, slot.cast()) };
     }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dentries in the order in which they expire, and the worker that throws out those that have.
+//! Dentries ordered by the time at which they expire, and the worker that throws out expired ones.
 //!
-//! Without it a dentry that may not be used any more stays in the cache, and keeps its inode, until
-//! somebody asks for its name or memory is short. While there is a period ([`set_period`]), the
-//! file system says of each dentry when it expires, and the worker looks once in so many seconds.
+//! Without it an expired dentry stays in the cache, and keeps its inode, until a task looks up its
+//! name or memory is short. While there is a period ([`set_period`]), the file system tells when
+//! each dentry expires, and the worker looks once per period.
 //!
-//! Locks: `EXPIRING`, around one tree of all dentries; `d_lock` is taken inside. The worker sleeps,
-//! without it, when it throws dentries out.
+//! Locks: `EXPIRING`, around one tree of all dentries; `d_lock` is taken inside. The worker does
+//! not hold it while it throws dentries out, which sleeps.
 //!
 //! C headers: `include/linux/rbtree.h`, `include/linux/dcache.h`.
 
@@ -33,18 +33,17 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Dentries that are thrown out in one go.
+/// Maximum number of dentries that one run of the worker throws out.
 const BATCH: usize = 64;
 
-/// Seconds between two looks for expired dentries; 0 if there are none.
+/// Seconds between two runs of the worker; 0 if it is off.
 static PERIOD: Atomic<u32> = Atomic::new(0);
 
 fn period() -> u32 {
     PERIOD.load(Relaxed)
 }
 
-/// Has the worker look once in `seconds`, if there is a [`Registration`]; never if that is 0.
-/// Sleeps.
+/// Has the worker, if there is a [`Registration`], run every `seconds`; 0 turns it off. Sleeps.
 pub(crate) fn set_period(seconds: u32) {
     PERIOD.store(seconds, Relaxed);
     if !READY.load(Acquire) {
@@ -53,13 +52,13 @@ pub(crate) fn set_period(seconds: u32) {
     if seconds != 0 {
         EXPIRING.lock().queue();
     } else {
-        // SAFETY: It is initialised. A worker that has seen another period does not queue itself
-        // any more when this returns.
+        // SAFETY: The worker is initialised. A run that saw the old period does not queue itself
+        // again after this returns.
         unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };
     }
 }
 
-/// The place of a dentry among those that expire.
+/// The node of a dentry in the tree of those that expire.
 ///
 /// # Invariants
 ///
@@ -73,7 +72,7 @@ pub(in crate::vfs) struct ExpiryNode {
     dentry: *mut bindings::dentry,
 }
 
-/// The dentries that expire.
+/// The tree of the dentries that expire.
 struct Expiring {
     tree: bindings::rb_root,
     /// Whether the worker may be started.
@@ -83,7 +82,8 @@ struct Expiring {
 // SAFETY: A tree belongs to no thread.
 unsafe impl Send for Expiring {}
 
-/// Whether [`Registration::new`] has run: `EXPIRING` and `WORKER` are there for good then.
+/// Whether [`Registration::new`] has initialised `EXPIRING` and `WORKER`, which stay valid from
+/// then on.
 static READY: Atomic<bool> = Atomic::new(false);
 
 /// Whether [`Registration::new`] was called.
@@ -108,7 +108,7 @@ unsafe impl Sync for Worker {}
 static WORKER: Worker = Worker(Opaque::uninit());
 
 impl ExpiryNode {
-    /// The place of `dentry`, in no tree.
+    /// Initialises the node of `dentry`, which is in no tree.
     pub(in crate::vfs) fn init(&mut self, dentry: *mut bindings::dentry) {
         self.dentry = dentry;
         self.deadline = Deadline::PAST;
@@ -128,7 +128,8 @@ impl ExpiryNode {
     ///
     /// # Safety
     ///
-    /// `this` must be valid, and initialised by [`Self::init`]; `expiring` is what is locked.
+    /// `this` must be valid, and initialised by [`Self::init`]; `expiring` is the tree that is
+    /// locked.
     unsafe fn remove(this: *mut Self, expiring: &mut Expiring) {
         // SAFETY: It is valid, and guarded by the lock.
         unsafe {
@@ -139,17 +140,16 @@ impl ExpiryNode {
         }
     }
 
-    /// The dentry expires at `deadline`, which is of interest only while there is a worker.
+    /// Notes that the dentry expires at `deadline`. Does nothing while the worker is off.
     ///
     /// # Safety
     ///
-    /// `this` must be that of a dentry with a reference. `d_lock` is not held.
+    /// `this` must be the node of a dentry with a reference. `d_lock` must not be held.
     pub(in crate::vfs) unsafe fn set(this: *mut Self, deadline: Deadline) {
         if period() == 0 || !READY.load(Acquire) {
             // SAFETY: Valid by the safety requirement.
             let word = unsafe { &raw const (*this).node.__rb_parent_color };
-            // SAFETY: A racy look at one word; who changes it at the same time does so under the
-            // lock.
+            // SAFETY: A racy read of one word; writers change it under the lock.
             if unsafe { word.read_volatile() } == this as usize {
                 return;
             }
@@ -164,7 +164,8 @@ impl ExpiryNode {
         unsafe { (*this).deadline = deadline };
         let mut parent: *mut bindings::rb_node = core::ptr::null_mut();
         let mut link: *mut *mut bindings::rb_node = &mut expiring.tree.rb_node;
-        // SAFETY: `link` is the root's or a node's, and nodes in the tree are those of places.
+        // SAFETY: `link` is that of the root or of a node; nodes in the tree are those of
+        // `ExpiryNode`s.
         while let Some(node) = NonNull::new(unsafe { *link }) {
             parent = node.as_ptr();
             // SAFETY: As above.
@@ -178,23 +179,23 @@ impl ExpiryNode {
                 };
             }
         }
-        // SAFETY: The node is empty, and the link that of its parent, or of the root, where it
-        // goes.
+        // SAFETY: The node is in no tree, and `link` is the place below its parent, or the root,
+        // where it belongs.
         unsafe {
             bindings::rb_link_node(&raw mut (*this).node, parent, link);
             bindings::rb_insert_color(&raw mut (*this).node, &mut expiring.tree);
         }
     }
 
-    /// The dentry is released.
+    /// Takes a dentry that is being released out of the tree.
     ///
     /// # Safety
     ///
-    /// `this` must be that of a dentry that is being released.
+    /// `this` must be the node of a dentry that is being released.
     pub(in crate::vfs) unsafe fn release(this: *mut Self) {
-        // SAFETY: Nobody puts a dentry that is being released into the tree. The worker may take it
-        // out at the same time, and look at the dentry after that: it does so in an RCU read-side
-        // critical section, and what is released here is freed an RCU grace period later.
+        // SAFETY: A dentry that is being released is not put into the tree again. The worker may
+        // take it out at the same time, and look at the dentry after that: it does so in an RCU
+        // read-side critical section, and what is released here is freed an RCU grace period later.
         if unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() } != this as usize {
             let mut expiring = EXPIRING.lock();
             // SAFETY: It is valid, and locked.
@@ -204,12 +205,12 @@ impl ExpiryNode {
 }
 
 impl Expiring {
-    /// Starts the worker, unless it is not wanted.
+    /// Starts the worker, unless it is off.
     fn queue(&self) {
         let period = period();
         if self.running && period != 0 {
             // SAFETY: The worker is initialised before it runs, and is cancelled before the module
-            // goes. The queue is made at boot.
+            // is unloaded. The queue is made at boot.
             unsafe {
                 bindings::queue_delayed_work_on(
                     bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -221,18 +222,18 @@ impl Expiring {
         }
     }
 
-    /// Takes the first dentry out if it has expired, and puts it on `dispose` if nobody uses it.
+    /// Takes the first dentry out if it has expired, and puts it on `dispose` if it is unused.
     ///
     /// # Safety
     ///
-    /// `dispose` must be an initialised list of the caller's.
+    /// `dispose` must be an initialised list that only the caller uses.
     unsafe fn take(&mut self, dispose: *mut bindings::list_head) -> bool {
-        // SAFETY: The tree is right, and locked.
+        // SAFETY: The tree is valid, and locked.
         let Some(node) = NonNull::new(unsafe { bindings::rb_first(&self.tree) }) else {
             return false;
         };
         let node = node.as_ptr();
-        // SAFETY: Nodes in the tree are those of places.
+        // SAFETY: Nodes in the tree are those of `ExpiryNode`s.
         let place: *mut ExpiryNode = unsafe { container_of!(node, ExpiryNode, node) };
         // SAFETY: It is in the tree, which is locked.
         unsafe {
@@ -241,8 +242,8 @@ impl Expiring {
             }
             ExpiryNode::remove(place, self);
             // It was in the tree, so it was not released before the lock was taken. The lock is an
-            // RCU read-side critical section, so it is not freed before the lock is given up; one
-            // that is released meanwhile is dead, and is not put on the list.
+            // RCU read-side critical section, so it is not freed before the unlock. One that is
+            // released meanwhile is dead, and `d_expire` does not put it on the list.
             bindings::d_expire((*place).dentry, dispose);
         }
         true
@@ -256,7 +257,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     let mut dispose = bindings::list_head::default();
     let dispose = &raw mut dispose;
     loop {
-        // SAFETY: The list is ours, and does not move.
+        // SAFETY: The list is local, and does not move.
         unsafe {
             (*dispose).next = dispose;
             (*dispose).prev = dispose;
@@ -278,18 +279,18 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     EXPIRING.lock().queue();
 }
 
-/// Whether dentries that may not be used any more are to be thrown out, and not to wait until
-/// somebody asks for their names.
+/// Whether expired dentries are to be thrown out, and not to wait until a task looks up their
+/// names.
 pub(crate) fn is_wanted() -> bool {
     period() != 0
 }
 
-/// The worker may run; dropping it stops that.
+/// Permission for the worker to run; dropping it stops the worker.
 pub(crate) struct Registration(());
 
 impl Registration {
-    /// Sets all up, once in the life of the module. Of dentries whose deadline was set before, none
-    /// is thrown out.
+    /// Sets up tree and worker, once in the life of the module. Dentries whose deadline was set
+    /// before are not thrown out.
     ///
     /// # Errors
     ///
@@ -299,8 +300,8 @@ impl Registration {
             return Err(EBUSY);
         }
         let work = WORKER.0.get();
-        // SAFETY: This runs once, and nobody uses the statics before `READY` is set; they live as
-        // long as the module, and the work is cancelled before that goes.
+        // SAFETY: This runs once, and the statics are not used before `READY` is set; they live as
+        // long as the module, and the work is cancelled before that is unloaded.
         unsafe {
             EXPIRING.init();
             bindings::init_work_with_key(
@@ -328,7 +329,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It may go at any time: without the worker nothing is thrown out any more.
+        // It may be dropped at any time: without the worker nothing is thrown out any more.
         EXPIRING.lock().running = false;
         // SAFETY: It was initialised, and cannot be queued any more.
         unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! References to what belongs to a super block: inodes and dentries.
+//! References to objects of a super block: inodes and dentries.
 //!
 //! Such an object keeps itself, but not its super block, which may be shut down while there is a
-//! reference. So a [`Held`] is good for a time in which something else keeps that: a call of the
-//! VFS, as a rule. What goes on for longer needs a [`Kept`](crate::vfs::node::inode::Kept), which
-//! the shutdown waits for.
+//! reference. So a [`Held`] is good only while something else keeps the super block, usually a call
+//! of the VFS. Longer use needs a [`Kept`](crate::vfs::node::inode::Kept), which the shutdown waits
+//! for.
 
 use core::{
     marker::PhantomData,
@@ -17,12 +17,12 @@ use core::{
 ///
 /// # Safety
 ///
-/// The object must be there as long as it is counted once, but for the end of its super block.
+/// The object must stay valid while there is a reference, unless its super block is shut down.
 pub(in crate::vfs) unsafe trait Counted {
-    /// Counts one more.
+    /// Takes a reference.
     fn get(&self);
 
-    /// Counts one less.
+    /// Gives up a reference.
     ///
     /// # Safety
     ///
@@ -30,18 +30,19 @@ pub(in crate::vfs) unsafe trait Counted {
     unsafe fn put(object: NonNull<Self>);
 }
 
-/// A reference of one's own to an inode or a dentry; its super block is not shut down for `'a`.
+/// An owned reference to an inode or a dentry, whose super block is not shut down for `'a`.
 ///
 /// # Invariants
 ///
-/// `object` is counted once for this, and its super block is kept for `'a`.
+/// It owns one reference to `object`, whose super block is kept for `'a`.
 #[allow(private_bounds)]
 pub(crate) struct Held<'a, O: Counted> {
     object: NonNull<O>,
     _super: PhantomData<&'a O>,
 }
 
-// SAFETY: It is a reference, and one to give back, which any thread that may sleep can do.
+// SAFETY: It only reads the object and gives a reference back, which any thread that may sleep can
+// do.
 unsafe impl<O: Counted + Send + Sync> Send for Held<'_, O> {}
 // SAFETY: As above.
 unsafe impl<O: Counted + Send + Sync> Sync for Held<'_, O> {}
@@ -52,8 +53,8 @@ impl<O: Counted> Held<'_, O> {
     ///
     /// # Safety
     ///
-    /// `object` must be counted once for what is returned, and its super block be kept for the
-    /// lifetime that the caller gives to it.
+    /// The caller must own a reference to `object`, which this takes over, and `object`'s super
+    /// block must be kept for the lifetime that the caller gives to the value.
     pub(in crate::vfs) unsafe fn from_raw(object: NonNull<O>) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
@@ -80,7 +81,7 @@ impl<O: Counted> Deref for Held<'_, O> {
 impl<O: Counted> Clone for Held<'_, O> {
     fn clone(&self) -> Self {
         self.get();
-        // INVARIANT: Counted just now.
+        // INVARIANT: The reference was taken just now.
         Self { ..*self }
     }
 }
@@ -88,7 +89,7 @@ impl<O: Counted> Clone for Held<'_, O> {
 impl<'a, O: Counted> From<&'a O> for Held<'a, O> {
     fn from(object: &'a O) -> Self {
         object.get();
-        // INVARIANT: Counted just now. What is borrowed keeps its super block.
+        // INVARIANT: The reference was taken just now. The borrow keeps the super block.
         Self {
             object: object.into(),
             _super: PhantomData,
@@ -98,7 +99,7 @@ impl<'a, O: Counted> From<&'a O> for Held<'a, O> {
 
 impl<O: Counted> Drop for Held<'_, O> {
     fn drop(&mut self) {
-        // SAFETY: The reference is this one's.
+        // SAFETY: The value owns the reference.
         unsafe { O::put(self.object) };
     }
 }

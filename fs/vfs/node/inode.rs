@@ -6,8 +6,8 @@
 //! `alloc_inode` to `free_inode` (an RCU grace period after the eviction). The constructor of the
 //! slab runs once for each object and touches the C inode alone.
 //!
-//! A view ([`INodeView`]) is what the RCU walk and an eviction have; an [`INode`] has a reference;
-//! a [`NewInode`] is still locked, and only it can say what kind of file the inode is.
+//! The RCU walk and an eviction have a view ([`INodeView`]); an [`INode`] has a reference; a
+//! [`NewInode`] is still locked, and only it can set the kind of file.
 //!
 //! Locks: attributes that change are read and written one at a time; a file system that changes
 //! several of them together does so under a lock of its own, which may be a spinlock: only the
@@ -89,7 +89,7 @@ pub(in crate::vfs) struct Slot<T: FileSystem> {
     attrs: SpinLock<T::AttrState>,
 }
 
-/// What may be read and written of an inode (`struct inode`) of `T` without a reference to it.
+/// The part of an inode (`struct inode`) of `T` that may be used without a reference to it.
 ///
 /// # Invariants
 ///
@@ -104,7 +104,7 @@ pub(crate) struct INodeView<T: FileSystem> {
 // SAFETY: An inode belongs to no thread, and the data that `T` hangs on it can be shared.
 unsafe impl<T: FileSystem> Sync for INodeView<T> {}
 
-/// An inode of `T` that somebody holds a reference to.
+/// An inode of `T` with a reference to it.
 ///
 /// # Invariants
 ///
@@ -139,12 +139,12 @@ impl<T: FileSystem> Deref for INode<T> {
 }
 
 /// A reference to an inode that may be kept for any time: the super block is not shut down before
-/// it is dropped. That may sleep.
+/// it is dropped. Dropping it may sleep.
 ///
 /// # Invariants
 ///
-/// `inode` is counted once for this, and so is its super block ([`SuperBlock::keep`]), which was
-/// not shut down then.
+/// It owns one reference to `inode` and one to its super block ([`SuperBlock::keep`]), which was
+/// not shut down when that was taken.
 pub(crate) struct Kept<T: FileSystem>(NonNull<INode<T>>);
 
 // SAFETY: As for `INode`.
@@ -155,7 +155,7 @@ unsafe impl<T: FileSystem> Sync for Kept<T> {}
 impl<T: FileSystem> From<&INode<T>> for Kept<T> {
     fn from(inode: &INode<T>) -> Self {
         inode.get();
-        // INVARIANT: Both are counted here. What is borrowed keeps its super block so far.
+        // INVARIANT: Both references are taken here. The borrow keeps the super block until then.
         inode.sb().keep();
         Self(inode.into())
     }
@@ -179,9 +179,10 @@ impl<T: FileSystem> Deref for Kept<T> {
 impl<T: FileSystem> Drop for Kept<T> {
     fn drop(&mut self) {
         let sb = self.sb().as_ptr();
-        // SAFETY: The reference is this one's.
+        // SAFETY: The value owns the reference.
         unsafe { INode::put(self.0) };
-        // SAFETY: The super block was counted for this, and is not used here after it.
+        // SAFETY: The value owns the reference to the super block, which is not used here after
+        // this.
         unsafe { SuperBlock::<T>::unkeep(sb) };
     }
 }
@@ -204,10 +205,10 @@ pub(crate) struct Timespec {
 }
 
 impl Timespec {
-    /// The largest number of ns within a second.
+    /// The maximum number of nanoseconds within a second.
     const NSEC_MAX: u32 = 999_999_999;
 
-    /// `sec` seconds since the epoch and `nsec` ns; more than a second of ns is cut down.
+    /// `sec` seconds since the epoch and `nsec` nanoseconds, clamped to less than a second.
     pub(crate) const fn new(sec: i64, nsec: u32) -> Self {
         let nsec = if nsec > Self::NSEC_MAX {
             Self::NSEC_MAX
@@ -244,19 +245,19 @@ impl Timespec {
 pub(crate) struct Dev(u32);
 
 impl Dev {
-    /// The device with these numbers; what does not fit into 12 and 20 bits is cut off.
+    /// The device with these numbers; bits above 12 and 20 are cut off.
     pub(crate) fn new(major: u32, minor: u32) -> Self {
         let minor_bits = bindings::MINORBITS;
         Self((major << minor_bits) | (minor & ((1 << minor_bits) - 1)))
     }
 
-    /// The device of the 32-bit number that user space and wire formats have.
+    /// Decodes the 32-bit number that user space and wire formats have.
     pub(crate) fn from_encoded(dev: u32) -> Self {
         // SAFETY: It takes a plain number.
         Self(unsafe { bindings::new_decode_dev(dev) })
     }
 
-    /// The 32-bit number that user space and wire formats have for it.
+    /// Encodes it as the 32-bit number that user space and wire formats have.
     pub(crate) fn encoded(self) -> u32 {
         // SAFETY: It takes a plain number.
         unsafe { bindings::new_encode_dev(self.0) }
@@ -291,10 +292,10 @@ pub(crate) enum FileType {
 }
 
 impl FileType {
-    /// The bits of a mode that say the kind of file.
+    /// The bits of a mode that tell the kind of file.
     pub(crate) const MASK: u16 = bindings::S_IFMT as u16;
 
-    /// The kind of file that `mode` says, `None` if it says none.
+    /// The kind of file in `mode`; `None` if it has none.
     pub(crate) fn of(mode: u32) -> Option<Self> {
         Some(match mode & bindings::S_IFMT {
             bindings::S_IFREG => Self::Regular,
@@ -308,7 +309,7 @@ impl FileType {
         })
     }
 
-    /// The bits of a mode for it.
+    /// The bits of a mode for this kind.
     pub(crate) fn bits(self) -> u16 {
         (match self {
             Self::Regular => bindings::S_IFREG,
@@ -334,9 +335,9 @@ impl_flags!(
         NoAtime = bindings::S_NOATIME,
         /// The VFS does not update change and modification time.
         NoCmtime = bindings::S_NOCMTIME,
-        /// A mount is made when a walk comes here.
+        /// A walk that reaches the inode makes a mount.
         Automount = bindings::S_AUTOMOUNT,
-        /// There is nothing to remove of the file's privileges before a write.
+        /// The file has no privileges to remove before a write.
         NoSec = bindings::S_NOSEC,
     }
 );
@@ -356,7 +357,7 @@ impl<T: FileSystem> INodeView<T> {
         self.inode.get()
     }
 
-    /// What the file system hung on it.
+    /// The file system's data in it.
     pub(crate) fn data(&self) -> &T::InodeData {
         let slot: *const Slot<T> = self.as_ptr().cast();
         // SAFETY: It is the first field of a `Slot` whose data is initialised, and of which there
@@ -389,7 +390,7 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { read_once(&raw const (*self.as_ptr()).i_mode) }
     }
 
-    /// Sets the permissions. The kind of file stays: it says what the operations are.
+    /// Sets the permissions. The kind of file cannot change: it determines the operations.
     pub(crate) fn set_permissions(&self, mode: u16) {
         let mode = (self.mode() & FileType::MASK) | (mode & !FileType::MASK);
         // SAFETY: The inode is valid.
@@ -411,7 +412,7 @@ impl<T: FileSystem> INodeView<T> {
         self.file_type() == Some(FileType::Directory)
     }
 
-    /// Whether `mode` says another kind of file.
+    /// Whether `mode` has another kind of file.
     pub(crate) fn wrong_type(&self, mode: u32) -> bool {
         (u32::from(self.mode()) ^ mode) & bindings::S_IFMT != 0
     }
@@ -465,32 +466,32 @@ impl<T: FileSystem> INodeView<T> {
         }
     }
 
-    /// Space that it takes, in units of 512 bytes.
+    /// Space used, in units of 512 bytes.
     #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn blocks(&self) -> u64 {
         // SAFETY: The inode is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).i_blocks) }
     }
 
-    /// Sets the space that it takes, in units of 512 bytes.
+    /// Sets the space used, in units of 512 bytes.
     pub(crate) fn set_blocks(&self, blocks: u64) {
         // SAFETY: The inode is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_blocks, blocks) };
     }
 
-    /// Its generation, which tells apart files that had the same number.
+    /// Its generation, which distinguishes files that had the same number.
     pub(crate) fn generation(&self) -> u32 {
         // SAFETY: The inode is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).i_generation) }
     }
 
-    /// Its change counter (`i_version`), which the next [`Self::inc_version`] changes.
+    /// Its change counter (`i_version`), and has the next [`Self::inc_version`] change it.
     pub(crate) fn query_version(&self) -> u64 {
         // SAFETY: The inode is valid; the counter is atomic.
         unsafe { bindings::inode_query_iversion(self.as_ptr()) }
     }
 
-    /// Counts a change, if somebody has looked at the counter since the last.
+    /// Counts a change, if the counter was queried since the last one.
     pub(crate) fn inc_version(&self) {
         // SAFETY: As above.
         unsafe { bindings::inode_maybe_inc_iversion(self.as_ptr(), false) };
@@ -566,14 +567,14 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { bindings::is_rdonly(self.as_ptr()) }
     }
 
-    /// Whether a mount is made when a walk comes here (`IS_AUTOMOUNT`).
+    /// Whether a walk that reaches it makes a mount (`IS_AUTOMOUNT`).
     pub(crate) fn is_automount(&self) -> bool {
         self.flags().contains(INodeFlag::Automount)
     }
 }
 
-/// The lock of an inode's attributes, held: it orders the changes of those that are more than one
-/// word, or that are counted elsewhere. What the file system keeps under it is in here.
+/// The lock of an inode's attributes, held: it orders the changes of those that are larger than a
+/// word, or that are counted elsewhere as well. It contains what the file system keeps under it.
 ///
 /// # Invariants
 ///
@@ -607,7 +608,7 @@ impl<T: FileSystem> Attrs<'_, T> {
     /// Sets the number of links.
     pub(crate) fn set_nlink(&mut self, nlink: u32) {
         // SAFETY: The inode is valid, and by the type invariant nothing else of `T` sets it: the
-        // super block counts the inodes that come to zero.
+        // super block counts the inodes whose number of links becomes zero.
         unsafe { bindings::set_nlink(self.inode.as_ptr(), nlink) };
     }
 }
@@ -623,7 +624,7 @@ impl<T: FileSystem> INode<T> {
         unsafe { &*inode.cast() }
     }
 
-    /// What the RCU walk sees of `inode`.
+    /// The inode behind `inode`, as the RCU walk sees it.
     ///
     /// # Safety
     ///
@@ -640,8 +641,8 @@ impl<T: FileSystem> INode<T> {
 
     /// Its super block.
     pub(crate) fn sb(&self) -> &SuperBlock<T, Ready> {
-        // SAFETY: `i_sb` never changes. What lends the inode keeps the super block: a call of the
-        // VFS, a `Held`, or a `Kept`.
+        // SAFETY: `i_sb` never changes. The source of the borrow keeps the super block: a call of
+        // the VFS, a `Held`, or a `Kept`.
         unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
     }
 
@@ -653,25 +654,25 @@ impl<T: FileSystem> INode<T> {
             .is_some_and(|inode| core::ptr::eq(self, inode))
     }
 
-    /// Removes the pages behind `size` from the page cache, and from all mappings. May sleep.
+    /// Removes the pages behind `size` from the page cache and from all mappings. May sleep.
     pub(crate) fn truncate_pagecache(&self, size: i64) {
         // SAFETY: There is a reference.
         unsafe { bindings::truncate_pagecache(self.as_ptr(), size.max(0)) };
     }
 
-    /// Removes the bytes `first` to `last` from the page cache, and from all mappings: whole pages
-    /// go, and parts of pages become zero. Does nothing if these are no bytes of a file. May sleep.
+    /// Removes the bytes `first` to `last` from the page cache and from all mappings: whole pages
+    /// are removed, and parts of pages zeroed. Does nothing if no file can have this range. May
+    /// sleep.
     pub(crate) fn truncate_pagecache_range(&self, first: i64, last: i64) {
         if is_range(first, last) {
             // SAFETY: There is a reference, and the range does not end before it begins: C takes
-            // the difference of the two for a number of bytes to be zeroed.
+            // the difference of the two as the number of bytes to zero.
             unsafe { bindings::truncate_pagecache_range(self.as_ptr(), first, last) };
         }
     }
 
-    /// Drops the pages that the bytes `first` to `last` are in from the page cache and from all
-    /// mappings, with what is dirty in them. Does nothing if these are no bytes of a file. May
-    /// sleep.
+    /// Drops the pages with the bytes `first` to `last` from the page cache and from all mappings,
+    /// dirty data included. Does nothing if no file can have this range. May sleep.
     pub(crate) fn drop_pages(&self, first: i64, last: i64) {
         if !is_range(first, last) {
             return;
@@ -683,7 +684,7 @@ impl<T: FileSystem> INode<T> {
             bindings::truncate_inode_pages_range(
                 (*self.as_ptr()).i_mapping,
                 first & !in_page,
-                // Not negative, as just looked at.
+                // Not negative, as checked above.
                 (last | in_page) as u64,
             )
         };
@@ -701,15 +702,15 @@ impl<T: FileSystem> INode<T> {
         })
     }
 
-    /// Removes all pages from the page cache, after writing those that are dirty. `EBUSY` if one
-    /// could not be removed. May sleep.
+    /// Removes all pages from the page cache, after writing dirty ones back. `EBUSY` if one could
+    /// not be removed. May sleep.
     pub(crate) fn invalidate_pages(&self) -> Result {
         // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
         to_result(unsafe { bindings::invalidate_inode_pages2((*self.as_ptr()).i_mapping) })
     }
 
-    /// Removes the pages with index `first` to `last` from the page cache, and from all mappings,
-    /// after writing those that are dirty. `EBUSY` if one could not be removed. May sleep.
+    /// Removes the pages with index `first` to `last` from the page cache and from all mappings,
+    /// after writing dirty ones back. `EBUSY` if one could not be removed. May sleep.
     pub(crate) fn invalidate_range(&self, first: u64, last: u64) -> Result {
         // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
         to_result(unsafe {
@@ -721,13 +722,13 @@ impl<T: FileSystem> INode<T> {
         })
     }
 
-    /// Drops the names of it that nobody uses from the dentry cache. May sleep.
+    /// Drops its unused names from the dentry cache. May sleep.
     pub(crate) fn prune_aliases(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::d_prune_aliases(self.as_ptr()) };
     }
 
-    /// A name of it in the dentry cache, a hashed one if there is one.
+    /// A name of it in the dentry cache, preferably a hashed one.
     pub(crate) fn find_alias(&self) -> Option<Held<'_, DEntry<T>>> {
         // SAFETY: There is a reference.
         let alias = NonNull::new(unsafe { bindings::d_find_alias(self.as_ptr()) })?;
@@ -735,8 +736,8 @@ impl<T: FileSystem> INode<T> {
         Some(unsafe { Held::from_raw(alias.cast()) })
     }
 
-    /// Takes the inode's lock for writing, as of a directory whose entries' locks may be taken
-    /// inside, or of a file inside of whose lock those of another file system are. Sleeps.
+    /// Takes the inode's lock for writing, with the lockdep class of a parent: locks of the
+    /// directory's entries, or of another file system's inode, may be taken inside. Sleeps.
     pub(crate) fn lock_parent(&self) -> INodeLock<'_, T> {
         // SAFETY: There is a reference.
         unsafe {
@@ -752,19 +753,19 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
-    /// Forgets the ACLs that the VFS has cached, and those that tasks are asking for.
+    /// Drops the ACLs that the VFS has cached, and lets none that tasks are reading be cached.
     pub(crate) fn forget_cached_acls(&self) {
         let inode = self.as_ptr();
-        // As a rule there is none, because the file system has none (`ACL_DONT_CACHE`) or nobody
-        // has asked (`ACL_NOT_CACHED`): a look is cheaper than a call, and than two exchanges. A
-        // task that begins to ask right after it learns what is true by now.
+        // Usually there is none, because the file system has none (`ACL_DONT_CACHE`) or none was
+        // read (`ACL_NOT_CACHED`). Two loads cost less than a call and two exchanges. A task that
+        // starts to read one right after them gets the current one.
         #[cfg(CONFIG_FS_POSIX_ACL)]
         {
             // SAFETY: There is a reference; these are only addresses of two fields.
             let fields = unsafe { [&raw const (*inode).i_acl, &raw const (*inode).i_default_acl] };
             // SAFETY: A field of an inode to which there is a reference.
             let [access, default] = fields.map(|acl| unsafe { read_once(acl) }.addr());
-            // The two marks are all ones but for the second bit.
+            // Apart from bit 1, both marks are all ones.
             if (access & default) | 2 == usize::MAX {
                 return;
             }
@@ -795,7 +796,7 @@ impl<T: FileSystem> INode<T> {
         })
     }
 
-    /// Takes the inode's lock for reading, together with others that do. Sleeps.
+    /// Takes the inode's lock for reading, which other readers may hold as well. Sleeps.
     pub(crate) fn lock_shared(&self) -> INodeSharedLock<'_, T> {
         // SAFETY: There is a reference.
         unsafe { bindings::inode_lock_shared(self.as_ptr()) };
@@ -806,7 +807,7 @@ impl<T: FileSystem> INode<T> {
         }
     }
 
-    /// Whether the page cache has pages of it, just now.
+    /// Whether the page cache has pages of it at present.
     pub(crate) fn has_cached_pages(&self) -> bool {
         // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
         unsafe { read_once(&raw const (*(*self.as_ptr()).i_mapping).nrpages) != 0 }
@@ -816,13 +817,13 @@ impl<T: FileSystem> INode<T> {
     ///
     /// # Errors
     ///
-    /// `EFBIG`; `ETXTBSY`. A signal (`SIGXFSZ`) is sent for the caller's own limit.
+    /// `EFBIG`; `ETXTBSY`. If the caller's own limit is exceeded, it gets the signal `SIGXFSZ`.
     pub(crate) fn check_new_size(&self, size: i64) -> Result {
         // SAFETY: There is a reference.
         to_result(unsafe { bindings::inode_newsize_ok(self.as_ptr(), size) })
     }
 
-    /// Makes the file system write the attributes that are dirty, and waits for that. May sleep.
+    /// Makes the file system write dirty attributes, and waits for it. May sleep.
     ///
     /// # Errors
     ///
@@ -832,18 +833,18 @@ impl<T: FileSystem> INode<T> {
         to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
     }
 
-    /// Writes the dirty pages and the dirty attributes, and waits for that. May sleep.
+    /// Writes the dirty pages and the dirty attributes, and waits for it. May sleep.
     ///
     /// # Errors
     ///
-    /// Those of the file system's `writepages` and `write_inode`. What the writing itself met with
-    /// is in [`Self::check_writeback`] and the like.
+    /// Those of the file system's `writepages` and `write_inode`. [`Self::check_writeback`] has the
+    /// errors of the writeback itself.
     pub(crate) fn write_now(&self) -> Result {
         // SAFETY: There is a reference.
         to_result(unsafe { bindings::write_inode_now(self.as_ptr(), 1) })
     }
 
-    /// Whether writing pages back has failed since somebody last asked.
+    /// Whether writeback of pages has failed since the last check.
     ///
     /// # Errors
     ///
@@ -853,7 +854,7 @@ impl<T: FileSystem> INode<T> {
         to_result(unsafe { bindings::filemap_check_errors((*self.as_ptr()).i_mapping) })
     }
 
-    /// Notes that something could not be written: the next `fsync` of each open file says so.
+    /// Records that a write has failed: the next `fsync` of each open file reports it.
     pub(crate) fn set_writeback_error(&self, error: Error) {
         // SAFETY: As in `check_writeback`.
         unsafe { bindings::mapping_set_error((*self.as_ptr()).i_mapping, error.to_errno()) };
@@ -873,14 +874,14 @@ impl<T: FileSystem> INode<T> {
         unsafe { keep_times_dirty(self.as_ptr()) };
     }
 
-    /// Removes it from the inode cache: a lookup will not find it any more.
+    /// Removes it from the inode cache: lookups do not find it any more.
     pub(crate) fn remove_hash(&self) {
         // SAFETY: There is a reference.
         unsafe { bindings::remove_inode_hash(self.as_ptr()) };
     }
 }
 
-/// Whether there can be bytes `first` to `last`, both included, in a file.
+/// Whether a file can have the bytes `first` to `last`, both included.
 fn is_range(first: i64, last: i64) -> bool {
     0 <= first && first <= last
 }
@@ -896,7 +897,7 @@ pub(crate) struct INodeLock<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> INodeLock<'_, T> {
-    /// Whether it is the lock of `inode`: `EINVAL` if not.
+    /// Checks that it is the lock of `inode`: `EINVAL` if not.
     pub(in crate::vfs) fn check(&self, inode: &INode<T>) -> Result {
         check_lock(self.inode, inode)
     }
@@ -920,13 +921,13 @@ pub(crate) struct INodeSharedLock<'a, T: FileSystem> {
 }
 
 impl<T: FileSystem> INodeSharedLock<'_, T> {
-    /// Whether it is the lock of `inode`: `EINVAL` if not.
+    /// Checks that it is the lock of `inode`: `EINVAL` if not.
     pub(in crate::vfs) fn check(&self, inode: &INode<T>) -> Result {
         check_lock(self.inode, inode)
     }
 }
 
-/// A lock stands for the one inode that it is of.
+/// Checks that `locked` is `inode`: a lock covers only its own inode.
 fn check_lock<T: FileSystem>(locked: &INode<T>, inode: &INode<T>) -> Result {
     if core::ptr::eq(locked, inode) {
         Ok(())
@@ -942,13 +943,13 @@ impl<T: FileSystem> Drop for INodeSharedLock<'_, T> {
     }
 }
 
-/// An inode that is being set up: nobody else does anything with it but wait until it is unlocked,
-/// or, if it is dropped instead, until it has gone bad. No reference comes of it before.
+/// An inode that is being set up: other tasks only wait until it is unlocked or, if it is dropped
+/// instead, made bad. No reference can be taken from it before.
 ///
 /// # Invariants
 ///
-/// If `locked`, the inode has `I_NEW` set, and this is who will clear it; if not, it is not hashed
-/// and was just made. It has no user but this: the super block may be
+/// If `locked`, the inode has `I_NEW` set, and this value will clear it; if not, it is not hashed
+/// and was just made. It has no other user: the super block may be
 /// [`New`](crate::vfs::mount::sb::New).
 pub(crate) struct NewInode<'a, T: FileSystem> {
     inode: core::mem::ManuallyDrop<Held<'a, INode<T>>>,
@@ -969,7 +970,7 @@ impl<T: FileSystem> Drop for NewInode<'_, T> {
             // SAFETY: It is locked, and the reference is given up.
             unsafe { bindings::iget_failed(self.as_ptr()) };
         } else {
-            // SAFETY: Nobody uses the field after this.
+            // SAFETY: The field is not used after this.
             unsafe { core::mem::ManuallyDrop::drop(&mut self.inode) };
         }
     }
@@ -977,8 +978,8 @@ impl<T: FileSystem> Drop for NewInode<'_, T> {
 
 impl<'a, T: FileSystem> NewInode<'a, T> {
     fn set_mode(&mut self, mode: u16) {
-        // SAFETY: By the type invariant nothing else changes the inode, nor relies on anything of
-        // it but what a view does.
+        // SAFETY: By the type invariant nothing else changes the inode, or relies on more of it
+        // than a view does.
         unsafe { write_once(&raw mut (*self.as_ptr()).i_mode, mode) };
     }
 
@@ -992,14 +993,14 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         unsafe { (*self.as_ptr()).__bindgen_anon_3.i_fop = ops.table() };
     }
 
-    /// It is a directory.
+    /// Makes it a directory.
     pub(crate) fn init_dir(&mut self, ops: DirOps<T>, files: FileOps<T>) {
         self.set_mode(FileType::Directory.bits());
         self.set_ops(ops.table());
         self.set_fops(files);
     }
 
-    /// It is a regular file.
+    /// Makes it a regular file.
     pub(crate) fn init_regular(
         &mut self,
         ops: CommonOps<T>,
@@ -1013,18 +1014,18 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         unsafe { (*self.as_ptr()).i_data.a_ops = pages.table() };
     }
 
-    /// It is a symbolic link.
+    /// Makes it a symbolic link.
     pub(crate) fn init_symlink(&mut self, ops: SymlinkOps<T>, targets: TargetOps<T>) {
         self.set_mode(FileType::Symlink.bits());
         self.set_ops(ops.table());
-        // SAFETY: As in `set_mode`. A link is followed where its folio must have an address.
+        // SAFETY: As in `set_mode`. Following a link needs its folio mapped at an address.
         unsafe {
             (*self.as_ptr()).i_data.a_ops = targets.table();
             bindings::inode_nohighmem(self.as_ptr());
         }
     }
 
-    /// It is a device node, a fifo or a socket; the VFS has the file operations. `EINVAL` for
+    /// Makes it a device node, a fifo or a socket; the VFS has the file operations. `EINVAL` for
     /// another kind of file.
     pub(crate) fn init_special(&mut self, kind: FileType, ops: CommonOps<T>, dev: Dev) -> Result {
         match kind {
@@ -1048,7 +1049,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         unsafe { write_once(&raw mut (*self.as_ptr()).i_generation, generation) };
     }
 
-    /// Sets flags; [`INodeFlag::Automount`] by [`Self::set_automount`] only.
+    /// Sets flags, except for [`INodeFlag::Automount`], which [`Self::set_automount`] sets.
     pub(crate) fn add_flags(&mut self, flags: INodeFlags) {
         let flags = u32::from(flags) & !bindings::S_AUTOMOUNT;
         // SAFETY: As in `set_mode`.
@@ -1060,7 +1061,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         };
     }
 
-    /// A walk that comes here asks
+    /// Has a walk that reaches it ask
     /// [`Operations::d_automount`](crate::vfs::node::dentry::Operations) for what is to be mounted.
     pub(crate) fn set_automount(&mut self) {
         const { assert!(T::Dentries::HAS_D_AUTOMOUNT) };
@@ -1069,7 +1070,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         unsafe { write_once(&raw mut (*self.as_ptr()).i_flags, flags) };
     }
 
-    /// The page cache may have folios of up to 2^`order` pages of it.
+    /// Allows folios of up to 2^`order` pages in its page cache.
     pub(crate) fn set_max_folio_order(&mut self, order: u32) {
         // SAFETY: As in `set_mode`; nothing is cached yet.
         unsafe {
@@ -1077,7 +1078,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         };
     }
 
-    /// Whoever frees memory shall not wait until a page of it is written.
+    /// Tells reclaim not to wait until a page of it is written.
     pub(crate) fn writeback_may_deadlock_on_reclaim(&mut self) {
         // SAFETY: As in `set_mode`.
         unsafe {
@@ -1087,18 +1088,18 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
         };
     }
 
-    /// The VFS shall not cache its ACLs.
+    /// Tells the VFS not to cache its ACLs.
     pub(crate) fn dont_cache_acls(&mut self) {
         // SAFETY: As in `set_mode`; no ACL is cached yet.
         unsafe { bindings::inode_dont_cache_acls(self.as_ptr()) };
     }
 
-    /// It is set up: lets everybody use it.
+    /// Ends the setup: makes it usable by all tasks.
     pub(crate) fn unlock(self) -> Held<'a, INode<T>> {
         let mut this = core::mem::ManuallyDrop::new(self);
         if this.is_reg() && this.sb().may_be_above_its_kind() {
             let key = static_lock_class!();
-            // SAFETY: Nobody else uses the inode yet; name and key are static.
+            // SAFETY: No other task uses the inode yet; name and key are static.
             unsafe {
                 bindings::lockdep_name_rwsem(
                     &raw mut (*this.as_ptr()).i_rwsem,
@@ -1111,28 +1112,28 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
             // SAFETY: It is locked.
             unsafe { bindings::unlock_new_inode(this.as_ptr()) };
         }
-        // SAFETY: Neither this nor a drop uses the field after this.
+        // SAFETY: The field is not used after this, nor is this dropped.
         unsafe { core::mem::ManuallyDrop::take(&mut this.inode) }
     }
 }
 
-/// What an inode is looked for by. All methods are called under a spinlock.
+/// What an inode is looked up by. All methods are called under a spinlock.
 pub(crate) trait INodeKey<T: FileSystem> {
-    /// Where in the inode cache it is; the same for equal keys.
+    /// Its hash in the inode cache; equal keys have the same.
     fn hash(&self) -> u64;
 
     /// Whether `data` is the data of the inode of this key.
     fn matches(&self, data: &T::InodeData) -> bool;
 
-    /// Makes `data` the data of a new inode of this key. Nobody else sees the inode yet.
+    /// Makes `data` the data of a new inode of this key, which no other task sees yet.
     fn set(&self, data: Pin<&mut T::InodeData>);
 }
 
-/// What [`SuperBlock::iget5_locked`] found.
+/// The result of [`SuperBlock::iget5_locked`].
 pub(crate) enum IGet<'a, T: FileSystem> {
-    /// There was none; it is to be set up.
+    /// There was none; the caller has to set up this one.
     New(NewInode<'a, T>),
-    /// It was there.
+    /// It was in the inode cache.
     Cached(Held<'a, INode<T>>),
 }
 
@@ -1151,8 +1152,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
             )
         };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-        // SAFETY: The caller of `iget5_locked` owns a reference, and has waited for the lock of an
-        // inode that it did not make.
+        // SAFETY: The caller of `iget5_locked` owns a reference; `iget5_locked` has waited until an
+        // inode that another task made was unlocked.
         let (is_new, inode) = unsafe {
             (
                 bindings::inode_is_new(inode.as_ptr()),
@@ -1184,14 +1185,14 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(inode).map(|inode| unsafe { Held::from_raw(inode.cast()) })
     }
 
-    /// Makes an inode of `key` that no lookup will find. May sleep.
+    /// Makes an inode of `key` that no lookup finds. May sleep.
     pub(crate) fn new_inode<K: INodeKey<T>>(&self, key: &K) -> Result<NewInode<'_, T>> {
         // SAFETY: The super block is set up far enough to have inodes.
         let inode = unsafe { bindings::new_inode(self.as_ptr()) };
         let inode = NonNull::new(inode).ok_or(ENOMEM)?;
-        // SAFETY: It was made by `alloc_inode` just now. It is not hashed, and whoever comes upon
-        // it in the list of its super block calls no function of `T` for an inode that is neither
-        // dirty nor without a reference.
+        // SAFETY: It was made by `alloc_inode` just now. It is not hashed, and the VFS, which can
+        // find it in the list of its super block, calls no function of `T` for an inode that is
+        // neither dirty nor without a reference.
         unsafe { set::<T, K>(inode.as_ptr(), core::ptr::from_ref(key).cast_mut().cast()) };
         Ok(NewInode {
             // SAFETY: The caller of `new_inode` owns the reference.
@@ -1220,14 +1221,14 @@ unsafe extern "C" fn test<T: FileSystem, K: INodeKey<T>>(
 /// # Safety
 ///
 /// Called by `inode_insert5` with the lock of the inode cache held, with an inode of a super block
-/// of `T` that `alloc_inode` just made and nobody else knows, and the key that `iget5_locked` was
-/// given.
+/// of `T` that `alloc_inode` just made and only the caller uses, and the key that `iget5_locked`
+/// was given.
 unsafe extern "C" fn set<T: FileSystem, K: INodeKey<T>>(
     inode: *mut bindings::inode,
     key: *mut c_void,
 ) -> c_int {
     let slot: *mut Slot<T> = inode.cast();
-    // SAFETY: Nobody else has a reference to the data of an inode that was just made.
+    // SAFETY: The inode was just made, and there is no other reference to its data.
     let data = unsafe { &mut (*slot).data };
     // SAFETY: The key outlives the call.
     let key: &K = unsafe { &*key.cast() };
@@ -1275,14 +1276,14 @@ pub(in crate::vfs) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     let cache = unsafe { SuperBlock::<T, Seen>::from_raw(sb) }
         .pools()
         .inode_cache();
-    // SAFETY: The slab lives while the type is registered, which a super block sees to.
+    // SAFETY: The slab lives while the type is registered, and a super block keeps it registered.
     let slot: *mut Slot<T> = unsafe { bindings::alloc_inode_sb(sb, cache) }.cast();
     if slot.is_null() {
         return core::ptr::null_mut();
     }
     // SAFETY: The super block is valid for the call.
     let init = T::alloc_inode(unsafe { SuperBlock::from_raw(sb) });
-    // SAFETY: The data of a new object is memory that nobody else uses and that does not move.
+    // SAFETY: The data of a new object is memory that nothing else uses and that does not move.
     if unsafe { pin_init::raw_try_init(&raw mut (*slot).data, init) }.is_err() {
         // SAFETY: The object was allocated above, and its data is not initialised.
         unsafe { bindings::kfree(slot.cast()) };
@@ -1298,22 +1299,22 @@ pub(in crate::vfs) unsafe extern "C" fn alloc_inode<T: FileSystem>(
 /// # Safety
 ///
 /// Called by `i_callback`, an RCU grace period after the inode of `alloc_inode::<T>` was destroyed,
-/// or at once if it was never used; nobody has a reference to it.
+/// or at once if it was never used; there is no reference to it any more.
 pub(in crate::vfs) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
     let slot: *mut Slot<T> = inode.cast();
-    // SAFETY: The data was initialised by `alloc_inode`, and nobody uses it after this.
+    // SAFETY: The data was initialised by `alloc_inode`, and is not used after this.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).data) };
     // SAFETY: As above.
     unsafe { core::ptr::drop_in_place(&raw mut (*slot).attrs) };
-    // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. Which one
-    // it is of is not asked of the super block, which may be gone.
+    // SAFETY: The object is of a slab, which is destroyed only after all RCU callbacks. `kfree`
+    // finds the slab without the super block, which may be gone.
     unsafe { bindings::kfree(slot.cast()) };
 }
 
-/// Makes the times dirty if the VFS keeps them and they are not: [`write_inode`] will be called for
-/// them also if a change of the contents left them as they were, because the clock had not moved
-/// on. Whoever serves the file system sees the change later than the VFS, by another clock. Costs
-/// two loads if there is nothing to do. May sleep.
+/// Marks the times dirty if the VFS keeps them and they are clean: [`write_inode`] is then called
+/// for them even if a change of the contents left them as they were, because the clock had not
+/// moved on. The server sees the change later than the VFS, by its own clock. Costs two loads if
+/// there is nothing to do. May sleep.
 ///
 /// [`write_inode`]: crate::vfs::mount::sb::FileSystem::write_inode
 ///

@@ -2,11 +2,11 @@
 
 //! Inode operations, by kind of file.
 //!
-//! [`Node`] has what every inode can do, [`Dir`] and [`Symlink`] what only these kinds can; an
-//! implementation becomes a table ([`DirOps`], [`CommonOps`], [`SymlinkOps`]) that a new inode is
-//! given. Each method is the C method of its name and says what the VFS holds; a method
-//! that an implementation leaves out is null in the table, and the VFS does what it does then.
-//! The other side of the walk is the file system.
+//! [`Node`] has the operations of every inode, [`Dir`] and [`Symlink`] those of these kinds only;
+//! an implementation becomes a table ([`DirOps`], [`CommonOps`], [`SymlinkOps`]) that a new inode
+//! is given. Each method is the C method of its name and tells what the VFS holds. A method that an
+//! implementation leaves out is null in the table, and the VFS uses its default. The file system
+//! implements the traits.
 //!
 //! C header: `include/linux/fs.h`; the contracts are in `Documentation/filesystems/{vfs,locking}`.
 
@@ -77,12 +77,12 @@ impl_flags!(
     #[derive(Clone, Copy, Default, PartialEq, Eq)]
     pub(crate) struct RenameFlags(u32);
 
-    /// One thing about how a name is moved.
+    /// One option of moving a name.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum RenameFlag {
-        /// Nothing may be replaced.
+        /// An existing name must not be replaced.
         NoReplace = bindings::RENAME_NOREPLACE,
-        /// Both names exist, and change places.
+        /// Both names exist, and are exchanged.
         Exchange = bindings::RENAME_EXCHANGE,
         /// The old name becomes a whiteout.
         Whiteout = bindings::RENAME_WHITEOUT,
@@ -93,21 +93,21 @@ impl_flags!(
 pub(crate) struct Link(Target);
 
 enum Target {
-    /// These bytes, with a NUL.
+    /// These bytes, with a NUL at the end.
     Owned(KVVec<u8>),
-    /// What is in the link's page cache.
+    /// The contents of the link's page cache.
     Cached,
 }
 
 impl Link {
-    /// The link to what is in the page cache of the inode; it is read in by the inode's
-    /// [`Targets`](crate::vfs::mm::mapping::Targets) if it is not there, in ref walk.
+    /// The target in the page cache of the inode; if it is not there, the inode's
+    /// [`Targets`](crate::vfs::mm::mapping::Targets) read it in, in ref walk.
     pub(crate) fn cached() -> Self {
         Self(Target::Cached)
     }
 
-    /// The link to `target`, up to the first NUL if there is one; the VFS frees it when it has
-    /// followed it. `ENOMEM` if there is no room for the NUL at the end.
+    /// `target`, up to the first NUL if there is one; the VFS frees it when it has followed it.
+    /// `ENOMEM` if there is no room for the NUL at the end.
     pub(crate) fn owned(mut target: KVVec<u8>) -> Result<Self> {
         target.push(0, GFP_KERNEL)?;
         Ok(Self(Target::Owned(target)))
@@ -126,13 +126,13 @@ pub(crate) struct Rename<'a, T: FileSystem> {
     pub(crate) new_dir: &'a INode<T>,
     /// The new name.
     pub(crate) new: Named<'a, T>,
-    /// What it stands for now: it is replaced, unless the names change places.
+    /// What it stands for now: it is replaced, unless the names are exchanged.
     pub(crate) replaced: Option<&'a INode<T>>,
-    /// How.
+    /// The options.
     pub(crate) flags: RenameFlags,
 }
 
-/// What can be done with every inode.
+/// The operations of every inode.
 #[vtable]
 pub(crate) trait Node<T: FileSystem> {
     /// Fills in the attributes that `request` asks for. No locks; may sleep.
@@ -146,18 +146,18 @@ pub(crate) trait Node<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether the caller may do what `mask` says. No locks; may sleep in ref walk.
+    /// Checks whether the caller may do what `mask` asks for. No locks; may sleep in ref walk.
     fn permission(_idmap: &Idmap, _inode: Walk<'_, INode<T>>, _mask: Access) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Changes the attributes that `attr` says. Without this method the VFS would change them in
+    /// Changes the attributes that `attr` names. Without this method the VFS would change them in
     /// the inode alone. The inode is locked exclusively; may sleep.
     fn setattr(_idmap: &Idmap, _dentry: &DEntry<T>, _attr: &mut IAttr<T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The names of the extended attributes, each with a NUL after it; at most `room` bytes, or the
+    /// The names of the extended attributes, each followed by a NUL; maximum `room` bytes, or the
     /// length if `room` is 0. No locks; may sleep.
     fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -169,8 +169,8 @@ pub(crate) trait Node<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The ACL that somebody asks for by name. Without this method it is that of
-    /// `get_inode_acl`. No locks; may sleep.
+    /// The ACL that a caller asks for by name. Without this method it is that of `get_inode_acl`.
+    /// No locks; may sleep.
     fn get_acl(_inode: &INode<T>, _kind: acl::Kind) -> Result<Option<ARef<Acl>>> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -186,17 +186,18 @@ pub(crate) trait Node<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Changes them; the caller may. The inode is locked exclusively; may sleep.
+    /// Changes them; the VFS has checked that the caller may. The inode is locked exclusively; may
+    /// sleep.
     fn fileattr_set(_idmap: &Idmap, _inode: &INode<T>, _attr: FileAttr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// What can be done with a directory only. The parent's lock is its `i_rwsem`.
+/// The operations of directories only. The parent's lock is its `i_rwsem`.
 #[vtable]
 pub(crate) trait Dir<T: FileSystem>: Node<T> {
-    /// Looks up a name: splices the inode that it stands for, or none, into `dentry`, and returns
-    /// what the splice returned. Parent locked at least shared; may sleep.
+    /// Looks up a name: splices its inode, or none, into `dentry`, and returns the result of the
+    /// splice. Parent locked shared or exclusively; may sleep.
     fn lookup<'a>(
         _dir: &INode<T>,
         _dentry: Unhashed<'a, T>,
@@ -210,8 +211,8 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Makes a regular or special file; `mode` says of which kind, and `dev` is what a device node
-    /// stands for. Parent locked exclusively; may sleep.
+    /// Makes a regular or special file; `mode` has its kind, and `dev` is the device of a device
+    /// node. Parent locked exclusively; may sleep.
     fn mknod(
         _idmap: &Idmap,
         _dir: &INode<T>,
@@ -222,8 +223,8 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Makes a directory, and returns the dentry to use instead of `dentry`, if there is one, or
-    /// if the splice returned one. Parent locked exclusively; may sleep.
+    /// Makes a directory, and returns the dentry to use instead of `dentry`, if there is one, or if
+    /// the splice returned one. Parent locked exclusively; may sleep.
     fn mkdir<'a>(
         _idmap: &Idmap,
         _dir: &INode<T>,
@@ -238,14 +239,14 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Gives `inode`, which is no directory, one more name. Parent and inode locked exclusively;
+    /// Gives `inode`, which is not a directory, another name. Parent and inode locked exclusively;
     /// may sleep.
     fn link(_inode: &INode<T>, _dir: &INode<T>, _dentry: Vacant<'_, T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Removes a name of `inode`, which is no directory. Parent and inode locked exclusively; may
-    /// sleep.
+    /// Removes a name of `inode`, which is not a directory. Parent and inode locked exclusively;
+    /// may sleep.
     fn unlink(_dir: &INode<T>, _dentry: Named<'_, T>, _inode: &INode<T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -255,15 +256,15 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Moves `moved`, or lets two names change places. Both parents are locked exclusively, and so
-    /// are the inodes behind the names, if they change places or are no directories; may sleep.
+    /// Moves `moved`, or exchanges two names. Both parents are locked exclusively, and so are the
+    /// inodes of the names if the names are exchanged or the inodes are not directories; may sleep.
     fn rename(_idmap: &Idmap, _rename: Rename<'_, T>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Opens a name of which it is not known that it stands for something: looks it up, makes and
-    /// opens it, or leaves the last or the last two of these to the VFS. Without this method the
-    /// VFS does the three in turn. Parent locked shared, exclusively with `O_CREAT`; may sleep.
+    /// Opens a name that may stand for nothing: looks it up, makes and opens the file, or leaves
+    /// the last one or two of these steps to the VFS. Without this method the VFS does the three in
+    /// turn. Parent locked shared, exclusively with `O_CREAT`; may sleep.
     fn atomic_open<'a>(
         _dir: &INode<T>,
         _call: AtomicOpen<'a, T>,
@@ -271,7 +272,7 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Makes and opens a file that has no name in `dir`. No locks; may sleep.
+    /// Makes and opens a file without a name in `dir`. No locks; may sleep.
     fn tmpfile<'a>(
         _idmap: &Idmap,
         _dir: &INode<T>,
@@ -281,8 +282,8 @@ pub(crate) trait Dir<T: FileSystem>: Node<T> {
     }
 }
 
-/// What can be done with a symbolic link only. Of [`Node`] it has `getattr`, `setattr` and
-/// `listxattr`: the VFS lets everybody follow a link, and links have neither ACLs nor the
+/// The operations of symbolic links only. Of [`Node`] they have `getattr`, `setattr` and
+/// `listxattr`: the VFS lets every task follow a link, and links have neither ACLs nor the
 /// attributes of [`FileAttr`].
 #[vtable]
 pub(crate) trait Symlink<T: FileSystem>: Node<T> {
@@ -321,7 +322,7 @@ struct NodeTable<T, U>(PhantomData<(T, U)>);
 impl<T: FileSystem, U: Node<T>> NodeTable<T, U> {
     const TABLE: &'static bindings::inode_operations = &Self::ALL;
 
-    /// All methods that every inode can have.
+    /// All methods of [`Node`].
     const ALL: bindings::inode_operations = bindings::inode_operations {
         getattr: if U::HAS_GETATTR {
             Some(Self::getattr)
@@ -543,8 +544,8 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     /// # Safety
     ///
     /// Called by `lookup_open`, `__lookup_slow` and `lookup_one_qstr_excl` with a directory of `T`
-    /// whose `i_rwsem` is held, and a dentry in it that is negative, unhashed, and looked up by
-    /// the caller alone.
+    /// whose `i_rwsem` is held, and a dentry in it that is negative, unhashed, and looked up by the
+    /// caller alone.
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
@@ -618,7 +619,7 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     ) -> c_int {
         // SAFETY: The caller promises it.
         let (idmap, dir, dentry) = unsafe { making(idmap, dir, dentry) };
-        // SAFETY: A string that nobody changes during the call.
+        // SAFETY: A string that does not change during the call.
         let target = unsafe { CStr::from_char_ptr(target) };
         from_result(|| {
             U::symlink(idmap, dir, dentry, target.to_bytes())?;
@@ -664,8 +665,8 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
     /// # Safety
     ///
     /// Called by `vfs_rename` with references to two directories of `T`, whose `i_rwsem` is held
-    /// exclusively, and to a dentry in each, the first of which is positive; the second is, too,
-    /// if `flags` say that they change places.
+    /// exclusively, and to a dentry in each. The first dentry is positive; the second is positive,
+    /// too, if `flags` ask for an exchange.
     unsafe extern "C" fn rename(
         idmap: *mut bindings::mnt_idmap,
         old_dir: *mut bindings::inode,
@@ -718,7 +719,7 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
             Ok(atomic_open::Done::Found(other)) => {
                 // SAFETY: The file is valid, and the call's alone.
                 if unsafe { (*file).f_mode } & bindings::FMODE_OPENED != 0 {
-                    // It has its dentry, which must not be taken from it.
+                    // The file owns a reference to its dentry, which must stay with it.
                     return EIO.to_errno();
                 }
                 // SAFETY: The file was not opened; the reference to the dentry is taken over.
@@ -811,7 +812,7 @@ unsafe extern "C" fn free_link(link: *mut c_void) {
 /// # Safety
 ///
 /// Called by `vfs_getattr_nosec` with a path to a positive dentry of `T` that it holds a reference
-/// to, and with a zeroed `stat` that nobody else uses.
+/// to, and with a zeroed `stat` that only the caller uses.
 unsafe fn getattr<T: FileSystem>(
     method: impl FnOnce(&Idmap, &INode<T>, &mut KStat, StatxMask, StatSync) -> Result,
     idmap: *mut bindings::mnt_idmap,
@@ -824,7 +825,7 @@ unsafe fn getattr<T: FileSystem>(
     let idmap = unsafe { Idmap::from_ptr(idmap) };
     // SAFETY: The path is valid, and the caller holds a reference to its dentry.
     let dentry = unsafe { DEntry::<T>::from_raw((*path).dentry) };
-    // SAFETY: It is valid, nobody else uses it, and the type is transparent.
+    // SAFETY: It is valid, only the caller uses it, and the type is transparent.
     let stat = unsafe { &mut *stat.cast::<KStat>() };
     from_result(|| {
         let inode = dentry.inode().ok_or(ENOENT)?;
@@ -885,7 +886,7 @@ unsafe fn listxattr<T: FileSystem>(
 /// # Safety
 ///
 /// Called by `notify_change` with a positive dentry of `T` that it holds a reference to, whose
-/// inode is locked exclusively, and with an `attr` that nobody else uses.
+/// inode is locked exclusively, and with an `attr` that only the caller uses.
 unsafe fn setattr<T: FileSystem>(
     method: impl FnOnce(&Idmap, &DEntry<T>, &mut IAttr<T>) -> Result,
     idmap: *mut bindings::mnt_idmap,
@@ -896,8 +897,8 @@ unsafe fn setattr<T: FileSystem>(
     let idmap = unsafe { Idmap::from_ptr(idmap) };
     // SAFETY: The caller holds a reference.
     let dentry = unsafe { DEntry::<T>::from_raw(dentry) };
-    // SAFETY: It is valid for the call, nobody else uses it, and the type is transparent. The file
-    // of a truncation is one of the inode, which is a regular file.
+    // SAFETY: It is valid for the call, only the caller uses it, and the type is transparent. The
+    // file of a truncation is one of the inode, which is a regular file.
     let attr = unsafe { &mut *attr.cast::<IAttr<T>>() };
     from_result(|| {
         method(idmap, dentry, attr)?;
@@ -905,9 +906,11 @@ unsafe fn setattr<T: FileSystem>(
     })
 }
 
-/// The dentry to use instead of `dentry`, that of the call, as C returns it. The parent is locked.
+/// Converts the dentry to use instead of `dentry`, that of the call, to the C return value. The
+/// parent is locked.
 ///
-/// It has to be in the directory of the call: the VFS unlocks the parent that it finds there, and
+/// The dentry has to be in the directory of the call: the VFS unlocks the parent that it finds
+/// there, and puts the dentry below the mount that it came through. `EIO` if it is not.
 /// puts the dentry below the mount that it came through. `EIO` if it is not.
 fn dentry_or_error<T: FileSystem>(
     dentry: &DEntry<T>,
@@ -916,13 +919,13 @@ fn dentry_or_error<T: FileSystem>(
     match result {
         Ok(None) => core::ptr::null_mut(),
         Ok(Some(alias)) if !alias.is_sibling(dentry) => EIO.to_ptr(),
-        // The caller of the operation takes the reference over.
+        // The caller of the operation takes over the reference.
         Ok(Some(alias)) => alias.into_raw().as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }
 }
 
-/// What the operations that make something are called with.
+/// Converts the arguments of the operations that make something.
 ///
 /// # Safety
 ///
@@ -962,8 +965,8 @@ unsafe fn removing<T: FileSystem>(
     })
 }
 
-/// There are no ACLs. It is in every table that has no other, because the VFS calls it without
-/// looking if ACLs are on for the super block and are not cached for the inode.
+/// There are no ACLs. Every table without a `get_inode_acl` has this one, because the VFS calls it
+/// unconditionally if ACLs are on for the super block and are not cached for the inode.
 ///
 /// # Safety
 ///

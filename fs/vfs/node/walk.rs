@@ -8,8 +8,8 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// An object as a path walk sees it: in RCU walk only the view of it, in ref walk the object
-/// itself.
+/// An object as a path walk sees it: only the view of it in RCU walk, the object itself in ref
+/// walk.
 pub(crate) enum Walk<'a, O: Deref> {
     /// RCU walk: nothing may sleep, and the object may be going away.
     Rcu(InRcu<'a, O::Target>),
@@ -17,11 +17,11 @@ pub(crate) enum Walk<'a, O: Deref> {
     Ref(&'a O),
 }
 
-/// A view that the RCU walk has: only the VFS, which is in one, can give it.
+/// A view in RCU walk. Only the VFS can make one.
 ///
 /// # Invariants
 ///
-/// There is an RCU read-side critical section for `'a`, of the current task.
+/// The current task is in an RCU read-side critical section for `'a`.
 pub(crate) struct InRcu<'a, V: ?Sized> {
     view: &'a V,
     _task: NotThreadSafe,
@@ -57,7 +57,7 @@ impl<O: Deref> Clone for Walk<'_, O> {
 impl<O: Deref> Copy for Walk<'_, O> {}
 
 impl<'a, O: Deref> Walk<'a, O> {
-    /// What both walks may use.
+    /// The view, which both walks may use.
     pub(crate) fn view(self) -> &'a O::Target {
         match self {
             Self::Rcu(InRcu { view, .. }) => view,
@@ -65,8 +65,8 @@ impl<'a, O: Deref> Walk<'a, O> {
         }
     }
 
-    /// The object, of which references can be taken, and permission to sleep; `ECHILD` in RCU
-    /// walk, which makes the VFS start again in ref walk.
+    /// The object, whose user may sleep and take references; `ECHILD` in RCU walk, which makes the
+    /// VFS start again in ref walk.
     pub(crate) fn may_block(self) -> Result<&'a O> {
         match self {
             Self::Rcu(_) => Err(ECHILD),

@@ -2,9 +2,9 @@
 
 //! Extended attributes: one handler for all names.
 //!
-//! Owns the way from the VFS's handler and `listxattr` to a file system, which answers with bytes
-//! of its own; they are copied into the caller's buffer here. Which names there are, and who may
-//! use them, is known to the VFS and to the file system.
+//! Owns the path from the VFS's handler and `listxattr` to a file system, which answers with bytes
+//! of its own; they are copied into the caller's buffer here. The VFS and the file system know
+//! which names there are, and check which tasks may use them.
 //!
 //! Locks: the VFS holds the inode's lock exclusively around a change, and nothing around a read.
 //!
@@ -23,9 +23,9 @@ use kernel::{
     str::CStr, //
 };
 
-/// What there is to say of an attribute, or of the list of them.
+/// The answer about an attribute, or about the list of them.
 pub(crate) enum Answer {
-    /// How many bytes it has; for callers that offer no room.
+    /// Its number of bytes, for callers that offer no room.
     Length(usize),
     /// The bytes.
     Bytes(KVVec<u8>),
@@ -40,7 +40,8 @@ impl Answer {
     ///
     /// # Safety
     ///
-    /// `buffer` must be valid for writes of `room` bytes that nobody else uses, unless `room` is 0.
+    /// `buffer` must be valid for writes of `room` bytes that only the caller uses, unless `room`
+    /// is 0.
     unsafe fn give(self, buffer: *mut u8, room: usize) -> Result<c_int> {
         let len = match &self {
             Self::Length(len) => *len,
@@ -62,7 +63,7 @@ impl Answer {
 
 /// The extended attributes of all inodes of `T`. All methods may sleep.
 pub(crate) trait Handler<T: FileSystem> {
-    /// The value of `name`, at most `room` bytes, or its length if `room` is 0.
+    /// The value of `name`, maximum `room` bytes, or its length if `room` is 0.
     fn get(inode: &INode<T>, name: &[u8], room: usize) -> Result<Answer>;
 
     /// Sets `name`; `flags` are those of `setxattr(2)`. The inode is locked exclusively.
@@ -75,7 +76,7 @@ pub(crate) trait Handler<T: FileSystem> {
 impl<T: FileSystem> Handlers<T> {
     /// The table in which `U` handles every name.
     pub(crate) const fn new<U: Handler<T>>() -> Self {
-        // SAFETY: The functions ask for what the VFS promises to an inode of `T`; the list ends
+        // SAFETY: The functions require what the VFS promises for an inode of `T`; the list ends
         // with a null.
         unsafe { Self::from_table(Table::<T, U>::HANDLERS) }
     }
