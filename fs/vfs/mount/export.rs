@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! File handles that outlive names: `name_to_handle_at(2)`, NFS, and fanotify.
+//! File handles that outlive names, for `name_to_handle_at(2)`, NFS, and fanotify.
 //!
-//! Owns the form of a handle: the [`Identity`] of an inode, and that of a directory which has a
-//! name of it if somebody wants to find the way back from the handle alone (`FILEID_INO64_GEN` and
-//! `FILEID_INO64_GEN_PARENT`). What the identity of an inode is, and how it is found again, is the
-//! file system's. The words of a handle come from whoever holds it: any of them may be wrong.
+//! Owns the format of a handle: the [`Identity`] of an inode, and that of a directory with a name
+//! of it if the handle is to be connectable (`FILEID_INO64_GEN` and `FILEID_INO64_GEN_PARENT`). The
+//! file system defines the identity of an inode and finds the inode by it. The words of a handle
+//! come from user space: any of them may be wrong.
 //!
 //! Locks: none of its own.
 //!
@@ -36,12 +36,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// What an inode is known by as long as its file exists.
+/// Identifies an inode as long as its file exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// A number that no other file of the file system has now.
+    /// A number that no other file of the file system has at present.
     pub(crate) number: u64,
-    /// What tells it from others that had the number.
+    /// Distinguishes it from earlier files with that number.
     pub(crate) generation: u32,
 }
 
@@ -66,27 +66,27 @@ impl Identity {
     }
 }
 
-/// How a file system makes handles, and finds what they stand for.
+/// How a file system makes handles, and finds inodes by them.
 pub(crate) trait Export<T: FileSystem> {
     /// The identity of an inode. Must not sleep.
     fn identity(inode: &INodeView<T>) -> Identity;
 
-    /// A dentry of the inode with this identity: any that it has, or a new one without a name.
-    /// `ESTALE` if there is none. May sleep.
+    /// A dentry of the inode with this identity: an existing one, or a new one without a name.
+    /// `ESTALE` if there is no such inode. May sleep.
     fn find(sb: &SuperBlock<T>, identity: Identity) -> Result<Held<'_, DEntry<T>>>;
 
-    /// A dentry of the directory that the directory `child` is in. May sleep.
+    /// A dentry of the parent of the directory `child`. May sleep.
     fn parent(child: &INode<T>) -> Result<Held<'_, DEntry<T>>>;
 }
 
 impl<T: FileSystem> ExportOps<T> {
     /// For a file system that finds files by their handles.
     pub(crate) const fn new<U: Export<T>>() -> Self {
-        // SAFETY: The functions ask for what `fs/exportfs` promises to a super block of `T`.
+        // SAFETY: The functions require what `fs/exportfs` promises for a super block of `T`.
         unsafe { Self::from_table(&Table::<T, U>::FULL) }
     }
 
-    /// For one that makes handles, to compare them, and does not find anything by them.
+    /// For one that makes handles for comparison only, and does not find files by them.
     pub(crate) const fn identify_only<U: Export<T>>() -> Self {
         // SAFETY: As in `new`.
         unsafe { Self::from_table(&Table::<T, U>::IDENTIFY_ONLY) }
@@ -94,14 +94,14 @@ impl<T: FileSystem> ExportOps<T> {
 }
 
 impl<T: FileSystem> INode<T> {
-    /// A dentry of `inode`: any that it has, or a new one without a name. May sleep.
+    /// A dentry of `inode`: an existing one, or a new one without a name. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn obtain_alias<'a>(inode: Held<'a, Self>) -> Result<Held<'a, DEntry<T>>> {
         let inode = inode.into_raw().as_ptr();
-        // SAFETY: `d_obtain_alias` takes over the reference to the inode, also when it fails.
+        // SAFETY: `d_obtain_alias` consumes the reference to the inode, also on failure.
         let dentry = from_err_ptr(unsafe { bindings::d_obtain_alias(inode.cast()) })?;
         let dentry = NonNull::new(dentry).ok_or(ENOMEM)?;
         // SAFETY: The caller of `d_obtain_alias` owns the reference.
@@ -132,8 +132,8 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
 
     /// # Safety
     ///
-    /// Called by `exportfs_encode_inode_fh` with an inode of `T` and null or another one, that stay
-    /// valid for the call, and with room for `max_len` words at `words`.
+    /// Called by `exportfs_encode_inode_fh` with an inode of `T` and null or another one, which
+    /// stay valid for the call, and with room for `max_len` words at `words`.
     unsafe extern "C" fn encode_fh(
         inode: *mut bindings::inode,
         words: *mut u32,
@@ -141,7 +141,7 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
         parent: *mut bindings::inode,
     ) -> c_int {
         let needed = if parent.is_null() { WORDS } else { 2 * WORDS };
-        // SAFETY: The caller gives the length to be read and written.
+        // SAFETY: The caller lets this read and write `max_len`.
         let room = unsafe { core::ptr::replace(max_len, needed as c_int) };
         if usize::try_from(room).map_or(true, |room| room < needed) {
             return bindings::fid_type_FILEID_INVALID as c_int;
@@ -205,8 +205,8 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
         unsafe { Self::find(sb, fid, len, 1) }
     }
 
-    /// A dentry of the inode whose identity is the one with this index in the handle; null if the
-    /// handle is too short.
+    /// A dentry of the inode whose identity is at this index in the handle; null if the handle is
+    /// too short.
     ///
     /// # Safety
     ///
@@ -238,8 +238,8 @@ impl<T: FileSystem, U: Export<T>> Table<T, U> {
     }
 }
 
-/// As C returns it: the reference goes to the caller, who puts the dentry below a mount of `sb`.
-/// `ESTALE` if it is one of another super block.
+/// Converts to the C return value: the reference goes to the caller, which puts the dentry below a
+/// mount of `sb`. `ESTALE` if it belongs to another super block.
 fn dentry_or_error<T: FileSystem>(
     sb: &SuperBlock<T>,
     result: Result<Held<'_, DEntry<T>>>,

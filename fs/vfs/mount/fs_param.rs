@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mount options: tables of what there is, and typed values.
+//! Mount options: tables of the options that exist, and typed values.
 //!
 //! A file system has one `static` [`ParamTable`] that maps each option to a value of its own enum;
-//! `fs_type` hangs it on the file system type, for user space to see, and hands each [`Param`] to
-//! the file system, which parses it by the table. `mount(2)` strings arrive here one by one too:
-//! the VFS splits them.
+//! `fs_type` puts it into the file system type, for user space to see, and passes each [`Param`] to
+//! the file system, which parses it with the table. The options of `mount(2)` arrive here one by
+//! one as well: the VFS splits the string.
 //!
 //! C header: `include/linux/fs_parser.h`.
 
@@ -31,11 +31,11 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A string of the kernel, freed by kfree.
+/// A string of the kernel, freed with kfree.
 ///
 /// # Invariants
 ///
-/// It points to a NUL-terminated string that kmalloc allocated and that nobody else has.
+/// It owns a NUL-terminated string that kmalloc allocated.
 pub(crate) struct OwnedStr(NonNull<c_char>);
 
 // SAFETY: Memory of kmalloc belongs to no thread.
@@ -51,7 +51,7 @@ impl OwnedStr {
 
 impl Drop for OwnedStr {
     fn drop(&mut self) {
-        // SAFETY: It came from kmalloc, and nobody else has it.
+        // SAFETY: It came from kmalloc, and this owns it.
         unsafe { bindings::kfree(self.0.as_ptr().cast()) };
     }
 }
@@ -72,7 +72,7 @@ enum Kind {
 pub(crate) struct ParamSpec<O: Copy> {
     name: &'static CStr,
     kind: Kind,
-    /// Base of a number; 0 takes the prefix of the number for it.
+    /// Base of a number; 0 derives it from the prefix of the number.
     base: usize,
     option: O,
 }
@@ -124,7 +124,7 @@ impl<O: Copy> ParamSpec<O> {
     }
 }
 
-/// The options of a file system, each with the `O` that it is told by.
+/// The options of a file system, each with the `O` that stands for it.
 ///
 /// # Invariants
 ///
@@ -178,23 +178,23 @@ impl<O: Copy, const N: usize> ParamTable<O, N> {
         }
     }
 
-    /// The table, without the type of what it tells.
+    /// The table without the type of its options.
     pub(crate) const fn list(&'static self) -> ParamList {
         // INVARIANT: The end is behind the options.
         ParamList(self.as_ptr())
     }
 
     const fn as_ptr(&'static self) -> *const bindings::fs_parameter_spec {
-        // The pointer is for the whole table, so that the end may be read through it.
+        // The pointer is to the whole table, so that `end` may be read through it.
         core::ptr::from_ref(self).cast()
     }
 }
 
-/// The options of a file system, as the VFS wants to know them.
+/// The options of a file system, in the form that the VFS takes.
 ///
 /// # Invariants
 ///
-/// It points to a static array that its end ends.
+/// It points to a static array that ends with an end mark.
 #[derive(Clone, Copy)]
 pub(crate) struct ParamList(*const bindings::fs_parameter_spec);
 
@@ -224,7 +224,7 @@ pub(crate) enum Value {
 ///
 /// # Invariants
 ///
-/// It is the parameter of a call of `parse_param`, valid for `'a` and used by nobody else.
+/// It is the parameter of a call of `parse_param`, valid for `'a`, and only this uses it.
 pub(crate) struct Param<'a> {
     param: NonNull<bindings::fs_parameter>,
     _p: PhantomData<&'a mut bindings::fs_parameter>,
@@ -241,12 +241,12 @@ impl Param<'_> {
         }
     }
 
-    /// Which option of `table` it is, and its value.
+    /// Finds which option of `table` it is, and its value.
     ///
     /// # Errors
     ///
     /// `ENOPARAM` if the table does not have it; `EINVAL`, with a message in the log of `fc`, if
-    /// the value is not of the option's kind; `EBADF` for a number of no open file.
+    /// the value is not of the option's kind; `EBADF` for a number that is not an open file's.
     ///
     /// # Safety
     ///
@@ -265,7 +265,7 @@ impl Param<'_> {
         };
         to_result(index)?;
         let spec = table.options.get(index as usize).ok_or(EINVAL)?;
-        // SAFETY: `__fs_parse` has set the member that the kind of the option says; the others are
+        // SAFETY: `__fs_parse` has set the member for the kind of the option; the others are
         // numbers too, and the memory was zeroed.
         let (number, uid, gid) = unsafe {
             let result = &raw const (*result.get()).__bindgen_anon_1;
@@ -280,13 +280,13 @@ impl Param<'_> {
             Kind::U32 => Value::U32(number),
             Kind::Uid => Value::Uid(uid),
             Kind::Gid => Value::Gid(gid),
-            // SAFETY: `fs_param_is_string` has seen that it is a string.
+            // SAFETY: `fs_param_is_string` has checked that it is a string.
             Kind::String => Value::String(unsafe { take_string(param) }?),
             Kind::File => Value::File(
-                // SAFETY: `fs_param_is_fd` has seen that it is a string or a file.
+                // SAFETY: `fs_param_is_fd` has checked that it is a string or a file.
                 match unsafe { bindings::fs_parameter::type__raw(param) } {
                     bindings::fs_value_type_fs_value_is_file => {
-                        // SAFETY: The caller has the file for the call.
+                        // SAFETY: The caller keeps the file for the call.
                         unsafe { File::from_raw_file((*param).__bindgen_anon_1.file) }.into()
                     }
                     _ => {
@@ -303,9 +303,9 @@ impl Param<'_> {
 
 /// # Safety
 ///
-/// `param` must be valid and hold a string, and nobody else may use it.
+/// `param` must be valid and hold a string, and only the caller may use it.
 unsafe fn take_string(param: *mut bindings::fs_parameter) -> Result<OwnedStr> {
-    // SAFETY: The caller promises it. The one who made the parameter frees what is left in it.
+    // SAFETY: The caller promises it. The owner of the parameter frees what is left in it.
     let string =
         unsafe { core::mem::replace(&mut (*param).__bindgen_anon_1.string, core::ptr::null_mut()) };
     NonNull::new(string).map(OwnedStr).ok_or(EINVAL)

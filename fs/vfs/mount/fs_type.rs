@@ -2,12 +2,12 @@
 
 //! File system types, their registration, and the context of a mount.
 //!
-//! Where the VFS enters a file system: `mount(2)` and `fsopen(2)` find an [`FsType`] by name, make
+//! The VFS enters a file system here: `mount(2)` and `fsopen(2)` find an [`FsType`] by name, make
 //! an [`FsContext`], give it options, and ask for a super block. `fs_param` has the options, `sb`
-//! what comes of it. What a file system mounts by itself comes in through `submount`.
+//! the super block. Mounts that a file system makes by itself come in through `submount`.
 //!
-//! Locks: a context is used by one task at a time (its `uapi_mutex`, or nobody else knows it);
-//! the spinlock of all super blocks is held while one is looked for.
+//! Locks: a context is used by one task at a time (under its `uapi_mutex`, or because no other task
+//! has it); the spinlock of all super blocks is held during a search for one.
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/fs.h`.
 
@@ -63,7 +63,7 @@ impl_flags!(
         RequiresDev = bindings::FS_REQUIRES_DEV,
         /// A mount can have a subtype.
         HasSubtype = bindings::FS_HAS_SUBTYPE,
-        /// It can be mounted in a user namespace by who is privileged there.
+        /// It can be mounted in a user namespace by a task that is privileged there.
         UsernsMount = bindings::FS_USERNS_MOUNT,
         /// A mount can have an id map, as far as its super block allows it.
         AllowIdmap = bindings::FS_ALLOW_IDMAP,
@@ -71,7 +71,7 @@ impl_flags!(
 );
 
 impl FsFlags {
-    /// All that are in one of `flags`.
+    /// The union of `flags`.
     pub(crate) const fn of(flags: &[FsFlag]) -> Self {
         let mut all = 0;
         let mut i = 0;
@@ -87,9 +87,9 @@ impl FsFlags {
     }
 }
 
-/// How a file system is mounted under one name. A file system that has several ways implements this
-/// for a type of its own for each: they differ in here, and in what they put into
-/// [`FileSystem::SuperData`], and nowhere else.
+/// How a file system is mounted under one name. A file system with several ways implements this for
+/// a separate type for each: they differ only in this implementation, and in what it puts into
+/// [`FileSystem::SuperData`].
 pub(crate) trait Mounting: Sized + 'static {
     /// The file system.
     type Fs: FileSystem;
@@ -97,46 +97,46 @@ pub(crate) trait Mounting: Sized + 'static {
     /// What a mount context owns (`fs_private`).
     type Context: Send;
 
-    /// What an existing super block is looked for by; a type without values if none is looked for.
+    /// The key that finds an existing super block; an uninhabited type if none is looked for.
     type Key: Send + Sync;
 
-    /// The name of the type. It has no dot: the VFS takes what is behind one for a subtype.
+    /// The name of the type. It has no dot: the VFS takes the part behind a dot as a subtype.
     const NAME: &'static CStr;
 
-    /// What the type can do.
+    /// The flags of the type.
     const FLAGS: FsFlags;
 
     /// Its options.
     const PARAMS: ParamList;
 
-    /// Whether a super block is one of the block device that is the source of its mount.
+    /// Whether a super block belongs to the block device that is the source of its mount.
     const ON_BLOCK_DEVICE: bool;
 
     /// Starts a mount or a reconfiguration. May sleep.
     fn init_fs_context(fc: &FsContext<Self>) -> Result<Self::Context>;
 
-    /// One option of a mount or of a reconfiguration. `ENOPARAM` leaves it to the VFS, which knows
-    /// `source`. May sleep.
+    /// Parses one option of a mount or of a reconfiguration. `ENOPARAM` leaves it to the VFS, which
+    /// knows `source`. May sleep.
     fn parse_param(ctx: &mut Self::Context, fc: &FsContext<Self>, param: Param<'_>) -> Result;
 
-    /// The options are to take effect on the mounted `sb`. `s_umount` is held for writing.
+    /// Applies the options to the mounted `sb`. `s_umount` is held for writing.
     fn reconfigure(
         ctx: &mut Self::Context,
         fc: &FsContext<Self>,
         sb: &SuperBlock<Self::Fs>,
     ) -> Result;
 
-    /// All options are there: which super block shall it be? May sleep.
+    /// Chooses the super block, after all options have been given. May sleep.
     fn get_tree(ctx: &mut Self::Context, fc: &FsContext<Self>) -> Result<Tree<Self>>;
 
     /// Whether the super block that owns `data` is the one of `key`. Called with the spinlock of
-    /// all super blocks held, also for super blocks that are being set up or shut down, but only
-    /// for those of this type.
+    /// all super blocks held, for super blocks of this type only, which may be being set up or shut
+    /// down.
     fn test_super(data: &<Self::Fs as FileSystem>::SuperData, key: &Self::Key) -> bool;
 
-    /// Sets up a new super block; [`NewSuper::set_root`] gives what is to be returned.
-    /// `s_umount` is held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called
-    /// if the root was set.
+    /// Sets up a new super block, and returns the result of [`NewSuper::set_root`]. `s_umount` is
+    /// held for writing. May sleep. After an error [`FileSystem::kill_sb`] is called if the root
+    /// was set.
     fn fill_super<'a>(
         sb: NewSuper<'a, Self::Fs>,
         ctx: &mut Self::Context,
@@ -144,22 +144,21 @@ pub(crate) trait Mounting: Sized + 'static {
     ) -> Result<&'a SuperBlock<Self::Fs>>;
 }
 
-/// A file system type: a name by which `T` can be mounted, as a [`Mounting`] says. A `static`.
+/// A file system type: a name under which `T` can be mounted by a [`Mounting`]. A `static`.
 ///
 /// # Invariants
 ///
-/// The functions of `fs_type` are those of one `Mounting` of `T` and of `T`, and it is part of an
-/// `FsType<T>`. The VFS changes it while it is registered; it is registered only while `pools` are
-/// created.
+/// `fs_type` has the functions of one `Mounting` of `T` and of `T`, and is part of an `FsType<T>`.
+/// The VFS changes it while it is registered; it is registered only while `pools` are created.
 #[repr(C)]
 pub(crate) struct FsType<T: FileSystem> {
-    /// First, so that this is found from the type of a super block.
+    /// First, so that `pools_of` can find this from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
     pools: &'static Pools<T>,
     _p: PhantomData<fn(T)>,
 }
 
-// SAFETY: Only the VFS changes it, and does its own locking.
+// SAFETY: Only the VFS changes it, under its own locks.
 unsafe impl<T: FileSystem> Sync for FsType<T> {}
 
 impl<T: FileSystem> FsType<T> {
@@ -172,9 +171,9 @@ impl<T: FileSystem> FsType<T> {
             assert!(bytes[i] != b'.');
             i += 1;
         }
-        // Or mount(2) would not see to the device.
+        // Otherwise `mount(2)` would not open the device.
         assert!(M::ON_BLOCK_DEVICE == M::FLAGS.has(FsFlag::RequiresDev));
-        // What shuts down a super block gives its device number back.
+        // The function that shuts down a super block has to give back its kind of device number.
         let kill_sb: unsafe extern "C" fn(*mut bindings::super_block) = match M::ON_BLOCK_DEVICE {
             true => SuperTable::<T>::kill_block,
             false => SuperTable::<T>::kill_anon,
@@ -194,7 +193,7 @@ impl<T: FileSystem> FsType<T> {
         }
     }
 
-    /// What is kept for the super blocks of `fs_type`.
+    /// The pools of the super blocks of `fs_type`.
     ///
     /// # Safety
     ///
@@ -202,8 +201,8 @@ impl<T: FileSystem> FsType<T> {
     pub(in crate::vfs) unsafe fn pools_of(
         fs_type: *mut bindings::file_system_type,
     ) -> &'static Pools<T> {
-        // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only those that
-        // are static are registered.
+        // SAFETY: By the type invariant it is the first field of an `FsType<T>`; only static ones
+        // are registered.
         unsafe { (*fs_type.cast::<Self>()).pools }
     }
 }
@@ -212,7 +211,7 @@ impl<T: FileSystem> FsType<T> {
 ///
 /// # Invariants
 ///
-/// `pools` are created, all of `types` are registered, and are of these.
+/// `pools` are created; all of `types` are registered and use them.
 pub(crate) struct Registration<T: FileSystem> {
     pools: &'static Pools<T>,
     types: &'static [FsType<T>],
@@ -223,20 +222,20 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if that was done already, or if there is a type of such a name; `EINVAL` if there is
-    /// none, or if they are not all of the same [`Pools`].
+    /// `EBUSY` if this was called before, or if there is a type with one of the names; `EINVAL` if
+    /// `types` is empty, or not all of them have the same [`Pools`].
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped only when the module goes, or fails to begin: a super block
-    /// keeps the module, but not this.
+    /// The return value must be dropped only when the module is unloaded or fails to load: a super
+    /// block keeps the module, but not this.
     pub(crate) unsafe fn new(types: &'static [FsType<T>]) -> Result<Self> {
         let pools = types.first().ok_or(EINVAL)?.pools;
         if !types.iter().all(|other| core::ptr::eq(other.pools, pools)) {
             return Err(EINVAL);
         }
         pools.create(Slab::<T>::create)?;
-        // If it fails midway, the drop undoes what is done.
+        // If it fails midway, the drop undoes the steps so far.
         let mut this = Self { pools, types: &[] };
         for (i, fs_type) in types.iter().enumerate() {
             // SAFETY: The type is static, and its functions can be called from now on.
@@ -253,22 +252,23 @@ impl<T: FileSystem> Drop for Registration<T> {
             // SAFETY: It is registered.
             unsafe { bindings::unregister_filesystem(fs_type.fs_type.get()) };
         }
-        // SAFETY: Of the type invariant, and all types are unregistered. There is no super block of
-        // any: those keep the module, and it goes, as the caller of `new` has promised.
+        // SAFETY: By the type invariant they are created, and all types are unregistered. There are
+        // no super blocks: those keep the module, which is being unloaded, as the caller of `new`
+        // has promised.
         unsafe { self.pools.destroy() };
     }
 }
 
-/// Which super block a mount gets.
+/// The super block that a mount gets.
 pub(crate) enum Tree<M: Mounting> {
-    /// A new one that owns this. If the type is one with block devices, it is the one of the device
-    /// that is the source: one that is mounted already does not get this.
+    /// A new one that owns this. If the type requires a block device, it is the one of the source
+    /// device, and a super block of that device that exists already does not get this.
     New(<M::Fs as FileSystem>::SuperData),
     /// The one that [`Mounting::test_super`] finds by `key`.
     Keyed {
-        /// What to find it by.
+        /// The key to find it by.
         key: M::Key,
-        /// If there is none: what a new one owns, which has no device, or what is wrong then.
+        /// If there is none: the data of a new one, which has no device, or the error to return.
         otherwise: Result<<M::Fs as FileSystem>::SuperData>,
     },
 }
@@ -299,7 +299,7 @@ impl<M: Mounting> FsContext<M> {
         self.fc.get()
     }
 
-    /// What the file system hung on it; `None` before `init_fs_context` has returned.
+    /// The file system's data in it; `None` before `init_fs_context` has returned.
     ///
     /// # Safety
     ///
@@ -314,12 +314,12 @@ impl<M: Mounting> FsContext<M> {
         unsafe { FsType::pools_of((*self.as_ptr()).fs_type) }
     }
 
-    /// Which option of `table` a parameter is, and its value.
+    /// Finds which option of `table` a parameter is, and its value.
     ///
     /// # Errors
     ///
     /// `ENOPARAM` if the table does not have it; `EINVAL`, with a message in the context's log, if
-    /// the value is not of the option's kind; `EBADF` for a number of no open file.
+    /// the value is not of the option's kind; `EBADF` for a number that is not an open file's.
     pub(crate) fn parse<O: Copy, const N: usize>(
         &self,
         param: Param<'_>,
@@ -345,7 +345,7 @@ impl<M: Mounting> FsContext<M> {
         self.purpose() == bindings::fs_context_purpose_FS_CONTEXT_FOR_RECONFIGURE
     }
 
-    /// Whether it comes from `mount(2)`.
+    /// Whether it belongs to a call of `mount(2)`.
     pub(crate) fn is_oldapi(&self) -> bool {
         // SAFETY: As in `is_reconfigure`.
         unsafe { bindings::fs_context::oldapi_raw(self.as_ptr()) }
@@ -357,22 +357,22 @@ impl<M: Mounting> FsContext<M> {
         crate::vfs::mount::sb::SbFlags::from_c(unsafe { (*self.as_ptr()).sb_flags })
     }
 
-    /// Whether the source is known.
+    /// Whether the source has been set.
     pub(crate) fn has_source(&self) -> bool {
         // SAFETY: As in `is_reconfigure`.
         !unsafe { (*self.as_ptr()).source }.is_null()
     }
 
-    /// Sets what `/proc/PID/mounts` has in the first column.
+    /// Sets the source, the first column of `/proc/PID/mounts`.
     pub(crate) fn set_source(&self, source: OwnedStr) {
-        // SAFETY: As in `is_reconfigure`. The context frees it by kfree.
+        // SAFETY: As in `is_reconfigure`. The context frees it with kfree.
         unsafe {
             bindings::kfree((*self.as_ptr()).source.cast());
             (*self.as_ptr()).source = source.into_raw();
         }
     }
 
-    /// Tells whoever mounts what is wrong: in the log of `fsopen(2)`, or the kernel's for
+    /// Tells the mounting task about an error: in the log of `fsopen(2)`, or in the kernel's for
     /// `mount(2)`.
     pub(crate) fn errorf(&self, message: fmt::Arguments<'_>) {
         // SAFETY: The context's log is null or valid; `%pA` prints a `fmt::Arguments`.
@@ -395,10 +395,10 @@ impl<M: Mounting> FsContext<M> {
     }
 }
 
-/// What a lookup of an existing super block is given.
+/// What a search for an existing super block is given.
 struct Wanted<'a, M: Mounting> {
     key: &'a M::Key,
-    /// What is wrong if there is none, unless a new one is made then.
+    /// The error if there is none; `None` if a new one is made then.
     otherwise: Option<Error>,
 }
 
@@ -422,14 +422,14 @@ impl<M: Mounting> ContextTable<M> {
         // SAFETY: The context is new: its private data is null.
         let fc = unsafe { FsContext::<M>::from_raw(fc.cast()) };
         if fc.purpose() == bindings::fs_context_purpose_FS_CONTEXT_FOR_SUBMOUNT {
-            // It has no options, and owns nothing: who asked for it says what to mount.
-            // SAFETY: Nobody else uses the context.
+            // A submount has no options, and owns nothing: `submount` replaces the operations.
+            // SAFETY: Only this call uses the context.
             unsafe { (*fc.as_ptr()).ops = &SUBMOUNT };
             return 0;
         }
         from_result(|| {
             let ctx = KBox::new(M::init_fs_context(fc)?, GFP_KERNEL)?;
-            // SAFETY: Nobody else uses the context.
+            // SAFETY: Only this call uses the context.
             unsafe {
                 (*fc.as_ptr()).fs_private = KBox::into_raw(ctx).cast();
                 (*fc.as_ptr()).ops = &Self::TABLE;
@@ -440,11 +440,11 @@ impl<M: Mounting> ContextTable<M> {
 
     /// # Safety
     ///
-    /// Called by `put_fs_context` with a context of `M` that nobody uses any more; may sleep.
+    /// Called by `put_fs_context` with a context of `M` that has no user any more; may sleep.
     unsafe extern "C" fn free(fc: *mut bindings::fs_context) {
         // SAFETY: The context is valid.
         let fc = unsafe { FsContext::<M>::from_raw(fc) };
-        // SAFETY: Nobody else uses the context.
+        // SAFETY: Only this call uses the context.
         let ctx =
             unsafe { core::mem::replace(&mut (*fc.as_ptr()).fs_private, core::ptr::null_mut()) };
         if !ctx.is_null() {
@@ -464,10 +464,10 @@ impl<M: Mounting> ContextTable<M> {
         // SAFETY: The caller promises what the type's invariant asks for.
         let fc = unsafe { FsContext::<M>::from_raw(fc) };
         from_result(|| {
-            // SAFETY: No other task uses the context, and this one has no other reference.
+            // SAFETY: No other task uses the context, and this task has no other reference.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             let param = NonNull::new(param).ok_or(EINVAL)?;
-            // SAFETY: The caller gives the parameter for the call.
+            // SAFETY: The caller lends the parameter for the call.
             M::parse_param(ctx, fc, unsafe { Param::from_raw(param) })?;
             Ok(0)
         })
@@ -500,8 +500,8 @@ impl<M: Mounting> ContextTable<M> {
             // SAFETY: As in `parse_param`; it is not used after the call.
             let ctx = unsafe { fc.private() }.ok_or(EINVAL)?;
             let get = |fc| {
-                // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for, and
-                // nobody has a reference to its private data.
+                // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` requires, and
+                // there is no reference to its private data.
                 unsafe {
                     match M::ON_BLOCK_DEVICE {
                         true => bindings::get_tree_bdev(fc, Some(Self::fill_super)),
@@ -541,7 +541,7 @@ impl<M: Mounting> ContextTable<M> {
         let raw = sb.as_ptr();
         from_result(|| {
             let filled = M::fill_super(sb, ctx, fc)?;
-            // The caller could not use this one without a root.
+            // The caller needs the root to be set on this super block.
             if filled.as_ptr() != raw {
                 return Err(EINVAL);
             }
@@ -549,7 +549,7 @@ impl<M: Mounting> ContextTable<M> {
         })
     }
 
-    /// Gives `fc` the super block that is found by `key`, or what `otherwise` says.
+    /// Gives `fc` the super block that `key` finds, or follows `otherwise`.
     fn keyed(
         fc: &FsContext<M>,
         key: &M::Key,
@@ -562,8 +562,8 @@ impl<M: Mounting> ContextTable<M> {
         let find = |fc: *mut bindings::fs_context| {
             // SAFETY: No other task uses the context.
             unsafe { (*fc).sget_key = (&raw const wanted).cast_mut().cast() };
-            // SAFETY: The context is valid, with the `sget_key` that this asks for, and nobody has
-            // a reference to its private data. If a super block can be made of it, it has an
+            // SAFETY: The context is valid, with the `sget_key` that this requires, and there is no
+            // reference to its private data. If a super block can be made of it, it has an
             // `s_fs_info`.
             let result = from_result(|| unsafe { Self::find(fc) });
             // SAFETY: As above.
@@ -577,16 +577,16 @@ impl<M: Mounting> ContextTable<M> {
         }
     }
 
-    /// Gives the context a super block as its [`Wanted`] says, with `s_umount` held for writing.
-    /// What `vfs_get_super()` of the VFS does.
+    /// Gives the context a super block as its [`Wanted`] says, with `s_umount` held for writing, as
+    /// the VFS's `vfs_get_super()` does.
     ///
     /// # Safety
     ///
     /// `fc` must be a context of `M` that no other task uses, to whose private data there is no
     /// reference. Its `sget_key` must be a [`Wanted`], which lives for the call; if that lets a new
-    /// super block be made, `s_fs_info` must be as [`Self::fill_super`] asks for.
+    /// super block be made, `s_fs_info` must be as [`Self::fill_super`] requires.
     unsafe fn find(fc: *mut bindings::fs_context) -> Result<c_int> {
-        // SAFETY: The caller promises what both functions ask for.
+        // SAFETY: The caller promises what both functions require.
         let sb = from_err_ptr(unsafe {
             bindings::sget_fc(fc.cast(), Some(Self::test), Some(Self::set))
         })?;
@@ -602,7 +602,7 @@ impl<M: Mounting> ContextTable<M> {
             // SAFETY: It is set up, and `s_umount` is held.
             unsafe { SuperTable::<M::Fs>::activate(sb) };
         }
-        // SAFETY: It has a root, and nobody can shut it down while `s_umount` is held.
+        // SAFETY: It has a root, and it is not shut down while `s_umount` is held.
         let root = unsafe { bindings::dget((*sb).s_root) };
         // SAFETY: No other task uses the context, which owns a reference to its root.
         unsafe { (*fc).root = root };

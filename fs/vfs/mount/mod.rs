@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mounts: file system types, their options, super blocks, and what leads to a super block.
+//! Mounts: file system types, their options, super blocks, and the ways to a super block.
 
 pub(crate) mod export;
 pub(crate) mod fs_param;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the types of a file system share while they are registered.
+//! Resources that the types of a file system share while they are registered.
 
 use crate::vfs::bindings;
 use core::{
@@ -16,8 +16,8 @@ use kernel::{
     },
 };
 
-/// What exists once while `T` is registered: the slab of its inodes, and the queue on which the
-/// data of dead super blocks is dropped. One `static`, which all types of `T` name.
+/// Resources that exist once while `T` is registered: the slab of its inodes, and the queue on
+/// which the data of dead super blocks is dropped. One `static`, which all types of `T` name.
 pub(crate) struct Pools<T> {
     name: &'static CStr,
     inodes: Atomic<*mut bindings::kmem_cache>,
@@ -26,7 +26,7 @@ pub(crate) struct Pools<T> {
 }
 
 impl<T> Pools<T> {
-    /// Nothing yet; `name` will be the name of the inode slab.
+    /// Empty pools; `name` will be the name of the inode slab.
     pub(crate) const fn new(name: &'static CStr) -> Self {
         Self {
             name,
@@ -46,8 +46,7 @@ impl<T> Pools<T> {
         self.release.load(Relaxed)
     }
 
-    /// `EBUSY` if it has been done already.
-    /// `inodes` makes the slab of that name.
+    /// Makes both, the slab with `inodes`, which gets the name. `EBUSY` if they exist already.
     pub(super) fn create(
         &self,
         inodes: fn(&'static CStr) -> Result<NonNull<bindings::kmem_cache>>,
@@ -85,15 +84,16 @@ impl<T> Pools<T> {
     /// # Safety
     ///
     /// `create` must have succeeded, no type of these may be registered any more, and no super
-    /// block of them may be left. Nobody may call this or `create` at the same time.
+    /// block of them may be left. No task may call this or `create` at the same time.
     pub(super) unsafe fn destroy(&self) {
-        // A super block, and the module's last reference with it, goes before its data is put on
-        // the queue, and before its inodes are freed.
+        // The last reference to the module is given up before the data of the super block is
+        // queued, and before its inodes are freed.
         // SAFETY: May be called anywhere that may sleep.
         unsafe { bindings::rcu_barrier() };
-        // SAFETY: Nothing is queued any more; what is there runs before this returns.
+        // SAFETY: Nothing is queued any more; queued items run before this returns.
         unsafe { bindings::destroy_workqueue(self.release_queue()) };
-        // SAFETY: All objects were freed above, as no super block is left to have some.
+        // SAFETY: All objects were freed above, as there is no super block left that could have
+        // one.
         unsafe { bindings::kmem_cache_destroy(self.inode_cache()) };
         self.release.store(core::ptr::null_mut(), Relaxed);
         self.inodes.store(core::ptr::null_mut(), Relaxed);

@@ -2,9 +2,9 @@
 
 //! Super blocks and their operations.
 //!
-//! Owns `s_fs_info`: a [`SuperInfo`] that goes from the mount context to the super block and is
-//! dropped one RCU grace period after the shutdown. Before it on the walk is `fs_type`, which makes
-//! super blocks; behind it are `inode` and `dentry`.
+//! Owns `s_fs_info`: a [`SuperInfo`] that moves from the mount context to the super block and is
+//! dropped one RCU grace period after the shutdown. `fs_type` makes super blocks; `inode` and
+//! `dentry` have the objects in them.
 //!
 //! Locks: `s_umount` (held for writing by the VFS around `fill_super`, `kill_sb` and
 //! reconfiguration), then the semaphore of [`SuperHandle`], then inode and folio locks.
@@ -79,60 +79,60 @@ use kernel::{
     workqueue::Queue, //
 };
 
-/// How deep file systems can be stacked on each other at most.
+/// The maximum depth of stacked file systems.
 pub(crate) const MAX_STACK_DEPTH: u32 = bindings::FILESYSTEM_MAX_STACK_DEPTH;
 
-/// A file system: the types it hangs on the VFS's objects, and the methods of its super blocks.
+/// A file system: the types of its data in the VFS's objects, and the methods of its super blocks.
 ///
-/// References to inodes and dentries do not keep their super block, so a file system has them for
-/// the time of a call of the VFS only. What it keeps for longer is an [`inode::Kept`].
+/// References to inodes and dentries do not keep their super block, so a file system has them only
+/// during a call of the VFS. References that it keeps for longer are [`inode::Kept`].
 pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
-    /// The module whose code this is; it is kept while a super block or an open file exists.
+    /// The module with this code, which is kept while a super block or an open file exists.
     type OwnerModule: ModuleMetadata;
 
-    /// What a super block owns (`s_fs_info`). Dropped in a work item, one RCU grace period after
+    /// The data of a super block (`s_fs_info`). Dropped in a work item, one RCU grace period after
     /// the super block was shut down, because the RCU walk reads it.
     type SuperData: Send + Sync;
 
-    /// What an inode owns, placed behind the C inode. Its drop runs in an RCU callback: it must
+    /// The data of an inode, placed behind the C inode. Its drop runs in an RCU callback: it must
     /// not sleep.
     type InodeData: Send + Sync;
 
-    /// What the lock of an inode's attributes guards, besides them.
+    /// State that the lock of an inode's attributes guards, besides them.
     type AttrState: Default + Send + Unpin;
 
-    /// What a dentry owns (`d_fsdata`). It is freed without being dropped, after an RCU grace
+    /// The data of a dentry (`d_fsdata`). It is freed without being dropped, after an RCU grace
     /// period; a type that needs to be dropped does not compile.
     type DentryData: Send + Sync;
 
-    /// What an open file owns (`private_data`): made by `open`, dropped after `release`.
+    /// The data of an open file (`private_data`): made by `open`, dropped after `release`.
     type FileData: ForeignOwnable + Send + Sync;
 
     /// The operations of all dentries.
     type Dentries: dentry::Operations<Self>;
 
-    /// The super block is about to be shut down; all its inodes are still there. What it is
-    /// [kept](inode::Kept) by is waited for after this. Called at most once, and not if it never
-    /// had a root. `s_umount` is held for writing. May sleep.
+    /// Called before the super block is shut down; all its inodes are still there. The VFS waits
+    /// for references that [keep](inode::Kept) it after this. Called maximum once, and not if it
+    /// never had a root. `s_umount` is held for writing. May sleep.
     fn kill_sb(sb: &SuperBlock<Self>);
 
-    /// Makes what a new inode owns. May sleep.
+    /// Makes the data of a new inode. May sleep.
     fn alloc_inode(sb: &SuperBlock<Self, Seen>) -> impl PinInit<Self::InodeData, Error>;
 
-    /// The attributes of an inode are dirty, and are to be written. Nobody need hold a reference to
-    /// the inode but this call. May sleep.
+    /// Writes the dirty attributes of an inode. The caller keeps the inode from being freed, but
+    /// need not hold a reference. May sleep.
     fn write_inode(inode: &INodeView<Self>) -> Result;
 
-    /// An inode leaves the cache: it has no reference, its pages are gone, and its data will be
-    /// dropped after an RCU grace period. May sleep.
+    /// Called when an inode leaves the cache: it has no reference, its pages are gone, and its data
+    /// will be dropped after an RCU grace period. May sleep.
     fn evict_inode(inode: &INodeView<Self>);
 
-    /// Everything that was written is to be made durable; the dirty pages have been written.
-    /// `s_umount` is held. May sleep.
+    /// Makes everything that was written durable; the dirty pages have been written. `s_umount` is
+    /// held. May sleep.
     fn sync_fs(sb: &SuperBlock<Self>) -> Result;
 
-    /// Somebody wants to unmount by force. May run at any time after the mount, also together with
-    /// everything else. May sleep.
+    /// Called for `umount2(2)` with `MNT_FORCE`, at any time after the mount, concurrently with
+    /// every other method. May sleep.
     fn umount_begin(sb: &SuperBlock<Self>);
 
     /// `statfs(2)` on `dentry`. May sleep.
@@ -146,7 +146,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
 pub(crate) struct New;
 /// State of a [`SuperBlock`] that is mounted, for as long as it is borrowed.
 pub(crate) struct Ready;
-/// State of a [`SuperBlock`] that may be anything, also be going away: what the RCU walk sees.
+/// State of a [`SuperBlock`] in any phase, which may be shut down already: as the RCU walk sees it.
 pub(crate) struct Seen;
 
 /// A state in which the super block is not shut down for as long as it is borrowed.
@@ -172,12 +172,12 @@ pub(crate) struct SuperBlock<T: FileSystem, S = Ready> {
 // SAFETY: A super block belongs to no thread, and the data that `T` hangs on it can be shared.
 unsafe impl<T: FileSystem, S> Sync for SuperBlock<T, S> {}
 
-/// A super block that its `fill_super` is setting up, and the one way to give it a root. Nobody
-/// else uses it until it has one; then this is gone, and with it what may only be done before.
+/// A super block that its `fill_super` is setting up, and the only way to give it a root. Nothing
+/// else uses it until it has one; that consumes this, and with it the methods for the setup.
 ///
 /// # Invariants
 ///
-/// The super block has no root, and there is no other of it.
+/// The super block has no root, and this is its only instance.
 pub(crate) struct NewSuper<'a, T: FileSystem>(&'a SuperBlock<T, New>);
 
 impl<T: FileSystem> Deref for NewSuper<'_, T> {
@@ -188,7 +188,7 @@ impl<T: FileSystem> Deref for NewSuper<'_, T> {
     }
 }
 
-/// What `s_fs_info` points to.
+/// The target of `s_fs_info`.
 ///
 /// # Invariants
 ///
@@ -236,10 +236,10 @@ impl<T: FileSystem> SuperInfo<T> {
     ///
     /// # Safety
     ///
-    /// The caller gives up the ownership of `this`, and whoever still uses it does so in an RCU
-    /// read-side critical section that has begun. The super block must exist.
+    /// The caller gives up the ownership of `this`. Other users must be in an RCU read-side
+    /// critical section that has begun. The super block must exist.
     unsafe fn release(this: *mut Self) {
-        // SAFETY: `this` is valid, and nobody else touches `release`.
+        // SAFETY: `this` is valid, and only its owner uses `release`.
         let release = unsafe { Opaque::cast_into(&raw const (*this).release) };
         // SAFETY: `release` is memory for a work item that is not in use.
         unsafe { bindings::init_rcu_work(release, Some(Self::released)) };
@@ -258,15 +258,15 @@ impl<T: FileSystem> SuperInfo<T> {
         // SAFETY: `work` is the work item in the `rcu_work` that `release` queued.
         let release = unsafe { kernel::container_of!(work, bindings::rcu_work, work) };
         let release = Opaque::cast_from(release).cast_mut();
-        // SAFETY: That one is in a `SuperInfo<T>`.
+        // SAFETY: The `rcu_work` is in a `SuperInfo<T>`.
         let this = unsafe { kernel::container_of!(release, Self, release) };
         // SAFETY: `this` came from a `KBox`, and `release` took its ownership.
         drop(unsafe { KBox::from_raw(this) });
     }
 }
 
-/// A way to a super block for those that the VFS has not called: it works from when the super block
-/// has a root until it is shut down.
+/// Access to a super block for tasks that the VFS has not called: it works from the time when the
+/// super block has a root until it is shut down.
 ///
 /// # Invariants
 ///
@@ -300,7 +300,7 @@ impl<T: FileSystem> SuperHandle<T> {
         })
     }
 
-    /// Runs `f` with the super block, unless that has no root yet or is shut down already. Its
+    /// Runs `f` with the super block, unless that has no root yet or is shut down already. The
     /// shutdown waits for `f`. May sleep.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&SuperBlock<T>) -> R) -> Option<R> {
         // SAFETY: `sem` is initialised.
@@ -335,7 +335,7 @@ impl<T: FileSystem> SuperHandle<T> {
 ///
 /// # Safety
 ///
-/// `word` must be valid, and be accessed at the same time only as a whole.
+/// `word` must be valid, and concurrent accesses must be of the whole word.
 unsafe fn change_flags(word: *mut usize, change: impl Fn(usize) -> usize) {
     // SAFETY: The caller promises it.
     let word = unsafe { Atomic::from_ptr(word) };
@@ -398,7 +398,7 @@ impl_flags!(
         NoDev = bindings::SB_I_NODEV as usize,
         /// IMA must not trust the signatures found here.
         ImaUnverifiableSignature = bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE as usize,
-        /// Whoever mounted it has no privilege outside of a user namespace.
+        /// The mounting task has no privilege outside of a user namespace.
         UntrustedMounter = bindings::SB_I_UNTRUSTED_MOUNTER as usize,
         /// It cannot be mounted with an id map.
         NoIdmap = bindings::SB_I_NOIDMAP as usize,
@@ -413,11 +413,11 @@ impl SbFlags {
     }
 }
 
-/// What [`SuperBlock::setup_bdi`] sets of a backing device.
+/// The settings of a backing device for [`SuperBlock::setup_bdi`].
 pub(crate) struct Bdi {
     /// Count its dirty pages against its own limit even while the system is below the global one.
     pub(crate) strict_limit: bool,
-    /// Share of the dirty pages that it may have at most, in percent.
+    /// Its maximum share of the dirty pages, in percent.
     pub(crate) max_ratio: u32,
 }
 
@@ -442,17 +442,17 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         unsafe { &*(*self.as_ptr()).s_fs_info.cast() }
     }
 
-    /// What is kept for the super blocks of its type.
+    /// The pools of its type.
     pub(in crate::vfs) fn pools(&self) -> &'static Pools<T> {
         self.info().pools
     }
 
-    /// What the file system hung on it.
+    /// The file system's data in it.
     pub(crate) fn data(&self) -> &T::SuperData {
         &self.info().data
     }
 
-    /// The user namespace that ids of this file system are of.
+    /// The user namespace of the ids of this file system.
     pub(crate) fn user_ns(&self) -> &UserNs {
         // SAFETY: `s_user_ns` never changes, and the super block keeps it until it is freed.
         unsafe { UserNs::from_ptr((*self.as_ptr()).s_user_ns) }
@@ -478,13 +478,13 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
         SbIFlags(unsafe { read_once(&raw const (*self.as_ptr()).s_iflags) })
     }
 
-    /// Mounted and not yet being shut down (`SB_ACTIVE`).
+    /// Whether it is mounted and not yet being shut down (`SB_ACTIVE`).
     pub(crate) fn is_active(&self) -> bool {
         self.flags().contains(SbFlag::Active)
     }
 
-    /// Whether it can be stacked on another of the same type, so that lockdep has to be told the
-    /// locks of the two apart.
+    /// Whether it can be stacked on another of the same type, so that lockdep has to distinguish
+    /// the locks of the two.
     pub(in crate::vfs) fn may_be_above_its_kind(&self) -> bool {
         // SAFETY: The super block is valid.
         cfg!(CONFIG_LOCKDEP) && unsafe { read_once(&raw const (*self.as_ptr()).s_stack_depth) } > 1
@@ -511,23 +511,23 @@ impl<T: FileSystem, S> SuperBlock<T, S> {
 }
 
 impl<T: FileSystem> SuperBlock<T> {
-    /// Counts something that keeps the super block: it is not shut down before [`Self::unkeep`] was
-    /// called as often as this.
+    /// Counts a reference that keeps the super block: it is not shut down before [`Self::unkeep`]
+    /// was called as often as this.
     pub(in crate::vfs) fn keep(&self) {
-        // Nobody waits for it before the super block is given up by what lends it here.
+        // Ordering is not needed: the shutdown does not wait before this borrow has ended.
         self.info().kept.add(1, Relaxed);
     }
 
     /// # Safety
     ///
-    /// `sb` must be a super block of `T` that [`Self::keep`] has counted for this call.
+    /// `sb` must be a super block of `T` that the caller has kept once with [`Self::keep`].
     pub(in crate::vfs) unsafe fn unkeep(sb: *mut bindings::super_block) {
         let _rcu = rcu::read_lock();
-        // SAFETY: It is not shut down before the count is given up. `s_fs_info` is released a grace
-        // period after that at the earliest.
+        // SAFETY: It is not shut down before the count is given up. `s_fs_info` is released a
+        // minimum of one grace period after that.
         let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
-        // A full barrier: what waits sees the count, or is seen to wait. It also sees all that was
-        // done to the super block before.
+        // A full barrier: the waiter sees the count, or this sees the waiter. The waiter also sees
+        // all earlier accesses to the super block.
         if info.kept.fetch_sub(1, Full) == 1 {
             info.unkept.wake_up_all();
         }
@@ -535,7 +535,7 @@ impl<T: FileSystem> SuperBlock<T> {
 }
 
 impl<T: FileSystem, S: Live> SuperBlock<T, S> {
-    /// A way to it that can be kept.
+    /// A handle to it that may be kept for any time.
     pub(crate) fn handle(&self) -> Arc<SuperHandle<T>> {
         self.info().handle.clone()
     }
@@ -548,33 +548,33 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
     }
 
-    /// Throws out every dentry that nobody uses, and the inodes that only those have kept. May
-    /// sleep.
+    /// Throws out all unused dentries, and the inodes that only they have kept. May sleep.
     pub(crate) fn shrink_dcache(&self) {
         // SAFETY: The super block is valid.
         unsafe { bindings::shrink_dcache_sb(self.as_ptr()) };
     }
 
-    /// Writes what is dirty, and waits for it. `s_umount` must be held, as it is in
-    /// [`FileSystem::reconfigure`] and [`FileSystem::kill_sb`]; if it is not, the kernel warns and
-    /// the result may not hold. May sleep.
+    /// Writes dirty data, and waits for it. `s_umount` must be held, as it is in
+    /// [`FileSystem::reconfigure`] and [`FileSystem::kill_sb`]; otherwise the kernel warns and the
+    /// result may not hold. May sleep.
     pub(crate) fn sync_filesystem(&self) -> Result {
-        // SAFETY: The super block is valid; the lock is only asked for, not relied on.
+        // SAFETY: The super block is valid; the lock is only asserted, and safety does not depend
+        // on it.
         to_result(unsafe { bindings::sync_filesystem(self.as_ptr()) })
     }
 
-    /// Sets flags; not [`SbFlag::Active`], which is the VFS's.
+    /// Sets flags; not [`SbFlag::Active`], which only the VFS sets.
     ///
-    /// Nothing that others change at the same time is lost: whoever waits for the mount would wait
-    /// for `SB_BORN` for ever. But the VFS does not take the same care of what is set here, after
-    /// `fill_super`.
+    /// The change is atomic, so it loses no concurrent change of another task: without `SB_BORN`,
+    /// waiters for the mount would wait forever. The VFS changes flags without this care after
+    /// `fill_super`, and may lose a change made here.
     pub(crate) fn add_flags(&self, flags: SbFlags) {
         let flags = usize::from(flags) & !bindings::SB_ACTIVE;
         // SAFETY: The super block is valid.
         unsafe { change_flags(&raw mut (*self.as_ptr()).s_flags, |old| old | flags) };
     }
 
-    /// Clears flags, but for [`SbFlag::Active`]. As [`Self::add_flags`].
+    /// Clears flags, except for [`SbFlag::Active`]. As [`Self::add_flags`].
     pub(crate) fn clear_flags(&self, flags: SbFlags) {
         let keep = !usize::from(flags) | bindings::SB_ACTIVE;
         // SAFETY: The super block is valid.
@@ -595,23 +595,23 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { change_flags(&raw mut (*self.as_ptr()).s_iflags, |old| old & keep) };
     }
 
-    /// Sets the granularity of time stamps, in ns: from one to a whole second.
+    /// Sets the granularity of time stamps, from one nanosecond to one second.
     pub(crate) fn set_time_gran(&self, ns: u32) {
         let ns = ns.clamp(1, bindings::NSEC_PER_SEC);
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
     }
 
-    /// Sets how many file systems this one is stacked on, at most [`MAX_STACK_DEPTH`]. The inodes
-    /// that are made from then on belong to it as well, for lockdep.
+    /// Sets how many file systems this one is stacked on, maximum [`MAX_STACK_DEPTH`]. Inodes that
+    /// are made later get the lockdep class for it.
     pub(crate) fn set_stack_depth(&self, depth: u32) {
         let depth = depth.min(MAX_STACK_DEPTH) as c_int;
         // SAFETY: The super block is valid.
         unsafe { write_once(&raw mut (*self.as_ptr()).s_stack_depth, depth) };
         if self.may_be_above_its_kind() {
             let key = static_lock_class!();
-            // SAFETY: The super block is valid, and whoever has the lock now still gives this one
-            // back; name and key are static.
+            // SAFETY: The super block is valid, and a task that holds the lock now still releases
+            // this one; name and key are static.
             unsafe {
                 let writers = &raw mut (*self.as_ptr()).s_writers.rw_sem;
                 bindings::lockdep_name_percpu_rwsem(
@@ -623,7 +623,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         }
     }
 
-    /// Sets how file handles are made and found. Handles that are in use are not affected.
+    /// Sets how file handles are made and found. Existing handles are not affected.
     pub(crate) fn set_export_ops(&self, ops: ExportOps<T>) {
         let table = core::ptr::from_ref(ops.table()).cast();
         // SAFETY: The super block is valid, and the table is static.
@@ -635,13 +635,13 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { read_once(&raw const (*self.as_ptr()).s_bdi) }
     }
 
-    /// How many pages the kernel reads ahead by default.
+    /// The default number of pages that the kernel reads ahead.
     pub(crate) fn ra_pages(&self) -> usize {
         // SAFETY: The super block has a backing device until it is shut down.
         unsafe { read_once(&raw const (*self.bdi()).ra_pages) }
     }
 
-    /// Sets how many pages the kernel reads ahead by default. Does nothing before
+    /// Sets the default number of pages that the kernel reads ahead. Does nothing before
     /// [`SuperBlock::setup_bdi`].
     pub(crate) fn set_ra_pages(&self, pages: usize) {
         if self.has_own_bdi() {
@@ -650,26 +650,27 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         }
     }
 
-    /// Where direct writes end that must not end in the context of who did them; made when it is
-    /// first asked for. May sleep.
+    /// The queue for completions of direct writes that must not run in the context of their
+    /// submitter's interrupt; made on the first call. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, not after it was made.
+    /// `ENOMEM`, only if it is not made yet.
     pub(crate) fn dio_done_queue(&self) -> Result<&Queue> {
         // SAFETY: The super block is valid.
         let place = unsafe { &raw const (*self.as_ptr()).s_dio_done_wq };
         // SAFETY: As above.
         if unsafe { read_once(place) }.is_null() {
-            // SAFETY: The super block is live; two who do this at once end up with one.
+            // SAFETY: The super block is live; of two concurrent calls, one makes the queue for
+            // both.
             to_result(unsafe { bindings::sb_init_dio_done_wq(self.as_ptr()) })?;
         }
-        // SAFETY: Made above if not before; it goes when the super block is shut down, after the
-        // last reference to an inode.
+        // SAFETY: Made above, or before; it is destroyed when the super block is shut down, after
+        // the last reference to an inode.
         Ok(unsafe { Queue::from_raw(read_once(place).cast_const()) })
     }
 
-    /// Sets the largest I/O, in pages. Does nothing before [`SuperBlock::setup_bdi`].
+    /// Sets the maximum size of an I/O, in pages. Does nothing before [`SuperBlock::setup_bdi`].
     pub(crate) fn set_io_pages(&self, pages: usize) {
         if self.has_own_bdi() {
             // SAFETY: The super block keeps its own backing device until it is shut down.
@@ -677,8 +678,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         }
     }
 
-    /// Takes it out of the way of a new mount of its block device. Does nothing without one. Waits
-    /// for `s_umount`, which the caller must not hold.
+    /// Hides it from new mounts of its block device. Does nothing without one. Waits for
+    /// `s_umount`, which the caller must not hold.
     pub(crate) fn retire(&self) {
         if self.has_bdev() {
             // SAFETY: The super block is not shut down while it is borrowed.
@@ -692,19 +693,19 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
 }
 
 impl<T: FileSystem> SuperBlock<T, New> {
-    /// The largest file that the page cache can hold, in bytes.
+    /// The maximum size of a file in the page cache, in bytes.
     pub(crate) const MAX_LFS_FILESIZE: i64 = bindings::MAX_LFS_FILESIZE as i64;
 
     /// Log2 of the page size, the natural block size without a block device.
     pub(crate) const PAGE_SHIFT: u8 = bindings::VFS_PAGE_SHIFT as u8;
 
-    /// Sets the number that `statfs` and others know the file system by.
+    /// Sets the magic number of the file system, which `statfs` returns.
     pub(crate) fn set_magic(&self, magic: u32) {
         // SAFETY: The super block is valid, and only `fill_super` uses this field now.
         unsafe { (*self.as_ptr()).s_magic = magic as usize };
     }
 
-    /// Sets the largest size of a file, in bytes; at most [`Self::MAX_LFS_FILESIZE`].
+    /// Sets the maximum size of a file, in bytes, which is limited to [`Self::MAX_LFS_FILESIZE`].
     pub(crate) fn set_maxbytes(&self, bytes: i64) {
         let bytes = bytes.clamp(0, Self::MAX_LFS_FILESIZE);
         // SAFETY: As in `set_magic`.
@@ -716,7 +717,7 @@ impl<T: FileSystem> SuperBlock<T, New> {
         if !(9..=Self::PAGE_SHIFT).contains(&bits) {
             return Err(EINVAL);
         }
-        // SAFETY: The super block is valid; others may see it by its handle, and read these.
+        // SAFETY: The super block is valid; other tasks may read these fields through its handle.
         unsafe {
             write_once(&raw mut (*self.as_ptr()).s_blocksize, 1 << bits);
             write_once(&raw mut (*self.as_ptr()).s_blocksize_bits, bits);
@@ -724,13 +725,13 @@ impl<T: FileSystem> SuperBlock<T, New> {
         Ok(())
     }
 
-    /// Sets who handles extended attributes. Only inodes that are made after this have any.
+    /// Sets the handlers of extended attributes. Only inodes that are made after this have any.
     pub(crate) fn set_xattr_handlers(&self, handlers: Handlers<T>) {
         // SAFETY: As in `set_magic`; the table is static.
         unsafe { (*self.as_ptr()).s_xattr = handlers.table().as_ptr() };
     }
 
-    /// Sets the name behind the dot in the type that `/proc/PID/mounts` shows.
+    /// Sets the subtype, which `/proc/PID/mounts` shows behind the type and a dot.
     pub(crate) fn set_subtype(&self, subtype: OwnedStr) {
         // SAFETY: As in `set_magic`. The super block frees `s_subtype` by kfree.
         unsafe {
@@ -739,29 +740,29 @@ impl<T: FileSystem> SuperBlock<T, New> {
         }
     }
 
-    /// Sets the block size of the super block and of its block device, in bytes. `EINVAL` without
-    /// one, or if it cannot have blocks of this size.
+    /// Sets the block size of the super block and of its block device, in bytes. `EINVAL` if it has
+    /// none, or if the device does not support this size.
     pub(crate) fn set_bdev_blocksize(&self, bytes: u32) -> Result {
         if !self.has_bdev() {
             return Err(EINVAL);
         }
         let bytes = c_int::try_from(bytes)?;
-        // SAFETY: The super block has a block device, and nobody else uses it yet.
+        // SAFETY: The super block has a block device, and nothing else uses it yet.
         match unsafe { bindings::sb_set_blocksize(self.as_ptr(), bytes) } {
             0 => Err(EINVAL),
             _ => Ok(()),
         }
     }
 
-    /// Gives the super block a backing device of its own, also instead of that of its block
-    /// device. `EEXIST` if it has one, or if there is one of that name.
+    /// Gives the super block a backing device of its own, which replaces that of its block device.
+    /// `EEXIST` if it has its own already, or if the name is in use.
     pub(crate) fn setup_bdi(&self, name: fmt::Arguments<'_>, bdi: Bdi) -> Result {
         if self.has_own_bdi() {
             return Err(EEXIST);
         }
         if self.has_bdev() {
-            // SAFETY: As in `set_magic`; the super block owned a reference to the backing device
-            // of its block device, and owns none to the one of those that have none.
+            // SAFETY: As in `set_magic`; the super block owned a reference to the backing device of
+            // its block device, and owns none to `noop_backing_dev_info`.
             unsafe {
                 bindings::bdi_put(self.bdi());
                 (*self.as_ptr()).s_bdi = &raw mut bindings::noop_backing_dev_info;
@@ -776,21 +777,21 @@ impl<T: FileSystem> SuperBlock<T, New> {
             )
         })?;
         if bdi.strict_limit {
-            // SAFETY: The super block has its own backing device now, and nobody else uses it.
+            // SAFETY: The super block has its own backing device now, and nothing else uses it.
             unsafe { (*self.bdi()).capabilities |= bindings::BDI_CAP_STRICTLIMIT };
         }
         // SAFETY: As above.
         to_result(unsafe { bindings::bdi_set_max_ratio(self.bdi(), bdi.max_ratio) })
     }
 
-    /// Makes it one that a walk mounts within `parent`: of the same kind, with the same limits, on
-    /// the same backing device, and with the same restrictions. May sleep.
+    /// Makes it a submount of `parent`: of the same kind, with the same limits, on the same backing
+    /// device, and with the same restrictions. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EEXIST` if it has a backing device.
     pub(crate) fn take_after(&self, parent: &SuperBlock<T>) -> Result {
-        /// What the mounter asked for, and what the file system has promised since.
+        /// Flags from the mount options, and what the file system has promised since.
         const FLAGS: usize = bindings::SB_RDONLY
             | bindings::SB_NOSUID
             | bindings::SB_NODEV
@@ -801,7 +802,7 @@ impl<T: FileSystem> SuperBlock<T, New> {
             | bindings::SB_NODIRATIME
             | bindings::SB_POSIXACL
             | bindings::SB_NOSEC;
-        /// All that [`SbIFlag`] names.
+        /// All flags of [`SbIFlag`].
         const IFLAGS: u32 = bindings::SB_I_NOEXEC
             | bindings::SB_I_NODEV
             | bindings::SB_I_IMA_UNVERIFIABLE_SIGNATURE
@@ -812,8 +813,8 @@ impl<T: FileSystem> SuperBlock<T, New> {
         if self.has_bdev() || self.bdi() != &raw mut bindings::noop_backing_dev_info {
             return Err(EEXIST);
         }
-        // SAFETY: The parent is set up: what could still set its subtype, or its parts below that
-        // are read without a mark, was a `NewSuper` of it. It is not shut down while it is
+        // SAFETY: The parent is set up: its subtype, and the fields below that are read without an
+        // annotation, were last set through its `NewSuper`. It is not shut down while it is
         // borrowed.
         let subtype = unsafe { (*parent.as_ptr()).s_subtype };
         if !subtype.is_null() {
@@ -822,7 +823,7 @@ impl<T: FileSystem> SuperBlock<T, New> {
             if copy.is_null() {
                 return Err(ENOMEM);
             }
-            // SAFETY: As in `set_magic`. The super block frees `s_subtype` by kfree.
+            // SAFETY: As in `set_magic`. The super block frees `s_subtype` with kfree.
             unsafe { (*self.as_ptr()).s_subtype = copy.cast_const() };
         }
         let (to, from) = (self.as_ptr(), parent.as_ptr());
@@ -846,13 +847,13 @@ impl<T: FileSystem> SuperBlock<T, New> {
 }
 
 impl<'a, T: FileSystem> NewSuper<'a, T> {
-    /// Makes the root dentry of `inode`. `EXDEV` if that is one of another super block.
+    /// Makes the root dentry of `inode`. `EXDEV` if it belongs to another super block.
     pub(crate) fn make_root(&self, inode: Held<'_, INode<T>>) -> Result<Held<'a, DEntry<T>>> {
         // SAFETY: `i_sb` never changes.
         if unsafe { (*inode.as_ptr()).i_sb } != self.as_ptr() {
             return Err(EXDEV);
         }
-        // SAFETY: `d_make_root` takes over the reference to the inode, also when it fails.
+        // SAFETY: `d_make_root` consumes the reference to the inode, also on failure.
         let root = unsafe { bindings::d_make_root(inode.into_raw().as_ptr().cast()) };
         let root = NonNull::new(root).ok_or(ENOMEM)?;
         // SAFETY: The caller of `d_make_root` owns the reference to the new dentry. The super block
@@ -860,9 +861,9 @@ impl<'a, T: FileSystem> NewSuper<'a, T> {
         Ok(unsafe { Held::from_raw(root.cast()) })
     }
 
-    /// Sets the root, and the super block is set up: its [`SuperHandle`] works from now on, and a
-    /// failure of `fill_super` is followed by `kill_sb`. `EINVAL` if this is the root of another
-    /// super block. May sleep.
+    /// Sets the root, which ends the setup: the [`SuperHandle`] works from now on, and a failure of
+    /// `fill_super` is followed by `kill_sb`. `EINVAL` if this is the root of another super block.
+    /// May sleep.
     pub(crate) fn set_root(self, root: Held<'_, DEntry<T>>) -> Result<&'a SuperBlock<T>> {
         // SAFETY: `d_sb` never changes.
         if unsafe { (*root.as_ptr()).d_sb } != self.as_ptr() {
@@ -875,15 +876,15 @@ impl<'a, T: FileSystem> NewSuper<'a, T> {
                 root.into_raw().as_ptr().cast(),
             )
         };
-        // SAFETY: It has a root, this is gone when it returns, and `kill_sb`, without which it is
-        // not shut down, clears the handle.
+        // SAFETY: It has a root, this is consumed, and `kill_sb`, without which it is not shut
+        // down, clears the handle.
         unsafe { self.info().handle.set(self.as_ptr()) };
         // SAFETY: The super block is not shut down while `fill_super` borrows it.
         Ok(unsafe { SuperBlock::from_raw(self.as_ptr()) })
     }
 }
 
-/// What `statfs(2)` tells. The file system id is left zero.
+/// The answer to `statfs(2)`. The file system id is left zero.
 #[derive(Default)]
 pub(crate) struct StatFs {
     /// Kind of file system, its magic number.
@@ -902,7 +903,7 @@ pub(crate) struct StatFs {
     pub(crate) files: u64,
     /// Free inodes.
     pub(crate) ffree: u64,
-    /// Longest name, in bytes.
+    /// Maximum length of a name, in bytes.
     pub(crate) namelen: u32,
 }
 
@@ -924,7 +925,7 @@ pub(in crate::vfs) unsafe fn get_super<T: FileSystem>(
     // SAFETY: No other task uses the context.
     unsafe { (*fc).s_fs_info = info.cast() };
     let result = to_result(get(fc));
-    // The super block took it over, if one was made; else it is still here.
+    // A new super block has taken `s_fs_info` over; if none was made, it is still here.
     // SAFETY: No other task uses the context.
     let left = unsafe { core::mem::replace(&mut (*fc).s_fs_info, core::ptr::null_mut()) };
     if !left.is_null() {
@@ -952,14 +953,14 @@ impl<T: FileSystem> SuperTable<T> {
         ..pin_init::zeroed()
     };
 
-    /// What comes first of setting up a super block.
+    /// Begins the setup of a super block.
     ///
     /// # Safety
     ///
     /// Called by the `fill_super` of a new super block of a type of `T` whose `s_fs_info` is a
     /// `SuperInfo<T>`, with `s_umount` held for writing during `'a`.
     pub(in crate::vfs) unsafe fn begin<'a>(sb: *mut bindings::super_block) -> NewSuper<'a, T> {
-        // SAFETY: Nobody else uses the fields of a super block that is being set up.
+        // SAFETY: Nothing else uses the fields of a super block that is being set up.
         unsafe { (*sb).s_op = &Self::TABLE };
         // SAFETY: The super block is valid, and the table is static.
         unsafe { bindings::set_default_d_op(sb, DentryTable::<T>::get()) };
@@ -968,7 +969,7 @@ impl<T: FileSystem> SuperTable<T> {
         NewSuper(unsafe { SuperBlock::from_raw(sb) })
     }
 
-    /// The VFS may use a super block that was set up without it.
+    /// Marks a super block active that was set up without the help of the VFS.
     ///
     /// # Safety
     ///
@@ -984,7 +985,7 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// As [`Self::kill`].
     pub(in crate::vfs) unsafe extern "C" fn kill_anon(sb: *mut bindings::super_block) {
-        // SAFETY: The caller promises it; a super block without a device is shut down like that.
+        // SAFETY: The caller promises it; `kill_anon_super` is for a super block without a device.
         unsafe { Self::kill(sb, |sb| bindings::kill_anon_super(sb)) };
     }
 
@@ -994,18 +995,18 @@ impl<T: FileSystem> SuperTable<T> {
     ///
     /// As [`Self::kill`].
     pub(in crate::vfs) unsafe extern "C" fn kill_block(sb: *mut bindings::super_block) {
-        // A submount has a number of its own instead, which is given back by the other function.
+        // A submount has an anonymous device number instead, which `kill_anon` gives back.
         // SAFETY: The caller promises that the super block is valid; `s_dev` does not change.
         let is_anon = unsafe { bindings::major((*sb).s_dev) } == 0;
         if is_anon {
             // SAFETY: As of this function.
             return unsafe { Self::kill_anon(sb) };
         }
-        // SAFETY: The caller promises it; a super block with a device is shut down like that.
+        // SAFETY: The caller promises it; `kill_block_super` is for a super block with a device.
         unsafe { Self::kill(sb, |sb| bindings::kill_block_super(sb)) };
     }
 
-    /// Shuts a super block down by `shut_down`, which is what the VFS has for its type.
+    /// Shuts a super block down with `shut_down`, the function of the VFS for its type.
     ///
     /// # Safety
     ///
@@ -1024,24 +1025,24 @@ impl<T: FileSystem> SuperTable<T> {
         }
         // SAFETY: `info` is valid until it is released below.
         unsafe { (*info).handle.set(core::ptr::null_mut()) };
-        // Nothing lends the super block any more but the writeback of the shutdown itself.
+        // Only the writeback of the shutdown itself uses the super block from here on.
         // SAFETY: As above.
         unsafe { (*info).wait_unkept() };
         shut_down(sb);
-        // A mount that looks for super blocks goes on seeing this one until the VFS marks it dead,
-        // which happens after the return from here. It must not look at `s_fs_info` any more.
+        // A mount that searches the super blocks still finds this one until the VFS marks it dead,
+        // after the return from here. It must not look at `s_fs_info` any more.
         // SAFETY: The VFS keeps the super block until the return.
         unsafe {
             change_flags(&raw mut (*sb).s_iflags, |old| {
                 old | bindings::SB_I_RETIRED as usize
             })
         };
-        // SAFETY: The super block was the owner. Only the RCU walk, and a lookup of super blocks
-        // that did not see the mark, still use it.
+        // SAFETY: The super block was the owner. Only the RCU walk, and a search of the super
+        // blocks that did not see the mark, still use it.
         unsafe { SuperInfo::release(info) };
     }
 
-    /// The data of a super block that a lookup of super blocks meets.
+    /// The data of a super block that a search of the super blocks finds.
     ///
     /// # Safety
     ///
@@ -1057,7 +1058,7 @@ impl<T: FileSystem> SuperTable<T> {
         }
         // SAFETY: `s_fs_info` is set before a super block is listed. The list's spinlock is an RCU
         // read-side critical section, and the release, which waits for those, had not begun when
-        // the mark was looked at.
+        // the mark was read.
         let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
         Some(&info.data)
     }
@@ -1121,12 +1122,13 @@ impl<T: FileSystem> SuperTable<T> {
 
     /// # Safety
     ///
-    /// Called by `generic_shutdown_super` with a super block of `T` whose inodes were evicted, but
-    /// for those that have references.
+    /// Called by `generic_shutdown_super` with a super block of `T` whose inodes were evicted,
+    /// except for those with references.
     unsafe extern "C" fn put_super(sb: *mut bindings::super_block) {
-        // SAFETY: `s_fs_info` is released when the super block was shut down.
+        // SAFETY: `s_fs_info` is released after the super block was shut down.
         let info: &SuperInfo<T> = unsafe { &*(*sb).s_fs_info.cast() };
-        // Of these the last writeback may have made some. They go when they are given back.
+        // The last writeback may have taken such references. Their inodes are evicted when they are
+        // dropped.
         info.wait_unkept();
     }
 
@@ -1139,7 +1141,7 @@ impl<T: FileSystem> SuperTable<T> {
         if wait == 0 || unsafe { (*sb).s_root }.is_null() {
             return 0;
         }
-        // SAFETY: It has a root, so it is mounted, and the lock keeps it so.
+        // SAFETY: It has a root, so it is mounted, and the lock keeps it mounted.
         let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
         from_result(|| {
             T::sync_fs(sb)?;
@@ -1164,7 +1166,7 @@ impl<T: FileSystem> SuperTable<T> {
     ) -> c_int {
         // SAFETY: `d_sb` never changes, and the mount keeps the super block for the call.
         let sb = unsafe { SuperBlock::<T>::from_raw((*root).d_sb) };
-        // SAFETY: `m` is valid for the call, and used by nobody else.
+        // SAFETY: `m` is valid for the call, and only the caller uses it.
         let m = unsafe { SeqFile::from_raw(m) };
         from_result(|| {
             T::show_options(sb, m)?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submounts: what a file system mounts by itself when a walk comes to one of its directories.
+//! Submounts: mounts that a file system makes by itself when a walk reaches one of its directories.
 //!
-//! The walk asks for it (`dentry.rs`) where the inode says so. [`Automount::mount`] makes a super
-//! block of the same type, which the VFS then mounts on the directory. There are no options, and
-//! nobody's permission is needed: who may walk there may cause it.
+//! The walk asks for one (`dentry.rs`) where the inode has it set. [`Automount::mount`] makes a
+//! super block of the same type, which the VFS then mounts on the directory. There are no options,
+//! and the walk needs no permission for the mount.
 //!
-//! Locks: none are held around it; `s_umount` of the new super block is, for writing, around the
-//! setting up.
+//! Locks: none are held around it; `s_umount` of the new super block is held for writing during its
+//! setup.
 //!
 //! C headers: `include/linux/fs_context.h`, `include/linux/mount.h`.
 
@@ -37,7 +37,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The table of a context that nobody has said yet what to mount of.
+/// The operations of a new submount context before its job is set.
 pub(in crate::vfs) static SUBMOUNT: bindings::fs_context_operations =
     bindings::fs_context_operations {
         free: None,
@@ -56,8 +56,8 @@ unsafe extern "C" fn mount_nothing(_fc: *mut bindings::fs_context) -> c_int {
 }
 
 impl<T: FileSystem> Automount<'_, T> {
-    /// Mounts a new super block of the type that the walk is in. It owns `data`, and `fill` sets it
-    /// up, as [`FileSystem::fill_super`] does. May sleep.
+    /// Mounts a new super block of the walk's type. It owns `data`, and `fill` sets it up, as
+    /// [`FileSystem::fill_super`] does. May sleep.
     ///
     /// # Errors
     ///
@@ -79,21 +79,22 @@ impl<T: FileSystem> Automount<'_, T> {
                 dentry,
             ))
         }?;
-        // SAFETY: The context is new, and nobody else uses it. The job is there until it is put.
+        // SAFETY: The context is new, and only this uses it. The job lives until the context is
+        // put.
         unsafe {
             (*fc).fs_private = (&raw mut job).cast();
             (*fc).ops = &Job::<T, F>::TABLE;
         }
         // SAFETY: The context is valid; the table and the private data belong together.
         let mount = from_err_ptr(unsafe { bindings::fc_mount(fc) });
-        // SAFETY: Nobody else uses the context. The table has no `free` for the private data.
+        // SAFETY: Only this uses the context. The table has no `free` for the private data.
         unsafe { bindings::put_fs_context(fc) };
         // INVARIANT: The caller of `fc_mount` owns the reference.
         Ok(Mounted(NonNull::new(mount?).ok_or(EINVAL)?))
     }
 }
 
-/// What is mounted, on its way through the VFS: the private data of the context.
+/// The data of the new super block and its `fill`: the private data of the context.
 struct Job<T: FileSystem, F> {
     data: Option<T::SuperData>,
     pools: &'static Pools<T>,
@@ -119,7 +120,7 @@ where
     /// `fc` must be a context of [`Automount::mount`] with this job, to which there must be no
     /// other reference for `'b`.
     unsafe fn of<'b>(fc: *mut bindings::fs_context) -> &'b mut Self {
-        // SAFETY: The caller promises that it is there.
+        // SAFETY: The caller promises that the job is there.
         unsafe { &mut *(*fc).fs_private.cast() }
     }
 
@@ -133,7 +134,7 @@ where
             let job = Self::of(fc);
             (job.data.take(), job.pools)
         };
-        // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` asks for.
+        // SAFETY: The context is valid, with an `s_fs_info` as `fill_super` requires.
         let get = |fc| unsafe { bindings::get_tree_nodev(fc, Some(Self::fill_super)) };
         from_result(|| {
             // SAFETY: No other task uses the context, which is of the type of the walk's super
@@ -159,7 +160,7 @@ where
         let raw = sb.as_ptr();
         from_result(|| {
             let filled = fill.ok_or(EINVAL)?(sb)?;
-            // The caller could not use this one without a root.
+            // The caller needs the root to be set on this super block.
             if filled.as_ptr() != raw {
                 return Err(EINVAL);
             }
