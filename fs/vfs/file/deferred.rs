@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read and write calls that end after the function that serves them has returned.
+//! Read and write calls that complete after the function that serves them has returned.
 //!
-//! [`Kiocb::defer`](crate::vfs::file::open::Kiocb::defer) gives a [`Deferred`], the right and the
-//! duty to say what came of the call. If the function then returns `EIOCBQUEUED`, the caller is
-//! told by its own callback, as soon as both are there: the result, and the return to the
-//! trampoline. So the call is valid as long as any function of the file system sees it.
+//! [`Kiocb::defer`](crate::vfs::file::open::Kiocb::defer) returns a [`Deferred`], which has to
+//! complete the call. If the function then returns `EIOCBQUEUED`, the caller's completion callback
+//! runs when both have happened: [`Deferred::complete`], and the return to the trampoline. So the
+//! call stays valid while any function of the file system can see it.
 //!
-//! A call that the file system has [passed on](crate::vfs::file::open::Kiocb::pass_on) is not its
-//! own any more: whoever it went to tells the caller, and nothing here looks at it again.
+//! A call that the file system has [passed on](crate::vfs::file::open::Kiocb::pass_on) belongs to
+//! the callee, which completes it; nothing here accesses it again.
 //!
 //! Locks: none.
 
@@ -32,10 +32,10 @@ use kernel::{
     },
 };
 
-/// How far a call is.
+/// The progress of a call.
 #[repr(i32)]
 enum State {
-    /// The function that serves it runs.
+    /// The function that serves it is running.
     Open = 0,
     /// The function has returned `EIOCBQUEUED`, and there is no result yet.
     Queued = 1,
@@ -45,15 +45,16 @@ enum State {
     Returned = 3,
 }
 
-/// What the two sides share.
+/// The state that the trampoline and the [`Deferred`] share.
 ///
 /// # Invariants
 ///
-/// `iocb` is valid until one side has told its caller the result: whoever comes second.
+/// `iocb` is valid until the completion callback was called, which the second of the two sides
+/// does.
 struct Call {
     iocb: *mut bindings::kiocb,
     state: Atomic<i32>,
-    /// What the caller gets; valid in [`State::Done`].
+    /// The result for the caller; valid in [`State::Done`].
     result: Atomic<i64>,
 }
 
@@ -63,7 +64,8 @@ unsafe impl Send for Call {}
 unsafe impl Sync for Call {}
 
 impl Call {
-    /// Changes the state from [`State::Open`]; returns the other side's if that was first.
+    /// Changes the state from [`State::Open`]; returns the other side's state if that side was
+    /// first.
     fn change(&self, to: State) -> Result<(), i32> {
         self.state
             .cmpxchg(State::Open as i32, to as i32, Full)
@@ -72,23 +74,23 @@ impl Call {
 
     /// # Safety
     ///
-    /// The function has returned `EIOCBQUEUED`, and nobody else tells the caller.
+    /// The function has returned `EIOCBQUEUED`, and no other task completes the call.
     unsafe fn tell(&self, result: i64) {
-        // SAFETY: Valid by the type invariant, since nobody has told the caller yet.
+        // SAFETY: Valid by the type invariant, since the call has not been completed yet.
         if let Some(complete) = unsafe { (*self.iocb).ki_complete } {
-            // SAFETY: As above; may be called in any context, once.
+            // SAFETY: As above; the callback may be called in any context, once.
             unsafe { complete(self.iocb, result as isize) };
         }
     }
 }
 
-/// The result of a call is owed. Dropped without one, the call fails with `EIO`.
+/// The obligation to complete a call. Dropped without a result, it fails the call with `EIO`.
 pub(crate) struct Deferred {
     call: Option<Arc<Call>>,
 }
 
 impl Deferred {
-    /// Lets the call end later. The trampoline finds what the sides share in the call itself.
+    /// Defers a call. The trampoline finds the shared state in the call itself.
     ///
     /// # Errors
     ///
@@ -96,7 +98,7 @@ impl Deferred {
     ///
     /// # Safety
     ///
-    /// `iocb` is a call that is served now, from [`Served::begin`] to [`Served::end`].
+    /// `iocb` is a call that is being served, between [`Served::begin`] and [`Served::end`].
     pub(in crate::vfs) unsafe fn new(iocb: *mut bindings::kiocb) -> Result<Self> {
         // SAFETY: Valid by the safety requirement.
         if unsafe { (*iocb).ki_complete.is_none() } {
@@ -115,13 +117,13 @@ impl Deferred {
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: As above; the field is for who serves the call.
+        // SAFETY: As above; the field belongs to the code that serves the call.
         unsafe { (*iocb).private = Arc::into_raw(call.clone()).cast_mut().cast() };
         Ok(Self { call: Some(call) })
     }
 
-    /// The call has ended. The caller may be told here, and does with that what it wants; no lock
-    /// may be held.
+    /// Completes the call. This may run the caller's completion callback, which may do anything; no
+    /// lock may be held.
     pub(crate) fn complete(mut self, result: Result<usize>) {
         self.end(result);
     }
@@ -134,7 +136,8 @@ impl Deferred {
         call.result.store(result, Relaxed);
         if let Err(state) = call.change(State::Done) {
             if state == State::Queued as i32 {
-                // SAFETY: The function has returned so, and left the telling to us.
+                // SAFETY: The function has returned `EIOCBQUEUED`, and left the completion to this
+                // side.
                 unsafe { call.tell(result) };
             }
         }
@@ -147,23 +150,23 @@ impl Drop for Deferred {
     }
 }
 
-/// What the trampoline of a call and its [`Kiocb`](crate::vfs::file::open::Kiocb) share.
+/// The state that the trampoline of a call and its [`Kiocb`](crate::vfs::file::open::Kiocb) share.
 pub(in crate::vfs) struct Served {
-    /// What the caller has in the field that is used here.
+    /// The caller's value of the field that is used here.
     private: *mut c_void,
-    /// Whether the call is somebody else's.
+    /// Whether the call was passed on.
     passed_on: Cell<bool>,
 }
 
 impl Served {
-    /// A call begins to be served.
+    /// Begins to serve a call.
     ///
     /// # Safety
     ///
-    /// `iocb` is a valid call, the caller's own until [`Self::end`].
+    /// `iocb` is a valid call that only the caller uses until [`Self::end`].
     pub(super) unsafe fn begin(iocb: *mut bindings::kiocb) -> Self {
-        // SAFETY: Valid by the safety requirement. What the caller has in there is given back,
-        // unless the call is not ours any more by then.
+        // SAFETY: Valid by the safety requirement. `end` restores the caller's value, unless the
+        // call was passed on by then.
         let private = unsafe { core::mem::replace(&mut (*iocb).private, core::ptr::null_mut()) };
         Self {
             private,
@@ -171,7 +174,7 @@ impl Served {
         }
     }
 
-    /// The function that serves it has returned `result`; returns what C gets.
+    /// Ends the service with `result`, which the function returned; returns the value for C.
     ///
     /// # Safety
     ///
@@ -180,31 +183,32 @@ impl Served {
         if self.passed_on.get() {
             return count_of(result);
         }
-        // SAFETY: Still valid: nobody tells the caller before this function lets them.
+        // SAFETY: Still valid: the call is not completed before this function permits it.
         let call = unsafe { core::mem::replace(&mut (*iocb).private, self.private) };
         if call.is_null() {
-            // Nobody would ever tell the caller, and one that waits could not be told at all.
+            // Without a `Deferred` nothing would ever complete the call, and a caller that waits
+            // has no callback.
             return count_of(match result {
                 Err(EIOCBQUEUED) => Err(EIO),
                 result => result,
             });
         }
-        // SAFETY: Only `Deferred::new()` has put something in there, a reference to its call.
+        // SAFETY: Only `Deferred::new()` sets the field, to a reference to its `Call`.
         let call: Arc<Call> = unsafe { Arc::from_raw(call.cast()) };
         if result != Err(EIOCBQUEUED) {
-            // Who has a result already, or comes with one later, tells it to nobody.
+            // The result of the `Deferred`, whether given before or after this, is ignored.
             let _ = call.change(State::Returned);
             return count_of(result);
         }
         if call.change(State::Queued).is_err() {
-            // SAFETY: The function has returned so, and the other side was first and has told
-            // nobody.
+            // SAFETY: The function has returned `EIOCBQUEUED`; the other side was first and has not
+            // completed the call.
             unsafe { call.tell(call.result.load(Relaxed)) };
         }
         count_of(Err(EIOCBQUEUED))
     }
 
-    /// The call becomes somebody else's: gives back what the caller has in it.
+    /// Passes the call on: restores the caller's value of the field.
     ///
     /// # Errors
     ///
@@ -212,8 +216,8 @@ impl Served {
     ///
     /// # Safety
     ///
-    /// `iocb` is the call that is served now with this value, and is not touched any more by
-    /// who serves it.
+    /// `iocb` is the call that is being served with this value, and its server does not access it
+    /// any more.
     pub(in crate::vfs) unsafe fn pass_on(&self, iocb: *mut bindings::kiocb) -> Result {
         // SAFETY: Valid by the safety requirement.
         if unsafe { !(*iocb).private.is_null() } {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The reader of a directory: where it stands, and handing it entries.
+//! The reader of a directory: its position, and passing entries to it.
 //!
 //! Calling context: `iterate_shared`, with the directory's `i_rwsem` held shared and the file's
 //! position lock held. Emitting may fault on the reader's buffer. [`SharedDir`] is the directory
-//! while that lasts: its entries can be put into the dentry cache without looking them up.
+//! during the call: its entries can be put into the dentry cache without a lookup.
 
 use crate::vfs::{
     bindings,
@@ -25,7 +25,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `i_rwsem` of the directory is held, at least shared, for `'a`, and the directory is not dead.
+/// `i_rwsem` of the directory is held, shared or exclusively, for `'a`, and the directory is not
+/// dead.
 pub(crate) struct SharedDir<'a, T: FileSystem>(&'a File<T>);
 
 impl<'a, T: FileSystem> SharedDir<'a, T> {
@@ -36,14 +37,14 @@ impl<'a, T: FileSystem> SharedDir<'a, T> {
         Self(file)
     }
 
-    /// The child with this name: the one that is in the dentry cache, or a new one that only the
-    /// caller looks up. Waits for others who look it up. May sleep.
+    /// The child with this name: the one in the dentry cache, or a new one that only the caller
+    /// looks up. Waits for concurrent lookups of the name. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is no name, `ENOMEM`.
+    /// `EINVAL` if it is not a name, `ENOMEM`.
     pub(crate) fn child(&self, name: &[u8]) -> Result<Child<'_, T>> {
-        // SAFETY: The lock is held by the type invariant, and as long as what is returned lives.
+        // SAFETY: By the type invariant the lock is held, for longer than the child is borrowed.
         unsafe { self.0.dentry().alloc_parallel(name) }
     }
 }
@@ -60,7 +61,7 @@ impl<T: FileSystem> Deref for SharedDir<'_, T> {
 ///
 /// # Invariants
 ///
-/// Wraps the `struct dir_context` of the running call; nobody else uses it meanwhile.
+/// Wraps the `struct dir_context` of the running call, which only this uses during the call.
 #[repr(transparent)]
 pub(crate) struct DirContext {
     inner: Opaque<bindings::dir_context>,
@@ -72,25 +73,25 @@ impl DirContext {
     ///
     /// # Safety
     ///
-    /// `raw` is valid and used by nobody else for `'a`.
+    /// `raw` is valid and only the caller uses it for `'a`.
     pub(in crate::vfs) unsafe fn from_raw<'a>(raw: *mut bindings::dir_context) -> &'a mut Self {
         // SAFETY: The type is transparent; the rest is the caller's promise.
         unsafe { &mut *raw.cast() }
     }
 
-    /// The position in the directory: 0, or what was set last. The file system gives it meaning.
+    /// The position in the directory: 0, or the one set last. Its meaning is up to the file system.
     pub(crate) fn pos(&self) -> i64 {
         // SAFETY: Valid by the type invariant.
         unsafe { (*self.inner.get()).pos }
     }
 
-    /// Moves on: the next call starts there.
+    /// Sets the position: the next call starts there.
     pub(crate) fn set_pos(&mut self, pos: i64) {
         // SAFETY: Valid, and ours alone, by the type invariant.
         unsafe { (*self.inner.get()).pos = pos };
     }
 
-    /// How many bytes the reader has room for; a hint, as its entries are not the file system's.
+    /// The size of the reader's buffer, in bytes; a hint, as its entries have another format.
     pub(crate) fn count(&self) -> usize {
         // SAFETY: Valid by the type invariant.
         let count = unsafe { (*self.inner.get()).count };
@@ -98,13 +99,13 @@ impl DirContext {
         count as u32 as usize
     }
 
-    /// Hands one entry over: its name, inode number and type (`DT_*`; a reader that is told 0 has
-    /// to find out).
+    /// Passes an entry to the reader: its name, inode number and type (`DT_*`; with 0 the reader
+    /// has to find it out).
     ///
-    /// The reader will not stop for a signal between entries, so that one call hands over all
-    /// that its server was asked for.
+    /// The reader does not stop for a signal between entries, so that one call passes on all
+    /// entries that the file system asked its server for.
     ///
-    /// `false` if the reader takes no more: the entry was not taken.
+    /// `false` if the reader does not take the entry, because its buffer is full.
     pub(crate) fn emit(&mut self, name: &[u8], ino: u64, kind: u32) -> bool {
         let Ok(len) = i32::try_from(name.len()) else {
             return false;

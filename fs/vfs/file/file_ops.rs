@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `file_operations`: what can be done with an open file, one trait per kind of file.
+//! `file_operations`: the operations of open files, one trait per kind of file.
 //!
-//! A method that an implementation leaves out is NULL in its table, so that the VFS answers as for
-//! any file system without it. The traits' methods are the C methods of the same names; they run
-//! in process context and may sleep. Before it on the walk is the VFS, behind it the file system.
+//! A method that an implementation leaves out is NULL in its table, and the VFS does what it does
+//! for any file system without it. The traits' methods are the C methods of the same names; they
+//! run in process context and may sleep.
 //!
-//! The tables have no owner module: an open file keeps its mount, and that the module.
+//! The tables have no owner module: an open file keeps its mount, which keeps the module.
 //!
 //! C headers: `include/linux/fs.h`.
 
@@ -78,11 +78,12 @@ use kernel::{
 /// Regular files.
 #[vtable]
 pub(crate) trait Regular<T: FileSystem> {
-    /// `open(2)`. No lock is held. What is returned becomes the file's data.
+    /// `open(2)`. No lock is held. The return value becomes the file's data.
     fn open(file: &Opening<'_, T>) -> Result<T::FileData>;
 
-    /// The last reference to the file is gone; `flags` are its `O_*` at this moment. No lock is
-    /// held, and the current task may be anybody, even one that must not wait for a server.
+    /// Called after the last reference to the file is gone; `flags` are its `O_*` at this time. No
+    /// lock is held, and the current task may be unrelated to the file, and may be one that must
+    /// not wait for a server.
     fn release(inode: &INode<T>, flags: u32, data: T::FileData);
 
     /// One descriptor of the file was closed by `owner`. The result is that of `close(2)`.
@@ -91,9 +92,8 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `read(2)` and the like. No lock is held (but `f_pos_lock`).
     fn read_iter(iocb: Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
-    /// Whether there is nothing to do for a read of `len` bytes at `pos` but to go to the page
-    /// cache: then the VFS goes there by itself, without [`Regular::read_iter`]. Not asked for
-    /// `O_DIRECT`. Must not sleep.
+    /// Whether a read of `len` bytes at `pos` only has to go to the page cache: the VFS then reads
+    /// there without [`Regular::read_iter`]. Not called for `O_DIRECT`. Must not sleep.
     fn reads_cache(file: &File<T>, pos: i64, len: usize) -> bool;
 
     /// `write(2)` and the like. No lock is held (but `f_pos_lock`).
@@ -102,10 +102,10 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `lseek(2)`. No lock is held (but `f_pos_lock`). Returns the new position.
     fn llseek(file: &File<T>, offset: i64, whence: Whence) -> Result<i64>;
 
-    /// `mmap(2)`. The address space is locked for writing: nothing here may fault on user memory.
+    /// `mmap(2)`. The address space is locked for writing: this must not fault on user memory.
     fn mmap(area: NewArea<'_, T>) -> Result;
 
-    /// `splice(2)` and `sendfile(2)` out of the file. The pipe is the caller's alone.
+    /// `splice(2)` and `sendfile(2)` out of the file. Only the caller uses the pipe.
     fn splice_read(splice: SpliceRead<'_, T>) -> Result<usize>;
 
     /// `splice(2)` and `sendfile(2)` into the file. The pipe is not locked.
@@ -128,12 +128,12 @@ pub(crate) trait Regular<T: FileSystem> {
     /// `flock(2)`: the whole file, for an open file. No lock is held.
     fn flock(request: &mut LockRequest<'_, T>) -> Result;
 
-    /// `ioctl(2)` with a number that the VFS does not know. No lock is held. What is returned is
-    /// what the system call returns, also if it is negative.
+    /// `ioctl(2)` with a number that the VFS does not know. No lock is held. The system call
+    /// returns the value, even a negative one.
     fn ioctl(file: &File<T>, call: Ioctl) -> Result<i32>;
 
-    /// `poll(2)` and its kin: what holds now. Who is going to wait for more is registered with
-    /// [`Polling::register`] first. No lock is held.
+    /// `poll(2)` and its kin: returns the current events. To be woken for later ones, the caller is
+    /// registered with [`Polling::register`] first. No lock is held.
     fn poll(polling: &Polling<'_, T::FileData>) -> PollEvents;
 }
 
@@ -146,8 +146,8 @@ pub(crate) trait Dir<T: FileSystem> {
     /// See [`Regular::release`].
     fn release(inode: &INode<T>, flags: u32, data: T::FileData);
 
-    /// `getdents(2)`: hands entries over from the context's position on, and moves that on behind
-    /// each. The inode is locked shared, and `f_pos_lock` is held.
+    /// `getdents(2)`: passes on entries from the context's position on, and moves the position
+    /// behind each. The inode is locked shared, and `f_pos_lock` is held.
     fn iterate_shared(dir: &SharedDir<'_, T>, ctx: &mut DirContext) -> Result;
 
     /// See [`Regular::fsync`].
@@ -160,7 +160,7 @@ pub(crate) trait Dir<T: FileSystem> {
 impl<T: FileSystem> FileOps<T> {
     /// The table of regular files.
     pub(crate) const fn regular<U: Regular<T>>() -> Self {
-        // SAFETY: The trampolines ask for what the VFS promises to the files of an inode of `T`.
+        // SAFETY: The trampolines require what the VFS promises for the files of an inode of `T`.
         unsafe { Self::from_table(&RegularTable::<T, U>::TABLE) }
     }
 
@@ -171,7 +171,7 @@ impl<T: FileSystem> FileOps<T> {
     }
 }
 
-/// Makes the data that `open` returned the file's.
+/// Stores the data that `open` returns in the file.
 ///
 /// # Safety
 ///
@@ -183,13 +183,13 @@ pub(in crate::vfs) unsafe fn open<T: FileSystem>(
     from_result(|| {
         // SAFETY: The file is being opened by the caller, on an inode of `T`.
         let data = open(&unsafe { Opening::from_raw(file) })?;
-        // SAFETY: Nobody else uses the file before its `open` has returned.
+        // SAFETY: Only the caller uses the file before its `open` has returned.
         unsafe { (*file).private_data = data.into_foreign().cast() };
         Ok(0)
     })
 }
 
-/// Takes the data of a file whose last reference is gone.
+/// Takes the data out of a file whose last reference is gone.
 ///
 /// # Safety
 ///
@@ -199,7 +199,7 @@ unsafe fn release<T: FileSystem>(
     file: *mut bindings::file,
     release: impl FnOnce(&INode<T>, u32, T::FileData),
 ) -> c_int {
-    // SAFETY: Nobody else uses the file any more, and `open` made its data.
+    // SAFETY: Only the caller uses the file now, and `open` made its data.
     let data = unsafe { T::FileData::from_foreign((*file).private_data.cast()) };
     // SAFETY: The file is still valid.
     let flags = unsafe { (*file).f_flags };
@@ -235,7 +235,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
             None
         },
         mmap: if U::HAS_MMAP { Some(Self::mmap) } else { None },
-        // Large folios of the page cache can only be mapped as such where they are aligned.
+        // Large folios of the page cache can be mapped as such only at aligned addresses.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: if U::HAS_MMAP {
             Some(bindings::thp_get_unmapped_area)
@@ -292,8 +292,8 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     /// # Safety
     ///
     /// Called by `vfs_copy_file_range()`, inside `file_start_write()`, with a file that is open for
-    /// reading and one that is open for writing, both of which have this very function; with a
-    /// range of theirs.
+    /// reading and one that is open for writing, both of which have this very function, and with a
+    /// valid range of each.
     unsafe extern "C" fn copy_file_range(
         from: *mut bindings::file,
         from_pos: bindings::loff_t,
@@ -339,7 +339,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         from_result(|| request.into_raw(result))
     }
 
-    /// Leases are the VFS's affair alone; without this method there would be none.
+    /// Leases are kept by the VFS alone; without this method there would be none.
     ///
     /// # Safety
     ///
@@ -351,13 +351,14 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         lease: *mut *mut file_lease,
         manager_data: *mut *mut c_void,
     ) -> c_int {
-        // SAFETY: All arguments are passed on as they came.
+        // SAFETY: All arguments are passed on unchanged.
         unsafe { bindings::generic_setlease(file, arg, lease.cast(), manager_data) }
     }
 
     /// # Safety
     ///
-    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that nobody else uses.
+    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that only the caller
+    /// uses.
     unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: This is an `open` trampoline.
         unsafe { open::<T>(file, U::open) }
@@ -415,7 +416,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
         let len = unsafe { IovIterDest::from_raw(to) }.len();
         let plain = U::HAS_READS_CACHE && !iocb.is_direct();
         if plain && U::reads_cache(iocb.file(), iocb.pos(), len) {
-            // SAFETY: The arguments are passed on as they came.
+            // SAFETY: The arguments are passed on unchanged.
             return unsafe { bindings::filemap_read(raw, to, 0) };
         }
         // SAFETY: As above.
@@ -531,7 +532,7 @@ impl<T: FileSystem, U: Regular<T>> RegularTable<T, U> {
     /// # Safety
     ///
     /// Called by `do_splice_read()` with an open file, a position of the caller's and a pipe that
-    /// the current task has locked, or that nobody else knows.
+    /// the current task has locked, or that only it can reach.
     unsafe extern "C" fn splice_read(
         file: *mut bindings::file,
         pos: *mut bindings::loff_t,
@@ -599,7 +600,8 @@ impl<T: FileSystem, U: Dir<T>> DirTable<T, U> {
 
     /// # Safety
     ///
-    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that nobody else uses.
+    /// Called by `do_dentry_open()` with an inode of `T` and a file of it that only the caller
+    /// uses.
     unsafe extern "C" fn open(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: This is an `open` trampoline.
         unsafe { open::<T>(file, U::open) }

@@ -2,10 +2,10 @@
 
 //! `ioctl(2)`, and the file attributes that have become operations of their own.
 //!
-//! Owns what an ioctl is called with ([`Ioctl`]), and [`FileAttr`], the flags and extended
-//! attributes of `FS_IOC_{GET,SET}FLAGS` and `FS_IOC_FS{GET,SET}XATTR`, which the VFS checks
-//! before it passes them on. The argument of an ioctl is a number here; `kernel::uaccess` reads
-//! and writes what it may point to.
+//! Owns the arguments of an ioctl ([`Ioctl`]), and [`FileAttr`], the flags and extended attributes
+//! of `FS_IOC_{GET,SET}FLAGS` and `FS_IOC_FS{GET,SET}XATTR`, which the VFS checks before it passes
+//! them on. The argument of an ioctl is a number here; `kernel::uaccess` accesses the memory that
+//! it may point to.
 //!
 //! Locks: none of its own.
 //!
@@ -26,7 +26,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// By which system call interface an ioctl came.
+/// The system call interface of an ioctl.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abi {
     /// That of the kernel.
@@ -37,14 +37,14 @@ pub(crate) enum Abi {
     X32,
 }
 
-/// What `ioctl(2)` was called with.
+/// The arguments of `ioctl(2)`.
 #[derive(Clone, Copy)]
 pub(crate) struct Ioctl {
     /// Its number.
     pub(crate) cmd: u32,
-    /// A number, or an address of the caller's.
+    /// A number, or an address in the caller's memory.
     pub(crate) arg: usize,
-    /// By which interface.
+    /// The interface of the call.
     pub(crate) abi: Abi,
 }
 
@@ -99,7 +99,7 @@ pub(in crate::vfs) unsafe fn compat_ioctl<T: FileSystem>(
     result(method(file, Ioctl::compat(cmd, arg)))
 }
 
-/// What the system call returns.
+/// Converts to the return value of the system call.
 pub(in crate::vfs) fn result(result: Result<i32>) -> c_long {
     match result {
         Ok(value) => value as c_long,
@@ -116,14 +116,14 @@ pub(crate) enum FileAttr {
     Extended(ExtendedAttr),
 }
 
-/// What `struct fsxattr` has.
+/// The contents of `struct fsxattr`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ExtendedAttr {
     /// Flags.
     pub(crate) xflags: u32,
     /// Preferred size of an extent, in bytes.
     pub(crate) extsize: u32,
-    /// Number of extents; it is not set.
+    /// Number of extents, which cannot be set.
     pub(crate) nextents: u32,
     /// Project, for quotas.
     pub(crate) projid: u32,
@@ -131,7 +131,7 @@ pub(crate) struct ExtendedAttr {
     pub(crate) cowextsize: u32,
 }
 
-/// Which of the forms of [`FileAttr`] is wanted.
+/// One of the forms of [`FileAttr`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// [`FileAttr::Flags`].
@@ -143,7 +143,7 @@ pub(crate) enum Form {
 /// # Safety
 ///
 /// Called by `vfs_fileattr_get` with a positive dentry of `T` that the caller has a reference to,
-/// and with a `fa` that nobody else uses.
+/// and with a `fa` that only the caller uses.
 pub(in crate::vfs) unsafe fn fileattr_get<T: FileSystem>(
     method: impl FnOnce(&INode<T>, Form) -> Result<FileAttr>,
     dentry: *mut bindings::dentry,

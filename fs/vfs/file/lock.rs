@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Advisory locks: what a task asks for, and the locks that the kernel keeps by itself.
+//! Advisory locks: the requests of tasks, and the locks that the kernel keeps by itself.
 //!
 //! A [`LockRequest`] is one `fcntl(F_SETLK)`, `fcntl(F_GETLK)`, `flock(2)` or the like. The file
-//! system either passes it on to somewhere else and says what came of it, or leaves it to the
-//! kernel ([`LockRequest::set_here`], [`LockRequest::test_here`]). Before it on the walk is
-//! `file_ops`.
+//! system either passes it on, to its server for example, and sets the answer, or leaves it to the
+//! kernel ([`LockRequest::set_here`], [`LockRequest::test_here`]).
 //!
-//! Locks: none of its own; the VFS holds none when it comes in here.
+//! Locks: none of its own; the VFS holds none when it calls.
 //!
 //! C headers: `include/linux/filelock.h`.
 
@@ -29,14 +28,14 @@ use kernel::{
     sync::rcu, //
 };
 
-/// What is wanted of a POSIX lock.
+/// The command of a POSIX lock request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LockCommand {
-    /// The lock that is in the way of this one (`F_GETLK`).
+    /// Find a lock that conflicts with this one (`F_GETLK`).
     Get,
     /// Lock or unlock (`F_SETLK`, `F_SETLKW`).
     Set,
-    /// Whoever waited for this lock does so no longer (`F_CANCELLK`).
+    /// The waiter for this lock has given up (`F_CANCELLK`).
     Cancel,
 }
 
@@ -51,15 +50,15 @@ impl LockCommand {
     }
 }
 
-/// What a lock keeps others from.
+/// What a lock excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum LockType {
-    /// From changing: others may lock it so, too.
+    /// Write locks: it is shared with other readers.
     Read = bindings::F_RDLCK,
-    /// From everything.
+    /// All other locks.
     Write = bindings::F_WRLCK,
-    /// From nothing: the range is given up, or nothing is in the way.
+    /// Nothing: the range is unlocked, or there is no conflict.
     Unlock = bindings::F_UNLCK,
 }
 
@@ -95,7 +94,7 @@ impl LockRange {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the end is before the start, or one of them is an offset that no file has.
+    /// `EINVAL` if the end is before the start, or one of them exceeds the maximum file offset.
     pub(crate) fn new(start: u64, end: u64) -> Result<Self> {
         let (start, end) = (i64::try_from(start)?, i64::try_from(end)?);
         if end < start {
@@ -110,18 +109,18 @@ impl LockRange {
         self.start
     }
 
-    /// The offset of its last byte; [`i64::MAX`] stands for the end of the file, wherever it is.
+    /// The offset of its last byte; [`i64::MAX`] stands for the end of the file, wherever that is.
     pub(crate) fn end(self) -> i64 {
         self.end
     }
 }
 
-/// What came of a lock that the kernel keeps by itself.
+/// The result for a lock that the kernel keeps by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locking {
-    /// It is locked, or given up.
+    /// It is locked or unlocked.
     Done,
-    /// Somebody else is in the way: the VFS waits for them, and comes again.
+    /// Another owner's lock conflicts: the VFS waits for that owner, and tries again.
     Deferred,
 }
 
@@ -130,12 +129,12 @@ pub(crate) enum Locking {
 /// # Invariants
 ///
 /// `file` and `lock` are the arguments of a running `lock` or `flock` call on an open file of `T`.
-/// The lock is the caller's own, and on no list until `waits`: then others that hold locks know it,
-/// and it does not change.
+/// The lock belongs to the call, and is on no list until `waits` is set: from then on holders of
+/// other locks can see it, and it does not change.
 pub(crate) struct LockRequest<'a, T: FileSystem> {
     file: *mut bindings::file,
     lock: *mut bindings::file_lock,
-    /// Whether the kernel has put it where the caller waits for somebody else's.
+    /// Whether the kernel has queued it behind a conflicting lock.
     waits: bool,
     _call: PhantomData<&'a mut T>,
 }
@@ -159,15 +158,15 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         }
     }
 
-    /// What a `lock` or `flock` call returns to C that came to `result`.
+    /// Converts the `result` of a `lock` or `flock` call to its return value for C.
     pub(in crate::vfs) fn into_raw(self, result: Result<Locking>) -> Result<c_int> {
         if self.waits {
-            // Whatever is said of it: only then the caller takes it off the list again.
+            // Whatever the result is: only for this value the caller takes it off the list again.
             return Ok(bindings::FILE_LOCK_DEFERRED as c_int);
         }
         match result? {
             Locking::Done => Ok(0),
-            // It would wait for nobody, and come again at once.
+            // The caller would not wait, and would try again at once.
             Locking::Deferred => Err(EIO),
         }
     }
@@ -184,7 +183,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         unsafe { File::from_raw(self.file) }
     }
 
-    /// What is asked for.
+    /// The requested type.
     ///
     /// # Errors
     ///
@@ -194,7 +193,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         LockType::try_from(u32::from(unsafe { (*self.lock).c.flc_type }))
     }
 
-    /// Which bytes.
+    /// The bytes to lock.
     pub(crate) fn range(&self) -> LockRange {
         // SAFETY: Valid by the type invariant.
         let (start, end) = unsafe { ((*self.lock).fl_start, (*self.lock).fl_end) };
@@ -202,20 +201,20 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         LockRange { start, end }
     }
 
-    /// Who locks: a table of open files, or an open file.
+    /// The owner of the lock: a table of open files, or an open file.
     pub(crate) fn owner(&self) -> FilesId {
         // SAFETY: Valid by the type invariant.
         FilesId::from_raw(unsafe { (*self.lock).c.flc_owner })
     }
 
-    /// Whether the caller waits for the lock if somebody else has it.
+    /// Whether the caller waits for the lock if another owner has it.
     pub(crate) fn may_wait(&self) -> bool {
         // SAFETY: Valid by the type invariant.
         unsafe { (*self.lock).c.flc_flags & bindings::FL_SLEEP != 0 }
     }
 
-    /// Whether the caller wants to be told later that it has the lock (a lock manager that serves
-    /// other machines).
+    /// Whether the caller wants to be notified later that it has the lock (a lock manager that
+    /// serves other machines).
     pub(crate) fn wants_grant(&self) -> bool {
         // SAFETY: Valid by the type invariant.
         let manager = unsafe { (*self.lock).fl_lmops };
@@ -223,7 +222,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         !manager.is_null() && unsafe { (*manager).lm_grant.is_some() }
     }
 
-    /// Nothing is in the way of the POSIX lock that was asked about.
+    /// Answers that nothing conflicts with the POSIX lock that was asked about.
     pub(crate) fn set_free(&mut self) {
         if self.may_change(bindings::FL_POSIX) {
             // SAFETY: Valid, the call's own and on no list by the type invariant.
@@ -231,8 +230,8 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         }
     }
 
-    /// This lock is in the way of the POSIX lock that was asked about. `pid` is who has it, as `ns`
-    /// counts; nobody that the kernel knows if there is none.
+    /// Answers that this lock conflicts with the POSIX lock that was asked about. `pid` is its
+    /// owner in `ns`; if the kernel does not know such a process, the owner is 0.
     pub(crate) fn set_conflict(
         &mut self,
         lock_type: LockType,
@@ -243,7 +242,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         if !self.may_change(bindings::FL_POSIX) {
             return;
         }
-        // What is more than a pid can be is nobody's.
+        // A number that is too large for a pid has no process.
         let pid = global_pid(i32::try_from(pid).unwrap_or(0), ns);
         let lock = self.lock;
         // SAFETY: Valid, the call's own and on no list by the type invariant. There are three
@@ -256,8 +255,8 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         }
     }
 
-    /// Looks among the POSIX locks that the kernel keeps for one that is in the way, and says so
-    /// in the request. Does nothing for a BSD lock.
+    /// Searches the POSIX locks that the kernel keeps for a conflict, and sets the answer in the
+    /// request. Does nothing for a BSD lock.
     pub(crate) fn test_here(&mut self) {
         if self.may_change(bindings::FL_POSIX) {
             // SAFETY: Both are valid, and the lock is the call's own and on no list, by the type
@@ -266,18 +265,19 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         }
     }
 
-    /// Sets a POSIX lock in the kernel alone. May sleep, but not for the lock.
+    /// Sets a POSIX lock in the kernel only. May sleep, but does not wait for the lock.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if somebody else is in the way of one who does not wait, `EDEADLK` of one who
-    /// does; `ENOMEM`, `ENOLCK`; `EINVAL` for a BSD lock, and once it is deferred.
+    /// `EAGAIN` if another owner's lock conflicts and the caller does not wait; `EDEADLK` if
+    /// waiting would deadlock; `ENOMEM`, `ENOLCK`; `EINVAL` for a BSD lock, and once it is
+    /// deferred.
     pub(crate) fn set_here(&mut self) -> Result<Locking> {
         if !self.may_change(bindings::FL_POSIX) {
             return Err(EINVAL);
         }
         // SAFETY: Both are valid, and the lock is the call's own, a POSIX lock and on no list, by
-        // the type invariant and as just looked at.
+        // the type invariant and the check above.
         let result =
             unsafe { bindings::posix_lock_file(self.file, self.lock, core::ptr::null_mut()) };
         match result {
@@ -291,7 +291,7 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         }
     }
 
-    /// Sets a lock in the kernel alone, and waits for it if that was asked for. Sleeps.
+    /// Sets a lock in the kernel only, and waits for it if the caller wants that. Sleeps.
     ///
     /// # Errors
     ///
@@ -307,13 +307,13 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
     }
 }
 
-/// The pid by which the first namespace knows the process that is `pid` in `ns`; 0 if there is no
-/// such process.
+/// The pid in the initial namespace of the process that is `pid` in `ns`; 0 if there is no such
+/// process.
 fn global_pid(pid: i32, ns: &PidNamespace) -> i32 {
     let _rcu = rcu::read_lock();
     // SAFETY: The namespace is valid, and the caller is in an RCU read section.
     let found = unsafe { bindings::find_pid_ns(pid, ns.as_ptr()) };
-    // SAFETY: The process id is null or, in this RCU read section, valid; the first namespace is
+    // SAFETY: The process id is null or, in this RCU read section, valid; the initial namespace is
     // static.
     unsafe { bindings::pid_nr_ns(found, &raw mut bindings::init_pid_ns) }
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files, and one read or write on one.
+//! Open files, and a read or write on one.
 //!
 //! [`Opening`] is a file while its `open` runs, [`File`] one that is open: only the latter has the
-//! file system's data. Before it on the walk is `file_ops`, behind it the page cache
-//! ([`crate::vfs::mm::mapping`]).
+//! file system's data. The functions of the page cache are in [`crate::vfs::mm::mapping`].
 //!
-//! Locks: none of its own; the position of a file is guarded by the VFS (`f_pos_lock`) and only
-//! seen through [`Kiocb`].
+//! Locks: none of its own; the VFS guards the position of a file (`f_pos_lock`), which is accessed
+//! through [`Kiocb`] only.
 //!
 //! C headers: `include/linux/fs.h`.
 
@@ -69,7 +68,8 @@ use kernel::{
 pub(crate) struct File<T: FileSystem> {
     file: Opaque<bindings::file>,
     _p: PhantomData<T>,
-    /// `fdget()` need not count a reference for the task's own file, so a file stays on its task.
+    /// `fdget()` takes no reference for a file of the task's own table, so a borrow stays on its
+    /// task.
     _task: NotThreadSafe,
 }
 
@@ -102,20 +102,20 @@ impl<T: FileSystem> File<T> {
         unsafe { DEntry::from_raw((*self.as_ptr()).__bindgen_anon_1.f_path.dentry) }
     }
 
-    /// What `open` returned.
+    /// The data that `open` returned.
     pub(crate) fn data(&self) -> <T::FileData as ForeignOwnable>::Borrowed<'_> {
-        // SAFETY: By the type invariant it is a `T::FileData` that nobody drops while the file is
-        // borrowed, since `release` runs after the last reference.
+        // SAFETY: By the type invariant it is a `T::FileData`, which is not dropped while the file
+        // is borrowed, since `release` runs after the last reference.
         unsafe { <T::FileData as ForeignOwnable>::borrow((*self.as_ptr()).private_data) }
     }
 
-    /// `O_*` as they are now; `fcntl(F_SETFL)` changes some.
+    /// The current `O_*` flags; `fcntl(F_SETFL)` changes some.
     pub(crate) fn flags(&self) -> u32 {
         // SAFETY: Valid by the type invariant.
         unsafe { read_once(&raw const (*self.as_ptr()).f_flags) }
     }
 
-    /// `lseek` as far as the VFS knows the file: its size and its position.
+    /// `lseek` with the VFS's knowledge of the file: its size and its position.
     ///
     /// # Errors
     ///
@@ -129,11 +129,11 @@ impl<T: FileSystem> File<T> {
         Ok(pos)
     }
 
-    /// Writes dirty pages back and waits for that. May sleep.
+    /// Writes dirty pages back and waits for it. May sleep.
     ///
     /// # Errors
     ///
-    /// The first error of writing back that nobody has been told of through this file.
+    /// The first writeback error that was not reported through this file yet.
     pub(crate) fn write_and_wait(&self, range: SyncRange) -> Result {
         // SAFETY: Valid by the type invariant.
         to_result(unsafe {
@@ -143,7 +143,7 @@ impl<T: FileSystem> File<T> {
 
     /// # Errors
     ///
-    /// As [`Self::write_and_wait`], for what was written back before.
+    /// As [`Self::write_and_wait`], for earlier writeback only.
     pub(crate) fn check_writeback(&self) -> Result {
         // SAFETY: Valid by the type invariant.
         to_result(unsafe { bindings::file_check_and_advance_wb_err(self.as_ptr()) })
@@ -151,8 +151,8 @@ impl<T: FileSystem> File<T> {
 
     /// # Errors
     ///
-    /// What writing back has met with last since the file was opened, or since its user was last
-    /// told; whoever asks is not told by this.
+    /// The last writeback error since the file was opened, or since an error was reported through
+    /// it; this does not count as a report.
     pub(crate) fn last_writeback_error(&self) -> Result {
         let inode = self.inode().as_ptr();
         // SAFETY: Both are valid by the type invariant; `i_mapping` does not change once the inode
@@ -169,7 +169,7 @@ impl<T: FileSystem> File<T> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if no file of the super block has such a position.
+    /// `EINVAL` if the super block's files cannot have such a position.
     pub(crate) fn set_pos(&self, pos: i64) -> Result<i64> {
         let inode = self.inode().as_ptr();
         // SAFETY: Valid by the type invariant; a super block outlives its inodes.
@@ -180,8 +180,8 @@ impl<T: FileSystem> File<T> {
         Ok(pos)
     }
 
-    /// Takes privileges from the file that it must not keep when its contents change, and updates
-    /// its times if the VFS is to do that. May sleep.
+    /// Removes privileges that the file must not keep when its contents change, and updates its
+    /// times if the VFS keeps them. May sleep.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl<T: FileSystem> File<T> {
         to_result(unsafe { bindings::file_modified(self.as_ptr()) })
     }
 
-    /// Updates the times of the file's last change, if the VFS is to do that. May sleep.
+    /// Updates the times of the file's last change, if the VFS keeps them. May sleep.
     ///
     /// # Errors
     ///
@@ -206,18 +206,18 @@ impl<T: FileSystem> File<T> {
     }
 }
 
-/// What of a file is to be made durable.
+/// The part of a file that is to be made durable.
 #[derive(Clone, Copy)]
 pub(crate) struct SyncRange {
     /// Its first byte.
     pub(crate) start: i64,
     /// Its last byte.
     pub(crate) end: i64,
-    /// Whether only what is needed to read the data has to be durable (`fdatasync`).
+    /// Whether only the data and what is needed to read it have to be durable (`fdatasync`).
     pub(crate) data_only: bool,
 }
 
-/// A file while `open` runs for it.
+/// A file while its `open` is running.
 ///
 /// # Invariants
 ///
@@ -259,7 +259,7 @@ impl<'a, T: FileSystem> Opening<'a, T> {
         unsafe { read_once(&raw const (*self.file).f_flags) }
     }
 
-    /// What every file system has to check: that the opener can express the file's size.
+    /// A check that every file system has to do: that the opener can represent the file's size.
     ///
     /// # Errors
     ///
@@ -278,19 +278,20 @@ impl<'a, T: FileSystem> Opening<'a, T> {
 
     /// See [`File::update_time`].
     pub(crate) fn update_time(&self) {
-        // SAFETY: Valid by the type invariant. The contents have changed whatever comes of it.
+        // SAFETY: Valid by the type invariant. An error is ignored, as the contents have changed
+        // already.
         unsafe { bindings::file_update_time(self.file) };
         // SAFETY: The file has a reference to its inode.
         unsafe { keep_times_dirty((*self.file).f_inode) };
     }
 
-    /// The file has a position, but cannot be seeked.
+    /// Makes the file one with a position that cannot be changed by `lseek`.
     pub(crate) fn set_nonseekable(&self) {
         // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
         unsafe { bindings::nonseekable_open(self.inode().as_ptr(), self.file) };
     }
 
-    /// The file has no position.
+    /// Makes the file one without a position.
     pub(crate) fn set_stream(&self) {
         // SAFETY: Both are valid and the file is ours by the type invariant. Cannot fail.
         unsafe { bindings::stream_open(self.inode().as_ptr(), self.file) };
@@ -298,24 +299,24 @@ impl<'a, T: FileSystem> Opening<'a, T> {
 }
 
 impl_flags!(
-    /// What `fallocate` is to do (`FALLOC_FL_*`); without any of them, allocate.
+    /// The options of `fallocate` (`FALLOC_FL_*`); without any of them it allocates.
     #[derive(Clone, Copy, Default, PartialEq, Eq)]
     pub(crate) struct FallocateMode(u32);
 
-    /// One thing that `fallocate` is to do.
+    /// One option of `fallocate`.
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub(crate) enum Fallocate {
-        /// The file does not become longer.
+        /// The size of the file does not change.
         KeepSize = bindings::FALLOC_FL_KEEP_SIZE,
-        /// The space is given back, and reads as zero.
+        /// The space is freed, and reads as zero.
         PunchHole = bindings::FALLOC_FL_PUNCH_HOLE,
-        /// What is behind the space moves there.
+        /// The range is removed; the data behind it moves there.
         CollapseRange = bindings::FALLOC_FL_COLLAPSE_RANGE,
         /// The space reads as zero.
         ZeroRange = bindings::FALLOC_FL_ZERO_RANGE,
-        /// What is in the space and behind it moves away.
+        /// The data in the range and behind it moves up, to make room.
         InsertRange = bindings::FALLOC_FL_INSERT_RANGE,
-        /// The space is shared with no other file.
+        /// The space is not shared with any other file.
         UnshareRange = bindings::FALLOC_FL_UNSHARE_RANGE,
         /// Zeroes are written to the space.
         WriteZeroes = bindings::FALLOC_FL_WRITE_ZEROES,
@@ -329,7 +330,7 @@ impl FallocateMode {
     }
 }
 
-/// What an offset given to `lseek` counts from.
+/// The origin of an offset given to `lseek`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Whence {
@@ -360,7 +361,8 @@ impl TryFrom<c_int> for Whence {
     }
 }
 
-/// A table of open files, by which the VFS says who owns locks: an address, never to be shown.
+/// The address of a table of open files, which stands for a lock owner in the VFS; never to be
+/// shown.
 #[derive(Clone, Copy)]
 pub(crate) struct FilesId(usize);
 
@@ -375,18 +377,18 @@ impl FilesId {
         Self(unsafe { (*bindings::get_current()).files } as usize)
     }
 
-    /// Its value, to be made unrecognisable.
+    /// Its value, which must be scrambled before it is shown.
     pub(crate) fn get(self) -> u64 {
         self.0 as u64
     }
 }
 
-/// One read or write call.
+/// A read or write call.
 ///
 /// # Invariants
 ///
-/// A valid `struct kiocb` of an open file of `T`, used by the running call alone. If there is
-/// `served`, it is that of the call.
+/// A valid `struct kiocb` of an open file of `T`, used by the running call alone. If there is a
+/// `served`, it belongs to the call.
 pub(crate) struct Kiocb<'a, T: FileSystem> {
     iocb: *mut bindings::kiocb,
     served: Option<&'a Served>,
@@ -417,18 +419,18 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         self.iocb
     }
 
-    /// The call is going to be another's, who ends it and tells the caller: perhaps before what is
-    /// done with the result here has returned. Returns the C object with its flags (`IOCB_*`).
+    /// Hands the call to a callee, which completes it, perhaps before the code that uses the result
+    /// of this has returned. Returns the C object with its flags (`IOCB_*`).
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the call was [deferred](Self::defer); `EINVAL` if it is served for somebody who
-    /// goes on with it afterwards.
+    /// `EBUSY` if the call was [deferred](Self::defer); `EINVAL` if the code that serves it goes on
+    /// with it afterwards.
     pub(in crate::vfs) fn pass_on(self) -> Result<(*mut bindings::kiocb, c_int)> {
         let served = self.served.ok_or(EINVAL)?;
-        // SAFETY: By the type invariant, and `self` goes.
+        // SAFETY: By the type invariant, and `self` is consumed.
         unsafe { served.pass_on(self.iocb) }?;
-        // SAFETY: Valid by the type invariant: nobody has it yet.
+        // SAFETY: Valid by the type invariant: the callee does not have it yet.
         Ok((self.iocb, unsafe { (*self.iocb).ki_flags }))
     }
 
@@ -438,13 +440,13 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { File::from_raw((*self.iocb).ki_filp) }
     }
 
-    /// Where to read or write.
+    /// The position to read or write at.
     pub(crate) fn pos(&self) -> i64 {
         // SAFETY: Valid by the type invariant.
         unsafe { (*self.iocb).ki_pos }
     }
 
-    /// Moves on. A position that no file has counts as its beginning.
+    /// Sets the position; a negative one becomes 0.
     pub(crate) fn set_pos(&mut self, pos: i64) {
         // SAFETY: Valid and ours alone by the type invariant.
         unsafe { (*self.iocb).ki_pos = pos.max(0) };
@@ -466,7 +468,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { (*self.iocb).ki_flags as u32 }
     }
 
-    /// Whether the page cache is to be left out.
+    /// Whether the page cache is bypassed.
     pub(crate) fn is_direct(&self) -> bool {
         self.raw_flags() & bindings::IOCB_DIRECT != 0
     }
@@ -477,16 +479,16 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { (*self.iocb).ki_complete.is_none() }
     }
 
-    /// Whether what is written goes to the end of the file, wherever that is.
+    /// Whether the data is written to the end of the file, wherever that is.
     pub(crate) fn is_append(&self) -> bool {
         self.raw_flags() & bindings::IOCB_APPEND != 0
     }
 
-    /// Lets the call end later: for a function that then returns `EIOCBQUEUED`.
+    /// Lets the call complete later, for a function that then returns `EIOCBQUEUED`.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the caller waits; `EBUSY` if that was done before; `ENOMEM`.
+    /// `EINVAL` if the caller waits; `EBUSY` on a second call; `ENOMEM`.
     pub(crate) fn defer(&mut self) -> Result<Deferred> {
         // SAFETY: By the type invariant; the trampolines serve their calls by `serve()`.
         unsafe { Deferred::new(self.iocb) }
@@ -498,9 +500,8 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         unsafe { write_flags(self.iocb) }
     }
 
-    /// What every file system has to check before it writes: shortens `from` to what may be
-    /// written, moves to the end for `O_APPEND`, and returns how much is left, which may be
-    /// nothing.
+    /// Checks that every file system has to do before it writes: shortens `from` to what may be
+    /// written, moves to the end for `O_APPEND`, and returns the remaining length, which may be 0.
     ///
     /// # Errors
     ///
@@ -517,7 +518,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         Ok(left)
     }
 
-    /// Whether the file has id bits that a write of the caller takes away.
+    /// Whether the file has id bits that a write of the caller clears.
     pub(crate) fn drops_id_bits(&self) -> bool {
         // SAFETY: The call and its file are valid; the file keeps its mount and its inode.
         unsafe {
@@ -527,7 +528,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         }
     }
 
-    /// As [`Self::write_checks`], for writers that run side by side: not for one that appends.
+    /// As [`Self::write_checks`], for concurrent writers, which must not append.
     ///
     /// # Errors
     ///
@@ -542,8 +543,8 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         count(unsafe { bindings::generic_write_checks(self.iocb, from.as_raw()) })
     }
 
-    /// Takes privileges from the file that it must not keep when it is written, and updates its
-    /// times if the VFS is to do that. May sleep.
+    /// Removes privileges that the file must not keep when it is written, and updates its times if
+    /// the VFS keeps them. May sleep.
     ///
     /// # Errors
     ///
@@ -554,7 +555,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         to_result(unsafe { bindings::kiocb_modified(self.iocb) })
     }
 
-    /// Writes past the page cache, by the mapping's `direct_write`, and drops what is cached of
+    /// Writes without the page cache, by the mapping's `direct_write`, and drops cached pages of
     /// the range. Moves the position. May sleep.
     ///
     /// Nothing is written if a cached page could not be dropped.
@@ -577,8 +578,8 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         count(unsafe { bindings::generic_file_direct_write(self.iocb, from.as_raw()) })
     }
 
-    /// Puts the two parts of a direct write together of which the last went through the page
-    /// cache: writes that back and drops it. May sleep.
+    /// Combines the two parts of a direct write whose second part went through the page cache:
+    /// writes that part back and drops it. May sleep.
     ///
     /// # Errors
     ///
@@ -601,7 +602,7 @@ impl<'a, T: FileSystem> Kiocb<'a, T> {
         })
     }
 
-    /// Makes the last `written` bytes before the position durable if the call asks for that. The
+    /// Makes the last `written` bytes before the position durable if the call asks for it. The
     /// inode must not be locked. May sleep.
     ///
     /// # Errors
@@ -632,18 +633,18 @@ pub(in crate::vfs) unsafe fn write_flags(iocb: *mut bindings::kiocb) -> u32 {
     flags
 }
 
-/// Charges the current task with `bytes` that it writes.
+/// Accounts `bytes` of writes to the current task.
 pub(crate) fn account_write(bytes: usize) {
     // SAFETY: Changes counters of the current task.
     unsafe { bindings::task_io_account_write(bytes) };
 }
 
-/// Runs the function that serves a call of a file of `T`, and returns what C gets.
+/// Runs the function that serves a call of a file of `T`, and returns the value for C.
 ///
 /// # Safety
 ///
-/// `iocb` is a valid call of an open file of `T`, and is the caller's own until this returns or the
-/// call is completed.
+/// `iocb` is a valid call of an open file of `T`, and only the caller uses it until this returns or
+/// the call is completed.
 pub(in crate::vfs) unsafe fn serve<T: FileSystem>(
     iocb: *mut bindings::kiocb,
     serve: impl FnOnce(Kiocb<'_, T>) -> Result<usize>,
@@ -656,9 +657,9 @@ pub(in crate::vfs) unsafe fn serve<T: FileSystem>(
     unsafe { served.end(iocb, result) }
 }
 
-/// Makes the next `len` bytes of a source present, as far as possible. May sleep and fault.
+/// Faults in the next `len` bytes of a source, as far as possible. May sleep and fault.
 ///
-/// Returns how many of them are; 0 if not even the first byte can be read.
+/// Returns how many of them are present; 0 if not even the first byte can be read.
 pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize {
     let len = len.min(from.len());
     // SAFETY: A valid source.
@@ -666,24 +667,23 @@ pub(crate) fn fault_in_source(from: &mut IovIterSource<'_>, len: usize) -> usize
     len.saturating_sub(missing)
 }
 
-/// A copy from file to file, or within one, of `len` bytes.
+/// A copy of `len` bytes between two files, or within one.
 ///
 /// # Invariants
 ///
-/// `from` and `to` are the files of a running `copy_file_range` call, open files of `T` both,
-/// `from` for reading and `to` for writing; whoever freezes the super block of `to` waits for the
-/// call.
+/// `from` and `to` are the files of a running `copy_file_range` call, both open files of `T`,
+/// `from` for reading and `to` for writing; a freeze of the super block of `to` waits for the call.
 pub(crate) struct CopyRange<'a, T: FileSystem> {
     from: *mut bindings::file,
     to: *mut bindings::file,
-    /// Where to begin to read, in bytes; not negative.
+    /// The position to read from, in bytes; not negative.
     pub(crate) from_pos: i64,
-    /// Where to begin to write, in bytes; not negative.
+    /// The position to write to, in bytes; not negative.
     pub(crate) to_pos: i64,
-    /// How much at most, in bytes; at least one, and no more than the source has. No position
-    /// in the copy is beyond what an offset can be.
+    /// The maximum length, in bytes; it is positive and not beyond the end of the source. All
+    /// positions in the copy are valid file offsets.
     pub(crate) len: usize,
-    /// Flags of the call; there are none so far.
+    /// Flags of the call; none are defined so far.
     pub(crate) flags: u32,
     _call: PhantomData<&'a T>,
 }
@@ -793,7 +793,7 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
         (self.pos, self.pipe, self.len, self.flags)
     }
 
-    /// Puts references to the page cache's folios into the pipe.
+    /// Puts references to folios of the page cache into the pipe.
     ///
     /// # Errors
     ///
@@ -805,11 +805,11 @@ impl<'a, T: FileSystem> SpliceRead<'a, T> {
         })
     }
 
-    /// Reads by `read_iter` into new pages, which go into the pipe. Sleeps.
+    /// Reads with `read_iter` into new pages, which go into the pipe. Sleeps.
     ///
     /// # Errors
     ///
-    /// Those of `read_iter`, but `EAGAIN` for `EFAULT`; `ENOMEM`.
+    /// Those of `read_iter`, with `EAGAIN` for `EFAULT`; `ENOMEM`.
     pub(crate) fn copy(self) -> Result<usize> {
         // SAFETY: By the type invariant.
         count(unsafe {
@@ -868,7 +868,7 @@ impl<'a, T: FileSystem> SpliceWrite<'a, T> {
         (self.pos, self.pipe, self.len, self.flags)
     }
 
-    /// Writes what is in the pipe by `write_iter`. May sleep.
+    /// Writes the contents of the pipe with `write_iter`. May sleep.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `poll(2)` and its kin on open files: events, and where the caller waits for them.
+//! `poll(2)` and its kin on open files: events, and the queues on which callers wait for them.
 //!
-//! On the walk: `file_ops` or `io/chrdev` makes a [`Polling`] of a `poll` call, and the file
-//! system registers the caller on the queue of the file.
+//! `file_ops` or `io/chrdev` makes a [`Polling`] of a `poll` call, and the file system registers
+//! the caller on the queue of the file.
 //!
 //! C headers: `include/linux/poll.h`, `include/uapi/linux/eventpoll.h`.
 
@@ -26,23 +26,23 @@ impl PollEvents {
     pub(crate) const READABLE: Self = Self(0x0001 | 0x0040);
     /// `EPOLLOUT | EPOLLWRNORM`: a write will not block.
     pub(crate) const WRITABLE: Self = Self(0x0004 | 0x0100);
-    /// `EPOLLERR`: the file will only return errors.
+    /// `EPOLLERR`: the file only returns errors.
     pub(crate) const ERROR: Self = Self(0x0008);
-    /// What holds for a file that cannot tell (`DEFAULT_POLLMASK`).
+    /// The events of a file that cannot tell (`DEFAULT_POLLMASK`).
     pub(crate) const ALWAYS: Self = Self(Self::READABLE.0 | Self::WRITABLE.0);
 
-    /// As the kernel has them.
+    /// As the kernel represents them.
     pub(in crate::vfs) fn into_raw(self) -> bindings::__poll_t {
         self.0
     }
 
-    /// Those of `POLL*` numbers, as `poll(2)` has them; what it does not know is left out.
+    /// Converts `POLL*` numbers of `poll(2)`; unknown ones are left out.
     pub(crate) fn from_user(events: u32) -> Self {
         // SAFETY: Calculates. There are no events in the upper half.
         Self(unsafe { bindings::demangle_poll(events as u16) })
     }
 
-    /// As `POLL*` numbers.
+    /// Converts to `POLL*` numbers.
     pub(crate) fn to_user(self) -> u32 {
         // SAFETY: Calculates.
         u32::from(unsafe { bindings::mangle_poll(self.0) })
@@ -57,9 +57,9 @@ impl core::ops::BitOr for PollEvents {
     }
 }
 
-/// The data of a file that can be waited for.
+/// The data of a file that can be polled.
 pub(crate) trait Pollable: 'static {
-    /// Where its pollers wait. May sleep.
+    /// The queue on which its pollers wait. May sleep.
     ///
     /// The queue lives as long as the data: this is why it is borrowed from it.
     ///
@@ -99,7 +99,7 @@ impl<'a, F: ForeignOwnable> Polling<'a, F> {
         &self.data
     }
 
-    /// What the caller wants to know.
+    /// The events that the caller wants.
     pub(crate) fn wanted(&self) -> PollEvents {
         // SAFETY: The table is null or valid by the type invariant.
         PollEvents(unsafe { bindings::poll_requested_events(self.table) })
@@ -108,7 +108,7 @@ impl<'a, F: ForeignOwnable> Polling<'a, F> {
 
 impl<D: Pollable> Polling<'_, Arc<D>> {
     /// Makes a wake-up of the file's pollers reach the caller, if it is going to wait. Returns
-    /// whether anybody is.
+    /// whether any task is waiting.
     ///
     /// # Errors
     ///
@@ -116,10 +116,10 @@ impl<D: Pollable> Polling<'_, Arc<D>> {
     pub(crate) fn register(&self) -> Result<bool> {
         let queue = self.data.pollers()?.as_ptr();
         // SAFETY: File and table are valid by the type invariant. The queue is borrowed from the
-        // data of the file, which the file keeps until it is released, and a poller has let go by
-        // then: it holds a reference to the file, or (epoll) is told by `__fput()`.
+        // data of the file, which the file keeps until it is released. Pollers leave the queue
+        // before that: a poller holds a reference to the file, or (epoll) `__fput()` removes it.
         unsafe { bindings::poll_wait(self.file, queue, self.table) };
-        // SAFETY: The queue is valid, as just said.
+        // SAFETY: The queue is valid, as explained above.
         Ok(unsafe { bindings::waitqueue_active(queue) })
     }
 }
