@@ -2,9 +2,8 @@
 
 //! Ferrofuse: the FUSE client in Rust.
 //!
-//! Two floors: [`vfs`] is the foundation, generic over a file system, and holds everything that is
-//! `unsafe`, but for [`glue`], the tracepoints and parameters; [`fuse`] is the house and holds
-//! none.
+//! Two layers: [`vfs`] is the foundation, generic over a file system, and has all `unsafe` code,
+//! except for [`glue`], the tracepoints and parameters; [`fuse`] builds on it and has none.
 
 use kernel::prelude::*;
 
@@ -28,15 +27,15 @@ module! {
         "fs-fusectl",
         "char-major-10-203",
         "devname:cuse",
-        // Where CUSE is a module of its own, this is its name.
+        // The name of the module that CUSE is elsewhere.
         "cuse",
-        // So is this, which drives a device.
+        // The same for the driver of a device.
         "virtiofs",
         "virtio:d0000001Av*",
     ],
 }
 
-/// What the module holds while it is loaded.
+/// The registrations of the module while it is loaded.
 #[pin_data]
 struct Ferrofuse {
     params: glue::params::Registration,
@@ -52,7 +51,7 @@ struct Ferrofuse {
     control: vfs::control::control_fs::Registration<fuse::conn::Connection>,
     #[cfg(CONFIG_VIRTIO)]
     virtiofs: vfs::io::virtio::Registration<fuse::transport::virtio::instance::Instance>,
-    // Goes last: all of the others may have requests.
+    // Dropped last: all of the others may have requests.
     requests: vfs::sync::entry::Registration<fuse::request::Request>,
 }
 
@@ -68,7 +67,7 @@ impl kernel::InPlaceModule for Ferrofuse {
             requests: unsafe { vfs::sync::entry::Registration::new() }?,
             // Before the first mount, whose dentries expire.
             expiry: vfs::node::dentry_expiry::Registration::new()?,
-            // Behind the worker that it is for.
+            // After the worker that it controls.
             params: glue::params::Registration::new(),
             // Before the first mount, which adds its connection.
             // SAFETY: It is dropped with the module.
@@ -77,9 +76,9 @@ impl kernel::InPlaceModule for Ferrofuse {
             types: unsafe { vfs::mount::fs_type::Registration::new(&fuse::fstype::TYPES) }?,
             sysctls: vfs::control::sysctl::Registration::new(&fuse::fstype::sysctl::TABLE)?,
             device <- vfs::io::miscdev::Registration::new(),
-            // Before the first server, whose device is of it.
-            // SAFETY: It is dropped with the module, which every open of the device that servers
-            // use keeps, and with that open goes the one device that came of it.
+            // Before the first server, whose device belongs to it.
+            // SAFETY: It is dropped with the module. Every open of the device that servers use
+            // keeps the module, and the character device of a server is removed with that open.
             cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE) }?,
             cuse <- vfs::io::miscdev::Registration::new(),
             #[cfg(CONFIG_VIRTIO)]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The house: FUSE, without `unsafe`.
+//! FUSE, without `unsafe`.
 //!
-//! Rooms in walking order; each imports only those above it, and `vfs`.
+//! Modules in dependency order; each imports only those above it, and `vfs`.
 
 #[allow(dead_code)] // The wire has more than this module speaks, and is here as a whole.
 pub(crate) mod abi;

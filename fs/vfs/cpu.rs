@@ -10,7 +10,7 @@ pub(crate) fn current() -> usize {
     CpuId::current().as_u32() as usize
 }
 
-/// How many processors there can ever be (`num_possible_cpus()`).
+/// The number of possible processors (`num_possible_cpus()`).
 pub(crate) fn num_possible() -> usize {
     // SAFETY: It may be called in any context.
     unsafe { bindings::num_possible_cpus() as usize }

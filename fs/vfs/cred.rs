@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who is asking: ids, user and pid namespaces, credentials and mount id maps.
+//! The ids of tasks: user and pid namespaces, credentials and mount id maps.
 //!
 //! Ids of the kernel ([`Kuid`], [`Kgid`]) and plain numbers are different types, and only a
-//! [`UserNs`] turns one into the other. Nothing here sleeps or takes a lock. What a file system
-//! makes of the ids is its own matter. [`thread_name`] goes the other way, from a number to who it
-//! is.
+//! [`UserNs`] converts between them. Nothing here sleeps or takes a lock. What the ids mean is up
+//! to the file system. [`thread_name`] finds the name of the thread with an id.
 //!
 //! C headers: `include/linux/{cred,uidgid,user_namespace,mnt_idmapping,capability}.h`.
 
@@ -39,7 +38,7 @@ pub(crate) struct UserNs(Opaque<bindings::user_namespace>);
 
 // SAFETY: A user namespace has no owner thread; its reference can be put anywhere.
 unsafe impl Send for UserNs {}
-// SAFETY: What the methods below read never changes after the namespace is made, or is read by C
+// SAFETY: The methods below only read what never changes after the namespace is made, or call C
 // functions that do their own locking.
 unsafe impl Sync for UserNs {}
 
@@ -78,10 +77,10 @@ impl UserNs {
         unsafe { Self::from_ptr(&raw mut bindings::init_user_ns) }
     }
 
-    /// The namespace of whoever opened `file` (`file->f_cred->user_ns`).
+    /// The namespace of the task that opened `file` (`file->f_cred->user_ns`).
     pub(crate) fn of_opener(file: &File) -> &Self {
-        // SAFETY: The credentials of an open file are set before it is published, never change,
-        // and are kept by the file, as their namespace is kept by them.
+        // SAFETY: The credentials of an open file are set before it is published and never change.
+        // The file keeps them, and they keep their namespace.
         unsafe { Self::from_ptr((*(*file.as_ptr()).f_cred).user_ns) }
     }
 }
@@ -102,12 +101,12 @@ macro_rules! kernel_id {
     ) => {
         $(#[$doc])*
         ///
-        /// It may be invalid: the id of nobody, that no namespace maps.
+        /// It may be invalid: an id that no namespace maps.
         #[derive(Clone, Copy, PartialEq, Eq)]
         pub(crate) struct $name(u32);
 
         impl $name {
-            /// What `id` means in `ns`; invalid if `ns` does not map it.
+            /// The id that `id` is in `ns`; invalid if `ns` does not map it.
             pub(crate) fn new(ns: &UserNs, id: u32) -> Self {
                 // SAFETY: `ns` is valid.
                 Self::from_c(unsafe { bindings::$make(ns.as_ptr(), id) })
@@ -127,7 +126,7 @@ macro_rules! kernel_id {
                 unsafe { bindings::$has(ns.as_ptr(), self.into_c()) }
             }
 
-            /// Its number in `ns`, `None` if it has none there.
+            /// Its number in `ns`; `None` if it has none there.
             pub(crate) fn in_ns(self, ns: &UserNs) -> Option<u32> {
                 // SAFETY: `ns` is valid.
                 let id = unsafe { bindings::$from(ns.as_ptr(), self.into_c()) };
@@ -197,7 +196,7 @@ impl Ids {
     }
 }
 
-/// The caller's (subjective) credentials, to act with later.
+/// The caller's (subjective) credentials, for later use.
 pub(in crate::vfs) fn current() -> ARef<Credential> {
     // SAFETY: As in `Ids::current`.
     unsafe { Credential::from_ptr(current_cred()) }.into()
@@ -226,7 +225,7 @@ pub(crate) fn in_group(group: Kgid) -> bool {
     unsafe { bindings::in_group_p(group.into_c()) != 0 }
 }
 
-/// The permissions that the caller takes from what it makes.
+/// The permissions that the caller removes from files that it makes (umask).
 pub(crate) fn current_umask() -> u16 {
     // SAFETY: The current task has its `fs` until it has exited.
     unsafe { bindings::current_umask() as u16 }
@@ -262,13 +261,13 @@ pub(crate) fn current_pid_ns() -> Option<ARef<PidNamespace>> {
     kernel::current!().active_pid_ns().map(ARef::from)
 }
 
-/// The caller's thread id as `ns` sees it, 0 if it does not.
+/// The caller's thread id in `ns`; 0 if it has none there.
 pub(crate) fn current_pid_in(ns: &PidNamespace) -> i32 {
     // SAFETY: `ns` is valid, and the current task has its pid until it has exited.
     unsafe { bindings::current_pid_nr_ns(ns.as_ptr()) }
 }
 
-/// The id of the caller's process as `ns` sees it, 0 if it does not.
+/// The id of the caller's process in `ns`; 0 if it has none there.
 pub(crate) fn current_tgid_in(ns: &PidNamespace) -> i32 {
     // SAFETY: As in `current_pid_in`.
     unsafe { bindings::current_tgid_nr_ns(ns.as_ptr()) }
@@ -277,21 +276,21 @@ pub(crate) fn current_tgid_in(ns: &PidNamespace) -> i32 {
 /// The name of a thread, NUL-terminated unless it fills the space.
 pub(crate) type ThreadName = [u8; bindings::TASK_COMM_LEN as usize];
 
-/// The name of the thread that has this id in `ns` now, if there is one.
+/// The name of the thread that has this id in `ns` at present, if there is one.
 pub(crate) fn thread_name(pid: u32, ns: &PidNamespace) -> Option<ThreadName> {
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     let guard = rcu::read_lock();
-    // SAFETY: `ns` is valid. What is found stays valid until the end of the read-side section.
+    // SAFETY: `ns` is valid. The result stays valid until the end of the read-side section.
     let found = unsafe { bindings::find_pid_ns(pid, ns.as_ptr()) };
-    // SAFETY: The function takes a null pointer, and the same holds for what it finds.
+    // SAFETY: The function takes a null pointer, and its result is valid for as long.
     let task = unsafe { bindings::pid_task(found, bindings::pid_type_PIDTYPE_PID) };
     if task.is_null() {
         return None;
     }
     let mut name = ThreadName::default();
     for (at, byte) in name.iter_mut().enumerate() {
-        // SAFETY: The task is valid, and its name has as many bytes. It may be changing: then
-        // this is a mixture of both, whose last byte is NUL in any case.
+        // SAFETY: The task is valid, and its name has as many bytes. It may be changing: the result
+        // is then a mixture of both names, whose last byte is NUL in any case.
         *byte = unsafe { read_once((&raw const (*task).comm).cast::<u8>().add(at)) };
     }
     drop(guard);
@@ -324,7 +323,7 @@ impl Idmap {
         self.0.get()
     }
 
-    /// The map that maps nothing: for operations whose caller's ids are not to be told.
+    /// The map that maps nothing: for operations that must not see their caller's ids.
     pub(crate) fn invalid() -> &'static Self {
         // SAFETY: `invalid_mnt_idmap` is a static object.
         unsafe { Self::from_ptr(&raw mut bindings::invalid_mnt_idmap) }
@@ -342,25 +341,25 @@ impl Idmap {
         Kgid(unsafe { bindings::make_vfsgid(self.as_ptr(), ns.as_ptr(), gid.into_c()) }.val)
     }
 
-    /// What `uid`, as seen through the mount, is to a file system of `ns`.
+    /// `uid`, as seen through the mount, converted for a file system of `ns`.
     pub(in crate::vfs) fn uid_from_mnt(&self, ns: &UserNs, uid: bindings::vfsuid_t) -> Kuid {
         // SAFETY: Map and namespace are valid.
         Kuid::from_c(unsafe { bindings::from_vfsuid(self.as_ptr(), ns.as_ptr(), uid) })
     }
 
-    /// What `gid`, as seen through the mount, is to a file system of `ns`.
+    /// `gid`, as seen through the mount, converted for a file system of `ns`.
     pub(in crate::vfs) fn gid_from_mnt(&self, ns: &UserNs, gid: bindings::vfsgid_t) -> Kgid {
         // SAFETY: Map and namespace are valid.
         Kgid::from_c(unsafe { bindings::from_vfsgid(self.as_ptr(), ns.as_ptr(), gid) })
     }
 
-    /// The caller's [`current_fsuid`] as the file system of `ns` below the mount is to see it.
+    /// The caller's [`current_fsuid`] as the file system of `ns` sees it below the mount.
     pub(crate) fn mapped_fsuid(&self, ns: &UserNs) -> Kuid {
         // SAFETY: Map and namespace are valid.
         Kuid::from_c(unsafe { bindings::mapped_fsuid(self.as_ptr(), ns.as_ptr()) })
     }
 
-    /// The caller's [`current_fsgid`] as the file system of `ns` below the mount is to see it.
+    /// The caller's [`current_fsgid`] as the file system of `ns` sees it below the mount.
     pub(crate) fn mapped_fsgid(&self, ns: &UserNs) -> Kgid {
         // SAFETY: Map and namespace are valid.
         Kgid::from_c(unsafe { bindings::mapped_fsgid(self.as_ptr(), ns.as_ptr()) })

@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The foundation: what a file system needs of the VFS, as safe types.
+//! The foundation: the VFS for a file system, as safe types.
 //!
-//! Everything `unsafe` in this crate is here, and no word of FUSE. A file system is an
-//! implementation of the traits of this module; each trait method is the C method of the same
-//! name, with the same calling context.
+//! All `unsafe` code of this crate, except for that of `glue`, is here, and nothing that is
+//! specific to FUSE. A file system implements the traits of this module; each trait method is the C
+//! method of the same name, with the same calling context.
 //!
-//! [`mount::sb::FileSystem`] names the types that a file system hangs on the VFS's objects, and
-//! holds the methods of the super block. How it is mounted is [`mount::fs_type::Mounting`]. The
+//! [`mount::sb::FileSystem`] names the types of the file system's data in the VFS's objects, and
+//! has the methods of the super block. [`mount::fs_type::Mounting`] is how it is mounted. The
 //! tables of inodes, dentries and files are traits of `inode_ops`, `dentry` and `file_ops`.
 //!
-//! Some objects are seen in two ways. The RCU walk, and callbacks under a spinlock, see an inode or
-//! a dentry that nobody holds a reference to for them: they get a *view*
-//! ([`node::inode::INodeView`], [`node::dentry::DEntryView`]), whose methods are the ones that are
-//! sound on an object which may be going away. Whoever holds a reference gets the object itself
-//! ([`node::inode::INode`], [`node::dentry::DEntry`]), which derefs to its view.
+//! Some objects have two types. The RCU walk, and callbacks under a spinlock, see an inode or a
+//! dentry without a reference to it: they get a *view* ([`node::inode::INodeView`],
+//! [`node::dentry::DEntryView`]), whose methods are those that are sound on an object which may be
+//! going away. The holder of a reference gets the object itself ([`node::inode::INode`],
+//! [`node::dentry::DEntry`]), which derefs to its view.
 //!
-//! # What the types hold, and what they do not
+//! # What the types ensure, and what they do not
 //!
-//! Safe code outside of this layer cannot cause undefined behaviour. What that needs of it is a
-//! type: a reference that outlives the call of the VFS is counted and waited for
+//! Safe code outside of this layer cannot cause undefined behaviour. A rule that this depends on is
+//! a type: a reference that outlives the call of the VFS is counted and waited for
 //! ([`node::inode::Kept`]), what only `fill_super` may do needs its [`mount::sb::NewSuper`], what
-//! only the RCU walk has comes as an [`node::walk::InRcu`]. Or it is `unsafe` to accept, as a
-//! registration that must stay as long as the module is; `scripts/check-unsafe` looks for what is
-//! neither.
+//! only the RCU walk may access comes as an [`node::walk::InRcu`]. Or the rule is the safety
+//! requirement of an `unsafe` function, as for a registration that must stay as long as the module;
+//! `scripts/check-unsafe` searches for cases that are neither.
 //!
-//! Safe code can make the kernel wait for ever, and has to keep these rules by itself; the methods
-//! they are about say so:
+//! Safe code can make the kernel hang, and has to keep these rules by itself; the documentation of
+//! the methods states them:
 //!
-//! - What is called under a spinlock, in RCU walk or in an RCU callback does not sleep, and locks
-//!   are taken in the order of `Documentation/locking.rst`.
-//! - What a file system keeps of its super block is given back after
-//!   [`mount::sb::FileSystem::kill_sb`], whose caller waits for that.
-//! - A duty is not forgotten (`core::mem::forget`): a folio would stay locked or under writeback,
-//!   a name in lookup, and a super block kept.
+//! - Methods that are called under a spinlock, in RCU walk or in an RCU callback do not sleep, and
+//!   locks are taken in the order of `Documentation/locking.rst`.
+//! - A file system gives up the references that keep its super block after
+//!   [`mount::sb::FileSystem::kill_sb`], whose caller waits for them.
+//! - An obligation is not forgotten (`core::mem::forget`): a folio would stay locked or under
+//!   writeback, a name in lookup, and a super block kept.
 
 pub(crate) mod bindings;
 

@@ -2,14 +2,14 @@
 
 //! References to the tables of functions that the VFS calls.
 //!
-//! A table is made by the room whose functions it has, and hung on an object by the room of that
-//! object: neither has to know the other. A [`Table`] says what the table is for, and that its
-//! functions are sound for objects of `T`.
+//! A module makes the table of its functions, and the module of an object stores it there: they
+//! need not know each other. A [`Table`] tells what the table is for, and that its functions are
+//! sound for objects of `T`.
 
 use crate::vfs::bindings;
 use core::marker::PhantomData;
 
-/// A static table of the type `C` of C, for what `K` names, of the file system `T`.
+/// A static table of the C type `C`, for the objects that `K` names, of the file system `T`.
 ///
 /// # Invariants
 ///
@@ -45,13 +45,13 @@ impl<C, K, T> Clone for Table<C, K, T> {
 
 impl<C, K, T> Copy for Table<C, K, T> {}
 
-/// What a [`Table`] is for.
+/// The uses of a [`Table`].
 pub(crate) mod of {
     /// Open files.
     pub(crate) struct Files;
     /// The page cache.
     pub(crate) struct Pages;
-    /// The page cache of symbolic links: what is read into a folio has a NUL within the first page.
+    /// The page cache of symbolic links: the contents of a folio have a NUL within the first page.
     pub(crate) struct Targets;
     /// Directories.
     pub(crate) struct Dirs;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file system of knobs: one directory for each object that was added, named by a number, with
-//! the same few files in each.
+//! A control file system: one directory for each object that was added, named by a number, with the
+//! same few files in each.
 //!
-//! There is one super block of it, which exists while it is mounted somewhere. Objects come and go
-//! whether it is mounted or not; the files of one that is gone are empty, and take what is written.
+//! It has one super block, which exists while it is mounted. Objects are added and removed
+//! independently of that; the files of a removed object are empty, and ignore what is written.
 //!
 //! Locks: one mutex for the super block and the list of objects, outside the locks of the VFS's
 //! directories. An object is added and removed with it held; a method of a file runs without it,
@@ -49,23 +49,23 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Permissions of a directory: its owner may look into it.
+/// Permissions of a directory: only its owner may list and search it.
 const DIR_MODE: u32 = bindings::S_IFDIR | 0o500;
 
-/// What a directory of the file system is about.
+/// An object that has a directory in the file system.
 pub(crate) trait Object: Sized + Send + Sync + 'static {
-    /// The module whose code this is; it is kept while the file system is mounted.
+    /// The module with this code, which is kept while the file system is mounted.
     type OwnerModule: ModuleMetadata;
 
-    /// The name of its directory. Asked once each time the directory is made; two objects that give
-    /// the same number have two directories of one name.
+    /// The name of its directory. Called once each time the directory is made; two objects with the
+    /// same number have two directories of one name.
     fn number(&self) -> u32;
 
-    /// Who owns its directory and the files there; asked as the directory is made.
+    /// The owner of its directory and the files there; called when the directory is made.
     fn owner(&self) -> (Kuid, Kgid);
 }
 
-/// A file that each directory has, as a type that has no value. Methods may sleep.
+/// A file of each directory, as an uninhabited type. Methods may sleep.
 #[vtable]
 pub(crate) trait Knob<T: Object> {
     /// Its name.
@@ -74,7 +74,7 @@ pub(crate) trait Knob<T: Object> {
     /// Its permissions.
     const MODE: u32;
 
-    /// Whether one reader sees the value of its first read until it starts again.
+    /// Whether a reader gets the value of its first read until it starts again.
     const STEADY: bool = false;
 
     /// The value, shown as a decimal number.
@@ -82,28 +82,28 @@ pub(crate) trait Knob<T: Object> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Prints what the file says, for one that is text instead of a number. The printing may be
-    /// done again, from its beginning, if there is more than was expected.
+    /// Prints the contents of a file that is text instead of a number. It is called again, from the
+    /// beginning, if the output was longer than expected.
     fn show(_object: &T, _m: &SeqFile) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Makes a value of what was written; asked also if the object is gone.
+    /// Parses a written value; called even if the object is gone.
     fn parse(_text: &Written<'_>) -> Result<u32> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Takes the value.
+    /// Sets the value.
     fn write(_object: &T, _value: u32) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 }
 
-/// What a process is writing to a file.
+/// The data that a process writes to a file.
 ///
 /// # Invariants
 ///
-/// `position` is valid, and `text` is a pointer that the process gave, for `len` bytes.
+/// `position` is valid, and `text` is an address in the process's memory, for `len` bytes.
 pub(crate) struct Written<'a> {
     text: *const c_char,
     len: usize,
@@ -111,11 +111,12 @@ pub(crate) struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// It as a number: decimal, octal or hexadecimal as in C, and maybe a newline.
+    /// Parses it as a number: decimal, octal or hexadecimal as in C, optionally with a newline.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is none or is not written at the beginning of the file, `ERANGE`, `EFAULT`.
+    /// `EINVAL` if it is not a number or is not written at the beginning of the file, `ERANGE`,
+    /// `EFAULT`.
     pub(crate) fn number(&self) -> Result<u64> {
         if *self.position != 0 {
             return Err(EINVAL);
@@ -127,7 +128,7 @@ impl Written<'_> {
     }
 }
 
-/// One file of each directory.
+/// A file of each directory.
 pub(crate) struct File<T: Object> {
     name: &'static CStr,
     mode: u32,
@@ -189,7 +190,7 @@ struct Shown<T: Object> {
     dir: *mut bindings::dentry,
 }
 
-/// The objects, and where they are shown.
+/// The objects, and the super block that shows them.
 ///
 /// # Invariants
 ///
@@ -224,18 +225,18 @@ impl<T: Object> GlobalLockBackend for Table<T> {
 /// The functions of `fs_type` are those of this module for `T`, and it is part of a `ControlFs<T>`.
 #[repr(C)]
 pub(crate) struct ControlFs<T: Object> {
-    /// First, so that it is found from the type of a super block.
+    /// First, so that `of` can find this from the type of a super block.
     fs_type: Opaque<bindings::file_system_type>,
     magic: u32,
     files: &'static [File<T>],
     state: StaticMutex<Table<T>>,
 }
 
-// SAFETY: The type is changed only by the VFS, which does its own locking; the rest is locked.
+// SAFETY: Only the VFS changes the type, under its own locks; the rest is locked.
 unsafe impl<T: Object> Sync for ControlFs<T> {}
 
 impl<T: Object> ControlFs<T> {
-    /// The file system of `name`; `statfs(2)` says `magic`.
+    /// The file system of `name`, with `magic` for `statfs(2)`.
     pub(crate) const fn new(name: &'static CStr, magic: u32, files: &'static [File<T>]) -> Self {
         Self {
             fs_type: Opaque::new(bindings::file_system_type {
@@ -247,7 +248,7 @@ impl<T: Object> ControlFs<T> {
             }),
             magic,
             files,
-            // SAFETY: The marker is private to this module, which guards no other data by it.
+            // SAFETY: The marker is private to this module, which guards no other data with it.
             state: unsafe {
                 StaticMutex::new(State {
                     sb: core::ptr::null_mut(),
@@ -291,7 +292,7 @@ impl<T: Object> ControlFs<T> {
             // SAFETY: The lock is held.
             unsafe { shown.hide() };
         }
-        // The last reference may be this one: it goes after the lock.
+        // The last reference may be this one: it is dropped after the unlock.
         let removed = state.objects.remove(at);
         drop(state);
         drop(removed);
@@ -302,7 +303,7 @@ impl<T: Object> ControlFs<T> {
     /// Called by `alloc_fs_context` with a new context of such a type.
     unsafe extern "C" fn init_fs_context(fc: *mut kernel::bindings::fs_context) -> c_int {
         let fc: *mut bindings::fs_context = fc.cast();
-        // SAFETY: The context is valid, and nobody else uses it.
+        // SAFETY: The context is valid, and only the caller uses it.
         unsafe { (*fc).ops = &Self::CONTEXT };
         0
     }
@@ -330,7 +331,7 @@ impl<T: Object> ControlFs<T> {
     ///
     /// `sb` must be valid, and of a type of this `T`.
     unsafe fn of(sb: *mut bindings::super_block) -> &'static Self {
-        // SAFETY: By the type invariant the type is the first field of a `ControlFs<T>`, and such
+        // SAFETY: By the type invariant the type is the first field of a `ControlFs<T>`, and those
         // are static.
         unsafe { &*(*sb).s_type.cast::<Self>() }
     }
@@ -355,11 +356,11 @@ impl<T: Object> ControlFs<T> {
             to_result(unsafe { bindings::simple_fill_super(sb, this.magic as c_ulong, &none) })?;
             let mut state = this.state.lock()?;
             for shown in &mut state.objects {
-                // INVARIANT: If one fails the super block is killed, and nobody will have seen it.
+                // INVARIANT: If one fails, the super block is killed before any task has seen it.
                 // SAFETY: The lock is held, and the object is in the list.
                 unsafe { shown.show(sb, this.files) }?;
             }
-            // INVARIANT: All are shown.
+            // INVARIANT: All objects have a directory now.
             state.sb = sb;
             Ok(0)
         })
@@ -367,14 +368,14 @@ impl<T: Object> ControlFs<T> {
 
     /// # Safety
     ///
-    /// Called by `deactivate_locked_super` with a super block of such a type that nobody uses any
+    /// Called by `deactivate_locked_super` with a super block of such a type that has no user any
     /// more, `s_umount` held for writing.
     unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
         // SAFETY: The super block is valid, and of such a type.
         if let Ok(mut state) = unsafe { Self::of(sb) }.state.lock() {
             state.sb = core::ptr::null_mut();
             for shown in &mut state.objects {
-                // INVARIANT: The directory goes with the super block.
+                // INVARIANT: The directory is removed with the super block.
                 shown.dir = core::ptr::null_mut();
             }
         }
@@ -388,17 +389,17 @@ impl<T: Object> Shown<T> {
     ///
     /// # Safety
     ///
-    /// The lock around the [`State`] must be held, `sb` be the super block that it is to have, in
-    /// which the object has no directory, and this be in its list when the lock is given up, if
-    /// this succeeds.
+    /// The lock around the [`State`] must be held, `sb` be the super block for the directory, in
+    /// which the object has none yet, and this be in the list of objects at the unlock, if this
+    /// succeeds.
     unsafe fn show(&mut self, sb: *mut bindings::super_block, files: &'static [File<T>]) -> Result {
         let mut name = [0; 12];
         let name = number_name(&mut name, self.object.number())?;
         // SAFETY: A filled super block has a root.
         let root = unsafe { (*sb).s_root };
-        // SAFETY: The lock keeps everybody else from changing the root directory.
+        // SAFETY: Other tasks change the root directory only with the lock held.
         let dir = unsafe { Entry::new(root, name, &self.object)?.dir() }?;
-        // INVARIANT: Nobody but `hide` removes it.
+        // INVARIANT: Only `hide` removes it.
         self.dir = dir.as_ptr();
         let made = files.iter().try_for_each(|file| {
             // SAFETY: As above, for the directory that was just made.
@@ -417,7 +418,7 @@ impl<T: Object> Shown<T> {
     ///
     /// The lock around the [`State`] must be held.
     unsafe fn hide(&mut self) {
-        // INVARIANT: It goes.
+        // INVARIANT: The directory is removed below.
         let dir = core::mem::replace(&mut self.dir, core::ptr::null_mut());
         if !dir.is_null() {
             // SAFETY: By the type invariant it is there, and the callback is for directories and
@@ -441,12 +442,12 @@ impl<T: Object> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it was registered before, or if there is a type of such a name.
+    /// `EBUSY` if it was registered before, or if there is a type with the name.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped only when the module goes, or fails to begin: a super block
-    /// keeps the module, but not this.
+    /// The return value must be dropped only when the module is unloaded or fails to load: a super
+    /// block keeps the module, but not this.
     pub(crate) unsafe fn new(fs: &'static ControlFs<T>) -> Result<Self> {
         fs.state.start()?;
         // SAFETY: The type is static, and its functions can be called from now on.
@@ -458,8 +459,8 @@ impl<T: Object> Registration<T> {
 
 impl<T: Object> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: It is registered. There is no super block of it: that keeps the module, and the
-        // module goes, as the caller of `new` has promised.
+        // SAFETY: It is registered. There is no super block of it: that keeps the module, which is
+        // being unloaded, as the caller of `new` has promised.
         unsafe { bindings::unregister_filesystem(self.fs.fs_type.get()) };
         if let Ok(mut state) = self.fs.state.lock() {
             state.objects = KVec::new();
@@ -474,12 +475,11 @@ fn number_name(buffer: &mut [u8; 12], number: u32) -> Result<&CStr> {
     CStr::from_bytes_until_nul(buffer).map_err(|_| EINVAL)
 }
 
-/// A dentry and an inode of an object that are not tied to each other yet; dropping it gives both
-/// back.
+/// A dentry and an inode of an object that are not connected yet; dropping it drops both.
 ///
 /// # Invariants
 ///
-/// It owns a reference to each; the dentry is not in its directory yet, and nobody else knows the
+/// It owns a reference to each; the dentry is not in its directory yet, and only this has the
 /// inode.
 struct Entry {
     dentry: NonNull<bindings::dentry>,
@@ -497,12 +497,12 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    /// `name` in `parent`, of `object`.
+    /// Makes an entry for `name` in `parent`, of `object`.
     ///
     /// # Safety
     ///
-    /// `parent` must be a directory of a super block of a [`ControlFs`] with `object` as its type
-    /// of object, and its lock be held.
+    /// `parent` must be a directory of a super block of a [`ControlFs`] for objects of type `T`,
+    /// and the lock of that must be held.
     unsafe fn new<T: Object>(
         parent: *mut bindings::dentry,
         name: &CStr,
@@ -514,12 +514,12 @@ impl Entry {
         // SAFETY: The parent is valid, and its super block is set up.
         let inode = unsafe { bindings::new_inode((*parent).d_sb) };
         let Some(inode) = NonNull::new(inode) else {
-            // SAFETY: The reference that `d_alloc_name` gave.
+            // SAFETY: This owns the reference that `d_alloc_name` returned.
             unsafe { bindings::dput(dentry.as_ptr()) };
             return Err(ENOMEM);
         };
         let (uid, gid) = object.owner();
-        // SAFETY: Nobody else knows the inode.
+        // SAFETY: The inode is new, and only this has it.
         unsafe {
             let inode = inode.as_ptr();
             (*inode).i_ino = bindings::get_next_ino().into();
@@ -534,7 +534,7 @@ impl Entry {
     /// Makes it a directory, which stays until it is removed.
     fn dir(self) -> Result<NonNull<bindings::dentry>> {
         let inode = self.inode.as_ptr();
-        // SAFETY: Nobody else knows the inode; the parent is valid as long as the dentry.
+        // SAFETY: Only this has the inode; the parent is valid as long as the dentry.
         unsafe {
             (*inode).i_mode = DIR_MODE as u16;
             (*inode).i_op = &raw const bindings::simple_dir_inode_operations;
@@ -549,8 +549,8 @@ impl Entry {
     /// Makes it a file, which stays until it is removed.
     fn regular<T: Object>(self, file: &'static File<T>) -> Result {
         let inode = self.inode.as_ptr();
-        // SAFETY: Nobody else knows the inode. The table is static, and its functions are for the
-        // files of objects of this type.
+        // SAFETY: Only this has the inode. The table is static, and its functions are for the files
+        // of objects of this type.
         unsafe {
             (*inode).i_mode = file.mode as u16;
             (*inode).__bindgen_anon_3.i_fop = &raw const file.table;
@@ -559,11 +559,11 @@ impl Entry {
         Ok(())
     }
 
-    /// Ties the two together. What is returned stays valid until the name is removed.
+    /// Connects the two. The dentry stays valid until the name is removed.
     fn persist(self) -> Result<NonNull<bindings::dentry>> {
         let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: The reference to the inode goes to the dentry, which keeps itself from now on;
-        // our own reference to it is given back.
+        // SAFETY: The dentry takes the reference to the inode over, and keeps itself from now on;
+        // our own reference to it is dropped.
         unsafe {
             bindings::d_make_persistent(this.dentry.as_ptr(), this.inode.as_ptr());
             bindings::dput(this.dentry.as_ptr());
@@ -581,7 +581,7 @@ unsafe extern "C" fn forget_object(dentry: *mut bindings::dentry) {
     unsafe { (*(*dentry).d_inode).i_private = core::ptr::null_mut() };
 }
 
-/// The object of an open file, if it is still there.
+/// The object of an open file, unless it was removed.
 ///
 /// # Safety
 ///
@@ -618,7 +618,8 @@ unsafe extern "C" fn read<T: Object, K: Knob<T>>(
             return 0;
         };
         let value = K::read(&object);
-        // SAFETY: The file is valid. Readers that share it may overwrite each other's, as a whole.
+        // SAFETY: The file is valid. Concurrent readers may overwrite each other's value, as a
+        // whole.
         unsafe {
             crate::vfs::once::write_once(
                 &raw mut (*file).private_data,
@@ -657,14 +658,14 @@ unsafe extern "C" fn read<T: Object, K: Knob<T>>(
 
 /// # Safety
 ///
-/// Called by `do_dentry_open` with a file of a super block of a `ControlFs<T>` that nobody else has
-/// yet.
+/// Called by `do_dentry_open` with a file of a super block of a `ControlFs<T>` that only the caller
+/// uses.
 unsafe extern "C" fn open_text<T: Object, K: Knob<T>>(
     _inode: *mut bindings::inode,
     file: *mut bindings::file,
 ) -> c_int {
-    // SAFETY: The file is valid and has no private data yet. It keeps what this makes of it until
-    // its release, so the pointer to it is valid whenever `show_text` is called.
+    // SAFETY: The file is valid and has no private data yet. It keeps the `seq_file` that this
+    // makes until its release, so the pointer to it is valid whenever `show_text` is called.
     unsafe { bindings::single_open(file, Some(show_text::<T, K>), file.cast()) }
 }
 
@@ -695,11 +696,11 @@ unsafe extern "C" fn write<T: Object, K: Knob<T>>(
     position: *mut bindings::loff_t,
 ) -> isize {
     from_result(|| {
-        // INVARIANT: As the caller promises.
+        // INVARIANT: By the safety requirement.
         let value = K::parse(&Written {
             text,
             len,
-            // SAFETY: The position is valid, and nobody else changes it meanwhile.
+            // SAFETY: The position is valid, and does not change during the call.
             position: unsafe { &*position },
         })?;
         // SAFETY: The file is one of such a super block.

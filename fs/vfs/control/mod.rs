@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the administrator sees of a file system besides its mounts.
+//! The administrator's view of a file system, besides its mounts.
 
 pub(crate) mod control_fs;
 pub(crate) mod sysctl;

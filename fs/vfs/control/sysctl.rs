@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sysctls: numbers under `/proc/sys` that the administrator changes.
+//! Sysctls: numbers under `/proc/sys` that the administrator can change.
 //!
 //! C header: `include/linux/sysctl.h`.
 
@@ -14,7 +14,7 @@ use kernel::{
     },
 };
 
-/// A number with a least and a greatest value. Lives in a `static`.
+/// A number with a minimum and a maximum. Lives in a `static`.
 pub(crate) struct Number {
     value: Atomic<u32>,
     min: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// Starts at `value`; can be set to `min` to `max`.
+    /// A number that starts at `value` and can be set to `min` to `max`.
     pub(crate) const fn new(value: u32, min: u32, max: u32) -> Self {
         Self {
             value: Atomic::new(value),
@@ -31,7 +31,7 @@ impl Number {
         }
     }
 
-    /// The value now.
+    /// The current value.
     pub(crate) fn get(&self) -> u32 {
         self.value.load(Relaxed)
     }
@@ -51,7 +51,7 @@ pub(crate) struct Table<const N: usize> {
 unsafe impl<const N: usize> Sync for Table<N> {}
 
 impl<const N: usize> Table<N> {
-    /// These numbers, in the directory `path` of `/proc/sys`.
+    /// A table of these numbers, in the directory `path` of `/proc/sys`.
     pub(crate) const fn new(
         path: &'static CStr,
         numbers: [(&'static CStr, &'static Number); N],
@@ -73,14 +73,14 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// A registered [`Table`]; dropping it takes the names away.
+/// A registered [`Table`]; dropping it removes the names.
 ///
 /// # Invariants
 ///
-/// The header is the one of a registered table.
+/// The header is that of a registered table.
 pub(crate) struct Registration(NonNull<bindings::ctl_table_header>);
 
-// SAFETY: A table may be taken away in any thread.
+// SAFETY: Any thread may unregister a table.
 unsafe impl Send for Registration {}
 // SAFETY: Nothing can be done through a shared reference.
 unsafe impl Sync for Registration {}
@@ -90,9 +90,9 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also if a name is taken.
+    /// `ENOMEM`, also if a name exists already.
     pub(crate) fn new<const N: usize>(table: &'static Table<N>) -> Result<Self> {
-        // SAFETY: The table is static, and right by its invariant.
+        // SAFETY: The table is static, and valid by its invariant.
         let header = unsafe {
             bindings::register_sysctl_sz(table.path.as_char_ptr(), table.entries.as_ptr(), N)
         };
@@ -103,7 +103,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: It is registered. It may go at any time: this waits for those who are using it.
+        // SAFETY: It is registered. It may be removed at any time: this waits for tasks that use
+        // it.
         unsafe { bindings::unregister_sysctl_table(self.0.as_ptr()) };
     }
 }

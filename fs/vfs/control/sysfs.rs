@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories in sysfs: to mount a file system on, and objects with their files.
+//! Directories in sysfs: mount points, and objects with their files.
 //!
 //! A [`MountPoint`] is an empty directory. A [`Set`] has [`Object`]s, which have files and further
-//! objects, and about which the kernel tells by events; each is about a [`Node`], which is shared. An
-//! object that is dropped is gone, and nobody reads its files any more.
+//! objects, and about which the kernel sends events; each shows a [`Node`], which is shared. A
+//! dropped object is removed, and no reader of its files is left.
 //!
-//! Locks: none. Dropping an object waits for those that read its files.
+//! Locks: none. Dropping an object waits for readers of its files.
 //!
 //! C headers: `include/linux/kobject.h`, `include/linux/sysfs.h`.
 
@@ -29,21 +29,21 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Permissions of a file that everybody may read.
+/// Permissions of a file that all tasks may read.
 const READABLE: u16 = 0o444;
 
 /// `/sys/fs/DIR/NAME`, an empty directory; dropping it removes both directories.
 ///
 /// # Invariants
 ///
-/// `dir` is a reference to a kobject in sysfs; `has_name` says whether it has the mount point.
+/// `dir` is a reference to a kobject in sysfs; `has_name` tells whether it has the mount point.
 pub(crate) struct MountPoint {
     dir: NonNull<bindings::kobject>,
     name: &'static CStr,
     has_name: bool,
 }
 
-// SAFETY: A kobject may be used and given back in any thread.
+// SAFETY: Any thread may use a kobject and give it back.
 unsafe impl Send for MountPoint {}
 // SAFETY: Nothing can be done through a shared reference.
 unsafe impl Sync for MountPoint {}
@@ -53,7 +53,7 @@ impl MountPoint {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also if there is such a directory.
+    /// `ENOMEM`, also if the directory exists already.
     pub(crate) fn new(dir: &CStr, name: &'static CStr) -> Result<Self> {
         // SAFETY: The parent is set once at boot; the name is valid for the call.
         let dir = unsafe { bindings::kobject_create_and_add(dir.as_char_ptr(), bindings::fs_kobj) };
@@ -79,48 +79,48 @@ impl Drop for MountPoint {
                 bindings::sysfs_remove_mount_point(self.dir.as_ptr(), self.name.as_char_ptr())
             };
         }
-        // SAFETY: It owns the reference, and the last one removes the directory.
+        // SAFETY: It owns the reference, and dropping the last one removes the directory.
         unsafe { bindings::kobject_put(self.dir.as_ptr()) };
     }
 }
 
-/// Bytes of a file of sysfs that a read gets at most: a page.
+/// The maximum number of bytes that a read of a sysfs file returns: a page.
 const TEXT_MAX: usize = PAGE_SIZE;
 
-/// What an object of sysfs is about. Methods may sleep.
+/// The data behind an object of sysfs. Methods may sleep.
 pub(crate) trait Node: Send + Sync + 'static {
-    /// The names of its files, which everybody may read.
+    /// The names of its files, which all tasks may read.
     fn files(&self) -> &'static [&'static CStr] {
         &[]
     }
 
-    /// Writes what is in the file with this index.
+    /// Writes the contents of the file with this index.
     ///
     /// # Errors
     ///
-    /// What the read returns.
+    /// Those that the read returns.
     fn show(&self, _file: usize, _text: &mut Text<'_>) -> Result {
         Err(EIO)
     }
 
-    /// Adds to an event what is particular to the object.
+    /// Adds the object's own variables to an event.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if there is no room: then the event goes without it.
+    /// `ENOMEM` if there is no room: the event is then sent without them.
     fn describe(&self, _event: &mut Event<'_>) -> Result {
         Ok(())
     }
 }
 
-/// What a file of sysfs has. What does not fit into a page is left out.
+/// The contents of a sysfs file. What does not fit into a page is left out.
 pub(crate) struct Text<'a> {
     room: &'a mut [u8],
     len: usize,
 }
 
 impl Text<'_> {
-    /// Appends bytes, as they are.
+    /// Appends bytes unchanged.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let room = self.room.get_mut(self.len..).unwrap_or_default();
         let len = bytes.len().min(room.len());
@@ -142,7 +142,7 @@ impl fmt::Write for Text<'_> {
 ///
 /// # Invariants
 ///
-/// `env` is valid for `'a`, and nobody else uses it.
+/// `env` is valid for `'a`, and only this uses it.
 pub(crate) struct Event<'a> {
     env: NonNull<bindings::kobj_uevent_env>,
     _call: PhantomData<&'a mut ()>,
@@ -174,9 +174,9 @@ impl Event<'_> {
 /// A set that this owns.
 pub(crate) struct Set(NonNull<bindings::kset>);
 
-// SAFETY: A set may be used and given back in any thread.
+// SAFETY: Any thread may use a set and give it back.
 unsafe impl Send for Set {}
-// SAFETY: What is done through a shared reference C locks.
+// SAFETY: C locks what is done through a shared reference.
 unsafe impl Sync for Set {}
 
 impl Set {
@@ -186,14 +186,14 @@ impl Set {
         uevent: Some(Object::uevent),
     };
 
-    /// Makes it.
+    /// Makes the directory.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also if there is such a directory.
+    /// `ENOMEM`, also if the directory exists already.
     pub(crate) fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: The parent is set once at boot, and the name is copied. All objects that are added
-        // to the set are of the type that the operations are for.
+        // SAFETY: The parent is set once at boot, and the name is copied. All objects that are
+        // added to the set are of the type that the operations are for.
         let set = unsafe {
             bindings::kset_create_and_add(name.as_char_ptr(), Self::EVENTS, bindings::fs_kobj)
         };
@@ -208,11 +208,11 @@ impl Drop for Set {
     }
 }
 
-/// Where an object is.
+/// The place of an object.
 pub(crate) enum Parent<'a> {
     /// In a set; events about it are sent.
     Set(&'a Set),
-    /// In another object, which stays at least as long.
+    /// In another object, which lives as long as this one, or longer.
     Object(Arc<Object>),
 }
 
@@ -221,12 +221,12 @@ pub(crate) enum Parent<'a> {
 /// # Invariants
 ///
 /// `kobj` is initialised with the table of this type, and in sysfs. The attributes are those of the
-/// files of `node`, in their order, and stay where they are.
+/// files of `node`, in their order, and do not move.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Object {
     #[pin]
     kobj: Opaque<bindings::kobject>,
-    /// C has no reference to `kobj` any more.
+    /// Completed when C has no reference to `kobj` any more.
     #[pin]
     released: Completion,
     attributes: KVec<Opaque<bindings::attribute>>,
@@ -234,7 +234,7 @@ pub(crate) struct Object {
     _parent: Option<Arc<Object>>,
 }
 
-// SAFETY: What is done with the object of C, C locks, and any thread may do it.
+// SAFETY: C locks what is done with its object, which any thread may do.
 unsafe impl Send for Object {}
 // SAFETY: As above.
 unsafe impl Sync for Object {}
@@ -258,7 +258,7 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one, `ENOMEM`.
+    /// `EEXIST` if it exists already, `ENOMEM`.
     pub(crate) fn new(
         parent: Parent<'_>,
         name: fmt::Arguments<'_>,
@@ -280,11 +280,12 @@ impl Object {
             .as_ref()
             .map_or(core::ptr::null_mut(), |object| object.kobj.get());
         let this = Arc::pin_init(
-            // INVARIANT: It is initialised here, and added below; if that fails, it is dropped before
-            // anybody has it. C does not know the attributes before, and the vector does not grow.
+            // INVARIANT: It is initialised here, and added below; if that fails, it is dropped
+            // before any caller has it. C does not know the attributes before, and the vector does
+            // not grow.
             pin_init!(Self {
                 kobj <- Opaque::ffi_init(|kobj: *mut bindings::kobject| {
-                    // SAFETY: There is room for one, which is zeroed as it must be, and the table is
+                    // SAFETY: There is room for one, which is zeroed as required, and the table is
                     // static. The set is null or valid.
                     unsafe {
                         kobj.write_bytes(0, 1);
@@ -338,9 +339,9 @@ impl Object {
         })
     }
 
-    /// Sends the event that it is there. That it is gone is sent by itself then.
+    /// Sends the event that it was added. Its removal then sends an event by itself.
     pub(crate) fn announce(&self) {
-        // What cannot be sent is not heard; nothing depends on that.
+        // An event that cannot be sent is lost; nothing depends on it.
         // SAFETY: By the type invariant.
         let _ =
             unsafe { bindings::kobject_uevent(self.kobj.get(), bindings::kobject_action_KOBJ_ADD) };
@@ -351,7 +352,7 @@ impl Object {
     /// `kobj` is that of an object, which is not dropped for `'a`.
     unsafe fn from_raw<'a>(kobj: *const bindings::kobject) -> &'a Self {
         let kobj: *const Opaque<bindings::kobject> = kobj.cast();
-        // SAFETY: By the safety requirement it is the field of one.
+        // SAFETY: By the safety requirement it is the field of an `Object`.
         unsafe { &*container_of!(kobj, Self, kobj) }
     }
 
@@ -365,16 +366,16 @@ impl Object {
 
     /// # Safety
     ///
-    /// sysfs calls this with one of the attributes of an object, which is not removed before this has
-    /// returned, and with a buffer of a page.
+    /// sysfs calls this with one of the attributes of an object, which is not removed before this
+    /// has returned, and with a buffer of a page.
     unsafe extern "C" fn show(
         kobj: *mut bindings::kobject,
         attribute: *mut bindings::attribute,
         buf: *mut c_char,
     ) -> isize {
-        // SAFETY: The drop removes it first.
+        // SAFETY: The drop removes the attribute first.
         let this = unsafe { Self::from_raw(kobj) };
-        // SAFETY: The buffer is a page that is initialised, and nobody else uses it.
+        // SAFETY: The buffer is a page that is initialised, and only the caller uses it.
         let room = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), TEXT_MAX) };
         let mut text = Text { room, len: 0 };
         let mut attributes = this.attributes.iter();
@@ -383,7 +384,7 @@ impl Object {
             .ok_or(EIO)
             .and_then(|file| this.node.show(file, &mut text));
         match shown {
-            // No longer than a page.
+            // Maximum one page.
             Ok(()) => text.len as isize,
             Err(error) => error.to_errno() as isize,
         }
@@ -396,15 +397,15 @@ impl Object {
         kobj: *const bindings::kobject,
         env: *mut bindings::kobj_uevent_env,
     ) -> c_int {
-        // SAFETY: Only objects are in a set, or in one that is.
+        // SAFETY: All kobjects of a set are those of `Object`s.
         let this = unsafe { Self::from_raw(kobj) };
         if let Some(env) = NonNull::new(env) {
-            // INVARIANT: The caller gives it for the call.
+            // INVARIANT: The caller lends it for the call.
             let mut event = Event {
                 env,
                 _call: PhantomData,
             };
-            // It goes all the same, as its receivers know the object by its path.
+            // The event is sent on failure as well, as its receivers know the object by its path.
             let _ = this.node.describe(&mut event);
         }
         0
@@ -414,10 +415,10 @@ impl Object {
 #[pinned_drop]
 impl PinnedDrop for Object {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant it is in sysfs, or it could not be added, which this finds
-        // out. Whoever reads a file of it has done when this returns.
+        // SAFETY: By the type invariant it is in sysfs, or it could not be added, which this
+        // checks. No reader of its files is left when this returns.
         unsafe { bindings::kobject_unlink(self.kobj.get()) };
-        // SAFETY: The reference that `kobject_init` has made.
+        // SAFETY: This owns the reference of `kobject_init`.
         unsafe { bindings::kobject_put(self.kobj.get()) };
         self.released.wait_for_completion();
     }
