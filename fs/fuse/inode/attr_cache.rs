@@ -2,23 +2,23 @@
 
 //! The attributes of a node as the server last gave them, and for how long they may be used.
 //!
-//! Most attributes live in the VFS inode, where the VFS looks for them; [`AttrCache`] adds what
-//! the VFS has no place for (the unmasked mode, the unsquashed inode number), which of them are
-//! known to be stale, until when the rest is valid, and the version that orders replies.
+//! Most attributes live in the VFS inode, where the VFS looks for them; [`AttrCache`] adds those
+//! that the VFS has no field for (the unmasked mode, the unsquashed inode number), which of them
+//! are known to be stale, the deadline of the rest, and the version that orders replies.
 //!
 //! Two replies can overtake each other. Every change draws a new version from the connection; a
-//! request samples the connection's version before it is sent, and its reply is ignored if the
-//! node has changed since. A second counter tells a LOOKUP that an inode was evicted while it
-//! ran, in which case what the evicted inode knew to be stale is lost and nothing may be trusted.
+//! request samples the connection's version before it is sent, and its reply is ignored if the node
+//! has changed since. A second counter tells a LOOKUP that an inode was evicted while it ran: what
+//! was known to be stale of the evicted inode is lost then, and nothing may be trusted.
 //!
-//! Takes the lock of one inode's attributes ([`Attrs`]), inside which nothing sleeps and which has
-//! the version of the last change (0 before the first); the page cache is truncated and invalidated
-//! after it is released. It sends no request but by way of the VFS, which writes
-//! times that the kernel has set: `attr` does.
+//! Takes the lock of one inode's attributes ([`Attrs`]), which has the version of the last change
+//! (0 before the first) and under which nothing sleeps; the page cache is truncated and invalidated
+//! after it is released. It sends no requests, except that it makes the VFS write times that the
+//! kernel has set, which `attr` does.
 //!
 //! If writes stay in the page cache, the server does not know the size of a file, nor when it was
-//! changed: then these are the kernel's ([`owns_times`]), and no reply changes them but that of a
-//! SETATTR that was to.
+//! changed: the kernel owns these then ([`owns_times`]), and the only reply that changes them is
+//! that of a SETATTR that was to change them.
 
 use crate::{
     fuse::{
@@ -80,24 +80,24 @@ pub(crate) mod mask {
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) const SIZE: StatxMask = StatxMask::from_bits(Statx::Size as u32);
 
-    /// What access checks look at.
+    /// The attributes that access checks use.
     pub(crate) const PERMISSION: StatxMask =
         StatxMask::from_bits(Statx::Mode as u32 | Statx::Uid as u32 | Statx::Gid as u32);
 
-    /// What the kernel keeps by itself if writes stay in the page cache.
+    /// The attributes that the kernel keeps by itself if writes stay in the page cache.
     pub(crate) const OWNED: StatxMask =
         StatxMask::from_bits(Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Size as u32);
 
-    /// What the server changes when data is written that does not make the file longer.
+    /// The attributes that the server changes on a write that does not make the file longer.
     pub(crate) const DATA_WRITTEN: StatxMask =
         StatxMask::from_bits(Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Blocks as u32);
 
-    /// What a change of the data changes.
+    /// The attributes that a change of the data changes.
     pub(crate) const DATA_CHANGED: StatxMask = StatxMask::from_bits(
         Statx::Mtime as u32 | Statx::Ctime as u32 | Statx::Size as u32 | Statx::Blocks as u32,
     );
 
-    /// What a change of its entries changes in a directory.
+    /// The attributes that a change of its entries changes in a directory.
     pub(crate) const DIR_CHANGED: StatxMask =
         StatxMask::from_bits(DATA_CHANGED.bits() | Statx::Nlink as u32);
 }
@@ -105,10 +105,10 @@ pub(crate) mod mask {
 /// The sticky bit of a mode.
 const STICKY: u16 = 0o1000;
 
-/// What a reply says of the time of birth.
+/// The time of birth in a reply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Birth {
-    /// It has no place for it.
+    /// The reply has no field for it.
     Unasked,
     /// The server does not know it.
     Unknown,
@@ -116,7 +116,7 @@ pub(crate) enum Birth {
     Known(Timespec),
 }
 
-/// Attributes of a reply, checked: the type exists and the size is one a file can have.
+/// Attributes of a reply, checked: the type exists and the size is valid.
 pub(crate) struct CheckedAttr {
     wire: Attr,
     file_type: FileType,
@@ -125,11 +125,11 @@ pub(crate) struct CheckedAttr {
 }
 
 impl CheckedAttr {
-    /// Checks what a server sent.
+    /// Checks the attributes that a server sent.
     ///
     /// # Errors
     ///
-    /// `EIO` for a mode without a known file type and for a size above the largest file offset.
+    /// `EIO` for a mode without a known file type and for a size above the maximum file offset.
     pub(crate) fn new(wire: Attr) -> Result<Self> {
         Ok(Self {
             file_type: FileType::of(wire.mode).ok_or(EIO)?,
@@ -139,7 +139,7 @@ impl CheckedAttr {
         })
     }
 
-    /// What is known of `inode`.
+    /// The attributes that are known of `inode`.
     ///
     /// # Errors
     ///
@@ -170,8 +170,8 @@ impl CheckedAttr {
         })
     }
 
-    /// Checks what a server sent for STATX. What it does not say of the type is taken from `mode`;
-    /// what is there for a size that it does not say stays as it is, and may be a negative number.
+    /// Checks the attributes that a server sent for STATX. A type that they do not have is taken
+    /// from `mode`; a size that they do not have is not checked, and may be negative.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl CheckedAttr {
         self.birth
     }
 
-    /// What the server sent.
+    /// The attributes as the server sent them.
     pub(crate) fn wire(&self) -> &Attr {
         &self.wire
     }
@@ -229,7 +229,7 @@ impl CheckedAttr {
         self.file_type
     }
 
-    /// The size in bytes; not negative, unless [`Self::from_statx`] says so.
+    /// The size in bytes; not negative, except as [`Self::from_statx`] says.
     pub(crate) fn size(&self) -> i64 {
         self.size
     }
@@ -260,17 +260,17 @@ impl CheckedAttr {
     }
 }
 
-/// What was true of a connection before a request was sent whose reply carries attributes.
+/// The state of a connection before a request was sent whose reply has attributes.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
-    /// The newest attribute version then; 0 takes the reply whatever has happened since.
+    /// The newest attribute version then; 0 accepts the reply whatever has happened since.
     version: u64,
     /// The number of evictions then; 0 if they do not matter.
     evictions: u64,
 }
 
 impl Sample {
-    /// For attributes that no other reply can have overtaken: the first of a new node.
+    /// For attributes that no other reply can have overtaken: the first ones of a new node.
     pub(crate) const FIRST: Self = Self {
         version: 0,
         evictions: 0,
@@ -293,17 +293,17 @@ impl Sample {
     }
 }
 
-/// What the VFS inode has no place for.
+/// Attributes that the VFS inode has no field for.
 pub(crate) struct AttrCache {
-    /// The attributes known to be stale, whatever the time says, as a [`StatxMask`].
+    /// The attributes known to be stale, whatever the deadline, as a [`StatxMask`].
     stale: Atomic<u32>,
-    /// The size is being changed by a request of this kernel: what other replies say of it may be
-    /// from before or after. Set and cleared with the inode locked exclusively.
+    /// A request of this kernel is changing the size: the size in other replies may be from before
+    /// or after. Set and cleared with the inode locked exclusively.
     size_unstable: Atomic<bool>,
     /// Whether the server is known to have no file capability of the node. Written with the lock
     /// held.
     no_caps: Atomic<bool>,
-    /// Until when the others may be used.
+    /// The deadline of the others.
     valid_until: AtomicDeadline,
     /// The inode number of the server.
     ino: Atomic<u64>,
@@ -315,11 +315,11 @@ pub(crate) struct AttrCache {
     birth: (Atomic<i64>, Atomic<u32>),
 }
 
-/// Marks nanoseconds as those of a time that is known.
+/// Marks the nanoseconds of a known time.
 const HAS_BIRTH: u32 = 1 << 31;
 
 impl AttrCache {
-    /// Knows nothing.
+    /// An empty cache.
     pub(crate) const fn new() -> Self {
         Self {
             stale: Atomic::new(u32::MAX),
@@ -333,14 +333,14 @@ impl AttrCache {
         }
     }
 
-    /// Whether one of `wanted`, of which the kernel keeps those in `owned`, has to be fetched.
+    /// Whether one of `wanted` has to be fetched; the kernel itself keeps those in `owned`.
     fn is_stale(&self, wanted: StatxMask, owned: impl FnOnce() -> StatxMask) -> bool {
         let stale = self.stale.load(Relaxed) & wanted.bits();
-        // Mostly nothing is, and then nobody has to find out whose it would be.
+        // Usually nothing is stale, and then `owned` need not be computed.
         (stale != 0 && stale & !owned().bits() != 0) || self.valid_until.load().has_passed()
     }
 
-    /// Marks `attrs` stale, so that the next user of one fetches it.
+    /// Marks `attrs` stale, so that their next user fetches them.
     pub(crate) fn invalidate(&self, attrs: StatxMask) {
         self.change_stale(|stale| stale | attrs.bits());
     }
@@ -359,7 +359,7 @@ impl AttrCache {
         self.mode.load(Relaxed) as u16
     }
 
-    /// The time of birth, if it is known. Files are born once.
+    /// The time of birth, if it is known. It never changes.
     pub(crate) fn birth(&self) -> Option<Timespec> {
         let nsec = self.birth.1.load(Acquire);
         (nsec & HAS_BIRTH != 0)
@@ -377,8 +377,8 @@ impl AttrCache {
     }
 }
 
-/// Whether size, modification time and change time of `inode` are the kernel's, and what the server
-/// says of them may be old: its writes stay in the page cache for a while.
+/// Whether the kernel owns size, modification time and change time of `inode`, and those of the
+/// server may be old: its writes stay in the page cache for a while.
 pub(crate) fn owns_times(inode: &INodeView<Fuse>) -> bool {
     inode.is_reg() && inode.sb().data().conn().features().writeback_cache
 }
@@ -411,13 +411,13 @@ pub(crate) fn has_no_caps(inode: &INode<Fuse>) -> bool {
     if !cache.no_caps.load(Relaxed) {
         return false;
     }
-    // What makes old attributes fresh again makes the capability unknown, under this lock.
+    // Attributes are refreshed, and the capability becomes unknown, under this lock.
     let _attrs = inode.lock_attrs();
     cache.no_caps.load(Relaxed) && !is_stale(inode, Statx::Mode.into())
 }
 
-/// An extended attribute of `inode` was changed, or nobody knows whether it was: answers that are
-/// under way are from before.
+/// An extended attribute of `inode` was changed, or may have been: answers that are under way are
+/// from before.
 pub(crate) fn xattrs_changed(inode: &INode<Fuse>) {
     let cache = &inode.data().attrs;
     let mut attrs = inode.lock_attrs();
@@ -427,13 +427,13 @@ pub(crate) fn xattrs_changed(inode: &INode<Fuse>) {
 
 /// Marks the access time of `inode` stale after the server has seen a read of it.
 pub(crate) fn invalidate_atime(inode: &INodeView<Fuse>) {
-    // Nobody updates the access time of a read-only file system.
+    // The access time of a read-only file system is not updated.
     if !inode.is_rdonly() {
         inode.data().attrs.invalidate(Statx::Atime.into());
     }
 }
 
-/// Marks what a change of the data changes stale, when the change is under way.
+/// Marks the attributes that a change of the data changes stale, during the change.
 pub(crate) fn data_changed(inode: &INodeView<Fuse>) {
     inode.data().attrs.invalidate(mask::DATA_CHANGED);
 }
@@ -443,7 +443,7 @@ pub(crate) fn invalidate(inode: &INodeView<Fuse>) {
     inode.data().attrs.invalidate(StatxMask::BASIC);
 }
 
-/// Takes over the attributes of a reply, unless the node has changed since `sample`.
+/// Stores the attributes of a reply, unless the node has changed since `sample`.
 ///
 /// If a regular file's data changed on the server, the pages that show the old data are dropped.
 /// May sleep.
@@ -470,13 +470,13 @@ pub(super) fn update_new(
     take_over(inode, attr, valid_until, sample);
 }
 
-/// What pages were read under.
+/// The size and modification time that the pages were read with.
 struct Old {
     size: i64,
     mtime: Timespec,
 }
 
-/// Takes over the attributes of a reply; [`None`] if the node has changed since `sample`.
+/// Stores the attributes of a reply; [`None`] if the node has changed since `sample`.
 fn take_over(
     inode: &INodeView<Fuse>,
     attr: &CheckedAttr,
@@ -493,8 +493,8 @@ fn take_over(
         size: inode.size(),
         mtime: inode.mtime(),
     };
-    // A new inode may stand for one that was evicted while the request ran, and that knew some of
-    // these attributes to be stale: then they stay stale.
+    // A new inode may replace one that was evicted while the request ran, with some of these
+    // attributes known to be stale: they stay stale then.
     if sample.evictions == 0
         || *attrs != 0
         || sample.evictions == conn.evict_counter().load(Relaxed)
@@ -526,7 +526,7 @@ pub(crate) fn hold_size(inode: &INode<Fuse>) -> SizeHeld<'_> {
     SizeHeld(cache)
 }
 
-/// What a SETATTR was to change of what the kernel keeps by itself, see [`mask::OWNED`].
+/// The attributes owned by the kernel that a SETATTR was to change, see [`mask::OWNED`].
 pub(crate) struct Changed {
     /// The size.
     pub(crate) truncated: bool,
@@ -536,7 +536,7 @@ pub(crate) struct Changed {
     pub(crate) ctime: Option<Timespec>,
 }
 
-/// A file has another size than before; its pages do not know yet.
+/// A file has a new size, which its pages do not reflect yet.
 #[must_use]
 pub(crate) struct Resized<'a> {
     inode: &'a INode<Fuse>,
@@ -545,8 +545,8 @@ pub(crate) struct Resized<'a> {
 }
 
 impl Resized<'_> {
-    /// Drops the pages that show what is not there any more. The gate of the inode is open, since
-    /// dirty pages are written first. Sleeps.
+    /// Drops the pages behind the end. The gate of the inode is open, since dirty pages are written
+    /// first. Sleeps.
     pub(crate) fn drop_pages(self) {
         let Self {
             inode,
@@ -554,19 +554,19 @@ impl Resized<'_> {
             new_size,
         } = self;
         if new_size > old_size {
-            // The end of the file may be within a page: behind it there has to be nothing.
+            // The end of the file may be within a page, which has to be zero behind it.
             inode.truncate_pagecache_range(old_size, new_size.saturating_sub(1));
         }
         inode.truncate_pagecache(new_size);
-        // Pages that cannot be dropped are busy; their users see what they saw when they began.
+        // Pages that cannot be dropped are in use; their users see what they saw when they began.
         let _ = inode.invalidate_pages();
     }
 }
 
-/// Takes over the attributes that a SETATTR has made, also while the size is held.
+/// Stores the attributes that a SETATTR has returned, even while the size is held.
 ///
-/// If the node has changed since `sample`, they are shown to whoever waits for the change, but are
-/// not used again.
+/// If the node has changed since `sample`, they are shown to callers that wait for the change, but
+/// are stale at once.
 pub(crate) fn changed_by_setattr<'a>(
     inode: &'a INode<Fuse>,
     changed: Changed,
@@ -616,7 +616,7 @@ pub(crate) fn unlinked(inode: &INode<Fuse>) {
     {
         let mut attrs = inode.lock_attrs();
         *attrs = next_version(inode.sb().data().conn());
-        // A careless server may have said that there are no links already.
+        // A faulty server may have reported no links already.
         attrs.set_nlink(if inode.is_dir() {
             0
         } else {
@@ -626,14 +626,14 @@ pub(crate) fn unlinked(inode: &INode<Fuse>) {
     ctime_changed(inode);
 }
 
-/// The server has changed the time of the last change of `inode`. If that time is the kernel's, it
-/// is set here, and sent. May sleep.
+/// Called when the server has changed the change time of `inode`. If the kernel owns that time, it
+/// is set here and sent. May sleep.
 pub(crate) fn ctime_changed(inode: &INode<Fuse>) {
     inode.data().attrs.invalidate(Statx::Ctime.into());
     touch_owned_ctime(inode);
 }
 
-/// If the time of the last change of `inode` is the kernel's, it is now, and is sent. May sleep.
+/// Sets the change time of `inode` to now and sends it, if the kernel owns it. May sleep.
 pub(crate) fn touch_owned_ctime(inode: &INode<Fuse>) {
     if owns_times(inode) {
         inode.touch_ctime();
@@ -643,7 +643,7 @@ pub(crate) fn touch_owned_ctime(inode: &INode<Fuse>) {
 
 /// Sends the times that the kernel has changed, if there are any. May sleep.
 ///
-/// An error is one of writeback: the next `fsync` says so.
+/// An error is one of writeback: the next `fsync` reports it.
 pub(crate) fn flush_times(inode: &INode<Fuse>) {
     if let Err(error) = inode.sync_metadata() {
         inode.set_writeback_error(error);
@@ -657,19 +657,19 @@ pub(crate) fn changed_by_server(inode: &INode<Fuse>) {
     cache.invalidate(StatxMask::BASIC);
 }
 
-/// A name in the directory has come, gone or changed.
+/// A name in the directory was added, removed or changed.
 pub(crate) fn dir_changed(dir: &INode<Fuse>) {
     dir.data().attrs.invalidate(mask::DIR_CHANGED);
-    // Names that are cached are no longer all of them.
+    // The cached names are not complete any more.
     dir.inc_version();
 }
 
-/// Shrinks a file of which the server has less than it said, unless it changed since `sample`.
+/// Shrinks a file that is shorter than the server said, unless it changed since `sample`.
 ///
-/// A read that ends early has found the end of the file.
+/// Called when a short read has found the end of the file.
 pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
     if owns_times(inode) {
-        // What is behind it has not been written yet.
+        // The data behind it has not been written yet.
         return;
     }
     let mount = inode.sb().data();
@@ -681,8 +681,8 @@ pub(crate) fn found_end(inode: &INode<Fuse>, end: i64, sample: Sample) {
     }
 }
 
-/// Notes that the file was written up to `end`, or that a write failed and nobody knows how far it
-/// came ([`None`]). Returns whether the file has become longer.
+/// Notes that the file was written up to `end`, or that a write failed and may have been done in
+/// part ([`None`]). Returns whether the file has become longer.
 pub(crate) fn written(inode: &INode<Fuse>, end: Option<i64>) -> bool {
     let cache = &inode.data().attrs;
     let grown = {
@@ -731,8 +731,8 @@ fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAtt
         inode.set_mtime(attr.mtime());
         inode.set_ctime(attr.ctime());
     }
-    // The VFS checks the sticky bit before it asks us to remove a name. It may do so only if it
-    // is the one to check permissions.
+    // The VFS checks the sticky bit before it asks us to remove a name. It may do so only if it is
+    // the VFS that checks permissions.
     inode.set_permissions(if conn.default_permissions() {
         mode
     } else {
@@ -766,7 +766,7 @@ fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mti
         features.auto_inval_data && old_mtime != attr.mtime()
     };
     if changed {
-        // Pages that cannot be dropped are busy; their users see what they saw when they began.
+        // Pages that cannot be dropped are in use; their users see what they saw when they began.
         let _ = inode.invalidate_pages();
     }
 }
@@ -845,14 +845,14 @@ mod tests {
         let mode = StatxMask::from(Statx::Mode);
         let none = StatxMask::default();
 
-        // Nothing is known at first, whatever the time.
+        // Nothing is known at first, whatever the deadline.
         cache.valid_until.store(Deadline::after(1000, 0));
         assert!(cache.is_stale(size, || none));
 
         cache.change_stale(|_| 0);
         assert!(!cache.is_stale(size, || none));
 
-        // What the kernel keeps by itself does not get stale, but gets too old.
+        // Attributes that the kernel owns are never marked stale, but their deadline passes.
         cache.invalidate(size);
         assert!(cache.is_stale(size, || none));
         assert!(!cache.is_stale(size, || mask::OWNED));

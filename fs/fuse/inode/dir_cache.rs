@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How far the names of a directory are cached, and whether what is cached still holds.
+//! How much of the names of a directory is cached, and whether the cache is still valid.
 //!
-//! The records themselves are in the page cache of the directory, where `dir/readdir_cache.rs`
-//! puts and finds them; this says which of its bytes count. The cache is filled from the start of
-//! the directory on, by whoever reads it, and is of use once it is complete. What makes it useless
-//! gives it a new version, and it is filled from the start again.
+//! The records themselves are in the page cache of the directory, where `dir/readdir_cache.rs` puts
+//! and finds them; this tells which of its bytes are valid. Readers of the directory fill the cache
+//! from its start, and it is usable once it is complete. An invalidation gives it a new version,
+//! and it is filled from the start again.
 //!
 //! Locks: that of one [`DirCache`], inside the lock of a folio of the directory; a leaf.
 
@@ -23,7 +23,7 @@ use kernel::{
     sync::SpinLock, //
 };
 
-/// What is cached of the names of a directory.
+/// The state of the cached names of a directory.
 #[pin_data]
 pub(crate) struct DirCache {
     #[pin]
@@ -34,13 +34,13 @@ pub(crate) struct DirCache {
 struct State {
     /// Whether the last name is cached, too.
     complete: bool,
-    /// Changes whenever what was cached is given up.
+    /// Changes whenever the cached names are dropped.
     version: u64,
-    /// Bytes that count.
+    /// Number of valid bytes.
     size: usize,
     /// The position after the last record, which is that of the next one.
     pos: i64,
-    /// What the directory was like when the first record was asked for.
+    /// The state of the directory when the first record was requested.
     made_of: Option<Snapshot>,
 }
 
@@ -53,7 +53,7 @@ impl State {
     }
 }
 
-/// What a directory is like; after a change of it something of this differs.
+/// A state of a directory; a change of the directory changes a field of this.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Snapshot {
     mtime: Timespec,
@@ -62,14 +62,14 @@ struct Snapshot {
     epoch: u32,
 }
 
-/// Where the reader of an open directory is in the cache.
+/// The position of the reader of an open directory in the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The position of the record at `offset`.
     pub(crate) pos: i64,
-    /// Where the record is, in bytes.
+    /// The offset of the record, in bytes.
     pub(crate) offset: usize,
-    /// The version of the cache that this is true of.
+    /// The version of the cache that this belongs to.
     pub(crate) version: u64,
 }
 
@@ -79,16 +79,16 @@ impl Place {
         self.offset / PAGE_SIZE
     }
 
-    /// Where in the page it is, in bytes.
+    /// Its offset in the page, in bytes.
     pub(crate) fn offset_in_page(&self) -> usize {
         self.offset % PAGE_SIZE
     }
 }
 
-/// What there is at a place.
+/// The result of a search at a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The cache is of no use: the server has to be asked.
+    /// The cache cannot be used: the server has to be asked.
     Nothing,
     /// The end of the directory.
     End,
@@ -97,15 +97,15 @@ pub(crate) enum Found {
 }
 
 impl DirCache {
-    /// Nothing is cached.
+    /// An empty cache.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- new_spinlock!(State::default(), "DirCache::state"),
         })
     }
 
-    /// What is cached at `place`, for a reader of `dir` who is at position `pos`. A place that is
-    /// not one of this version becomes the start of the cache.
+    /// Finds the records at `place`, for a reader of `dir` that is at position `pos`. A place of
+    /// another version becomes the start of the cache.
     ///
     /// A reader at the start of the directory finds nothing that is older than the last change.
     pub(crate) fn find(&self, dir: &INode<Fuse>, epoch: u32, pos: i64, place: &mut Place) -> Found {
@@ -146,13 +146,13 @@ impl DirCache {
         })
     }
 
-    /// Whether `version` is the one that counts. It stays so far as a page goes whose folio the
-    /// caller has locked.
+    /// Whether `version` is the current one. For a page whose folio the caller has locked, it stays
+    /// so.
     pub(crate) fn is_current(&self, version: u64) -> bool {
         self.state.lock().version == version
     }
 
-    /// A page of this version is gone: the cache is given up.
+    /// A page of this version was dropped: so is the cache.
     pub(crate) fn lost(&self, version: u64) {
         let mut state = self.state.lock();
         if state.version == version {
@@ -160,7 +160,7 @@ impl DirCache {
         }
     }
 
-    /// Where a record of `len` bytes goes whose position is `pos`; [`None`] if it is not the next
+    /// The room for a record of `len` bytes whose position is `pos`; [`None`] if it is not the next
     /// one, or longer than a page.
     pub(crate) fn room_for(&self, pos: i64, len: usize) -> Option<Room> {
         let state = self.state.lock();
@@ -184,7 +184,7 @@ impl DirCache {
         })
     }
 
-    /// Puts a record where [`Self::room_for`] said, unless somebody else was faster: `put` writes
+    /// Puts a record into the [room](Self::room_for), unless another task has done so: `put` writes
     /// it, under a spinlock, and returns whether it could. The record after it is at `next`.
     ///
     /// The caller has locked the folio of the room.
@@ -197,8 +197,8 @@ impl DirCache {
         }
     }
 
-    /// There is no record at `pos`: if all before it are cached, the cache is complete. Returns
-    /// how many bytes of the page cache it needs then.
+    /// Notes that there is no record at `pos`: if all before it are cached, the cache is complete,
+    /// and the number of bytes that it needs in the page cache is returned.
     pub(crate) fn end(&self, pos: i64) -> Option<usize> {
         let mut state = self.state.lock();
         if state.pos != pos {
@@ -211,10 +211,10 @@ impl DirCache {
 
 /// Room for one record in one page.
 pub(crate) struct Room {
-    /// Where it is.
+    /// Its place.
     pub(crate) at: Place,
-    /// Bytes that counted before.
+    /// Number of valid bytes before.
     size: usize,
-    /// Bytes that will count.
+    /// Number of valid bytes with the record.
     end: usize,
 }

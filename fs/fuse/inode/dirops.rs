@@ -2,18 +2,17 @@
 
 //! Directory operations one at a time, for servers that cannot run them in parallel.
 //!
-//! The VFS runs lookups and readers of one directory side by side. A server that has not said
+//! The VFS runs lookups and readers of one directory in parallel. A server that has not set
 //! PARALLEL_DIROPS at INIT gets them one after the other: each is a [`DirTurn`]
-//! (`fuse_lock_inode()`). What changes a directory has it for itself already, by the lock of the
-//! VFS.
+//! (`fuse_lock_inode()`). Changes of a directory are exclusive already, by the lock of the VFS.
 //!
-//! A caller that is killed while the server has its LOOKUP abandons that (`conn/call.rs`), and its
-//! lock of the VFS is free then. The LOOKUP keeps the turn ([`DirTurn::keep`]), and passes it on
-//! when the server has answered. So the turn also stands for the lock of the VFS: what changes the
-//! directory waits for it ([`wait_for_turn`]).
+//! A caller that is killed while the server has its LOOKUP abandons that (`conn/call.rs`), and
+//! releases its lock of the VFS. The LOOKUP keeps the turn ([`DirTurn::keep`]), and passes it on
+//! when the server has answered. So the turn also stands in for the lock of the VFS: a change of
+//! the directory waits for it ([`wait_for_turn`]).
 //!
-//! A turn is a lock, outside every other lock of this file system but inside the directory's of the
-//! VFS. Who waits for it can be killed.
+//! A turn is a lock, outside every other lock of this file system but inside the directory's lock
+//! of the VFS. A waiter for it can be killed.
 
 use crate::{
     fuse::Fuse,
@@ -41,7 +40,7 @@ use kernel::{
     },
 };
 
-/// Whether an operation runs in a directory that no other may run beside, and where the others
+/// Whether an operation runs in a directory that excludes the others, and the queue on which those
 /// wait.
 #[pin_data]
 pub(super) struct Turns {
@@ -51,7 +50,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// None runs.
+    /// No operation is running.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             taken: Atomic::new(false),
@@ -69,7 +68,7 @@ impl Turns {
     }
 }
 
-/// One operation runs in the directory, and no other; dropping it lets the next one run.
+/// An operation runs in the directory, and no other; dropping it lets the next one run.
 pub(crate) struct DirTurn<D: Deref<Target = INode<Fuse>>>(D);
 
 impl DirTurn<&INode<Fuse>> {
@@ -85,7 +84,7 @@ impl<D: Deref<Target = INode<Fuse>>> Drop for DirTurn<D> {
     fn drop(&mut self) {
         let turns = &self.0.data().turns;
         turns.taken.store(false, Release);
-        // A full barrier comes first: a waiter sees the store, or is seen to wait.
+        // A full barrier comes first: the waiter sees the store, or this sees the waiter.
         turns.free.wake_up_if_waiting();
     }
 }
@@ -94,8 +93,8 @@ fn takes_turns(dir: &INode<Fuse>) -> bool {
     !dir.sb().data().conn().features().parallel_dirops
 }
 
-/// Waits for the turn of a LOOKUP or READDIR in `dir`. [`None`] once the server has said that it
-/// runs them in parallel. Sleeps.
+/// Waits for the turn of a LOOKUP or READDIR in `dir`. [`None`] if the server has said that it runs
+/// them in parallel. Sleeps.
 ///
 /// # Errors
 ///

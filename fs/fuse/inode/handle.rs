@@ -2,17 +2,18 @@
 
 //! Open handles: an open file or directory, and what the server has opened for it.
 //!
-//! An [`OpenHandle`] is the data of an open file (`struct fuse_file`): what the server gave
+//! An [`OpenHandle`] is the data of an open file (`struct fuse_file`): the server's part
 //! ([`opened`](super::opened)), and the inode that it belongs to. Requests that outlive the file,
-//! as readahead may, share it; the last one to let go sends RELEASE or RELEASEDIR. On the walk:
-//! made by `file/open.rs`, used by everything that has to name a file handle to the server.
+//! such as readahead, may share it; the last one to drop it sends RELEASE or RELEASEDIR.
+//! `file/open.rs` makes it, and all requests that name a file handle use it.
 //!
 //! The handle keeps its inode, and the RELEASE keeps it until the server has answered. Otherwise
 //! memory reclaim could evict the inode while the server still works on one of its requests, and
-//! then wait in vain for that server (which may be the one who reclaims).
+//! then wait in vain for that server (which may be the task that reclaims).
 //!
-//! Locks: none. The last reference may go in the context of a server's own thread, so nothing here
-//! waits for an answer, but [`OpenHandle::release_now`] and [`OpenHandle::close_file`].
+//! Locks: none. The last reference may be dropped in the context of a server's own thread, so
+//! nothing here waits for an answer, except [`OpenHandle::release_now`] and
+//! [`OpenHandle::close_file`].
 
 use super::opened::{
     Kind,
@@ -62,14 +63,14 @@ pub(crate) struct OpenHandle {
     opened: Opened,
     /// Its place in `inode/write_files.rs`, which guards it; 0 if it is not there.
     write_key: Atomic<u64>,
-    /// Where the reader of a directory is in its cache: the parts of a [`Place`]. The VFS lets one
-    /// task at a time read an open directory.
+    /// The position of the reader of a directory in its cache: the parts of a [`Place`]. The VFS
+    /// lets only one task at a time read an open directory.
     place: (Atomic<i64>, Atomic<usize>, Atomic<u64>),
-    /// Whether reads go to the page cache, and nothing is to be asked of the server before.
+    /// Whether reads go to the page cache without asking the server anything first.
     plain: bool,
     /// How it uses the inode.
     io_use: Use,
-    /// The file that the server has named to pass through to, with [`FopenFlag::Passthrough`].
+    /// The backing file that the server has named, with [`FopenFlag::Passthrough`].
     backing_id: i32,
     /// That file, opened like this one.
     backing: Option<BackingFile>,
@@ -84,8 +85,8 @@ impl Deref for OpenHandle {
 }
 
 impl OpenHandle {
-    /// The handle of `inode` that the server answered with, or [`None`] if it does not implement
-    /// opening: then nothing is owed to it, and everything may stay cached.
+    /// The handle of `inode` for the server's answer, or [`None`] if it does not implement opening:
+    /// then it gets no RELEASE, and everything may stay cached.
     pub(crate) fn new(inode: &INode<Fuse>, kind: Kind, answer: Option<OpenOut>) -> Self {
         let node = inode.data().node_id();
         let opened = Opened::new(Mount::of(inode).clone(), node, kind, answer);
@@ -107,7 +108,7 @@ impl OpenHandle {
         &self.inode
     }
 
-    /// Its place among the inode's write files, whose lock is held.
+    /// Its key in the inode's write files, whose lock is held.
     pub(super) fn write_key(&self) -> Option<u64> {
         Some(self.write_key.load(Relaxed)).filter(|key| *key != 0)
     }
@@ -117,7 +118,7 @@ impl OpenHandle {
         self.write_key.store(key.unwrap_or(0), Relaxed);
     }
 
-    /// Where the reader is in the cache of the directory.
+    /// The position of the reader in the cache of the directory.
     pub(crate) fn place(&self) -> Place {
         let (pos, offset, version) = &self.place;
         Place {
@@ -127,7 +128,7 @@ impl OpenHandle {
         }
     }
 
-    /// Sets where the reader is in the cache of the directory.
+    /// Sets the position of the reader in the cache of the directory.
     pub(crate) fn set_place(&self, place: Place) {
         let (pos, offset, version) = &self.place;
         pos.store(place.pos, Relaxed);
@@ -135,13 +136,13 @@ impl OpenHandle {
         version.store(place.version, Relaxed);
     }
 
-    /// Whether the server can take direct writes side by side.
+    /// Whether the server can take direct writes in parallel.
     pub(crate) fn writes_in_parallel(&self) -> bool {
         self.wants(FopenFlag::DirectIo) && self.wants(FopenFlag::ParallelDirectWrites)
     }
 
-    /// The file is going to use the page cache, until the handle goes. Waits for writes of the
-    /// inode that run in parallel.
+    /// Marks the file as a user of the page cache, until the handle is closed. Waits for writes of
+    /// the inode that run in parallel.
     ///
     /// # Errors
     ///
@@ -150,18 +151,17 @@ impl OpenHandle {
         self.inode.data().io_mode.enter_cached(&self.io_use)
     }
 
-    /// The file that the server has named to pass through to.
+    /// The backing file that the server has named.
     pub(crate) fn backing_id(&self) -> i32 {
         self.backing_id
     }
 
-    /// The file is going to be passed through to `file`, an opened `backing`, until the handle
-    /// goes.
+    /// Passes the file through to `file`, an opened `backing`, until the handle is closed.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the inode is passed through to another file; `ETXTBSY` if somebody may use its
-    /// page cache.
+    /// `EBUSY` if the inode is passed through to another file; `ETXTBSY` if an open file may use
+    /// its page cache.
     pub(crate) fn pass_through(&mut self, backing: &Arc<Backing>, file: BackingFile) -> Result {
         let io_mode = &self.inode.data().io_mode;
         io_mode.enter_passing(&self.io_use, backing)?;
@@ -170,35 +170,34 @@ impl OpenHandle {
         Ok(())
     }
 
-    /// Whether a read that ends in the file as it is known goes to the page cache without a look at
-    /// anything else.
+    /// Whether a read within the known size goes to the page cache without further checks.
     pub(crate) fn reads_plainly(&self) -> bool {
         self.plain
     }
 
-    /// What it is passed through to: mappings, and what is read and written unless the server wants
-    /// [`FopenFlag::DirectIo`] as well.
+    /// The file that it is passed through to: for mappings, and for reads and writes unless the
+    /// server wants [`FopenFlag::DirectIo`] as well.
     pub(crate) fn backing(&self) -> Option<&BackingFile> {
         self.backing.as_ref()
     }
 
-    /// The file is closed, with `flags` (`O_*`): the last user of the handle releases it. Sleeps.
+    /// Closes the file, with `flags` (`O_*`): the last user of the handle releases it. Sleeps.
     ///
-    /// If its super block can go while the connection stays, that is done before the close is: what
-    /// is locked or open there has to be given back before the unmount.
+    /// If its super block can be shut down while the connection stays, RELEASE is answered before
+    /// the close returns: locks and opened files there have to be released before the unmount.
     pub(crate) fn close_file(this: Arc<Self>, flags: u32) {
         this.close(flags);
         if !this.mount().conn().options().auto_submounts {
             return;
         }
-        // Requests in the background may still use it; then their end releases it.
+        // Background requests may still use it; the last one to end releases it then.
         if let Some(handle) = Arc::into_unique_or_drop(this) {
             let mut handle = Pin::into_inner(handle);
             handle.close_unshared();
         }
     }
 
-    /// As [`Self::close_file`], for a handle that nobody shares. Sleeps.
+    /// As [`Self::close_file`], for a handle that is not shared. Sleeps.
     pub(crate) fn close_unshared(&mut self) {
         if self.mount().conn().options().auto_submounts {
             self.leave();
@@ -206,7 +205,7 @@ impl OpenHandle {
         }
     }
 
-    /// The inode is not used any more.
+    /// Ends the use of the inode.
     fn leave(&self) {
         self.inode.data().io_mode.leave(&self.io_use);
     }

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the bytes of an inode are used: through the page cache, past it by writers side by side, or
+//! How the bytes of an inode are used: through the page cache, past it by parallel writers, or
 //! passed through to a backing file.
 //!
-//! Direct writes of one file may run in parallel if the server has said so, but not while anybody
-//! may use the page cache: a reader could bring in what one of them has half written. So files that
-//! are open for cached use, and parallel writes, keep each other out. A cached open waits for the
-//! writes that run, and those that come after it take turns.
+//! Direct writes of one file may run in parallel if the server has said so, but not while an open
+//! file may use the page cache: a reader could cache the half-written data of one. So files that
+//! are open for cached use, and parallel writes, exclude each other. A cached open waits for the
+//! writes that run, and later writes take turns.
 //!
 //! So does the first shared mapping of a file, and that waits with its address space locked. A
-//! write is therefore in parallel while it waits for the server, and not while it waits for memory
-//! of its caller: that may need the same address space. (In C it is, and the two wait for each
-//! other.)
+//! write is therefore parallel while it waits for the server, but not while it waits for memory of
+//! its caller, which may need the same address space. (In C it is, and the two deadlock.)
 //!
-//! The page cache knows nothing of what is passed through, so an inode is open for the one or for
-//! the other. All that is passed through goes to the same backing file, which the inode keeps as
-//! long. Neither side waits for the other: it is the server that has to open a file in one way
-//! only.
+//! The page cache does not know the data that is passed through, so an inode is open either for the
+//! one or for the other. All open files are passed through to the same backing file, which the
+//! inode keeps for as long. Neither side waits for the other: the server has to open a file in one
+//! way only.
 //!
-//! Locks: one spinlock, a leaf. No backing file is let go of inside.
+//! Locks: one spinlock, a leaf. No reference to a backing file is dropped inside.
 
 use crate::vfs::{
     io::backing::Backing,
@@ -40,14 +39,14 @@ use kernel::{
     },
 };
 
-/// Who uses an inode. Those who use the page cache, and the others, are never there together.
+/// The users of an inode. Users of the page cache and other users exclude each other.
 #[derive(Default)]
 struct Users {
     /// Open files that may use the page cache or, if there is a backing file, pass through to that.
     open: u32,
     /// Direct writes that run in parallel.
     parallel: u32,
-    /// What all of the open files pass through to; [`None`] if there are no such.
+    /// The file that all open files pass through to; [`None`] if they do not.
     backing: Option<Arc<Backing>>,
 }
 
@@ -56,32 +55,33 @@ struct Users {
 pub(crate) struct IoMode {
     #[pin]
     users: SpinLock<Users>,
-    /// Somebody uses the page cache, or waits for that: no more writes in parallel.
+    /// A file uses the page cache, or waits for that: no more parallel writes.
     caching: Atomic<bool>,
-    /// Where cached opens wait for the last parallel write, or for the first that passes through.
+    /// The queue on which cached opens wait for the last parallel write, or for the first file that
+    /// passes through.
     #[pin]
     idle: WaitQueue,
 }
 
-/// How one open file uses its inode; changed under the lock of [`IoMode`].
+/// How an open file uses its inode; changed under the lock of [`IoMode`].
 pub(crate) struct Use(Atomic<i8>);
 
 impl Use {
-    /// In no way that others have to know of.
+    /// In no way that affects other files.
     const NONE: i8 = 0;
     /// It may use the page cache.
     const CACHED: i8 = 1;
     /// It passes through to a backing file.
     const PASSING: i8 = 2;
 
-    /// In none yet.
+    /// Not used yet.
     pub(crate) fn new() -> Self {
         Self(Atomic::new(Self::NONE))
     }
 }
 
 impl IoMode {
-    /// Nobody uses it.
+    /// An inode without users.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             users <- new_spinlock!(Users::default(), "IoMode::users"),
@@ -90,8 +90,8 @@ impl IoMode {
         })
     }
 
-    /// An open file is going to use the page cache, until [`Self::leave`]. Waits for parallel
-    /// writes that run. An open file that does so already may come again.
+    /// Marks an open file as a user of the page cache, until [`Self::leave`]. Waits for parallel
+    /// writes that run. Does nothing for a file that is one already.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl IoMode {
             {
                 let mut users = self.users.lock();
                 if users.backing.is_some() {
-                    // Nobody uses the page cache, so whoever said so was waiting here.
+                    // No file uses the page cache, so the task that set this was waiting here.
                     self.caching.store(false, Relaxed);
                     return Err(ETXTBSY);
                 }
@@ -121,13 +121,12 @@ impl IoMode {
         }
     }
 
-    /// An open file that has used the inode in no other way is going to pass through to `backing`,
-    /// until [`Self::leave`].
+    /// Passes an open file that has used the inode in no other way through to `backing`, until
+    /// [`Self::leave`].
     ///
     /// # Errors
     ///
-    /// `EBUSY` if others pass through to another file; `ETXTBSY` if somebody may use the page
-    /// cache.
+    /// `EBUSY` if others pass through to another file; `ETXTBSY` if a file may use the page cache.
     pub(crate) fn enter_passing(&self, by: &Use, backing: &Arc<Backing>) -> Result {
         let first = {
             let mut users = self.users.lock();
@@ -145,7 +144,7 @@ impl IoMode {
             first
         };
         if first {
-            // Those who wait to use the page cache shall know that it is in vain.
+            // Waiters for the page cache have to see that they wait in vain.
             self.idle.wake_up_all();
         }
         Ok(())
@@ -153,7 +152,7 @@ impl IoMode {
 
     /// The open file is closed, or has never used the inode.
     pub(crate) fn leave(&self, by: &Use) {
-        // Given back without the lock.
+        // Dropped without the lock.
         let unused = {
             let mut users = self.users.lock();
             if by.0.xchg(Use::NONE, Relaxed) == Use::NONE {
@@ -177,13 +176,13 @@ impl IoMode {
         self.users.lock().backing.is_some()
     }
 
-    /// Whether parallel writes are out of the question just now.
+    /// Whether parallel writes are impossible at present.
     pub(crate) fn is_caching(&self) -> bool {
         self.caching.load(Relaxed)
     }
 
-    /// Begins a write beside others; [`None`] if somebody may use the page cache, or waits for
-    /// that. Until it is dropped, its owner must not fault in memory of user space.
+    /// Begins a parallel write; [`None`] if a file may use the page cache, or waits for that. Until
+    /// it is dropped, its owner must not fault in memory of user space.
     pub(crate) fn enter_parallel(&self) -> Option<ParallelWrite<'_>> {
         let mut users = self.users.lock();
         if self.is_caching() {
@@ -194,7 +193,7 @@ impl IoMode {
     }
 }
 
-/// A direct write beside others.
+/// A direct write in parallel with others.
 pub(crate) struct ParallelWrite<'a>(&'a IoMode);
 
 impl Drop for ParallelWrite<'_> {

@@ -3,13 +3,13 @@
 //! How many lookups of a node the server has counted, and the FORGET that pays them back.
 //!
 //! A server keeps a node for as long as the kernel holds lookups of it. Each successful LOOKUP
-//! reply is therefore a debt of one, which ends in exactly one of three ways: it is credited to
-//! the inode that was found and paid when that inode is evicted, it is paid at once because no
-//! inode took it, or it is written off because the reply was not a valid one. [`Debt`] is that
-//! rule as a type; it is left of the walk's `dir/lookup.rs` and right of `channel/forget.rs`.
+//! reply is therefore a debt of one, which ends in exactly one of three ways: it is credited to the
+//! inode that was found and paid when that inode is evicted, it is paid at once because no inode
+//! took it, or it is written off because the reply was invalid. [`Debt`] is that rule as a type.
+//! `dir/lookup.rs` makes debts, and `channel/forget.rs` sends the FORGET.
 //!
-//! A directory on which a submount stands and the root of that are one node, and one lookup of it
-//! ([`SharedLookup`]): it is paid when both are gone.
+//! A directory with a submount and the root of that submount are one node, with one lookup of it
+//! ([`SharedLookup`]): it is paid when both inodes are gone.
 //!
 //! Takes the lock of one [`LookupCount`], with no other lock taken inside it. The memory of the
 //! FORGET is allocated before the debt is made, so paying cannot fail.
@@ -62,19 +62,19 @@ pub(crate) struct LookupCount {
 }
 
 struct Owed {
-    /// The right to send the one FORGET of this inode; gone once it is sent.
+    /// The right to send the one FORGET of this inode; `None` once it is sent.
     ticket: Option<ForgetTicket>,
     lookups: u64,
-    /// If the node stands in two places, the lookup of both.
+    /// If two inodes stand for the node, the lookup of both.
     shared: Option<Arc<SharedLookup>>,
 }
 
 impl LookupCount {
-    /// No lookups yet.
+    /// A node without lookups.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` when there is no memory for the FORGET that will be owed.
+    /// `ENOMEM` when there is no memory for the FORGET.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             owed <- new_spinlock!(Owed {
@@ -90,14 +90,14 @@ impl LookupCount {
         owed.lookups = owed.lookups.saturating_add(1);
     }
 
-    /// The inode stands in one of two places for its node.
+    /// Notes that two inodes stand for the node, of which this is one.
     pub(super) fn set_shared(&self, shared: Arc<SharedLookup>) {
         let before = self.owed.lock().shared.replace(shared);
-        // Without the lock, as in `drop_shared()`.
+        // After the unlock, as in `drop_shared()`.
         drop(before);
     }
 
-    /// The lookup of both places, if the node stands in two.
+    /// The lookup of both inodes, if two stand for the node.
     pub(super) fn shared(&self) -> Option<Arc<SharedLookup>> {
         self.owed.lock().shared.clone()
     }
@@ -105,13 +105,13 @@ impl LookupCount {
     /// The inode does not stand for its node any more.
     pub(super) fn drop_shared(&self) {
         let shared = self.owed.lock().shared.take();
-        // Without the lock: it may send a FORGET.
+        // After the unlock: the drop may send a FORGET.
         drop(shared);
     }
 
     /// Sends the FORGET for all lookups counted so far.
     ///
-    /// Called when the inode is evicted, after which nobody can look it up. Never blocks.
+    /// Called when the inode is evicted, after which it cannot be looked up. Never blocks.
     pub(crate) fn forget(&self, mount: &Mount, node: NodeId) {
         let (ticket, lookups) = {
             let mut owed = self.owed.lock();
@@ -152,9 +152,9 @@ impl OnDrop<Lookup<'_>> for PayBack {
 pub(crate) struct Debt<'a>(Guard<Lookup<'a>, PayBack>);
 
 impl<'a> Debt<'a> {
-    /// The debt that a reply naming `node` makes; `ticket` was allocated before the request, and is
-    /// missing only if an [`AbandonedLookup`] has taken it over, which then gets the reply, too.
-    /// It is taken only if the debt is paid, and else serves the next one.
+    /// The debt of a reply that names `node`. `ticket` was allocated before the request, and is
+    /// missing only if an [`AbandonedLookup`] has taken it over, which then gets the reply, too. It
+    /// is taken only if the debt is paid, and otherwise serves the next one.
     pub(crate) fn new(
         mount: &'a Mount,
         node: NodeId,
@@ -173,7 +173,7 @@ impl<'a> Debt<'a> {
         self.write_off();
     }
 
-    /// Makes the lookup one for two inodes, which will pay it when both are evicted.
+    /// Makes the lookup one of two inodes, which will pay it when both are evicted.
     ///
     /// # Errors
     ///
@@ -194,8 +194,8 @@ impl<'a> Debt<'a> {
     }
 }
 
-/// One lookup that the server has counted of a node that stands in two places. Dropping the last
-/// reference pays it back with a FORGET.
+/// One lookup that the server has counted of a node with two inodes. Dropping the last reference
+/// pays it back with a FORGET.
 pub(super) struct SharedLookup {
     channel: Arc<Channel>,
     node: NodeId,
@@ -211,16 +211,16 @@ impl Drop for SharedLookup {
     }
 }
 
-/// A LOOKUP whose caller was killed: what it finds is given back at once.
+/// A LOOKUP whose caller was killed: a node that it finds is forgotten at once.
 pub(crate) struct AbandonedLookup {
     dir: Kept<Fuse>,
     ticket: Option<ForgetTicket>,
-    /// The directory is the LOOKUP's until it is answered.
+    /// The turn in the directory, until the LOOKUP is answered.
     _turn: Option<DirTurn<Kept<Fuse>>>,
 }
 
 impl AbandonedLookup {
-    /// Of a LOOKUP in `dir` that `ticket` was allocated for, and whose turn it was. Does not sleep.
+    /// For a LOOKUP in `dir` that `ticket` was allocated for, and that has `turn`. Does not sleep.
     pub(crate) fn new(
         dir: &INode<Fuse>,
         ticket: &mut Option<ForgetTicket>,
@@ -246,7 +246,7 @@ impl Abandoned<EntryOut> for AbandonedLookup {
     }
 }
 
-/// Memory for the FORGET that a LOOKUP may make necessary; taken before it is sent.
+/// Memory for the FORGET that a LOOKUP may make necessary; allocated before it is sent.
 ///
 /// # Errors
 ///

@@ -2,16 +2,15 @@
 
 //! Nodes of the server as inodes of the kernel.
 //!
-//! Owns the private part of an inode, how an inode is found or made for a node, and what happens
-//! when it goes. `dir/lookup.rs` comes before it on the walk; after it, `conn` and `channel` send
-//! the FORGET.
+//! Owns the private part of an inode, how an inode is found or made for a node, and its eviction.
+//! `dir/lookup.rs` asks for inodes; `conn` and `channel` send the FORGET.
 //!
-//! A node is known by its [`NodeId`]. A server may use the number of a dead node again; the
-//! generation, and the file type, tell the two apart. The inode of a node that the server has
+//! A node is identified by its [`NodeId`]. A server may use the number of a dead node again; the
+//! generation, and the file type, distinguish the two. The inode of a node that the server has
 //! replaced is *bad*: every operation on it fails with `EIO`, and a new inode takes its place.
 //!
 //! Locks: those of [`LookupCount`], [`AttrCache`], [`DirCache`], [`Outdated`], [`WriteGate`] and
-//! [`WriteFiles`] are leaves. What runs one at a time in a directory ([`dirops`]) is outside every other lock of
+//! [`WriteFiles`] are leaves. The turns of a directory ([`dirops`]) are outside every other lock of
 //! this file system.
 
 pub(crate) mod attr_cache;
@@ -100,12 +99,12 @@ use kernel::{
     }, //
 };
 
-/// What each type of node can do.
+/// The operations of each type of node.
 ///
-/// The tables of operations are made of rooms to the right of this one; `fstype` knows them all
-/// and implements this for [`Fuse`].
+/// The tables of operations come from modules that import this one; `fstype` knows them all and
+/// implements this for [`Fuse`].
 pub(crate) trait NodeTables: Sized {
-    /// Makes `inode` one of `file_type`; `device` is what it stands for if it is a device node.
+    /// Makes `inode` one of `file_type`; `device` is the device of a device node.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ pub(crate) trait NodeTables: Sized {
     fn set_type(inode: &mut NewInode<'_, Fuse>, file_type: FileType, device: Dev) -> Result;
 }
 
-/// The server has given the node's identity to something else. Never cleared.
+/// The server has reused the node's identity for something else. Never cleared.
 const BAD: u32 = 1;
 
 /// Pages are marked in [`Outdated`], whose lock guards this.
@@ -122,16 +121,16 @@ const OUTDATED: u32 = 2;
 /// The private part of an inode.
 #[pin_data]
 pub(crate) struct Inode {
-    /// Which node of the server this is. Set before the inode can be found, and never changed.
+    /// The node of the server. Set before the inode can be found, and never changed.
     node: NodeId,
-    /// What keeps it from being used just like that: bits as [`BAD`].
+    /// Bits like [`BAD`] that need a check before the inode is used.
     trouble: Atomic<u32>,
     /// A name in this directory was looked up since it was last read.
     readdirplus_advised: Atomic<bool>,
-    /// What is known of it came by READDIRPLUS, and nobody has used it yet.
+    /// Its attributes came by READDIRPLUS, and were not used yet.
     prefetched: Atomic<bool>,
-    /// If it is a directory, how often the server has said that a name in it is not true any more; if it
-    /// is a symbolic link, that its target is not.
+    /// How often the server has invalidated a name in this directory, or the target of this
+    /// symbolic link.
     names_invalidated: Atomic<u32>,
     /// The lookups owed to the server.
     #[pin]
@@ -139,32 +138,32 @@ pub(crate) struct Inode {
     /// The attributes.
     #[pin]
     pub(crate) attrs: AttrCache,
-    /// Where the dirty pages of a file go to the server.
+    /// Sends the dirty pages of a file to the server.
     #[pin]
     pub(crate) writes: WriteGate,
-    /// The open files that they are written through.
+    /// The open files through which they are written.
     #[pin]
     pub(crate) write_files: WriteFiles,
-    /// If it is a directory, its names.
+    /// The names of a directory.
     #[pin]
     pub(crate) names: DirCache,
-    /// Which of its pages are not true any more.
+    /// The pages that are outdated.
     #[pin]
     outdated: Outdated,
     /// How its bytes are used.
     #[pin]
     pub(crate) io_mode: IoMode,
-    /// If it is a directory, which operation runs in it.
+    /// The operations of a directory that run one at a time.
     #[pin]
     turns: Turns,
 }
 
 impl Inode {
-    /// The private part of an inode that is not yet any node.
+    /// The private part of an inode without a node.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` when there is no memory for the FORGET that the inode will owe.
+    /// `ENOMEM` when there is no memory for the FORGET of the inode.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             node: NodeId::NONE,
@@ -183,33 +182,33 @@ impl Inode {
         })
     }
 
-    /// Which node of the server this is.
+    /// The node of the server.
     pub(crate) fn node_id(&self) -> NodeId {
         self.node
     }
 
-    /// Whether the node is no longer what it was; see the module's documentation.
+    /// Whether the server has replaced the node; see the module's documentation.
     pub(crate) fn is_bad(&self) -> bool {
         self.trouble.load(Relaxed) & BAD != 0
     }
 
-    /// Whether pages of it are not true any more, and may not be used.
+    /// Whether pages of it are outdated, and must not be used.
     pub(crate) fn is_outdated(&self) -> bool {
         self.trouble.load(Relaxed) & OUTDATED != 0
     }
 
-    /// Whether it is neither bad, nor are pages of it not true any more.
+    /// Whether it is neither bad nor has outdated pages.
     pub(crate) fn is_untroubled(&self) -> bool {
         self.trouble.load(Relaxed) == 0
     }
 
-    /// The pages `first` to `last` are not true any more.
+    /// Marks the pages `first` to `last` as outdated.
     pub(crate) fn mark_outdated(&self, first: u64, last: u64) {
         self.outdated
             .add(first, last, || self.set_trouble(OUTDATED, true));
     }
 
-    /// Which pages are not true any more.
+    /// The outdated pages.
     pub(crate) fn outdated(&self) -> Option<Mark> {
         match self.is_outdated() {
             true => self.outdated.get(),
@@ -217,7 +216,7 @@ impl Inode {
         }
     }
 
-    /// All that `mark` says is dropped; if something was added meanwhile, nothing changes.
+    /// Notes that all pages of `mark` were dropped; does nothing if pages were added meanwhile.
     pub(crate) fn unmark_outdated(&self, mark: Mark) {
         self.outdated
             .remove(mark, || self.set_trouble(OUTDATED, false));
@@ -227,39 +226,38 @@ impl Inode {
         change_bits(&self.trouble, |old| if on { old | bit } else { old & !bit });
     }
 
-    /// READDIRPLUS would have been of use in this directory.
+    /// Notes that READDIRPLUS would have helped in this directory.
     pub(crate) fn advise_readdirplus(&self) {
         self.readdirplus_advised.store(true, Relaxed);
     }
 
-    /// Whether READDIRPLUS would have been of use since this was last asked.
+    /// Whether READDIRPLUS would have helped since the last call.
     pub(crate) fn take_readdirplus_advice(&self) -> bool {
         self.readdirplus_advised.load(Relaxed) && self.readdirplus_advised.xchg(false, Relaxed)
     }
 
-    /// What is known of the inode came by READDIRPLUS.
+    /// Notes that the attributes of the inode came by READDIRPLUS.
     pub(crate) fn set_prefetched(&self) {
         self.prefetched.store(true, Relaxed);
     }
 
-    /// Whether what is known of the inode came by READDIRPLUS, and nobody has used it yet.
+    /// Whether the attributes of the inode came by READDIRPLUS, and were not used yet.
     pub(crate) fn is_prefetched(&self) -> bool {
         self.prefetched.load(Relaxed)
     }
 
-    /// The same, and now it is used.
+    /// The same, and marks them as used.
     pub(crate) fn take_prefetched(&self) -> bool {
         self.is_prefetched() && self.prefetched.xchg(false, Relaxed)
     }
 
-    /// How often the server has said that a name in this directory, or the target of this link, is not
-    /// true any more.
+    /// How often the server has invalidated a name in this directory, or the target of this link.
     pub(crate) fn names_invalidated(&self) -> u32 {
         self.names_invalidated.load(Relaxed)
     }
 
-    /// The server says that a name in this directory is not true any more: nor is what it says of one
-    /// that it was asked for before. A full barrier.
+    /// The server has invalidated a name in this directory: its answers about a name to earlier
+    /// requests are too old. A full barrier.
     pub(crate) fn invalidate_names(&self) {
         self.names_invalidated.fetch_add(1, Full);
     }
@@ -283,13 +281,13 @@ pub(crate) fn check_good(inode: &INodeView<Fuse>) -> Result {
     Ok(())
 }
 
-/// A request that has only asked, and that its caller has abandoned, keeps the inode: it is not
-/// forgotten before the server has answered.
+/// An abandoned request that changes nothing keeps the inode: it is not forgotten before the server
+/// has answered.
 impl<Out> Abandoned<Out> for Kept<Fuse> {
     fn answered(self, _result: Result<Out>) {}
 }
 
-/// How inodes are found in the inode cache: by node.
+/// The key of inodes in the inode cache: the node.
 struct ByNode(NodeId);
 
 impl INodeKey<Fuse> for ByNode {
@@ -311,7 +309,7 @@ fn vfs_generation(generation: Generation) -> u32 {
     generation.get() as u32
 }
 
-/// Whether a reply about the node of `inode` describes something else than `inode`.
+/// Whether a reply about the node of `inode` describes another node than `inode`.
 pub(crate) fn is_stale(
     inode: &INodeView<Fuse>,
     generation: Generation,
@@ -340,8 +338,8 @@ pub(crate) fn iget<'a, S: Live>(
         && attr.wire().flags.contains(AttrFlag::Submount)
         && attr.file_type() == FileType::Directory;
     if is_submount {
-        // The node is the root of what is going to be mounted here. This inode stands before it,
-        // and nobody who looks for the node shall find this one.
+        // The node is the root of the submount to come. This inode stands for the directory below
+        // it, and lookups of the node must not find it.
         let mut new = sb.new_inode(&ByNode(node))?;
         initialise(&mut new, generation, attr)?;
         new.data().lookups.set_shared(debt.share()?);
@@ -379,15 +377,15 @@ pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<Held<'_, INo
     sb.ilookup5(&ByNode(node))
 }
 
-/// Gives a new inode what it keeps for its whole life.
+/// Sets the properties that a new inode keeps for its whole life.
 fn initialise(
     inode: &mut NewInode<'_, Fuse>,
     generation: Generation,
     attr: &CheckedAttr,
 ) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
-    // Only the server knows when its files were accessed, and when they were changed, unless
-    // writes stay in the page cache.
+    // Only the server knows the access and modification times of its files, unless writes stay in
+    // the page cache.
     let writeback = inode.sb().data().conn().features().writeback_cache;
     if writeback && attr.file_type() == FileType::Regular {
         inode.add_flags(INodeFlag::NoAtime.into());
@@ -405,9 +403,9 @@ fn initialise(
     inode.set_size(attr.size());
     inode.set_mtime(attr.mtime());
     inode.set_ctime(attr.ctime());
-    // The root is made before INIT, so that its ACLs are asked for each time.
+    // The root is made before INIT, so that its ACLs are requested each time.
     if !inode.sb().data().conn().features().posix_acl {
-        // The server checks its ACLs itself; nothing here may remember an answer for it.
+        // The server checks its ACLs itself; the kernel must not cache them.
         inode.dont_cache_acls();
     }
     Ok(())
@@ -416,7 +414,7 @@ fn initialise(
 /// The root inode of a new mount.
 ///
 /// The server is not asked: a mount appears before its server answers. The root has no attributes
-/// but its type until somebody needs them.
+/// except its type until a caller needs them.
 ///
 /// # Errors
 ///
@@ -429,7 +427,7 @@ pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<Held<'_, INo
         ..Attr::default()
     })
     .map_err(|_| EINVAL)?;
-    // The server keeps the root without being asked to, yet it is counted as one lookup of it.
+    // The server keeps the root without a LOOKUP, yet it is counted as one.
     let mut ticket = Some(lookup_count::new_ticket()?);
     let debt = Debt::new(sb.data(), NodeId::ROOT, &mut ticket);
     iget(
@@ -443,7 +441,7 @@ pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<Held<'_, INo
     )
 }
 
-/// The root inode of the submount that belongs on `point`: the same node, with what is known of it.
+/// The root inode of the submount for `point`: the same node, with the attributes known of it.
 ///
 /// # Errors
 ///
@@ -456,17 +454,17 @@ pub(crate) fn submount_root<'a>(
     let shared = data.lookups.shared().ok_or(EIO)?;
     let attr = CheckedAttr::of_inode(point)?;
     let IGet::New(mut new) = sb.iget5_locked(&ByNode(data.node_id()))? else {
-        // Nobody has looked for anything there yet.
+        // No LOOKUP has found anything there yet.
         return Err(EIO);
     };
     initialise(&mut new, Generation::new(point.generation().into()), &attr)?;
     new.data().lookups.set_shared(shared);
-    // The server is asked before anybody uses them.
+    // They are stale, so that the server is asked before they are used.
     attr_cache::update_new(&new, &attr, Deadline::PAST, Sample::FIRST);
     Ok(new.unlock())
 }
 
-/// Pays what the inode owes when the VFS has thrown it out.
+/// Pays the lookups of an inode that the VFS evicts.
 ///
 /// At unmount nothing is sent: the server knows that everything is forgotten.
 pub(crate) fn evict(inode: &INodeView<Fuse>) {
@@ -480,8 +478,8 @@ pub(crate) fn evict(inode: &INodeView<Fuse>) {
     let mount = sb.data();
     let data = inode.data();
     data.lookups.forget(mount, data.node_id());
-    // A LOOKUP that is on its way may bring this node back; it must not take its attributes for
-    // the newest. A node without names cannot come back.
+    // A running LOOKUP may bring this node back; it must not take its attributes for the newest. A
+    // node without names cannot come back.
     if inode.nlink() > 0 {
         mount.conn().evict_counter().fetch_add(1, Full);
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the server has opened, until it is told that nobody uses it any more.
+//! A file that the server has opened, until the server is told that it is closed.
 //!
-//! An [`Opened`] is what an open file has of the server: whom to ask, and by which names. Files of
-//! a mount have an inode besides ([`handle`](super::handle)); those of a character device have
-//! nothing else. Whoever drops it sends RELEASE or RELEASEDIR. On the walk: made from the answer to
-//! OPEN, used by what reads, writes, polls and controls open files.
+//! An [`Opened`] is the server's part of an open file: the mount and the handles for requests on
+//! it. Files of a mount have an inode besides ([`handle`](super::handle)); those of a character
+//! device have nothing else. Dropping it sends RELEASE or RELEASEDIR. It is made from the answer to
+//! OPEN; reads, writes, polls and ioctls of open files use it.
 //!
 //! Locks: none. Dropping it does not wait for an answer; [`Opened::release_and_wait`] does.
 
@@ -51,7 +51,7 @@ use kernel::{
     },
 };
 
-/// What was opened; the server keeps the handles of the two apart.
+/// The kinds of opened objects, whose handles the server keeps apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// By OPEN.
@@ -67,21 +67,22 @@ pub(crate) struct Opened {
     kind: Kind,
     fh: FileHandle,
     open_flags: FopenFlags,
-    /// Whether the server has opened something and is owed a RELEASE.
+    /// Whether the server has opened something and is to get a RELEASE.
     owed: bool,
     /// `O_*` of the file when it was closed.
     release_flags: Atomic<u32>,
-    /// Who has locked the file by `flock(2)`, as the server knows them; valid once `flocked` is.
+    /// The owner of a `flock(2)` lock on the file, as the server knows it; valid once `flocked` is
+    /// set.
     flock_owner: Atomic<u64>,
-    /// Whether the server has given a BSD lock to this handle. Never cleared: giving up one that is
-    /// gone already does no harm.
+    /// Whether the server has given a BSD lock to this handle. Never cleared: it does no harm to
+    /// release a lock that is gone already.
     flocked: Atomic<bool>,
     pollers: PollersSlot,
 }
 
 impl Opened {
-    /// What the server answered with when it was asked to open `node`, or [`None`] if it does not
-    /// implement opening: then nothing is owed to it, and everything may stay cached.
+    /// Made of the server's answer to opening `node`, or [`None`] if it does not implement opening:
+    /// then it gets no RELEASE, and everything may stay cached.
     pub(crate) fn new(
         mount: Arc<Mount>,
         node: NodeId,
@@ -103,7 +104,7 @@ impl Opened {
             fh,
             open_flags: match kind {
                 Kind::File => flags,
-                // The records of a directory have no page cache to go past.
+                // The records of a directory have no page cache to bypass.
                 Kind::Directory => flags & !FopenFlags::from(FopenFlag::DirectIo),
             },
             owed: answer.is_some(),
@@ -124,23 +125,22 @@ impl Opened {
         self.node
     }
 
-    /// The server's name of it; 0 if the server does not implement opening.
+    /// The server's handle; 0 if the server does not implement opening.
     pub(crate) fn fh(&self) -> FileHandle {
         self.fh
     }
 
-    /// Whether the server wants it used in this way.
+    /// Whether the server has set `flag`.
     pub(crate) fn wants(&self, flag: FopenFlag) -> bool {
         self.open_flags.contains(flag)
     }
 
-    /// Whether the server wants it used in a way that is not one of `flags`, or in one that nobody
-    /// knows.
+    /// Whether the server has set a flag that is not in `flags`, or an unknown one.
     pub(crate) fn wants_more_than(&self, flags: FopenFlags) -> bool {
         u32::from(self.open_flags) & !u32::from(flags) != 0
     }
 
-    /// Who polls the file. May sleep.
+    /// The pollers of the file. May sleep.
     ///
     /// # Errors
     ///
@@ -149,24 +149,25 @@ impl Opened {
         self.mount.conn().channel().polled().enter(&self.pollers)
     }
 
-    /// The file is closed, with `flags` (`O_*`): what the server is told in the end.
+    /// Notes the `flags` (`O_*`) of the closed file, which RELEASE tells the server.
     pub(crate) fn close(&self, flags: u32) {
         self.release_flags.store(flags, Relaxed);
     }
 
-    /// The server has given `owner`, which is this open file, a BSD lock: RELEASE has to take it
-    /// back.
+    /// The server has given `owner`, which is this open file, a BSD lock: RELEASE has to release
+    /// it.
     pub(crate) fn flocked_by(&self, owner: LockOwner) {
         self.flock_owner.store(owner.get(), Relaxed);
         self.flocked.store(true, Release);
     }
 
-    /// Nobody uses it any more: tells the server, and waits for its answer, unless that was done.
+    /// Tells the server that it is not used any more, and waits for the answer, unless that was
+    /// done.
     pub(crate) fn release_and_wait(&mut self) {
         self.forget_pollers();
         if core::mem::take(&mut self.owed) {
             let (node, args) = (self.node, self.release_args());
-            // What the server says to that helps nobody.
+            // An error of the server has no consequence.
             let _ = match self.kind {
                 Kind::File => self.mount.call(op::Release { node, args }),
                 Kind::Directory => self.mount.call(op::Releasedir { node, args }),
@@ -174,8 +175,8 @@ impl Opened {
         }
     }
 
-    /// Nobody uses it any more: tells the server, unless that was done; what `keep` returns is kept
-    /// until it has answered.
+    /// Tells the server that it is not used any more, unless that was done; the result of `keep` is
+    /// kept until the server has answered.
     pub(super) fn release_keeping<K: Send + 'static>(&mut self, keep: impl FnOnce() -> K) {
         self.forget_pollers();
         if !core::mem::take(&mut self.owed) {

@@ -3,17 +3,18 @@
 //! The gate through which the dirty pages of a file go to the server.
 //!
 //! `file/writeback.rs` gathers adjacent dirty ranges as a [`CacheWrite`] and gives it to the
-//! inode's [`WriteGate`], which sends it as a WRITE in the background. Whoever is about to change
-//! the size of the file shuts the gate ([`WriteGate::shut`]): that waits for the writes that are
-//! with the server, and later ones queue up, so that none of them makes the file longer again.
+//! inode's [`WriteGate`], which sends it as a WRITE in the background. A caller that is about to
+//! change the size of the file shuts the gate ([`WriteGate::shut`]): that waits for the writes that
+//! are with the server, and later ones queue up, so that none of them makes the file longer again.
 //! When the gate opens they are sent, as far as they are still within the file.
 //!
-//! A write owns the folios' duty to end their writeback (`vfs/mm/writeback.rs`), and the open
-//! handle it goes through, which keeps the inode. Both go with the completion, whatever ends the
+//! A write owns the obligation to end the folios' writeback (`vfs/mm/writeback.rs`), and the open
+//! handle it goes through, which keeps the inode. The completion drops both, whatever ends the
 //! request.
 //!
-//! Locks: the state's, a leaf; nothing is sent, ended or dropped under it. Who shuts the gate has
-//! the inode locked, and must open it before he drops pages from the cache: that writes them first.
+//! Locks: the state's, a leaf; nothing is sent, ended or dropped under it. A caller that shuts the
+//! gate has the inode locked, and must open it before it drops pages from the cache: that writes
+//! them first.
 
 use super::{
     attr_cache::{
@@ -53,20 +54,20 @@ use kernel::{
     },
 };
 
-/// Adjacent dirty ranges that one WRITE takes.
+/// Adjacent dirty ranges that one WRITE writes.
 pub(crate) struct CacheWrite {
     handle: Arc<OpenHandle>,
-    /// Where in the file they begin, in bytes.
+    /// Their position in the file, in bytes.
     pos: i64,
     ranges: DirtyRanges,
-    /// For SYNCFS, if the server gets that.
+    /// Counts it for SYNCFS, if the server gets that.
     counted: Option<Counted>,
-    /// The one that was queued before it.
+    /// The write that was queued before this one.
     next: Option<KBox<CacheWrite>>,
 }
 
 impl CacheWrite {
-    /// A write of what will be gathered from `pos` on. May sleep.
+    /// A write for ranges from `pos` on. May sleep.
     ///
     /// # Errors
     ///
@@ -86,17 +87,17 @@ impl CacheWrite {
         )?)
     }
 
-    /// What was gathered.
+    /// The gathered ranges.
     pub(crate) fn ranges(&mut self) -> &mut DirtyRanges {
         &mut self.ranges
     }
 
-    /// Behind its last byte; [`None`] if no file goes so far.
+    /// The position behind its last byte; [`None`] beyond the maximum file offset.
     pub(crate) fn end(&self) -> Option<i64> {
         self.pos.checked_add(i64::try_from(self.ranges.len()).ok()?)
     }
 
-    /// Sends it. It was counted as sent, and its completion counts it down.
+    /// Sends it. It was counted as sent, and its completion subtracts it.
     fn send(self: KBox<Self>) {
         let Self {
             handle,
@@ -106,7 +107,7 @@ impl CacheWrite {
             ..
         } = KBox::into_inner(self);
         let inode = handle.inode();
-        // Nobody makes the file shorter as long as this is counted.
+        // The file is not made shorter while this is counted.
         let left = inode.size().saturating_sub(pos);
         ranges.crop(usize::try_from(left).unwrap_or(0));
         let len = ranges.len();
@@ -133,7 +134,7 @@ impl CacheWrite {
             len,
             _counted: counted,
         };
-        // Memory that is freed meanwhile may have to wait for these very pages.
+        // Memory reclaim may have to wait for these very pages.
         without_fs_recursion(|| handle.mount().call_background(write, done));
     }
 }
@@ -141,7 +142,7 @@ impl CacheWrite {
 /// Ends the writeback when the server has answered.
 struct Written {
     handle: Arc<OpenHandle>,
-    /// How many bytes it was asked to write.
+    /// The number of bytes to be written.
     len: usize,
     _counted: Option<Counted>,
 }
@@ -149,8 +150,8 @@ struct Written {
 impl OnAnswer<op::Writeback> for Written {
     fn answered(self, (result, ranges): (Result<WriteOut>, DirtyRanges)) {
         let inode = self.handle.inode();
-        // What the server left out is in no cache that would try again: the data is lost. (C does
-        // not look at the size, and nobody hears of it.)
+        // The cache does not write again what the server left out: that data is lost. (C does not
+        // check the size, and no caller gets an error.)
         let result = result.and_then(|out| match out.size as usize == self.len {
             true => Ok(()),
             false => Err(EIO),
@@ -165,7 +166,7 @@ impl OnAnswer<op::Writeback> for Written {
 }
 
 struct State {
-    /// How many want the gate to be shut.
+    /// The number of callers that keep the gate shut.
     shut: u32,
     /// Writes that are with the server, or on their way there.
     sent: u32,
@@ -173,12 +174,12 @@ struct State {
     queued: Option<KBox<CacheWrite>>,
 }
 
-/// Where the dirty pages of a file leave for the server (`fi->writectr`, `fi->queued_writes`).
+/// The gate for the dirty pages of a file (`fi->writectr`, `fi->queued_writes`).
 #[pin_data]
 pub(crate) struct WriteGate {
     #[pin]
     state: SpinLock<State>,
-    /// Those who wait until no write is with the server.
+    /// The callers that wait until no write is with the server.
     #[pin]
     idle: WaitQueue,
 }
@@ -213,7 +214,7 @@ impl WriteGate {
         write.send();
     }
 
-    /// Shuts the gate until what is returned is dropped, and waits for the writes that are with the
+    /// Shuts the gate until the return value is dropped, and waits for the writes that are with the
     /// server. The inode is locked. Sleeps.
     pub(crate) fn shut(&self) -> Shut<'_> {
         {
@@ -229,7 +230,7 @@ impl WriteGate {
         drop(self.shut());
     }
 
-    /// A write is over.
+    /// Notes the end of a write.
     fn ended(&self) {
         let idle = {
             let mut state = self.state.lock();
@@ -241,7 +242,7 @@ impl WriteGate {
         }
     }
 
-    /// The last one who wanted the gate to be shut is gone: sends what has queued up.
+    /// Opens the gate after the last caller that kept it shut: sends the queued writes.
     fn open(&self) {
         let mut queued = {
             let mut state = self.state.lock();
@@ -270,8 +271,8 @@ impl WriteGate {
     }
 }
 
-/// While it exists, no dirty page of the file goes to the server. Dropping it sends those that have
-/// queued up meanwhile.
+/// While it exists, no dirty page of the file goes to the server. Dropping it sends those that were
+/// queued meanwhile.
 pub(crate) struct Shut<'a>(&'a WriteGate);
 
 impl Drop for Shut<'_> {
