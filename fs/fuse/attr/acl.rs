@@ -2,13 +2,13 @@
 
 //! POSIX ACLs: two extended attributes that the kernel understands.
 //!
-//! The VFS comes in through [`get_inode_acl`] to check an access, and through [`get_acl`] and
-//! [`set_acl`] from those who ask by name; the lists travel by GETXATTR, SETXATTR and REMOVEXATTR
-//! (`attr/xattr.rs`), ids as in the mount's user namespace.
+//! The VFS calls [`get_inode_acl`] to check an access, and [`get_acl`] and [`set_acl`] for callers
+//! that name a list; the lists travel in GETXATTR, SETXATTR and REMOVEXATTR (`attr/xattr.rs`), with
+//! ids as in the mount's user namespace.
 //!
 //! A server that asked for it at INIT leaves the checks to the kernel, which keeps the lists until
-//! the attributes are fetched again. With any other server the lists are bytes like those of any
-//! attribute: nothing is checked and nothing is kept, for they may mean something to the server.
+//! the attributes are fetched again. With any other server the lists are opaque bytes, as those of
+//! any attribute: nothing is checked or cached, as they may have a meaning for the server.
 //!
 //! The VFS holds the inode's lock around a change. No lock is taken here.
 
@@ -73,7 +73,7 @@ pub(crate) fn get_inode_acl(inode: Walk<'_, INode<Fuse>>, kind: Kind) -> Result<
 /// # Errors
 ///
 /// `EIO` for a bad inode, `EOPNOTSUPP` if ids would have to be translated for a server that does
-/// not expect it, `E2BIG` if the list is longer than a page, else what the server answers.
+/// not expect it, `E2BIG` if the list is longer than a page, otherwise the server's error.
 pub(crate) fn get_acl(inode: &INode<Fuse>, kind: Kind) -> Result<Option<ARef<Acl>>> {
     if must_not_translate(inode) {
         return Err(EOPNOTSUPP);
@@ -83,7 +83,7 @@ pub(crate) fn get_acl(inode: &INode<Fuse>, kind: Kind) -> Result<Option<ARef<Acl
 
 /// Sets, or without `acl` removes, a list. May sleep.
 ///
-/// The server changes the mode with the list, if it has to.
+/// The server changes the mode with the list, if necessary.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub(crate) fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, acl: Option<&Acl>, kin
                 return Err(E2BIG);
             }
             let mut flags = SetxattrFlags::default();
-            // Other servers were never told, and keep the bit.
+            // Other servers are not told, and keep the bit.
             if checks && !is_in_group_or_capable(idmap, inode) {
                 flags |= SetxattrFlag::AclKillSgid;
             }
@@ -111,14 +111,14 @@ pub(crate) fn set_acl(idmap: &Idmap, inode: &INode<Fuse>, acl: Option<&Acl>, kin
         None => Xattrs::remove(inode, kind.xattr_name()),
     };
     if checks {
-        // Also after an error: nobody knows what was done.
+        // After an error as well: the list may have been changed.
         inode.forget_cached_acls();
         attr_cache::invalidate(inode);
     }
     result
 }
 
-/// Whether the server is one that never heard of lists whose ids are not those of the system.
+/// Whether the server does not know of lists with ids other than those of the system.
 fn must_not_translate(inode: &INode<Fuse>) -> bool {
     !mount(inode).conn().features().posix_acl && inode.sb().user_ns() != UserNs::init()
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! GETATTR and STATX: `stat(2)`, and attributes for those inside the client who need them fresh.
+//! GETATTR and STATX: `stat(2)`, and fresh attributes for other code of the client.
 //!
-//! STATX is only for what GETATTR does not have: the time of birth. A server that answers it with
-//! ENOSYS has none.
+//! STATX is used only for what GETATTR does not have: the time of birth. A server that answers it
+//! with ENOSYS has none.
 //!
-//! The VFS comes in through [`getattr`]; `inode/attr_cache.rs` says whether the cached attributes
-//! will do, and takes the reply over. Takes no lock while the server is asked. It changes no
-//! attribute: that is SETATTR.
+//! The VFS calls [`getattr`]; `inode/attr_cache.rs` decides whether the cached attributes are fresh
+//! enough, and stores the reply. Takes no lock while the server is asked. Attributes are changed by
+//! SETATTR, not here.
 
 use crate::{
     fuse::{
@@ -60,12 +60,12 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The VFS asks for the attributes in `request`. May sleep.
+/// Fills in the attributes of `request`. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode or a reply that describes another one, `EACCES` for callers who may not
-/// use the mount, else what the server answers.
+/// `EIO` for a bad inode or a reply that describes another one, `EACCES` for callers that may not
+/// use the mount, otherwise the server's error.
 pub(crate) fn getattr(
     idmap: &Idmap,
     inode: &INode<Fuse>,
@@ -78,7 +78,7 @@ pub(crate) fn getattr(
         if request != StatxMask::default() {
             return Err(EACCES);
         }
-        // Somebody who asks for nothing may know which device this is.
+        // A caller that requests no attributes still gets the device.
         stat.set_result_mask(StatxMask::default());
         stat.set_dev(inode.sb());
         return Ok(());
@@ -96,7 +96,7 @@ pub(crate) fn getattr(
             fill(stat, idmap, inode, &attr);
             return Ok(());
         }
-        // A server that turns out to lack STATX has no time of birth: it need not be asked for.
+        // A server that turns out to lack STATX has no time of birth, so it is not requested.
         if let Some((attr, mask)) = fetch_statx(inode)? {
             fill(stat, idmap, inode, &attr);
             stat.set_result_mask((mask & (StatxMask::BASIC | Statx::Btime)) | Statx::Type);
@@ -114,8 +114,8 @@ fn known(conn: &Connection) -> StatxMask {
     }
 }
 
-/// Makes the attributes in `wanted` fresh. `handle` is an open file of the inode, if
-/// there is one. May sleep.
+/// Makes the attributes in `wanted` fresh. `handle` is an open file of the inode, if there is one.
+/// May sleep.
 ///
 /// # Errors
 ///
@@ -132,8 +132,8 @@ pub(crate) fn update_attributes(
     Ok(())
 }
 
-/// The request is the rare case, and its answer takes room that a read of what is cached need not
-/// make.
+/// The request is the rare case, and needs stack space that a read of cached attributes should not
+/// take.
 #[cold]
 fn refresh(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result {
     inode.forget_cached_acls();
@@ -151,15 +151,15 @@ fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
     }
 }
 
-/// Asks the server, and takes its answer over. May sleep.
+/// Asks the server, and stores its answer. May sleep.
 ///
-/// Directories have handles of their own kind, which the server does not expect here: `handle`
-/// counts for regular files only.
+/// Directories have handles of a separate kind, which the server does not expect here: `handle` is
+/// for regular files only.
 ///
 /// # Errors
 ///
-/// `EIO` if the answer is not one of this inode, which is bad from then on; else what the server
-/// answers.
+/// `EIO` if the answer describes another inode, which makes this one bad; otherwise the server's
+/// error.
 pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<CheckedAttr> {
     let mount = mount(inode);
     let sample = Sample::of_attributes(mount.conn());
@@ -190,9 +190,9 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
     Ok(attr)
 }
 
-/// Asks the server for all attributes that it knows, and takes its answer over if it has all that
-/// GETATTR gives; returns it, and which attributes are in it. [`None`] if the server has no STATX.
-/// May sleep.
+/// Asks the server for all attributes that it knows, and stores its answer if it has all that
+/// GETATTR returns; returns it, and which attributes are in it. [`None`] if the server has no
+/// STATX. May sleep.
 ///
 /// # Errors
 ///
@@ -227,7 +227,7 @@ fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> 
     Ok(Some((attr, mask)))
 }
 
-/// Fills `stat` with what is known of the inode.
+/// Fills `stat` with the cached attributes of the inode.
 fn fill_from_cache(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, request: StatxMask) {
     let attrs = &inode.data().attrs;
     generic_fillattr(idmap, request, inode, stat);

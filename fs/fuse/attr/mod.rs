@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes: one VFS verb each, on top of what `inode` keeps of them.
+//! Attributes: one VFS operation per file, on top of the attributes that `inode` caches.
 
 pub(crate) mod acl;
 pub(crate) mod getattr;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may do what.
+//! Permissions of callers.
 //!
-//! Two questions, both asked by [`permission`]. *May the caller use the mount at all?* The server
-//! of a mount sees and can delay everything its users do, as a debugger can; so only those may
-//! use it whom its owner could trace, unless the owner was allowed to open it to others. *May the
-//! caller do this to this inode?* With `default_permissions` the kernel decides by the mode; else
-//! the server decides within each operation, is asked by ACCESS when a caller only wants to know,
-//! and the kernel sees to it that nothing is executed that has no execute bit.
+//! [`permission`] answers two questions. *May the caller use the mount at all?* The server of a
+//! mount sees and can delay everything its users do, as a debugger can; so only tasks that its
+//! owner could trace may use it, unless the owner was allowed to open it to others. *May the caller
+//! access this inode?* With `default_permissions` the kernel decides by the mode. Otherwise the
+//! server decides within each operation, and gets ACCESS when a caller only wants to know; the
+//! kernel makes sure that no file without an execute bit is executed.
 //!
 //! Called in RCU walk too, where nothing may block. Takes no lock.
 
@@ -48,12 +48,12 @@ use kernel::prelude::*;
 /// Any execute bit of a mode.
 const ANY_EXEC: u16 = 0o111;
 
-/// The VFS asks whether the caller may access `inode` as `wanted` says.
+/// Checks whether the caller may access `inode` as `wanted`.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, `EACCES` for no, `ECHILD` in RCU walk if the server has to be asked,
-/// else what the server answers.
+/// `EIO` for a bad inode, `EACCES` if not, `ECHILD` in RCU walk if the server has to be asked,
+/// otherwise the server's error.
 pub(crate) fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Access) -> Result {
     let view = inode.view();
     check_good(view)?;
@@ -73,7 +73,7 @@ pub(crate) fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Ac
     if by_mode {
         match generic_permission(idmap, inode, wanted) {
             // The root of a new mount permits nothing until its attributes have been fetched, and
-            // what was denied may be permitted by now. What was permitted stays so until the
+            // what was denied may be permitted by now. What was permitted stays permitted until the
             // attributes time out.
             Err(error) if error == EACCES && !refreshed => {
                 refresh(inode)?;
@@ -104,7 +104,7 @@ fn refresh(inode: Walk<'_, INode<Fuse>>) -> Result {
     Ok(())
 }
 
-/// Asks the server by ACCESS; one that does not know the request permits everything.
+/// Sends ACCESS to the server; one that does not know the request permits everything.
 fn ask(inode: &INode<Fuse>, wanted: Access) -> Result {
     let query = op::Access {
         node: inode.data().node_id(),

@@ -2,16 +2,16 @@
 
 //! SETATTR: chmod, chown, truncate and utimes.
 //!
-//! The VFS comes in through [`setattr`]; the server is asked for the change, and its reply has the
-//! attributes that came of it. Nothing is changed in the inode before.
+//! The VFS calls [`setattr`], which sends the change to the server and stores the attributes of the
+//! reply. Nothing is changed in the inode before.
 //!
 //! While the size changes, other replies leave the size alone (`inode/attr_cache.rs`): the pages
-//! behind a new end go only after the server has agreed. The inode is locked exclusively by the
-//! VFS. Takes no lock of its own, but shuts the gate of the file's dirty pages around a change of
-//! the size (`inode/write_gate.rs`).
+//! behind a new end are dropped only after the server has agreed. The inode is locked exclusively
+//! by the VFS. Takes no lock of its own, but shuts the gate of the file's dirty pages around a
+//! change of the size (`inode/write_gate.rs`).
 //!
-//! If writes stay in the page cache, the times of a file are the kernel's: they go with the change,
-//! and [`write_times`] sends those that a write has left.
+//! If writes stay in the page cache, the kernel owns the times of a file: they are sent with the
+//! change, and [`write_times`] sends those that a write has set.
 
 use super::getattr;
 use crate::{
@@ -66,7 +66,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Changes that no write may come after which began before them.
+/// Changes that must not be followed by a write that began before them.
 const BARRED_TO_WRITES: AttrChanges = AttrChanges::all_of(&[
     AttrChange::Mode,
     AttrChange::Uid,
@@ -74,21 +74,21 @@ const BARRED_TO_WRITES: AttrChanges = AttrChanges::all_of(&[
     AttrChange::MtimeSet,
     AttrChange::TimesSet,
 ]);
-/// The first minor version whose SETATTR sets the time of the last change.
+/// The first minor version whose SETATTR sets the change time.
 const CTIME_MINOR: u32 = 23;
 /// The set-user-id bit of a mode.
 const SET_UID: u16 = 0o4000;
 /// The set-group-id bit of a mode.
 const SET_GID: u16 = 0o2000;
-/// The bit of a mode that lets the group execute; without it, [`SET_GID`] is no privilege.
+/// The bit of a mode that lets the group execute; without it, [`SET_GID`] is not a privilege.
 const GROUP_EXEC: u16 = 0o0010;
 
-/// The VFS changes the attributes of the inode behind `entry`. May sleep.
+/// Changes the attributes of the inode behind `entry`. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode or a reply that describes another one, `EACCES` for callers who may not
-/// use the mount, those of [`IAttr::prepare`], else what the server answers.
+/// `EIO` for a bad inode or a reply that describes another one, `EACCES` for callers that may not
+/// use the mount, those of [`IAttr::prepare`], otherwise the server's error.
 pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse>) -> Result {
     let inode = entry.inode().ok_or(ENOENT)?;
     check_good(inode)?;
@@ -118,7 +118,8 @@ pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse
     Ok(())
 }
 
-/// Turns "drop the id bits" into a mode. The server has the mode that counts, so it is asked first.
+/// Turns "clear the id bits" into a mode. The server has the authoritative mode, so it is asked
+/// first.
 fn kill_id_bits(inode: &INode<Fuse>, attr: &mut IAttr<Fuse>, handle: Option<FileHandle>) -> Result {
     getattr::fetch(inode, handle)?;
     let old = inode.mode();
@@ -130,7 +131,7 @@ fn kill_id_bits(inode: &INode<Fuse>, attr: &mut IAttr<Fuse>, handle: Option<File
     Ok(())
 }
 
-/// `mode` without the id bits that give privileges.
+/// `mode` without the id bits that are privileges.
 fn without_id_bits(mode: u16) -> u16 {
     let runs_as_group = mode & (SET_GID | GROUP_EXEC) == SET_GID | GROUP_EXEC;
     mode & !SET_UID & !(if runs_as_group { SET_GID } else { 0 })
@@ -164,13 +165,13 @@ fn change(
             inode.truncate_pagecache(0);
             return Ok(());
         }
-        // Servers have never been told of the handle here.
+        // By convention, servers do not get the handle here.
         handle = None;
     }
 
     let owned = attr_cache::owns_times(inode);
     if owned && changes.contains_any(BARRED_TO_WRITES) {
-        // Writes that come late could undo it.
+        // Late writes could undo it.
         inode.write_now()?;
         inode.data().writes.wait();
     }
@@ -203,12 +204,12 @@ fn change(
     take_over(inode, changed, &reply, sample, gate)
 }
 
-/// Makes the file of `handle`, whose inode is locked, as long on the server as it is known to be
-/// here: a write behind its end has failed, and nobody knows how far it came. Sleeps.
+/// Sets the file of `handle`, whose inode is locked, to the known size on the server: a write
+/// behind its end has failed, and may have been done in part. Sleeps.
 ///
 /// # Errors
 ///
-/// What the server answers; `EIO` for a reply that describes another inode.
+/// The server's error; `EIO` for a reply that describes another inode.
 pub(crate) fn truncate_to_size(handle: &OpenHandle) -> Result {
     let inode = handle.inode();
     let conn = handle.mount().conn();
@@ -237,24 +238,24 @@ pub(crate) fn truncate_to_size(handle: &OpenHandle) -> Result {
     take_over(inode, changed, &reply, sample, gate)
 }
 
-/// Asks the server for a change of attributes that are known here. Sleeps.
+/// Sends a change of attributes that are known here to the server. Sleeps.
 ///
 /// # Errors
 ///
-/// What the server answers; `EINTR` if the caller is killed before the server has the request.
+/// The server's error; `EINTR` if the caller is killed before the server has the request.
 fn send(inode: &INode<Fuse>, args: SetattrIn) -> Result<AttrOut> {
     let node = inode.data().node_id();
     mount(inode)
         .call(op::Setattr { node, args })
         .inspect_err(|error| {
             if *error == EINTR {
-                // Nobody knows whether it was done.
+                // It may or may not have been done.
                 attr_cache::invalidate(inode);
             }
         })
 }
 
-/// Takes over what SETATTR has made of the attributes. `gate` is what keeps writes back meanwhile.
+/// Stores the attributes of a SETATTR reply. `gate` keeps writes back meanwhile.
 fn take_over(
     inode: &INode<Fuse>,
     changed: Changed,
@@ -288,7 +289,7 @@ fn take_over(
 ///
 /// # Errors
 ///
-/// What the server answers.
+/// The server's error.
 pub(crate) fn write_times(inode: &INodeView<Fuse>) -> Result {
     let mount = mount(inode);
     let mtime = inode.mtime();
@@ -310,7 +311,7 @@ pub(crate) fn write_times(inode: &INodeView<Fuse>) -> Result {
         args.valid |= SetattrFlag::Fh;
         args.fh = handle.fh();
     }
-    // The attributes of the answer are those from before what is still in the page cache.
+    // The attributes of the answer do not include the writes that are still in the page cache.
     mount
         .call(op::Setattr {
             node: inode.data().node_id(),
@@ -319,14 +320,14 @@ pub(crate) fn write_times(inode: &INodeView<Fuse>) -> Result {
         .map(|_| ())
 }
 
-/// Whether `changes` take the id bits from the file: those of owner do, and those of size if the
+/// Whether `changes` clear the id bits of the file: changes of owner do, and changes of size if the
 /// caller may not keep them.
 fn drops_id_bits(inode: &INode<Fuse>, changes: AttrChanges) -> bool {
     (!inode.is_dir() && changes.contains_any(AttrChange::Uid | AttrChange::Gid))
         || (changes.contains(AttrChange::Size) && !capable(Capability::Fsetid))
 }
 
-/// The change as the server is told of it. `owned` says that the times are the kernel's.
+/// Encodes the change for the server. `owned` says that the kernel owns the times.
 fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>, owned: bool) -> SetattrIn {
     let changes = attr.changes();
     let ns = conn.user_ns();
@@ -376,7 +377,7 @@ fn wire(idmap: &Idmap, conn: &Connection, attr: &IAttr<Fuse>, owned: bool) -> Se
     args
 }
 
-/// Whether the server is told of a new time of modification.
+/// Whether the server gets a new modification time.
 fn changes_mtime(changes: AttrChanges, owned: bool) -> bool {
     let by_size = changes.contains(AttrChange::Size)
         && changes.contains_any(AttrChange::Open | AttrChange::File);

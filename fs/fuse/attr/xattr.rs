@@ -2,11 +2,11 @@
 
 //! Extended attributes: GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
-//! The VFS comes in through [`Xattrs`] and [`listxattr`], for ACLs through `attr/acl.rs`; every
-//! name goes to the server as it is. Nothing is cached but that a file has no capability
-//! (`security.capability`): before each write the VFS wants to know whether there is one to take
-//! away. `inode/attr_cache.rs` says for how long that is believed. The VFS holds the inode's lock
-//! around a change; no lock is taken here.
+//! The VFS calls [`Xattrs`] and [`listxattr`], and `attr/acl.rs` for ACLs; every name goes to the
+//! server unchanged. The only thing that is cached is that a file has no capability
+//! (`security.capability`): before each write the VFS checks whether there is one to remove.
+//! `inode/attr_cache.rs` knows for how long that is valid. The VFS holds the inode's lock around a
+//! change; no lock is taken here.
 
 use crate::{
     fuse::{
@@ -47,15 +47,15 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Longest value of an attribute, in bytes (`XATTR_SIZE_MAX`).
+/// Maximum length of an attribute's value, in bytes (`XATTR_SIZE_MAX`).
 const SIZE_MAX: usize = 65536;
-/// Longest list of names, in bytes (`XATTR_LIST_MAX`).
+/// Maximum length of the list of names, in bytes (`XATTR_LIST_MAX`).
 const LIST_MAX: usize = 65536;
 
 /// The name of the file capability (`XATTR_NAME_CAPS`).
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// The attributes that the server has.
+/// The extended attributes of the server.
 pub(crate) struct Xattrs;
 
 impl xattr::Handler<Fuse> for Xattrs {
@@ -63,12 +63,13 @@ impl xattr::Handler<Fuse> for Xattrs {
     ///
     /// # Errors
     ///
-    /// `EIO` for a bad inode, `EOPNOTSUPP` if the server has no attributes, else what it answers.
+    /// `EIO` for a bad inode, `EOPNOTSUPP` if the server has no attributes, otherwise the server's
+    /// error.
     #[inline]
     fn get(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
         check_good(inode)?;
-        // Every write comes here, to see what it has to take away: not further than it must, and
-        // without the room that a request needs.
+        // Every write comes here, to see whether it has to remove privileges: it does no more than
+        // it must, and does not take the stack space of a request.
         let known = mount(inode).conn().unimplemented();
         if known.contains(op::Opcode::Getxattr) {
             return op::Getxattr::lacking().map(|reply| answer(reply, SIZE_MAX));
@@ -107,7 +108,7 @@ impl xattr::Handler<Fuse> for Xattrs {
     }
 }
 
-/// Asks the server for the value of `name`. May sleep.
+/// Requests the value of `name` from the server. May sleep.
 #[inline(never)]
 fn ask(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
     let query = op::Getxattr {
@@ -119,8 +120,8 @@ fn ask(inode: &INode<Fuse>, name: &[u8], room: usize) -> Result<Answer> {
     Ok(answer(reply, SIZE_MAX))
 }
 
-/// Whether the file has a capability, as who is going to write asks: there is no room for it. Asks
-/// the server unless it is known to have none. May sleep.
+/// Whether the file has a capability, as a writer asks, which offers no room for it. Asks the
+/// server unless it is known to have none. May sleep.
 #[inline(never)]
 fn ask_for_caps(inode: &INode<Fuse>) -> Result<Answer> {
     if !params::cache_no_caps() {
@@ -175,12 +176,12 @@ pub(super) fn set(
     Ok(())
 }
 
-/// The names of all attributes of `inode`, a NUL after each.
+/// The names of all attributes of `inode`, each followed by a NUL.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode and for a list that is none, `EACCES` for callers who may not use the
-/// mount, `EOPNOTSUPP` if the server has no attributes, else what it answers.
+/// `EIO` for a bad inode and for an invalid list, `EACCES` for callers that may not use the mount,
+/// `EOPNOTSUPP` if the server has no attributes, otherwise the server's error.
 pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
     check_good(inode)?;
     let mount = mount(inode);
@@ -200,7 +201,7 @@ pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
     Ok(answer(reply, LIST_MAX))
 }
 
-/// A request for at most `room` bytes; a server has never more than fits in 32 bits.
+/// A request for maximum `room` bytes; no answer is longer than 32 bits can tell.
 fn room_for(room: usize) -> GetxattrIn {
     GetxattrIn {
         size: room.try_into().unwrap_or(u32::MAX),
@@ -208,7 +209,7 @@ fn room_for(room: usize) -> GetxattrIn {
     }
 }
 
-/// A length is cut to what the caller can have, so that it asks with room enough for that.
+/// Limits a length to the maximum that the caller can have, so that its next call has enough room.
 fn answer(reply: op::Xattr, max: usize) -> Answer {
     match reply {
         op::Xattr::Size(len) => Answer::Length((len as usize).min(max)),
@@ -216,7 +217,7 @@ fn answer(reply: op::Xattr, max: usize) -> Answer {
     }
 }
 
-/// Whether `list` is a sequence of names, none empty and each with a NUL after it.
+/// Whether `list` is a sequence of names, each of them not empty and followed by a NUL.
 fn is_list(list: &[u8]) -> bool {
     let Some((last, names)) = list.split_last() else {
         return true;

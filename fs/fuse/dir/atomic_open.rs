@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CREATE and TMPFILE: a new file, made and opened by one request.
+//! CREATE and TMPFILE: a new file, created and opened by one request.
 //!
-//! The VFS comes in through [`atomic_open`] with every name that it opens and does not know. A name
-//! that is found is left to it, as after a LOOKUP; one that is to be made is made here, and opened
-//! with it. A server that answers ENOSYS gets MKNOD instead, and OPEN from the VFS. A file without
-//! a name comes in through [`tmpfile`], and has no other way.
+//! The VFS calls [`atomic_open`] for every name that it opens and that is not in the dentry cache.
+//! An existing file is left to the VFS, as after a LOOKUP; a new one is created here, and opened
+//! with the same request. A server that answers ENOSYS gets MKNOD instead, and OPEN from the VFS.
+//! For a file without a name the VFS calls [`tmpfile`], and there is no other way.
 //!
-//! The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`), and its handle is
-//! one as that of an OPEN is (`inode/handle.rs`). The directory is locked by the VFS, exclusively
-//! if something is to be made. Takes no lock of its own, but waits for lookups that were abandoned
-//! (`inode/dirops.rs`).
+//! The node of the reply is a debt, as that of a LOOKUP is (`inode/lookup_count.rs`), and its
+//! handle has to be released, as that of an OPEN (`inode/handle.rs`). The directory is locked by
+//! the VFS, exclusively if something is to be created. Takes no lock of its own, but waits for
+//! abandoned lookups (`inode/dirops.rs`).
 
 use super::{
     create::{
@@ -89,11 +89,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// The VFS opens a name in `dir` that it does not know. May sleep.
+/// Opens a name in `dir` that is not in the dentry cache. May sleep.
 ///
 /// # Errors
 ///
-/// Those of [`lookup`], [`make`] and [`mknod`]; `EINTR`; what the server answers.
+/// Those of [`lookup`], [`make`] and [`mknod`]; `EINTR`; the server's error.
 pub(super) fn atomic_open<'a>(
     dir: &INode<Fuse>,
     mut call: AtomicOpen<'a, Fuse>,
@@ -106,7 +106,7 @@ pub(super) fn atomic_open<'a>(
         }
     }
     let Some(entry) = call.vacant() else {
-        // Only asked about.
+        // It is only looked up.
         return Ok(Done::Found(None));
     };
 
@@ -140,11 +140,11 @@ pub(super) fn atomic_open<'a>(
     make(dir, before, reply, flags, give, call.into_file()).map(Done::Opened)
 }
 
-/// The VFS opens a new file in `dir` that gets no name. May sleep.
+/// Opens a new file in `dir` that gets no name. May sleep.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP` if the server has no such files, else as [`make`].
+/// `EOPNOTSUPP` if the server has no such files, otherwise as [`make`].
 pub(super) fn tmpfile<'a>(
     idmap: &Idmap,
     dir: &INode<Fuse>,
@@ -176,7 +176,7 @@ pub(super) fn tmpfile<'a>(
     )
 }
 
-/// What has to be known before the server is asked.
+/// The state before the server is asked.
 struct Before {
     asked: Asked,
     ticket: Option<ForgetTicket>,
@@ -202,7 +202,7 @@ fn args(conn: &Connection, flags: u32, mode: u16) -> CreateIn {
     }
 }
 
-/// Opens what the server has made: `give` gives its inode to the dentry of `file`.
+/// Opens the file that the server has created: `give` gives its inode to the dentry of `file`.
 ///
 /// # Errors
 ///
@@ -242,7 +242,7 @@ fn make<'a>(
     finish(file, handle, flags)
 }
 
-/// Opens the file that was made.
+/// Opens the file that was created.
 ///
 /// # Errors
 ///
@@ -252,7 +252,7 @@ fn finish<'a>(
     handle: OpenHandle,
     flags: u32,
 ) -> Result<Opening<'a, Fuse>> {
-    // Until the file is open, and says otherwise when it is closed.
+    // The flags for RELEASE, until the file is open and sets others when it is closed.
     handle.close(flags);
     file.finish(|file| {
         if let Err(error) = file.check_large_file() {
@@ -261,7 +261,7 @@ fn finish<'a>(
         }
         let handle = open::finish(file, handle, flags)?;
         if flags & flags::O_TRUNC != 0 && handle.mount().conn().features().atomic_o_trunc {
-            // What the server had there it has truncated.
+            // The server has truncated an existing file.
             handle.inode().truncate_pagecache(0);
         } else {
             open::forget_cached(&handle);
@@ -270,9 +270,9 @@ fn finish<'a>(
     })
 }
 
-/// There is no inode for what was opened: closes it again.
+/// Closes an opened file for which there is no inode.
 fn release(mount: &Mount, node: &EntryOut, opened: &OpenOut, flags: u32) {
-    // What the server says to that helps nobody.
+    // An error of the server has no consequence.
     let _ = mount.call(op::Release {
         node: node.nodeid,
         args: ReleaseIn {

@@ -2,12 +2,12 @@
 
 //! MKNOD, MKDIR and SYMLINK: new nodes, each with its first name.
 //!
-//! The VFS comes in with an entry of which it knows that nothing has its name; the reply names the
-//! node as that of a LOOKUP does, and ends as the entry's inode. [`new_entry`] is that part, which
-//! LINK shares. The reply's node is a debt as that of a LOOKUP is (`inode/lookup_count.rs`).
+//! The VFS passes an entry whose name stands for nothing; the reply names the node as that of a
+//! LOOKUP does, and the node's inode is given to the entry. [`new_entry`] is that part, which LINK
+//! shares. The node of the reply is a debt, as that of a LOOKUP is (`inode/lookup_count.rs`).
 //!
-//! The directory is locked exclusively by the VFS. Takes no lock of its own, but waits for lookups
-//! that were abandoned (`inode/dirops.rs`).
+//! The directory is locked exclusively by the VFS. Takes no lock of its own, but waits for
+//! abandoned lookups (`inode/dirops.rs`).
 
 use super::{
     create_ext::extensions,
@@ -72,7 +72,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The VFS makes a regular or special file; `mode` says of which kind. May sleep.
+/// Makes a regular or special file; `mode` has its kind. May sleep.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ pub(super) fn mknod(
     Ok(())
 }
 
-/// The VFS makes a directory; returns the entry to use instead of it, if there is one. May sleep.
+/// Makes a directory; returns the entry to use instead of `entry`, if there is one. May sleep.
 ///
 /// # Errors
 ///
@@ -116,7 +116,7 @@ pub(super) fn mkdir<'a>(
     let ext = extensions(idmap, dir, || {
         entry.security_context(FileType::Directory.bits())
     })?;
-    // Servers have never been given the kind of file here.
+    // By convention, MKDIR does not tell servers the kind of file.
     let (mode, umask) = masked(mount(dir).conn(), mode & !FileType::Directory.bits());
     let op = op::Mkdir {
         dir: dir.data().node_id(),
@@ -127,7 +127,7 @@ pub(super) fn mkdir<'a>(
     new_entry(idmap, dir, entry, FileType::Directory, op)
 }
 
-/// The VFS makes a symbolic link to `target`. May sleep.
+/// Makes a symbolic link to `target`. May sleep.
 ///
 /// # Errors
 ///
@@ -151,7 +151,7 @@ pub(super) fn symlink(
     Ok(())
 }
 
-/// The mode to ask the server for, and the umask of the caller.
+/// The mode for the request, and the umask of the caller.
 pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
     let umask = current_umask();
     let mode = if conn.dont_mask() {
@@ -162,13 +162,13 @@ pub(super) fn masked(conn: &Connection, mode: u16) -> (u32, u32) {
     (mode.into(), umask.into())
 }
 
-/// Sends `op`, which makes something of `file_type` in `dir` through a mount with this map of ids, and
-/// gives it to `entry`; returns the entry to use instead of it, if there is one. May sleep.
+/// Sends `op`, which makes a node of `file_type` in `dir` through a mount with this id map, and
+/// gives its inode to `entry`; returns the entry to use instead of it, if there is one. May sleep.
 ///
 /// # Errors
 ///
 /// `EIO` for a bad directory and for a reply that does not name a new node of that type, `ENOMEM`,
-/// `EINTR`, else what the server answers. After `EEXIST` the name is looked up again.
+/// `EINTR`, otherwise the server's error. After `EEXIST` the name is looked up again.
 pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
     idmap: &Idmap,
     dir: &INode<Fuse>,

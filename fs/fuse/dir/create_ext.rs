@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extensions of the operations that make something: what a server that asks for it is told of the
-//! new node beyond the operation itself.
+//! Extensions of the operations that create a node, for a server that asks for them.
 //!
-//! The security context that the node has to have (`FUSE_SECURITY_CTX`), so that it is never seen
-//! without it; and the group of the directory if the caller is in it (`FUSE_CREATE_SUPP_GROUP`),
-//! so that the server can act as the caller may. They come behind the names of a request, and its
+//! The security context of the node (`FUSE_SECURITY_CTX`), so that it is never visible without it;
+//! and the group of the directory if the caller is in it (`FUSE_CREATE_SUPP_GROUP`), so that the
+//! server can act with the caller's permissions. They follow the names of a request, whose header
+//! has their length. Takes no lock.
 //! header says how long they are. Takes no lock.
 
 use crate::{
@@ -39,12 +39,12 @@ use zerocopy::{
     IntoBytes, //
 };
 
-/// The extensions for something that is made in `dir`; `context` asks for its security context.
+/// The extensions for a node that is created in `dir`; `context` returns its security context.
 /// Empty if the server wants none. May sleep.
 ///
 /// # Errors
 ///
-/// Those of `context`; `EIO` for one that cannot be told, `ENOMEM`.
+/// Those of `context`; `EIO` for one that cannot be encoded, `ENOMEM`.
 pub(super) fn extensions(
     idmap: &Idmap,
     dir: &INode<Fuse>,
@@ -61,7 +61,7 @@ pub(super) fn extensions(
     Ok(ext)
 }
 
-/// One context, or the word that there is none.
+/// Encodes one context, or that there is none.
 fn push_context(ext: &mut KVec<u8>, context: Option<SecurityContext>) -> Result {
     let Some(context) = context.filter(|context| !context.value().is_empty()) else {
         return push(
@@ -98,7 +98,8 @@ fn push_context(ext: &mut KVec<u8>, context: Option<SecurityContext>) -> Result 
     Ok(())
 }
 
-/// The group of `dir`, unless the caller acts as that one already, or may not.
+/// Encodes the group of `dir`, unless that is the caller's group anyway, or the caller is not in
+/// it.
 fn push_group(ext: &mut KVec<u8>, idmap: &Idmap, dir: &INode<Fuse>) -> Result {
     let ns = mount(dir).conn().user_ns();
     let seen = idmap.gid_into_mnt(ns, dir.gid());

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel knows of a directory entry: until when it holds, and since which epoch.
+//! The state of a directory entry: its deadline, and the epoch of its lookup.
 //!
-//! A server can say that a name is not true any more while it has a request that names it, and nothing
-//! waits for that. So its answer is believed as of the moment when it was asked ([`Asked`]), and that is
-//! compared once more when the entry can be found by its name: then either the notification finds the
-//! entry, or the answer is known to be too old. Until then the entry is *unconfirmed*.
+//! A server can invalidate a name while it has a request that names it, and the notification does
+//! not wait. So its answer counts as one of the time of the request ([`Asked`]), which is compared
+//! once more when the entry can be found by its name: then either the notification finds the entry,
+//! or the answer is known to be too old. Until then the entry is *unconfirmed*.
 //!
-//! Takes no lock but `d_lock`, and that of `vfs/node/dentry_expiry.rs`.
+//! Takes only `d_lock`, and the lock of `vfs/node/dentry_expiry.rs`.
 
 use crate::{
     fuse::{
@@ -47,23 +47,23 @@ pub(crate) struct Entry {
     pub(super) valid_until: AtomicDeadline,
     /// The epoch in which the name was looked up; 0 while it is unconfirmed.
     epoch: Atomic<u32>,
-    /// If it is unconfirmed, when the server was asked: the parts of an [`Asked`].
+    /// If it is unconfirmed, the time of the request: the parts of an [`Asked`].
     asked: (Atomic<u32>, Atomic<u32>),
 }
 
 impl Entry {
-    /// An entry about which the server has said nothing yet.
+    /// An entry of which nothing is known yet.
     pub(crate) fn new() -> Self {
         Self {
             valid_until: AtomicDeadline::new(Deadline::PAST),
-            // The first epoch is 1: nobody has looked the name up yet.
+            // The first epoch is 1: the name was not looked up yet.
             epoch: Atomic::new(0),
             asked: (Atomic::new(0), Atomic::new(0)),
         }
     }
 
-    /// Whether it is of no earlier epoch than `epoch`, and unless it is confirmed, nothing has become
-    /// untrue in `dir` since the server was asked.
+    /// Whether it is not older than `epoch` and, if it is unconfirmed, no name in `dir` was
+    /// invalidated since the request.
     pub(super) fn is_of(&self, epoch: u32, dir: &INodeView<Fuse>) -> bool {
         match self.epoch.load(Relaxed) {
             0 => {
@@ -76,8 +76,8 @@ impl Entry {
     }
 }
 
-/// What is true before the server is asked for a name in a directory: what it says may be older than a
-/// new epoch, or than its next word on the names there.
+/// The state before a request for a name in a directory: the answer may be older than a later
+/// epoch, or than a later invalidation of a name there.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     epoch: u32,
@@ -85,7 +85,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The server is about to be asked for a name in `dir`.
+    /// Samples the state before a request for a name in `dir`.
     pub(super) fn now(dir: &INode<Fuse>) -> Self {
         Self {
             epoch: mount(dir).conn().epoch(),
@@ -97,8 +97,8 @@ impl Asked {
 /// Notes that `entry`, which cannot be found yet, may be used without asking the server until
 /// `deadline`. It is confirmed when it can be found ([`confirm`]).
 pub(super) fn promise(entry: &DEntry<Fuse>, asked: Asked, deadline: Deadline) {
-    // Dropping the last reference is quicker for the VFS if it need not ask whether to keep the
-    // entry, and from now on an entry is kept: only one of which nothing is known is not.
+    // The VFS drops the last reference faster if it need not ask whether to keep the entry. From
+    // now on this entry is kept: only one of which nothing is known is not.
     entry.ask_d_delete(false);
     let data = entry.data();
     data.asked.0.store(asked.epoch, Relaxed);
@@ -108,10 +108,10 @@ pub(super) fn promise(entry: &DEntry<Fuse>, asked: Asked, deadline: Deadline) {
     entry.expire_at(deadline);
 }
 
-/// `entry`, which was promised something, can be found by its name in `dir` now. It is dropped if the
-/// server has said meanwhile that a name there is not true any more; returns whether it was not.
+/// Confirms `entry`, which can be found by its name in `dir` now. It is dropped if the server has
+/// invalidated a name there meanwhile; returns whether it was not.
 pub(super) fn confirm(entry: &DEntry<Fuse>, dir: &INode<Fuse>, asked: Asked) -> bool {
-    // The notification counts first, and then looks for the entry.
+    // The notification increments the counter first, and then searches for the entry.
     smp_mb(Full);
     let same = dir.data().names_invalidated() == asked.invalidated;
     if same {
@@ -133,9 +133,9 @@ pub(super) fn believe(
     confirm(entry, dir, asked)
 }
 
-/// `entry` of `from` is about to get a name in another directory, or another one in the same, of which
-/// `asked` was true before the server was asked to do that. It stays unconfirmed until it is looked up
-/// again, because the VFS gives it that name only later.
+/// Notes that `entry` of `from` is about to be moved to another name or directory; `asked` was
+/// sampled before the request for that. It stays unconfirmed until it is looked up again, because
+/// the VFS gives it that name only later.
 pub(super) fn moved(entry: &DEntry<Fuse>, from: &INode<Fuse>, asked: Asked) {
     let data = entry.data();
     if !data.is_of(mount(from).conn().epoch(), from) {
@@ -155,8 +155,8 @@ pub(crate) fn expire(entry: &DEntry<Fuse>) {
     entry.expire_at(Deadline::PAST);
 }
 
-/// `entry` may not stand any more for what it stood for: it is looked up again, by a new entry if
-/// nobody uses this one. May sleep.
+/// Has the name of `entry` looked up again, as it may stand for another node; by a new entry if
+/// this one is unused. May sleep.
 pub(super) fn invalidate(entry: &DEntry<Fuse>) {
     entry.invalidate();
     expire(entry);

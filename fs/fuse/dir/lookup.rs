@@ -2,13 +2,12 @@
 
 //! LOOKUP: from a name in a directory to an inode.
 //!
-//! The VFS comes in through [`lookup`] with an entry it has just made; the reply ends as the
-//! entry's inode, or as the knowledge that there is none, each with a time for which it holds
-//! (`dir/revalidate.rs`). Every reply that names a node is a lookup that the server has counted;
-//! `inode/lookup_count.rs` sees to it that it is paid back.
+//! The VFS calls [`lookup`] with an entry it has just made; the reply gives the entry an inode, or
+//! makes it negative, each with a deadline (`dir/revalidate.rs`). Every reply that names a node is
+//! a lookup that the server has counted, and that has to be paid back (`inode/lookup_count.rs`).
 //!
-//! The directory is locked shared by the VFS. A server that needs one operation at a time gets it in
-//! turn (`inode/dirops.rs`).
+//! The directory is locked shared by the VFS. A server that needs one operation at a time gets them
+//! in turn (`inode/dirops.rs`).
 
 use super::entry::{
     believe,
@@ -62,21 +61,20 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a server knows of a name.
+/// The server's answer about a name.
 struct Found<'a> {
-    /// The inode, or `None` if there is nothing of that name.
+    /// The inode, or `None` if the name does not exist.
     inode: Option<Held<'a, INode<Fuse>>>,
-    /// Until when that holds.
+    /// The deadline of the answer.
     valid_until: Deadline,
 }
 
-/// The VFS looks `entry` up in `dir`; returns the entry to use instead of it, if there is one.
+/// Looks `entry` up in `dir`; returns the entry to use instead of it, if there is one.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad directory and for replies that no server may give, `ENAMETOOLONG`, `ENOMEM`,
-/// `EINTR` if the caller is killed, else what the server answers, except that "no such entry" is not
-/// an error.
+/// `EIO` for a bad directory and for invalid replies, `ENAMETOOLONG`, `ENOMEM`, `EINTR` if the
+/// caller is killed, otherwise the server's error, except that "no such entry" is not an error.
 pub(crate) fn lookup<'a>(
     dir: &INode<Fuse>,
     entry: Unhashed<'a, Fuse>,
@@ -89,7 +87,7 @@ pub(crate) fn lookup<'a>(
         lookup_name(dir, dir.data().node_id(), entry.name(), &mut turn)
     };
     let found = match found {
-        // An error says nothing about how long it holds.
+        // An error has no deadline.
         Err(error) if error == ENOENT => Found {
             inode: None,
             valid_until: Deadline::PAST,
@@ -107,7 +105,7 @@ pub(crate) fn lookup<'a>(
         dir.data().advise_readdirplus();
     }
     let dentry = entry.dentry();
-    // Before it is hashed: who waits for this lookup looks at the entry as soon as it is.
+    // Before it is hashed: waiters for this lookup use the entry as soon as it is.
     promise(dentry, asked, found.valid_until);
     let other = entry.splice_alias(found.inode)?;
     match &other {
@@ -117,8 +115,8 @@ pub(crate) fn lookup<'a>(
     Ok(other)
 }
 
-/// The node that the server finds as `name` in `dir`, which may be "." or "..". `anchor` is any inode
-/// of the mount. May sleep.
+/// The node that the server finds as `name` in `dir`, which may be "." or "..". `anchor` is any
+/// inode of the mount. May sleep.
 ///
 /// # Errors
 ///

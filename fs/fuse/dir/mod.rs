@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Names: what the VFS does in directories and with directory entries.
+//! Names: the VFS's operations on directories and directory entries.
 //!
-//! Owns the operations on names, the private part of a directory entry, and the tables of inode
-//! and entry operations; `fstype/super_block.rs` hands the tables to the VFS.
-//! `vfs/node/inode_ops.rs` and `vfs/node/dentry.rs` come before it on the walk, `attr`, `inode`
-//! and `conn/call.rs` after it.
+//! Owns the operations on names, the private part of a directory entry, and the tables of inode and
+//! entry operations, which `fstype/super_block.rs` passes to the VFS. `vfs/node/inode_ops.rs` and
+//! `vfs/node/dentry.rs` call these; these call `attr`, `inode` and `conn/call.rs`.
 
 mod atomic_open;
 mod create;
@@ -129,7 +128,7 @@ impl Node<Fuse> for InodeOps {
         let changes_mode = attr.changes().contains(AttrChange::Mode);
         setattr::setattr(idmap, entry, attr)?;
         if dir.is_some() && changes_mode {
-            // Whether the walk may come here has to be asked again.
+            // The permission to walk here has to be checked again.
             entry::expire(entry);
         }
         Ok(())
@@ -236,7 +235,7 @@ impl Symlink<Fuse> for InodeOps {
     }
 }
 
-/// How the targets of symbolic links get into the page cache.
+/// The table that reads the targets of symbolic links into the page cache.
 pub(crate) const fn link_targets() -> TargetOps<Fuse> {
     TargetOps::new::<readlink::Targets>()
 }

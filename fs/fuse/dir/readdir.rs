@@ -2,16 +2,16 @@
 
 //! READDIR: the names in a directory.
 //!
-//! The VFS comes in through [`iterate_shared`]; the server fills a buffer with records, and each
-//! goes to the reader. The position of a directory is the server's own: it is the `off` of the last
-//! record that the reader took, or 0. The table of open directories is here, too, because it is
-//! made of this and of `file/open.rs`.
+//! The VFS calls [`iterate_shared`]; the server fills a buffer with records, and each is passed to
+//! the reader. The position in a directory is the server's: the `off` of the last record that the
+//! reader took, or 0. The table of open directories is here, too, because it is made of this and of
+//! `file/open.rs`.
 //!
 //! Locks: the VFS holds the inode's lock shared; servers that cannot run requests on one directory
-//! at the same time get them one by one ([`dirops`]).
+//! in parallel get them one by one ([`dirops`]).
 //!
-//! If the server allows it, names come from the page cache instead (`dir/readdir_cache.rs`). What
-//! READDIRPLUS brings more than READDIR is for `dir/readdirplus.rs`.
+//! If the server allows it, names come from the page cache instead (`dir/readdir_cache.rs`).
+//! `dir/readdirplus.rs` handles what READDIRPLUS returns in addition.
 
 use super::{
     entry::Asked,
@@ -105,12 +105,12 @@ impl file_ops::Dir<Fuse> for Directory {
     }
 }
 
-/// Hands the next names of a directory to its reader. Sleeps.
+/// Passes the next names of a directory to its reader. Sleeps.
 ///
 /// # Errors
 ///
 /// `EIO` for a bad inode and for a record that cannot be a name; `ENOMEM`; `EINTR` if the reader is
-/// killed while others are before it; what the server answers.
+/// killed while it waits for its turn; the server's error.
 fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     let handle = dir.data();
     let inode = handle.inode();
@@ -122,7 +122,7 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     }
     let conn = handle.mount().conn();
     let plus = readdirplus::is_useful(inode, ctx.pos());
-    // Sampled before the server is asked: what it says may be older than what changes meanwhile.
+    // Sampled before the request: the answer may be older than changes meanwhile.
     let (asked, sample) = (Asked::now(inode), Sample::of_entry(conn));
     let result = {
         let _turn = dirops::turn(inode)?;
@@ -142,8 +142,8 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     result
 }
 
-/// The records from the reader's position on, as many as the reader seems to have room for; with
-/// `plus`, those of READDIRPLUS.
+/// Requests records from the reader's position on, as many as the reader seems to have room for;
+/// with `plus`, those of READDIRPLUS.
 fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<KVVec<u8>> {
     let mount = handle.mount();
     let max_pages = mount.conn().features().max_pages.max(1) as usize;
@@ -166,11 +166,11 @@ fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<
     }
 }
 
-/// Hands records over until the reader is full; they also go into the cache of `cache`.
+/// Passes records on until the reader is full; they also go into the cache of `cache`.
 ///
 /// # Errors
 ///
-/// Those of [`Records`]; what came before has been handed over.
+/// Those of [`Records`]; the records before were passed on.
 fn emit_all(records: &[u8], ctx: &mut DirContext, cache: Option<&INode<Fuse>>) -> Result {
     for record in Records(records) {
         let Record { entry, name } = record?;
@@ -181,11 +181,11 @@ fn emit_all(records: &[u8], ctx: &mut DirContext, cache: Option<&INode<Fuse>>) -
     Ok(())
 }
 
-/// Hands records of READDIRPLUS over until the reader is full, and takes over what all of them say.
+/// Passes records of READDIRPLUS on until the reader is full, and caches the nodes of all of them.
 ///
 /// # Errors
 ///
-/// Those of [`PlusRecords`]; what came before has been handed, and taken, over.
+/// Those of [`PlusRecords`]; the records before were passed on, and their nodes cached.
 fn emit_and_link(
     records: &[u8],
     dir: &SharedDir<'_, Fuse>,
@@ -217,7 +217,7 @@ fn emit_and_cache(
     emit(entry, name, ctx)
 }
 
-/// Hands one record over; `false` if the reader is full, and will ask for it again.
+/// Passes a record on; `false` if the reader is full, and will request it again.
 pub(super) fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
     let taken = ctx.emit(name, entry.ino, entry.kind);
     if taken {

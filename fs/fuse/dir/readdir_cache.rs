@@ -2,16 +2,15 @@
 
 //! Names of a directory from its page cache (`FOPEN_CACHE_DIR`).
 //!
-//! Left of `dir/readdir.rs` on the way out of the cache, right of it on the way in: what the server
-//! sends is appended, record by record, as long as each is the one after the last; when the server
-//! says that there are no more, the cache is complete, and from then on readers are served from it.
-//! `inode/dir_cache.rs` says what of it counts.
+//! `dir/readdir.rs` appends what the server sends, record by record, as long as each is the one
+//! after the last. When the server says that there are no more, the cache is complete, and readers
+//! are served from it from then on. `inode/dir_cache.rs` knows how much of it is valid.
 //!
-//! A record lies within one page, and what is left of a page is zero. Records longer than a page
-//! are not cached, and then the cache never becomes complete.
+//! A record lies within one page, and the rest of a page is zero. Records longer than a page are
+//! not cached, and then the cache never becomes complete.
 //!
-//! Locks: that of a folio of the directory, and inside it that of its `DirCache`. Nothing is handed
-//! to the reader with either held: records are copied first.
+//! Locks: that of a folio of the directory, and inside it that of its `DirCache`. Neither is held
+//! while a record is passed to the reader: records are copied first.
 
 use super::{
     readdir::emit,
@@ -47,23 +46,23 @@ use kernel::{
 };
 use zerocopy::IntoBytes;
 
-/// Hands names over from the cache; returns whether that was all there is to do, else the server
-/// has to be asked from the reader's position on. May sleep.
+/// Passes names on from the cache; returns whether the read is done. If not, the server has to be
+/// asked from the reader's position on. May sleep.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; those of asking for the time of the directory's last change.
+/// `ENOMEM`; those of fetching the time of the directory's last change.
 pub(super) fn read(handle: &OpenHandle, ctx: &mut DirContext) -> Result<bool> {
     let dir = handle.inode();
     let conn = handle.mount().conn();
     if ctx.pos() == 0 && conn.features().auto_inval_data {
-        // Whether the cache holds is about to be seen by it.
+        // The check of the cache below uses the modification time.
         update_attributes(dir, None, Statx::Mtime.into())?;
     }
 
     let mut place = handle.place();
     if place.pos != ctx.pos() {
-        // The reader has moved: it is looked for from the start.
+        // The reader has moved: its record is searched from the start.
         (place.pos, place.offset) = (0, 0);
     }
     let cache = &dir.data().names;
@@ -93,7 +92,7 @@ pub(super) fn read(handle: &OpenHandle, ctx: &mut DirContext) -> Result<bool> {
 
         let page_start = place.page().saturating_mul(PAGE_SIZE);
         let mut full = false;
-        // The rest of the page is zero, which is no record.
+        // The rest of the page is zero, which is not a record.
         for Record { entry, name } in Records(&records).map_while(Result::ok) {
             if place.pos == ctx.pos() && !emit(&entry, name, ctx) {
                 full = true;
@@ -113,7 +112,7 @@ pub(super) fn read(handle: &OpenHandle, ctx: &mut DirContext) -> Result<bool> {
 
 /// Appends the record whose position is `pos`, if it is the next one. May sleep.
 ///
-/// A cache that cannot be filled stays incomplete, which is no error.
+/// A cache that cannot be filled stays incomplete, which is not an error.
 pub(super) fn append(dir: &INode<Fuse>, pos: i64, entry: &Dirent, name: &[u8]) {
     let cache = &dir.data().names;
     let Some(room) = record_len(entry).and_then(|len| cache.room_for(pos, len)) else {
@@ -138,10 +137,10 @@ pub(super) fn append(dir: &INode<Fuse>, pos: i64, entry: &Dirent, name: &[u8]) {
     });
 }
 
-/// The server has no record at `pos`. May sleep.
+/// Notes that the server has no record at `pos`. May sleep.
 pub(super) fn end(dir: &INode<Fuse>, pos: i64) {
     if let Some(size) = dir.data().names.end(pos) {
-        // Of a version that was longer.
+        // Drops pages of a version that was longer.
         dir.truncate_pagecache(size as i64);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a server may put into a READDIR reply.
+//! Possible contents of a READDIR reply.
 
 use super::records::Records;
 use crate::fuse::abi::{
@@ -10,7 +10,7 @@ use crate::fuse::abi::{
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
-/// Adds a record as a server makes it.
+/// Adds a record in the server's format.
 fn push(buffer: &mut KVec<u8>, off: u64, name: &[u8]) -> Result {
     let entry = Dirent {
         ino: 10 + off,
@@ -82,7 +82,7 @@ mod tests {
                 .is_some_and(|record| record.err() == Some(EIO)));
         }
 
-        // A length that nothing in the buffer can have is as bad as one that is too long.
+        // A length that is impossible anywhere in the buffer is as bad as one that is too long.
         let mut buffer = KVec::new();
         let entry = Dirent {
             namelen: u32::MAX,

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! READDIRPLUS: the names in a directory together with the nodes they stand for.
+//! READDIRPLUS: the names in a directory together with their nodes.
 //!
-//! Each record is a READDIR record and a LOOKUP reply. `dir/readdir.rs` hands the former to the
-//! reader; here the latter goes into the dentry cache, so that a reader who looks at what it has
-//! listed asks no more. Every node that is named is a lookup that the server has counted, also if
-//! the reader had no room for the name: it is credited to an inode, or paid back at once.
+//! Each record is a READDIR record and a LOOKUP reply. `dir/readdir.rs` passes the former to the
+//! reader; the latter goes into the dentry cache here, so that no more requests are needed when the
+//! reader stats what it has listed. Every node that is named is a lookup that the server has
+//! counted, even if the reader had no room for the name: it is credited to an inode, or paid back
+//! at once.
 //!
 //! A server may leave the choice to the kernel (`FUSE_READDIRPLUS_AUTO`): READDIRPLUS is sent for
-//! the start of a directory, and from there on while names that it brought, or names of that
+//! the start of a directory, and from there on while names that it returned, or names of that
 //! directory in general, are being looked up.
 //!
 //! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
@@ -56,17 +57,18 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Whether the names in `dir` from `pos` on are asked for by READDIRPLUS.
+/// Whether READDIRPLUS is used for the names in `dir` from `pos` on.
 pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
     let features = mount(dir).conn().features();
     features.readdirplus
         && (!features.readdirplus_auto || dir.data().take_readdirplus_advice() || pos == 0)
 }
 
-/// Takes over what the server says that `name` in `dir` stands for. `asked` and `sample` are from
-/// before it was asked; `spare` is what a record had no use for, for the next one. May sleep.
+/// Caches the node that `name` in `dir` stands for. `asked` and `sample` are from before the
+/// request; `spare` keeps a ticket that a record did not need for the next one. May sleep.
 ///
-/// What cannot be used is given back; nobody is told, because the name was listed all the same.
+/// A lookup that cannot be used is paid back; the reader gets no error, because the name was
+/// listed.
 pub(super) fn link(
     dir: &SharedDir<'_, Fuse>,
     name: &[u8],
@@ -85,12 +87,12 @@ pub(super) fn link(
         *spare = Some(ForgetTicket::insist());
     }
     let debt = Debt::new(mount, reply.nodeid, spare);
-    // What the reply says is wrong with it, or the lack of memory, is of no interest to a reader
-    // who wants names; the debt is paid in any case.
+    // An invalid reply, or a lack of memory, does not matter to a reader that lists names; the debt
+    // is paid in any case.
     let _ = cache(dir, name, reply, debt, asked, sample);
 }
 
-/// The attributes of `inode` came without having been asked for.
+/// Notes that the attributes of `inode` came without a request for them.
 fn prefetched(inode: &INode<Fuse>) {
     if mount(inode).conn().features().readdirplus_auto {
         inode.data().set_prefetched();
@@ -101,7 +103,7 @@ fn prefetched(inode: &INode<Fuse>) {
 ///
 /// # Errors
 ///
-/// `EIO` for a reply that no server may give and for a bad inode, `ENOMEM`; those of
+/// `EIO` for an invalid reply and for a bad inode, `ENOMEM`; those of [`InLookup::splice_alias`].
 /// [`InLookup::splice_alias`].
 fn cache(
     dir: &SharedDir<'_, Fuse>,
@@ -120,7 +122,7 @@ fn cache(
             Child::InLookup(entry) => {
                 let valid_until = entry_valid_until(reply);
                 let promised = core::ptr::from_ref(entry.dentry());
-                // Before it is hashed: who waits for the lookup looks at the entry at once.
+                // Before it is hashed: waiters for the lookup use the entry at once.
                 promise(entry.dentry(), asked, valid_until);
                 let new = look_up(dir, entry, reply, &attr, debt, sample)?;
                 if core::ptr::eq(&*new, promised) {
@@ -173,11 +175,11 @@ fn look_up<'a>(
         sample,
     )?;
     prefetched(&inode);
-    // If that fails the lookup stays credited to the inode, which pays it when it goes.
+    // If that fails the lookup stays credited to the inode, which pays it when it is evicted.
     entry.splice_alias(inode)
 }
 
-/// Until when the attributes of a record may be used.
+/// The deadline of the attributes of a record.
 fn attr_valid_until(reply: &EntryOut) -> Deadline {
     Deadline::after(reply.attr_valid, reply.attr_valid_nsec)
 }

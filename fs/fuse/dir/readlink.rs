@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! READLINK: where a symbolic link points.
+//! READLINK: the target of a symbolic link.
 //!
-//! The VFS comes in through [`get_link`]. Once the server has said that its links may be cached, a
-//! target is read from it into the page cache of the link ([`Targets`]), and stays there until the
-//! server invalidates it. Otherwise it is read each time, and the memory it is in belongs to the
-//! VFS until the link has been followed. Takes no lock; the VFS locks the folio.
+//! The VFS calls [`get_link`]. If the server has said that its links may be cached, a target is
+//! read into the page cache of the link ([`Targets`]), and stays there until the server invalidates
+//! it. Otherwise it is requested each time, and its memory belongs to the VFS until the link has
+//! been followed. Takes no lock; the VFS locks the folio.
 
 use crate::{
     fuse::{
@@ -32,12 +32,12 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The VFS follows the link `inode`.
+/// Returns the target of the link `inode` for the VFS to follow.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, `ECHILD` in RCU walk if the server has to be asked, `ENOMEM`, else what
-/// the server answers.
+/// `EIO` for a bad inode, `ECHILD` in RCU walk if the server has to be asked, `ENOMEM`, otherwise
+/// the server's error.
 pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     let view = inode.view();
     check_good(view)?;
@@ -50,10 +50,10 @@ pub(crate) fn get_link(inode: Walk<'_, INode<Fuse>>) -> Result<Link> {
     })?)
 }
 
-/// How often a target is read that the server says is not true while it has the READLINK.
+/// Maximum number of times that a target is read which the server invalidates during the READLINK.
 const MAX_TRIES: u32 = 8;
 
-/// What the page cache of a link gets.
+/// Reads targets into the page cache of a link.
 pub(super) struct Targets;
 
 impl mapping::Targets<Fuse> for Targets {
@@ -61,11 +61,11 @@ impl mapping::Targets<Fuse> for Targets {
         let mut tries = 0;
         loop {
             let before = inode.data().names_invalidated();
-            // The folio that the target goes to is locked until then.
+            // The folio for the target is locked until then.
             let target = read(inode, |mount, query| mount.call(query))?;
             tries += 1;
-            // The server may say meanwhile that it is not true, and the notification does not wait for
-            // the folio.
+            // The server may invalidate it meanwhile, and the notification does not wait for the
+            // folio.
             if inode.data().names_invalidated() == before || tries == MAX_TRIES {
                 return Ok(target);
             }
@@ -73,7 +73,7 @@ impl mapping::Targets<Fuse> for Targets {
     }
 }
 
-/// Asks the server by `call` where `inode` points. May sleep.
+/// Requests the target of `inode` through `call`. May sleep.
 fn read(
     inode: &INode<Fuse>,
     call: impl FnOnce(&Mount, op::Readlink) -> Result<KVVec<u8>>,
@@ -82,7 +82,7 @@ fn read(
         node: inode.data().node_id(),
     };
     let target = call(mount(inode), query);
-    // Reading a link changes its access time, on the server that we do not see.
+    // Reading a link changes its access time on the server, unseen by the kernel.
     invalidate_atime(inode);
     target
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The records of a READDIR or READDIRPLUS reply, which are whatever a server has sent.
+//! The records of a READDIR or READDIRPLUS reply, which may be arbitrary bytes.
 //!
-//! `dir/readdir.rs` hands them to the reader, and `dir/readdirplus.rs` takes over what those of
-//! READDIRPLUS say. No locks.
+//! `dir/readdir.rs` passes them to the reader, and `dir/readdirplus.rs` caches the nodes of those
+//! of READDIRPLUS. No locks.
 
 use crate::fuse::abi::{
     header::rec_align,
@@ -14,7 +14,7 @@ use crate::fuse::abi::{
 };
 use kernel::prelude::*;
 
-/// Longest name that a server may send, in bytes (`FUSE_NAME_MAX`).
+/// Maximum length of a name from a server, in bytes (`FUSE_NAME_MAX`).
 const NAME_MAX: usize = 4095;
 
 /// One record.
@@ -28,7 +28,7 @@ pub(super) struct Record<'a> {
 /// The records in a buffer.
 ///
 /// One that does not end within the buffer, padding included, ends it: the server ran out of room,
-/// and sends it again when it is asked to go on after the one before.
+/// and sends it again in reply to the request after the one before.
 ///
 /// # Errors
 ///
@@ -59,9 +59,8 @@ pub(super) struct PlusRecord<'a> {
     pub(super) name: &'a [u8],
 }
 
-/// The records of READDIRPLUS in a buffer; it ends as that of [`Records`] does. They are read where
-/// they are, so the buffer has to be aligned as memory from the allocator is; in any other there are
-/// none.
+/// The records of READDIRPLUS in a buffer; it ends as that of [`Records`] does. They are read in
+/// place, so the buffer has to have the alignment of allocated memory; otherwise there are none.
 ///
 /// # Errors
 ///
@@ -84,7 +83,7 @@ impl<'a> Iterator for PlusRecords<'a> {
     }
 }
 
-/// The name of `namelen` bytes that `after` begins with; `None` if the record is not `complete`.
+/// The name of `namelen` bytes at the start of `after`; `None` if the record is not `complete`.
 ///
 /// # Errors
 ///

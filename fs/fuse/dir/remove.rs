@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! UNLINK and RMDIR: a name goes.
+//! UNLINK and RMDIR: a name is removed.
 //!
-//! The node stays until the last user and the last name of it are gone; what is known at once is
-//! that it has one name less. The VFS makes the entry negative, or drops it.
+//! The node stays until its last user and its last name are gone; only the number of links is known
+//! at once. The VFS makes the entry negative, or drops it.
 //!
 //! Directory and inode are locked exclusively by the VFS. Takes no lock of its own, but waits for
-//! lookups that were abandoned (`inode/dirops.rs`).
+//! abandoned lookups (`inode/dirops.rs`).
 
 use super::entry::{
     expire,
@@ -33,11 +33,11 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The VFS removes the name `entry` of `inode` from `dir`. May sleep.
+/// Removes the name `entry` of `inode` from `dir`. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad directory, `EINTR`, else what the server answers.
+/// `EIO` for a bad directory, `EINTR`, otherwise the server's error.
 pub(super) fn unlink(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fuse>) -> Result {
     check_good(dir)?;
     wait_for_turn(dir)?;
@@ -48,7 +48,7 @@ pub(super) fn unlink(dir: &INode<Fuse>, entry: Named<'_, Fuse>, inode: &INode<Fu
     finish(dir, entry.dentry(), inode, result)
 }
 
-/// The VFS removes the directory `inode`, which is `entry` in `dir`. May sleep.
+/// Removes the directory `inode`, which is `entry` in `dir`. May sleep.
 ///
 /// # Errors
 ///
@@ -76,15 +76,15 @@ fn finish(dir: &INode<Fuse>, entry: &DEntry<Fuse>, inode: &INode<Fuse>, result: 
     result
 }
 
-/// `entry` does not stand for `inode` any more.
+/// Notes that `entry` does not stand for `inode` any more.
 pub(super) fn unlinked(entry: &DEntry<Fuse>, inode: &INode<Fuse>) {
     attr_cache::unlinked(inode);
-    // The entry is about to say that there is nothing, for how long nobody knows.
+    // The entry becomes negative, with no deadline from the server.
     expire(entry);
 }
 
-/// Whether after this error nobody knows what the names stand for: the request may have been
-/// carried out, or somebody else may have been faster.
+/// Whether after this error it is unknown what the names stand for: the request may have been
+/// carried out, or another client may have changed them before.
 pub(super) fn is_doubtful(error: Error) -> bool {
     error == EINTR || error == ENOENT
 }

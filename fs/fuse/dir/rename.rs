@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RENAME and RENAME2: a name moves, or two names change places.
+//! RENAME and RENAME2: a name is moved, or two names are exchanged.
 //!
-//! RENAME2 is for those that have flags, and for servers that know it. The VFS moves the entries
-//! when the server has done it.
+//! RENAME2 is for renames with flags, and for servers that know it. The VFS moves the entries when
+//! the server has done it.
 //!
-//! Both directories are locked exclusively by the VFS, and what is replaced. Takes no lock of its own,
-//! but waits for lookups that were abandoned (`inode/dirops.rs`).
+//! Both directories are locked exclusively by the VFS, and so is a replaced inode. Takes no lock of
+//! its own, but waits for abandoned lookups (`inode/dirops.rs`).
 
 use super::{
     entry::{
@@ -47,12 +47,12 @@ use kernel::prelude::*;
 /// The first minor version of the protocol that has RENAME2.
 const RENAME2_MINOR: u32 = 23;
 
-/// The VFS moves a name. May sleep.
+/// Moves a name. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, `EINTR`, else what
-/// the server answers.
+/// `EIO` for a bad directory, `EINVAL` for flags that the server does not know, `EINTR`, otherwise
+/// the server's error.
 pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
     check_good(rename.old_dir)?;
     let flags = u32::from(rename.flags);
@@ -66,7 +66,7 @@ pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
         wait_for_turn(replaced)?;
     }
     if !core::ptr::eq(rename.old_dir, rename.new_dir) {
-        // Only then the VFS has locked it.
+        // The VFS has locked it only in this case.
         wait_for_turn(rename.moved)?;
     }
     let (old_asked, new_asked) = (Asked::now(rename.old_dir), Asked::now(rename.new_dir));
@@ -99,7 +99,7 @@ pub(super) fn rename(idmap: &Idmap, rename: Rename<'_, Fuse>) -> Result {
     result
 }
 
-/// All flags that there are.
+/// All flags that exist.
 const KNOWN_FLAGS: u32 =
     RenameFlag::NoReplace as u32 | RenameFlag::Exchange as u32 | RenameFlag::Whiteout as u32;
 
@@ -119,7 +119,7 @@ fn send(idmap: &Idmap, rename: &Rename<'_, Fuse>, flags: u32) -> Result {
     if mount.conn().features().minor < RENAME2_MINOR {
         return Err(EINVAL);
     }
-    // A whiteout is something new, and has an owner.
+    // A whiteout is a new node, which has an owner.
     let idmap = if rename.flags.contains(RenameFlag::Whiteout) {
         idmap
     } else {

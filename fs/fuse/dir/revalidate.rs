@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a name that the VFS has cached still means what it meant.
+//! Whether a name in the dentry cache still stands for the same node.
 //!
-//! Owns the private part of a directory entry, [`Entry`]: until when the server lets the name be
-//! used without asking. After that a name that exists is looked up again, and the entry lives on
-//! if it is the same node; a name that does not exist is dropped, and the VFS looks it up anew.
+//! [`Entry`] has the deadline until which the server lets the name be used without asking. After
+//! that a positive entry is looked up again, and is kept if it is the same node; a negative one is
+//! dropped, and the VFS looks its name up anew.
 //!
 //! Called in RCU walk too, where an entry that needs the server ends the walk (`ECHILD`). Takes no
 //! lock of its own.
@@ -51,11 +51,11 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The VFS asks whether `entry` still stands for `name` in `dir`; `false` makes it look again.
+/// Whether `entry` still stands for `name` in `dir`; `false` makes the VFS look it up again.
 ///
 /// # Errors
 ///
-/// `ECHILD` in RCU walk if the server has to be asked; `ENOMEM` and `EINTR` from asking it, which
+/// `ECHILD` in RCU walk if the server has to be asked; `ENOMEM` and `EINTR` from the request, which
 /// say nothing about the entry. Every other error makes the entry invalid.
 pub(crate) fn d_revalidate(
     dir: Walk<'_, INode<Fuse>>,
@@ -74,13 +74,13 @@ pub(crate) fn d_revalidate(
     {
         return Ok(false);
     }
-    // Whoever is about to make or replace the name needs to know what is there now.
+    // A caller that creates or replaces the name needs the current state.
     let insists =
         flags.contains_any(LookupFlag::Excl | LookupFlag::Reval | LookupFlag::RenameTarget);
     if !insists && !view.data().valid_until.load().has_passed() {
         if let Some(inode) = inode.filter(|inode| inode.data().is_prefetched()) {
-            // Reading the directory has saved this lookup, so the next reading shall, too. The
-            // directory is safe to touch in ref walk only.
+            // Reading the directory has saved this lookup, so the next reading should, too. The
+            // directory may be accessed in ref walk only.
             let dir = dir.may_block()?;
             if inode.data().take_prefetched() {
                 dir.data().advise_readdirplus();
@@ -104,7 +104,7 @@ pub(crate) fn d_revalidate(
     }
 }
 
-/// Looks `name` up again; whether it is still `inode`, whose attributes are then fresh too.
+/// Looks `name` up again; returns whether it is still `inode`, whose attributes are then fresh too.
 fn look_again(
     dir: &INode<Fuse>,
     name: &[u8],

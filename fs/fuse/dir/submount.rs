@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Submounts: file systems of the server's side that are file systems here, too.
+//! Submounts: file systems on the server's side that are file systems here, too.
 //!
-//! A server that serves a tree with other file systems in it announces the root of each
+//! A server of a tree with other file systems in it announces the root of each
 //! (`FUSE_ATTR_SUBMOUNT`), so that it gets a device number of its own: two files with the same
-//! inode number are then not taken for one. `inode` makes the announced directory one that has to
-//! be mounted on, and a walk that comes there makes the mount, here: one more super block of the
-//! same connection. Before it on the walk is `vfs/mount/submount.rs`.
+//! inode number are then not taken for one. `inode` marks the announced directory as an automount
+//! point, and a walk that reaches it makes the mount here: another super block of the same
+//! connection. `vfs/mount/submount.rs` calls this.
 //!
-//! The mount goes when somebody unmounts it, with the directory, or with the mount it is in.
-//! `fstype/super_block.rs` says what that takes.
+//! The mount is removed by an unmount, with the directory, or with the mount it is in.
+//! `fstype/super_block.rs` handles that.
 //!
-//! Only some transports have submounts: of those that there are, none. Locks: the VFS holds
+//! Only some transports have submounts; none of the existing ones does. Locks: the VFS holds
 //! `s_umount` of the new super block. Takes that of `conn/mounts.rs`, a leaf.
 
 use crate::{
@@ -38,7 +38,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The VFS has come to an announced directory. May sleep.
+/// Mounts the node of an announced directory. May sleep.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub(super) fn d_automount(at: Automount<'_, Fuse>) -> Result<Mounted> {
     at.mount(mount, |sb| fill_super(sb, point))
 }
 
-/// Sets up the super block that belongs on `point`.
+/// Sets up the super block for `point`.
 fn fill_super<'a>(sb: NewSuper<'a, Fuse>, point: &INode<Fuse>) -> Result<&'a SuperBlock<Fuse>> {
     sb.take_after(point.sb())?;
     let root = sb.make_root(inode::submount_root(&sb, point)?)?;
