@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request leaves in the trace, under the system `fuse`.
+//! The trace events of requests, under the system `fuse`.
 //!
 //! One function for each tracepoint, of the same name without `fuse_`. Three of them are the C
-//! module's, with its fields and text. The connection is named by its device number, as under
-//! `/sys/fs/fuse/connections`. `Documentation/observing.rst` says of each in whose context it
-//! fires, and `Documentation/lifecycle.rst` which transition it tells of.
+//! module's, with its fields and text. A connection is named by its device number, as under
+//! `/sys/fs/fuse/connections`. `Documentation/observing.rst` tells the context in which each fires,
+//! and `Documentation/lifecycle.rst` the transition that it belongs to.
 //!
-//! Neighbours on the walk: `request`, `channel` and the transports call these where a request
-//! passes from one state to the next. No locks; any may be held.
+//! `request`, `channel` and the transports call these where a request changes its state. No locks;
+//! any may be held.
 
 use super::abi::{
     NodeId,
@@ -17,16 +17,16 @@ use super::abi::{
 use crate::glue;
 use kernel::error::Result;
 
-/// What the events of one request say of it.
+/// The fields of a request that its events share.
 pub(crate) type Subject = glue::trace::Request;
 
-/// A request, as far as the trace tells of it.
+/// A request that can be traced.
 pub(crate) trait Traced {
-    /// What its events say of it; asked only if somebody looks.
+    /// The fields for its events; called only while an event is enabled.
     fn subject(&self) -> Subject;
 }
 
-/// Where a copy goes.
+/// The direction of a copy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From the server.
@@ -122,13 +122,13 @@ pub(crate) fn request_end(request: &impl Traced, len: u32, error: i32) {
     });
 }
 
-/// Who waited for the request runs again, with `error`, zero or a negative errno.
+/// The caller that waited for the request runs again, with `error`, zero or a negative errno.
 #[inline(always)]
 pub(crate) fn request_wake(request: &impl Traced, error: i32) {
     glue::trace::request_wake(move || (request.subject(), error));
 }
 
-/// Who waits for the request got a signal.
+/// The caller that waits for the request got a signal.
 #[inline(always)]
 pub(crate) fn request_interrupt(request: &impl Traced) {
     glue::trace::request_interrupt(move || (request.subject(),));
@@ -146,7 +146,7 @@ pub(crate) fn interrupt_sent(connection: u32, unique: Unique) {
     glue::trace::interrupt_sent(move || (connection, unique.get()));
 }
 
-/// Who waits for the request got a fatal signal.
+/// The caller that waits for the request got a fatal signal.
 #[inline(always)]
 pub(crate) fn request_kill(request: &impl Traced) {
     glue::trace::request_kill(move || (request.subject(),));
@@ -170,13 +170,13 @@ pub(crate) fn request_resend(request: &impl Traced) {
     glue::trace::request_resend(move || (request.subject(),));
 }
 
-/// The request is not answered in time; `age` says how old it is, in milliseconds.
+/// The request was not answered in time; `age` returns its age in milliseconds.
 #[inline(always)]
 pub(crate) fn request_timeout(request: &impl Traced, age: impl FnOnce() -> u64) {
     glue::trace::request_timeout(move || (request.subject(), age()));
 }
 
-/// The abort of `connection` begins, with so many requests in flight.
+/// The abort of `connection` begins, with `waiting` requests in flight.
 #[inline(always)]
 pub(crate) fn connection_abort(connection: u32, waiting: u32) {
     glue::trace::connection_abort(move || (connection, waiting));
@@ -195,14 +195,14 @@ pub(crate) fn forget_sent(connection: u32, unique: Unique, count: usize) {
     glue::trace::forget_sent(move || (connection, unique.get(), count));
 }
 
-/// The server sent a notification with this code, and so many bytes with it.
+/// The server sent a notification with this code and `len` bytes of data.
 #[inline(always)]
 pub(crate) fn notify(connection: u32, code: i32, len: usize) {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
     glue::trace::notify(move || (connection, code, len));
 }
 
-/// The notification was dealt with.
+/// The notification was processed.
 #[inline(always)]
 pub(crate) fn notify_end(connection: u32, code: i32, result: &Result) {
     glue::trace::notify_end(move || (connection, code, errno(result)));

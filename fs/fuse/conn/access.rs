@@ -3,7 +3,7 @@
 //! Whether a task may use a mount at all.
 //!
 //! The server of a mount sees and can delay everything its users do, as a debugger can; so only
-//! those may use it whom its owner could trace, unless the owner was allowed to open it to others.
+//! tasks that its owner could trace may use it, unless the owner was allowed to open it to others.
 //! Takes no lock, and does not sleep.
 
 use super::Connection;
@@ -19,13 +19,13 @@ use crate::{
 
 /// Whether the calling task may use the mount.
 ///
-/// Without `allow_other` that is its owner alone, and not through a program with an id bit: all
-/// six ids have to be the owner's. The administrator of the system may let all of his kind in.
+/// Without `allow_other` only the owner may, and not through a program with an id bit: all six ids
+/// have to be the owner's. A module parameter can let all tasks with `CAP_SYS_ADMIN` in.
 pub(crate) fn is_caller_allowed(conn: &Connection) -> bool {
     is_user(conn) || (params::allow_sys_admin_access() && capable(Capability::SysAdmin))
 }
 
-/// Whether the calling task is one of those whom the mount is for.
+/// Whether the calling task is one of the users that the mount is for.
 fn is_user(conn: &Connection) -> bool {
     let options = conn.options();
     if options.allow_other {

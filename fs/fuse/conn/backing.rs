@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Backing files: files of the server's that it registers, to have reads and writes of files of the
-//! mount passed through to them (`fuse_backing`).
+//! Backing files: files that the server registers, so that reads and writes of files of the mount
+//! are passed through to them (`fuse_backing`).
 //!
-//! A registered file has an id, by which the server names it when it answers an OPEN. It stays as
-//! long as it is registered or a file is open that it stands behind; what is registered last is
-//! given back with the connection. On the walk: entered by the transport's ioctl, through `notify`;
-//! found by `file/passthrough.rs`.
+//! A registered file has an id, by which the server names it when it answers an OPEN. It is kept as
+//! long as it is registered or backs an open file; files that are still registered are dropped with
+//! the connection. The transport's ioctl registers them through `notify`; `file/passthrough.rs`
+//! finds them.
 //!
-//! Locks: `files`, a leaf. No file is let go of inside.
+//! Locks: `files`, a leaf. No reference to a file is dropped inside.
 
 use crate::{
     fuse::abi::device::BackingMap,
@@ -42,12 +42,12 @@ pub(super) struct BackingFiles {
 
 struct Files {
     by_id: RBTree<i32, Arc<Backing>>,
-    /// Where the search for a free id begins: an id is used again late.
+    /// Start of the search for a free id, so that an id is reused late.
     next: i32,
 }
 
 impl Files {
-    /// The first id that is free, at or behind [`Self::next`] if there is one there.
+    /// The first free id at or behind [`Self::next`], or else from the start.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl Files {
 }
 
 impl BackingFiles {
-    /// None is registered.
+    /// An empty set.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             files <- new_spinlock!(
@@ -72,14 +72,14 @@ impl BackingFiles {
         })
     }
 
-    /// Registers what the caller asks for, of a mount that is stacked on `depth` file systems at
-    /// most, and returns its id. May sleep.
+    /// Registers the file that the caller asks for, of a mount that is stacked on maximum `depth`
+    /// file systems, and returns its id. May sleep.
     ///
     /// # Errors
     ///
-    /// `EPERM` without a depth, or if the caller is not privileged; `EINVAL` for what is not
-    /// understood, and for a file that is not a regular one; `EISDIR`, `EBADF`; `ELOOP` if its file
-    /// system is stacked on too many others itself; `ENOSPC` if there is no id; `ENOMEM`.
+    /// `EPERM` without a depth, or if the caller is not privileged; `EINVAL` for unknown flags, and
+    /// for a file that is not a regular one; `EISDIR`, `EBADF`; `ELOOP` if its file system is
+    /// stacked on too many others itself; `ENOSPC` if there is no id; `ENOMEM`.
     pub(super) fn open(&self, depth: Option<u32>, map: BackingMap) -> Result<i32> {
         let depth = may_back(depth)?;
         if map.flags != 0 || map.padding != 0 {
@@ -102,11 +102,11 @@ impl BackingFiles {
         Ok(id)
     }
 
-    /// Takes the file with this id back. Open files keep it.
+    /// Unregisters the file with this id. Open files keep it.
     ///
     /// # Errors
     ///
-    /// `EPERM` as [`Self::open`]; `EINVAL` for a number that is no id; `ENOENT`.
+    /// `EPERM` as [`Self::open`]; `EINVAL` for a number that is not an id; `ENOENT`.
     pub(super) fn close(&self, depth: Option<u32>, id: i32) -> Result {
         may_back(depth)?;
         if id <= 0 {
@@ -120,7 +120,7 @@ impl BackingFiles {
     ///
     /// # Errors
     ///
-    /// `EINVAL` without a depth, or for a number that is no id; `ENOENT`.
+    /// `EINVAL` without a depth, or for a number that is not an id; `ENOENT`.
     pub(super) fn get(&self, depth: Option<u32>, id: i32) -> Result<Arc<Backing>> {
         if depth.is_none() || id <= 0 {
             return Err(EINVAL);
@@ -129,12 +129,12 @@ impl BackingFiles {
     }
 }
 
-/// Checks that the caller may say anything about backing files of a mount; returns how deep that
-/// is stacked on them.
+/// Checks that the caller may change backing files of a mount; returns the depth of the mount above
+/// them.
 ///
 /// # Errors
 ///
-/// `EPERM`. Files that are open only here are shown to nobody, so it takes an administrator.
+/// `EPERM`. No tool lists these open files as those of a process, so it takes an administrator.
 fn may_back(depth: Option<u32>) -> Result<u32> {
     depth.filter(|_| capable(Capability::SysAdmin)).ok_or(EPERM)
 }

@@ -2,8 +2,8 @@
 
 //! From an operation to a request and back: the last step that knows the operation's type.
 //!
-//! On the walk: called by the rooms of the file system. It asks what the server lacks and who is
-//! asking, takes a pass through the channel's gate, makes the request, sends it, waits for its end,
+//! The operations of the file system call this. It checks what the server lacks and what the caller
+//! may do, takes a pass through the channel's gate, makes the request, sends it, waits for its end,
 //! and decodes the reply.
 
 use super::{
@@ -74,18 +74,18 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What is done with the answer of a background request.
+/// The handler of the answer to a background request.
 pub(crate) trait OnAnswer<O: Operation>: Send + 'static {
     /// Runs exactly once, without any spinlock, in the context of the thread that ends the
     /// request: a server's, an aborter's, or the caller's own if the request could not be sent.
     fn answered(self, answer: Answer<O>);
 }
 
-/// What becomes of a request that its caller has abandoned: the caller was killed while the server
-/// had it.
+/// The handler of a request that its caller has abandoned, because it was killed while the server
+/// had the request.
 ///
-/// It keeps alive what the server was told the caller uses (inode, handle), so that the server
-/// sees FORGET and RELEASE after its answer as ever, and gives back what the answer brings.
+/// It keeps the objects that the request names (inode, handle), so that the server gets FORGET and
+/// RELEASE after its answer as usual, and releases what the answer returns.
 pub(crate) trait Abandoned<Out>: Send + 'static {
     /// Runs once, as [`OnAnswer::answered`] does, when the request ends.
     fn answered(self, result: Result<Out>);
@@ -99,21 +99,21 @@ impl Reaches for Arc<Connection> {
 }
 
 impl Mount {
-    /// Sends the operation and waits for its answer. If the operation has data, they come back with
-    /// it in any case.
+    /// Sends the operation and waits for its answer. Data of the operation are returned with it in
+    /// any case.
     ///
     /// # Errors
     ///
-    /// What the server answers; `ECONNREFUSED` if INIT failed; `ENOTCONN` or `ECONNABORTED` if the
-    /// connection is, or goes, down; `EINTR` if the caller is killed before the server has read
-    /// the request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
+    /// The server's error; `ECONNREFUSED` if INIT failed; `ENOTCONN` or `ECONNABORTED` if the
+    /// connection ends or has ended; `EINTR` if the caller is killed before the server has read the
+    /// request; `EOVERFLOW` if the caller's ids cannot be expressed; `EIO` if the reply is
     /// malformed; `ENOMEM`.
     pub(crate) fn call<O: Operation>(&self, op: O) -> Answer<O> {
         self.call_mapped(Idmap::invalid(), op)
     }
 
-    /// Like [`Self::call`], for an operation that makes something through a mount with this map of
-    /// ids: it belongs to the caller, as the mount has it.
+    /// Like [`Self::call`], for an operation that makes a node through a mount with this id map:
+    /// the node belongs to the caller, as mapped by the mount.
     ///
     /// # Errors
     ///
@@ -138,9 +138,9 @@ impl Mount {
     }
 
     /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it abandons
-    /// the request, and the server, which has got an INTERRUPT, need not answer ever.
+    /// the request, and the server, which gets an INTERRUPT, need not answer ever.
     ///
-    /// Only for operations whose effects `abandoned` can undo. That is made under the lock of the
+    /// Only for operations whose effects `abandoned` can undo. It is called under the lock of the
     /// request's body, and must not sleep. `Documentation/lifecycle.rst` lists the operations.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ impl Mount {
                         Err(killed) => killed.wait(channel),
                     }
                 }
-                // The caller stays, as it would have before.
+                // The caller waits, as in `call`.
                 Err(_) => killed.wait(channel),
             },
         };
@@ -187,7 +187,7 @@ impl Mount {
         result
     }
 
-    /// Sends the operation without waiting; `then` gets the answer, also if it cannot be sent.
+    /// Sends the operation without waiting; `then` gets the answer, even if it cannot be sent.
     pub(crate) fn call_background<O, T>(&self, op: O, then: T)
     where
         O: Operation + 'static,
@@ -198,7 +198,8 @@ impl Mount {
             let turn = Turn::enter(conn, is_forced::<O>())?;
             let allocate = KBox::<Background<O, T>>::new_uninit;
             let memory = match O::OPCODE {
-                // If the server leaves it alone, it is on the account of who closes the file.
+                // If the server leaves it unread, its memory is charged to the task that closes the
+                // file.
                 Opcode::Release | Opcode::Releasedir => insist(allocate),
                 _ => retry(is_forced::<O>(), || Ok(allocate(GFP_KERNEL)?))?,
             };
@@ -242,7 +243,7 @@ impl Mount {
         Ok(())
     }
 
-    /// Sends FORGET: gives `nlookup` lookups of `node` back. Never blocks, never fails.
+    /// Sends FORGET: returns `nlookup` lookups of `node`. Never blocks, never fails.
     pub(crate) fn forget(&self, ticket: ForgetTicket, node: NodeId, nlookup: u64) {
         self.conn()
             .channel()
@@ -250,14 +251,14 @@ impl Mount {
     }
 }
 
-/// A request that its caller waits for: what counts it until then, and the right to wait.
+/// A request that its caller waits for: the pass that counts it, and the right to wait.
 type OnItsWay<'a> = (Pass<&'a Arc<Connection>>, Waiter);
 
 /// Sends the operation, for a caller that will wait for its end.
 ///
 /// # Errors
 ///
-/// Those of [`Mount::call`] for what is not sent; with the operation's data.
+/// Those of [`Mount::call`] for a request that is not sent; with the operation's data.
 #[inline]
 fn send<'a, O: Operation>(
     conn: &'a Arc<Connection>,
@@ -278,7 +279,7 @@ fn send<'a, O: Operation>(
 }
 
 impl Connection {
-    /// Whether, and as whom, the current task may send this operation.
+    /// The ids with which the current task may send this operation.
     ///
     /// # Errors
     ///
@@ -290,8 +291,8 @@ impl Connection {
         Caller::current(self, O::CREDS, O::GATE, idmap)
     }
 
-    /// Makes the request for an operation, in the form that these limits ask for; `unique` is 0
-    /// unless the server has given it. What is forced waits for memory as long as it takes.
+    /// Makes the request for an operation, in the form for these limits; `unique` is 0 unless the
+    /// server has given it. A forced operation waits for memory as long as it takes.
     ///
     /// # Errors
     ///
@@ -327,14 +328,14 @@ impl Connection {
             opcode: O::OPCODE,
             output,
         };
-        // Only long names need memory here, and what is forced has none.
+        // Only long names need memory here, and forced operations have none.
         reserved.make(parts, |args| match op.encode(minor, args) {
             Ok(()) => Ok(op.into_data().store()),
             Err(error) => Err((error, op.into_data())),
         })
     }
 
-    /// What the end of a request means for its operation. Does not sleep.
+    /// The result of an operation from the end of its request. Does not sleep.
     fn decode<O: Operation>(
         &self,
         limits: Limits,
@@ -352,12 +353,12 @@ impl Connection {
     }
 }
 
-/// Whether the operation waits for nothing but memory.
+/// Whether the operation waits for nothing except memory.
 fn is_forced<O: Operation>() -> bool {
     O::GATE != Gate::Normal
 }
 
-/// How the caller of an operation meets a fatal signal.
+/// How the caller of an operation reacts to a fatal signal.
 fn patience<O: Operation>() -> Patience {
     match O::GATE {
         Gate::Normal => Patience::Killable,
@@ -369,9 +370,10 @@ fn patience<O: Operation>() -> Patience {
 /// A request whose caller has abandoned it.
 struct AbandonedCall<Out, A> {
     pass: Pass<Arc<Connection>>,
-    /// Itself, to take its INTERRUPT off the queue; the end of the request ends the circle.
+    /// A handle of the request itself, to take its INTERRUPT off the queue; the end of the request
+    /// breaks this cycle.
     request: Handle,
-    /// That of its operation, which itself may borrow from the caller.
+    /// The decoder of its operation, which itself may borrow from the caller.
     decode: fn(&Connection, Limits, Outcome, &mut OutArgs) -> Result<Out>,
     abandoned: A,
 }
@@ -389,7 +391,8 @@ impl<Out: 'static, A: Abandoned<Out>> Completion for AbandonedCall<Out, A> {
         let (result, ()) =
             ended.read(|outcome, output| decode(conn, pass.limits(), outcome, output));
         abandoned.answered(result);
-        // Last: the unmount waits for this, and what `abandoned` held has to be gone by then.
+        // Last: the unmount waits for this, and the references of `abandoned` have to be dropped by
+        // then.
         drop(pass);
     }
 }
@@ -401,7 +404,7 @@ struct Posted {
 
 impl Completion for Posted {
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
-        // What it carried goes first: an unmount waits for the count.
+        // Its data is dropped first: an unmount waits for the count.
         let ((), data): (_, <op::NotifyReply as Operation>::Data) = ended.read(|_, _| ());
         drop(data);
         drop(KBox::into_inner(self).pass);
@@ -422,7 +425,8 @@ impl<O: Operation + 'static, T: OnAnswer<O>> Completion for Background<O, T> {
         let (result, data): (_, O::Data) =
             ended.read(|outcome, output| pass.via().decode::<O>(pass.limits(), outcome, output));
         then.answered(data.with(result));
-        // Last: the unmount waits for this, and what `then` held has to be gone by then.
+        // Last: the unmount waits for this, and the references of `then` have to be dropped by
+        // then.
         drop(pass);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who is asking: the uid, gid and pid of a request's header (`fuse_fill_creds()`).
+//! The caller's ids: uid, gid and pid in a request's header (`fuse_fill_creds()`).
 
 use super::Connection;
 use crate::fuse::op::{
@@ -13,7 +13,7 @@ use crate::vfs::cred::{
 };
 use kernel::prelude::*;
 
-/// The id of nobody (`FUSE_INVALID_UIDGID`).
+/// The id that stands for none (`FUSE_INVALID_UIDGID`).
 const INVALID: u32 = u32::MAX;
 
 /// The caller, in the namespaces of the mount.
@@ -26,15 +26,16 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// The current task as the server of `conn` shall see it.
+    /// The current task as the server of `conn` sees it.
     ///
-    /// A server that lets mounts map ids gets those of the mount with what makes something, to own
-    /// it, and none with anything else: `idmap` is that of the mount, or the invalid one.
+    /// A server that lets mounts map ids gets the ids of the mount with operations that make a
+    /// node, for its owner, and no ids with other operations: `idmap` is that of the mount, or the
+    /// invalid one.
     ///
     /// # Errors
     ///
-    /// `EOVERFLOW` if its ids have no number in the mount's user namespace; a forced operation
-    /// carries the overflow id instead.
+    /// `EOVERFLOW` if its ids have no number in the mount's user namespace; a forced operation has
+    /// the overflow id instead.
     pub(super) fn current(
         conn: &Connection,
         creds: Creds,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What INIT settled: written once, read everywhere.
+//! The result of INIT: written once, read everywhere.
 
 use kernel::page::PAGE_SIZE;
 
-/// Pages that a request may carry until INIT says otherwise (`FUSE_DEFAULT_MAX_PAGES_PER_REQ`).
+/// Maximum number of pages of a request until INIT sets another (`FUSE_DEFAULT_MAX_PAGES_PER_REQ`).
 pub(crate) const DEFAULT_MAX_PAGES: u32 = 32;
 
 /// The negotiated protocol.
@@ -12,23 +12,23 @@ pub(crate) const DEFAULT_MAX_PAGES: u32 = 32;
 pub(crate) struct Features {
     /// Minor version that the server speaks.
     pub(crate) minor: u32,
-    /// Most bytes of data in one READ.
+    /// Maximum number of bytes of data in one READ.
     pub(crate) max_read: u32,
-    /// Most bytes of data in one WRITE.
+    /// Maximum number of bytes of data in one WRITE.
     pub(crate) max_write: u32,
-    /// Most pages of data in one request.
+    /// Maximum number of pages of data in one request.
     pub(crate) max_pages: u32,
     /// Names may be as long as a path.
     pub(crate) long_names: bool,
-    /// Readahead is sent in the background, and so are its requests answered in any order.
+    /// Readahead is sent in the background, so its requests may be answered in any order.
     pub(crate) async_read: bool,
-    /// The requests of one direct transfer are sent at once, and so answered in any order.
+    /// The requests of one direct transfer are sent at once, and may be answered in any order.
     pub(crate) async_dio: bool,
     /// A WRITE may carry more than a page.
     pub(crate) big_writes: bool,
     /// OPEN truncates; no SETATTR before it.
     pub(crate) atomic_o_trunc: bool,
-    /// The server applies the umask of whoever makes something.
+    /// The server applies the umask of callers that make a node.
     pub(crate) dont_mask: bool,
     /// A change of time or size seen in attributes invalidates cached data.
     pub(crate) auto_inval_data: bool,
@@ -36,20 +36,20 @@ pub(crate) struct Features {
     pub(crate) explicit_inval_data: bool,
     /// Targets of symbolic links may be cached.
     pub(crate) cache_symlinks: bool,
-    /// The server keeps POSIX locks and those of open files; otherwise the kernel does by itself.
+    /// The server keeps POSIX locks and those of open files; otherwise only the kernel does.
     pub(crate) posix_locks: bool,
-    /// The server keeps BSD locks; otherwise the kernel does by itself.
+    /// The server keeps BSD locks; otherwise only the kernel does.
     pub(crate) flock_locks: bool,
-    /// Writes stay in the page cache; size and times of files are the kernel's.
+    /// Writes stay in the page cache; the kernel owns size and times of files.
     pub(crate) writeback_cache: bool,
-    /// Reads and writes may be passed through to files that the server registers; this is how deep
-    /// the mount is stacked on their file systems.
+    /// Reads and writes may be passed through to files that the server registers; this is the depth
+    /// of the mount above their file systems.
     pub(crate) passthrough: Option<u32>,
-    /// Files that go past the page cache can have shared mappings.
+    /// Files that bypass the page cache can have shared mappings.
     pub(crate) direct_io_allow_mmap: bool,
     /// The server has READDIRPLUS.
     pub(crate) readdirplus: bool,
-    /// READDIRPLUS is sent only where it seems worth it.
+    /// READDIRPLUS is sent only where it seems useful.
     pub(crate) readdirplus_auto: bool,
     /// LOOKUP and READDIR of one directory may run at the same time.
     pub(crate) parallel_dirops: bool,
@@ -57,32 +57,32 @@ pub(crate) struct Features {
     pub(crate) posix_acl: bool,
     /// The server answers LOOKUP of "." and "..".
     pub(crate) export_support: bool,
-    /// Nothing can be found by a file handle.
+    /// Files cannot be found by their handles.
     pub(crate) no_export_support: bool,
     /// Mounts may map ids.
     pub(crate) allow_idmap: bool,
     /// SETXATTR has its long form.
     pub(crate) setxattr_ext: bool,
-    /// The server drops the id bits and capabilities of a file that is written, truncated, or given
-    /// to another owner.
+    /// The server clears the id bits and capabilities of a file that is written, truncated, or
+    /// given to another owner.
     pub(crate) handle_killpriv: bool,
-    /// The same, for writes and truncations when it is told to.
+    /// The same, for writes and truncations when a flag of the request asks for it.
     pub(crate) handle_killpriv_v2: bool,
-    /// What is made carries its security context.
+    /// Requests that make a node have its security context.
     pub(crate) security_context: bool,
-    /// What is made carries the group of its directory, if the caller is in that.
+    /// Requests that make a node have the group of its directory, if the caller is in that.
     pub(crate) create_supp_group: bool,
-    /// Reads of the device after an abort by fusectl say `ECONNABORTED`.
+    /// Reads of the device after an abort by fusectl return `ECONNABORTED`.
     pub(crate) abort_error: bool,
-    /// An ioctl may ask for memory that its number does not tell. Only of character devices.
+    /// An ioctl may ask for memory that its number does not describe. Only of character devices.
     pub(crate) unrestricted_ioctl: bool,
-    /// Requests go over a ring once the server has set it up: the bytes that each of its entries
-    /// has room for.
+    /// Requests go over a ring once the server has set it up: the payload size of each of its
+    /// entries, in bytes.
     pub(crate) ring: Option<usize>,
 }
 
 impl Features {
-    /// What holds until INIT is answered.
+    /// The state until INIT is answered.
     pub(crate) const UNTIL_INIT: Self = Self {
         minor: 0,
         max_read: 0,
@@ -119,9 +119,9 @@ impl Features {
         ring: None,
     };
 
-    /// Into how many pages `len` bytes at `pos` go, as far as one request may carry them, and how many of
-    /// the bytes these have. The offset in the first page counts: the bytes may touch one page more than
-    /// they fill.
+    /// The number of pages for `len` bytes at `pos`, as far as one request can carry them, and how
+    /// many of the bytes are in these. The offset in the first page counts: the bytes may touch one
+    /// page more than they fill.
     pub(crate) fn within_pages(&self, pos: u64, len: usize) -> (usize, usize) {
         let in_page = pos as usize % PAGE_SIZE;
         let pages = in_page
@@ -132,11 +132,12 @@ impl Features {
         (pages, len.min(room))
     }
 
-    /// The largest order of folios that can cache a file: a folio has to go into one READ, and, because
-    /// it can be mapped and stored to, into one WRITE.
+    /// The maximum order of folios that can cache a file: a folio has to go into one READ, and,
+    /// because a writable mapping can dirty it, into one WRITE.
     ///
-    /// 0 if writes stay in the page cache. The kernel lets a server without trust have few dirty pages
-    /// only; a store to a large folio makes all of it dirty, and a few of them would be too many.
+    /// 0 if writes stay in the page cache. The kernel limits the dirty pages of an untrusted
+    /// server; a store to a large folio makes all of it dirty, and a few of them would exceed the
+    /// limit.
     pub(crate) fn max_folio_order(&self) -> u32 {
         if self.writeback_cache || !self.big_writes {
             return 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! INIT: what this kernel offers, and what becomes of the answer.
+//! INIT: what this kernel offers, and the processing of the answer.
 //!
-//! Sent when the mount is made, as the first request, past the gate. The answer is worked in by
-//! the server's own thread (`process_init_reply()`), so "the caller" of the capability check is
-//! the server.
+//! Sent when the mount is made, as the first request, past the gate. The server's own thread
+//! processes the answer (`process_init_reply()`), so "the caller" of the capability check is the
+//! server.
 
 use super::{
     call::OnAnswer,
@@ -57,14 +57,14 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Least `max_write` in bytes, and what servers older than 7.5 have.
+/// Minimum `max_write` in bytes, which is also that of servers older than 7.5.
 const LEAST_MAX_WRITE: u32 = 4096;
-/// Least payload of a ring's entries in bytes (`FUSE_MIN_READ_BUFFER`).
+/// Minimum payload of a ring's entries in bytes (`FUSE_MIN_READ_BUFFER`).
 const MIN_RING_PAYLOAD: usize = 8192;
-/// Most nanoseconds of time granularity: a second.
+/// Maximum time granularity in nanoseconds: a second.
 const MAX_TIME_GRAN: u32 = 1_000_000_000;
 
-/// What this module offers on `conn`: only what it does.
+/// The flags that this module offers on `conn`: only what it implements.
 fn offered(conn: &Connection) -> InitFlags {
     let submounts = match conn.options().auto_submounts {
         true => InitFlag::Submounts.into(),
@@ -116,13 +116,13 @@ fn offered(conn: &Connection) -> InitFlags {
 }
 
 /// Offers the protocol to the server; the mount is usable when it has answered. With `wait` this
-/// returns only then, and a caller that is killed meanwhile ends the connection. `identify_only` is
-/// how file handles are made for a server by whose handles nothing can be found.
+/// returns only then, and a caller that is killed meanwhile ends the connection. `identify_only`
+/// has the handle operations for a server that cannot find files by their handles.
 ///
 /// # Errors
 ///
-/// `ENOTCONN` if the server is gone already, or was waited for and refused. INIT that is not waited
-/// for fails for its callers only, whenever that happens.
+/// `ENOTCONN` if the server is gone already, or if this has waited and INIT has failed. An INIT
+/// without wait fails for later callers only, whenever that happens.
 pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<Fuse>) -> Result {
     let mount: &Arc<Mount> = sb.data();
     if !mount.conn().channel().is_connected() {
@@ -151,7 +151,7 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<F
     Ok(())
 }
 
-/// Works the answer in. An unmount waits for it.
+/// Processes the answer. An unmount waits for it.
 struct InitDone {
     mount: Arc<Mount>,
     sb: Arc<SuperHandle<Fuse>>,
@@ -164,7 +164,7 @@ impl OnAnswer<op::Init> for InitDone {
         match result.and_then(|out| accept(conn, &self.sb, &out)) {
             Ok(features) => {
                 conn.set_features(features);
-                // Whoever finds the super block changed finds what goes with it.
+                // A task that sees the super block changed also sees the features.
                 self.sb.with(|sb| {
                     if features.allow_idmap {
                         sb.clear_iflags(SbIFlag::NoIdmap.into());
@@ -194,8 +194,8 @@ impl OnAnswer<op::Init> for InitDone {
 ///
 /// # Errors
 ///
-/// `EPROTO` if the server speaks another major version, or allows mounts to map ids while it wants
-/// to check permissions, for which it would have to know who is asking.
+/// `EPROTO` if the server speaks another major version, or lets mounts map ids without leaving
+/// permission checks to the kernel: for the checks it would need the caller's ids.
 fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Features> {
     if out.major != KERNEL_VERSION {
         return Err(EPROTO);
@@ -242,7 +242,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
             sb.set_time_gran(out.time_gran);
         }
         if flags.contains(InitFlag::HandleKillprivV2) {
-            // Writes need not look for what they have to drop, once one has found nothing.
+            // Writes need not check for privileges to remove, once a check has found none.
             sb.add_flags(SbFlag::NoSec.into());
         }
         sb.set_ra_pages(sb.ra_pages().min(readahead as usize / PAGE_SIZE));
@@ -264,7 +264,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
             && !flags.contains(InitFlag::AutoInvalData),
         cache_symlinks: flags.contains(InitFlag::CacheSymlinks),
         posix_locks: flags.contains(InitFlag::PosixLocks),
-        // Before there was a flag for these, those who did the others did these, too.
+        // Before there was a flag for BSD locks, servers with POSIX locks kept them, too.
         flock_locks: flags.contains(match out.minor {
             0..=16 => InitFlag::PosixLocks,
             _ => InitFlag::FlockLocks,
@@ -277,7 +277,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
             && flags.contains(InitFlag::ReaddirplusAuto),
         parallel_dirops: flags.contains(InitFlag::ParallelDirops),
         posix_acl,
-        // What LOOKUP answers with has its full length only from then on.
+        // The reply to LOOKUP has its full length only from then on.
         export_support: out.minor >= 9 && flags.contains(InitFlag::ExportSupport),
         no_export_support: flags.contains(InitFlag::NoExportSupport),
         allow_idmap,
@@ -292,7 +292,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
     })
 }
 
-/// Bytes of payload that each entry of a ring has to have room for, if a ring is agreed on.
+/// The payload size of each ring entry, in bytes, if a ring is agreed on.
 fn accept_ring(
     conn: &Connection,
     flags: InitFlags,
@@ -305,26 +305,25 @@ fn accept_ring(
     agreed.then(|| data.max(max_write as usize).max(MIN_RING_PAYLOAD))
 }
 
-/// How deep the mount is stacked on the files that reads and writes are passed through to, if that
-/// is agreed on: on one file system at least. Nobody has thought of a way to keep what is written
-/// in the page cache as well.
+/// The depth of the mount above the files that reads and writes are passed through to, if that is
+/// agreed on: minimum 1. It cannot be combined with writes that stay in the page cache.
 fn accept_passthrough(flags: InitFlags, out: &InitOut) -> Option<u32> {
     let agreed = flags.contains(InitFlag::Passthrough) && !flags.contains(InitFlag::WritebackCache);
     Some(out.max_stack_depth).filter(|depth| agreed && (1..=MAX_STACK_DEPTH).contains(depth))
 }
 
-/// Sees to it that requests are answered in time; `asked` is what the server asked for, in seconds.
+/// Enables the timeout of requests; `asked` is the server's in seconds.
 fn watch_requests(conn: &Connection, asked: u16) {
     let Some(seconds) = limits::request_timeout(asked, timeout::PERIOD) else {
         return;
     };
-    // It fails for want of memory only, so that it does not fail.
+    // It fails for lack of memory only, so `retry` makes it succeed.
     if let Ok(watchdog) = retry(true, || timeout::watch(conn.channel().clone(), seconds)) {
         conn.set_watchdog(watchdog);
     }
 }
 
-/// Background limits: an ordinary user's server gets no more than its share of memory.
+/// Background limits: an unprivileged user's server gets no more than its share of memory.
 fn accept_background_limits(conn: &Connection, out: &InitOut) {
     let privileged = capable(Capability::SysAdmin);
     let cap = |asked: u16, user_limit: u32| match privileged {

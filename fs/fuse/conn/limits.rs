@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the administrator allows servers: the sysctls of `fs.fuse`, which `fstype/sysctl.rs` names.
-//! The limits of servers without privilege are parameters of the module, see `glue/params.rs`.
+//! The administrator's limits for servers: the sysctls of `fs.fuse`, which `fstype/sysctl.rs`
+//! names. The limits of servers without privilege are parameters of the module, see
+//! `glue/params.rs`.
 
 use crate::vfs::control::sysctl::Number;
 
-/// INIT has this much room for each of them.
+/// The maximum that INIT can express for each of them.
 const MOST: u32 = u16::MAX as u32;
 
-/// Most pages of data in one request.
+/// Maximum number of pages of data in one request.
 pub(crate) static MAX_PAGES_LIMIT: Number = Number::new(256, 1, MOST);
 
 /// Seconds in which a server that did not ask for a timeout has to answer; 0 is forever.
 pub(crate) static DEFAULT_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
 
-/// Most seconds that a server may take to answer, whatever it asked for; 0 is forever.
+/// Maximum number of seconds that a server may take to answer, whatever it asked for; 0 is forever.
 pub(crate) static MAX_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
 
-/// Seconds in which a server that asked for `asked` (0: for none) has to answer, at least `least`;
+/// Seconds in which a server that asked for `asked` (0: for none) has to answer, minimum `least`;
 /// `None` is forever.
 pub(crate) fn request_timeout(asked: u16, least: u32) -> Option<u32> {
     let wanted = match asked {
@@ -27,7 +28,7 @@ pub(crate) fn request_timeout(asked: u16, least: u32) -> Option<u32> {
     bounded(wanted, MAX_REQUEST_TIMEOUT.get(), least)
 }
 
-/// `wanted`, if not 0, but no more than `most`, if not 0, and at least `least`.
+/// `wanted`, if not 0, limited to the maximum `most`, if not 0, and to the minimum `least`.
 fn bounded(wanted: u32, most: u32, least: u32) -> Option<u32> {
     let timeout = match (wanted, most) {
         (0, 0) => return None,
@@ -43,7 +44,7 @@ fn bounded(wanted: u32, most: u32, least: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Neither bound counts while it is 0, and the least one always does.
+    /// Neither bound counts while it is 0, and `least` always does.
     #[test]
     fn timeouts_are_bounded() {
         assert_eq!(bounded(0, 0, 15), None);

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lock owners, made unrecognisable.
+//! Scrambled lock owners.
 //!
 //! The VFS names the owner of a lock by the address of its table of open files. The server has to
-//! tell owners apart, but must not learn addresses of the kernel: it gets the address enciphered
-//! by XTEA, with a key that is the connection's own. Equal owners stay equal, and different ones
-//! different.
+//! distinguish owners, but must not learn addresses of the kernel: it gets the address encrypted
+//! with XTEA, with a key of the connection. Equal owners stay equal, and different ones different.
 //!
-//! The cipher costs more than all the rest of a small request's text, and its result depends on
-//! nothing but key and address: the results for the last owners are remembered.
+//! The cipher costs more than encoding the rest of a small request, and its result depends only on
+//! key and address: the results for recent owners are cached.
 //!
-//! Locks: none. What is remembered is guarded by a sequence number in each place: a reader that
-//! meets a writer, and a writer that meets another, does without.
+//! Locks: none. Each place of the cache has a sequence number: a reader that races with a writer,
+//! and a writer that races with another, do without the cache.
 
 use crate::{
     fuse::abi::LockOwner,
@@ -36,13 +35,13 @@ use kernel::sync::{
 
 /// Rounds of the cipher, two halves each.
 const ROUNDS: usize = 32;
-/// What the sum of a round grows by: 2^32 divided by the golden ratio.
+/// The increment of the sum per round: 2^32 divided by the golden ratio.
 const DELTA: u32 = 0x9e37_79b9;
 
-/// Bits of the number of a place for an owner.
+/// Bits of the index of an owner's place.
 const PLACE_BITS: u32 = 4;
 
-/// The key of one connection, and what has been enciphered with it.
+/// The key of a connection, and the cached results for it.
 pub(crate) struct LockOwnerKey {
     key: [u32; 4],
     places: [Place; 1 << PLACE_BITS],
@@ -57,12 +56,12 @@ impl LockOwnerKey {
         }
     }
 
-    /// What the server gets to know of `owner`.
+    /// The server's number for `owner`.
     pub(crate) fn scramble(&self, owner: FilesId) -> LockOwner {
         LockOwner::new(self.remember(owner.get()))
     }
 
-    /// As [`Self::encipher`], which is only asked if the answer is not known.
+    /// As [`Self::encipher`], which is called only if the result is not cached.
     pub(super) fn remember(&self, plain: u64) -> u64 {
         let Some(place) = self.places.get(place_of(plain)) else {
             return self.encipher(plain);
@@ -74,7 +73,7 @@ impl LockOwnerKey {
         })
     }
 
-    /// A word of the key; the cipher chooses by two bits of its sum.
+    /// A word of the key; the cipher selects it by two bits of its sum.
     fn word(&self, bits: u32) -> u32 {
         let [a, b, c, d] = self.key;
         match bits & 3 {
@@ -103,15 +102,15 @@ impl LockOwnerKey {
     }
 }
 
-/// The place of an owner: by the upper bits of a product, because addresses end in zeroes.
+/// The place of an owner: the upper bits of a product, because addresses end in zeroes.
 fn place_of(plain: u64) -> usize {
     (plain.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLACE_BITS)) as usize
 }
 
-/// One owner, and what it was enciphered to.
+/// An owner, and its encrypted number.
 ///
 /// `sequence` is 0 as long as there is none, odd while the two are written, and even otherwise; it
-/// grows by 2 with each owner.
+/// is incremented by 2 with each owner.
 struct Place {
     sequence: Atomic<u32>,
     plain: Atomic<u64>,
@@ -127,18 +126,19 @@ impl Place {
         }
     }
 
-    /// What `plain` was enciphered to, if it is the owner that is here.
+    /// The encrypted number of `plain`, if that is the owner in this place.
     fn find(&self, plain: u64) -> Option<u64> {
-        // Pairs with the release in `keep`: its two words come with the number.
+        // Pairs with the release in `keep`: the two words belong to this number.
         let before = self.sequence.load(Acquire);
         let found = (self.plain.load(Relaxed), self.cipher.load(Relaxed));
-        // Pairs with the barrier in `keep`: a word of the next owner comes with that one's number.
+        // Pairs with the barrier in `keep`: a word of the next owner is seen with that owner's
+        // number.
         smp_mb(Read);
         let whole = before != 0 && before % 2 == 0 && self.sequence.load(Relaxed) == before;
         (whole && found.0 == plain).then_some(found.1)
     }
 
-    /// Takes the place of the owner that was here, unless another does.
+    /// Replaces the owner in this place, unless another task does.
     fn keep(&self, plain: u64, cipher: u64) {
         let before = self.sequence.load(Relaxed);
         let odd = before.wrapping_add(1);

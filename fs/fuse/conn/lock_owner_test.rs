@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is remembered of the cipher is what the cipher says.
+//! The cache of lock owners returns what the cipher returns.
 
 use kernel::prelude::*;
 
@@ -8,13 +8,13 @@ use kernel::prelude::*;
 mod tests {
     use crate::fuse::conn::lock_owner::LockOwnerKey;
 
-    /// What could be an address of a table of files, and what could not.
+    /// Possible addresses of tables of files, and impossible ones.
     fn owners() -> impl Iterator<Item = u64> + Clone {
         let addresses = (0..1000u64).map(|n| 0xffff_8880_0000_0000 + n * 704);
         Iterator::chain(addresses, [0, 1, u64::MAX, 1 << 63])
     }
 
-    /// More owners than there are places, each as often as another takes its place and again.
+    /// More owners than places, so that owners replace each other repeatedly.
     #[test]
     fn every_owner_gets_what_the_cipher_says() {
         let key = LockOwnerKey::random();

@@ -2,10 +2,10 @@
 
 //! The connection: one server, as the file system sees it (`struct fuse_conn`).
 //!
-//! Owns what was asked for at the mount ([`options`]), what INIT settled ([`features`]), what the
-//! server turned out to lack ([`mod@unimplemented`]), the files it has registered ([`backing`]),
-//! and the counters that order attributes. On the walk: the rooms of the file system call
-//! [`mount::Mount::call`]; this room calls `channel`. It knows no transport.
+//! Owns the options of the mount ([`options`]), the result of INIT ([`features`]), the operations
+//! that the server lacks ([`mod@unimplemented`]), the files it has registered ([`backing`]), and
+//! the counters that order attributes. The file system calls [`mount::Mount::call`]; this module
+//! calls `channel`. It does not depend on any transport.
 //!
 //! Locks: those of [`mounts`] and [`backing`], leaves.
 
@@ -65,9 +65,9 @@ use kernel::{
     },
 };
 
-/// Longest name until INIT allows more than one page, in bytes (`FUSE_NAME_LOW_MAX`).
+/// Maximum length of a name until INIT allows more than one page, in bytes (`FUSE_NAME_LOW_MAX`).
 const NAME_LOW_MAX: usize = 1024;
-/// Longest name, in bytes (`FUSE_NAME_MAX`): a path with its NUL.
+/// Maximum length of a name, in bytes (`FUSE_NAME_MAX`): a path with its NUL.
 const NAME_MAX: usize = 4095;
 
 /// Congestion threshold unless the server says otherwise: three quarters of the background
@@ -82,31 +82,31 @@ pub(crate) struct Connection {
     /// Its super blocks.
     #[pin]
     mounts: Mounts,
-    /// The namespace that the server's ids are in.
+    /// The user namespace of the ids in requests and replies.
     user_ns: ARef<UserNs>,
-    /// The namespace that the callers' pids are in.
+    /// The pid namespace of the callers' pids in requests.
     pid_ns: ARef<PidNamespace>,
     features: SetOnce<Features>,
-    /// The mount says that the server applies umasks, whatever INIT says.
+    /// The mount was made for a server that applies umasks, whatever INIT says.
     keep_umask: Atomic<bool>,
     /// INIT failed: nothing is sent any more.
     failed: Atomic<bool>,
     unimplemented: Unimplemented,
     congestion_threshold: Atomic<u32>,
-    /// Grows with every change of attributes that is seen; orders replies against it.
+    /// Incremented with every observed change of attributes; orders replies against it.
     attr_version: Atomic<u64>,
-    /// Grows with every inode that goes; tells a LOOKUP reply that the inode it made may be newer.
+    /// Incremented with every eviction; tells a LOOKUP that an inode was evicted while it ran.
     evict_counter: Atomic<u64>,
     /// Names that were cached in an earlier epoch are looked up again.
     epoch: Atomic<u32>,
     lock_owner_key: LockOwnerKey,
-    /// What reads and writes can be passed through to.
+    /// The files that reads and writes can be passed through to.
     #[pin]
     backing: BackingFiles,
-    /// The largest number of pages of one request, as the administrator had it at the mount, and
-    /// as the transport has it.
+    /// The maximum number of pages of one request: the administrator's limit at the mount, and the
+    /// transport's.
     max_pages_limit: u32,
-    /// Sees to it that requests are answered in time, if they have to be.
+    /// Enforces the timeout of requests, if there is one.
     watchdog: SetOnce<Pin<KBox<Watchdog<Expiry>>>>,
 }
 
@@ -145,7 +145,7 @@ impl Connection {
         &self.channel
     }
 
-    /// What was asked for at the mount.
+    /// The options of the mount.
     pub(crate) fn options(&self) -> &MountOptions {
         &self.options
     }
@@ -159,7 +159,7 @@ impl Connection {
         let ns = self.user_ns();
         seq_print!(m, ",user_id={}", options.user_id.in_ns_munged(ns));
         seq_print!(m, ",group_id={}", options.group_id.in_ns_munged(ns));
-        // Also shown when it is the server that asked for it.
+        // Also shown when it was the server that asked for it.
         if self.default_permissions() {
             seq_print!(m, ",default_permissions");
         }
@@ -181,12 +181,12 @@ impl Connection {
         &self.mounts
     }
 
-    /// The namespace that the server's ids are in.
+    /// The user namespace of the ids in requests and replies.
     pub(crate) fn user_ns(&self) -> &UserNs {
         &self.user_ns
     }
 
-    /// The namespace that the callers' pids are in.
+    /// The pid namespace of the callers' pids in requests.
     pub(crate) fn pid_ns(&self) -> &PidNamespace {
         &self.pid_ns
     }
@@ -201,12 +201,12 @@ impl Connection {
         self.channel.set_connection(dev);
     }
 
-    /// What INIT settled; the defaults before.
+    /// The result of INIT; the defaults before.
     pub(crate) fn features(&self) -> &Features {
         self.features.as_ref().unwrap_or(&Features::UNTIL_INIT)
     }
 
-    /// INIT was answered, and well.
+    /// Notes that INIT has succeeded.
     pub(crate) fn set_features(&self, features: Features) {
         self.features.populate(features);
     }
@@ -216,19 +216,18 @@ impl Connection {
         self.keep_umask.store(true, Relaxed);
     }
 
-    /// Whether the server applies the umask of whoever makes something.
+    /// Whether the server applies the umask of callers that make a node.
     pub(crate) fn dont_mask(&self) -> bool {
         self.features().dont_mask || self.keep_umask.load(Relaxed)
     }
 
-    /// The server registers a file, to have reads and writes passed through to it; returns the id
-    /// that it names it by. The errors are those of `BackingFiles::open`; without INIT's agreement,
-    /// `EPERM`. May sleep.
+    /// Registers a file of the server, to pass reads and writes through to it; returns its id. The
+    /// errors are those of `BackingFiles::open`; without INIT's agreement, `EPERM`. May sleep.
     pub(crate) fn backing_open(&self, map: BackingMap) -> Result<i32> {
         self.backing.open(self.features().passthrough, map)
     }
 
-    /// The server takes back the file with this id. Open files keep it. The errors are those of
+    /// Unregisters the server's file with this id. Open files keep it. The errors are those of
     /// `BackingFiles::close`.
     pub(crate) fn backing_close(&self, id: i32) -> Result {
         self.backing.close(self.features().passthrough, id)
@@ -240,12 +239,12 @@ impl Connection {
         self.backing.get(self.features().passthrough, id)
     }
 
-    /// What the server turned out to lack.
+    /// The operations that the server lacks.
     pub(crate) fn unimplemented(&self) -> &Unimplemented {
         &self.unimplemented
     }
 
-    /// Whether INIT was answered, and well.
+    /// Whether INIT has succeeded.
     pub(crate) fn is_negotiated(&self) -> bool {
         self.features.as_ref().is_some() && !self.has_failed()
     }
@@ -259,12 +258,12 @@ impl Connection {
         self.failed.store(true, Release);
     }
 
-    /// Whether the kernel checks permissions by itself.
+    /// Whether the kernel checks permissions.
     pub(crate) fn default_permissions(&self) -> bool {
         self.options.default_permissions || self.features().posix_acl
     }
 
-    /// Longest name that is passed to the server, in bytes.
+    /// Maximum length of a name that is passed to the server, in bytes.
     pub(crate) fn name_max(&self) -> usize {
         if self.features().long_names {
             NAME_MAX
@@ -273,7 +272,7 @@ impl Connection {
         }
     }
 
-    /// Background requests from which on readahead holds back.
+    /// The number of background requests from which on readahead is limited.
     pub(crate) fn congestion_threshold(&self) -> u32 {
         self.congestion_threshold.load(Relaxed)
     }
@@ -283,7 +282,7 @@ impl Connection {
         self.congestion_threshold.store(threshold, Relaxed);
     }
 
-    /// Background requests that are outstanding.
+    /// The number of outstanding background requests.
     pub(crate) fn num_background(&self) -> u32 {
         self.channel.num_background()
     }
@@ -293,27 +292,27 @@ impl Connection {
         &self.attr_version
     }
 
-    /// Counts inodes that went: see `inode/attr_cache.rs`.
+    /// Counts evicted inodes: see `inode/attr_cache.rs`.
     pub(crate) fn evict_counter(&self) -> &Atomic<u64> {
         &self.evict_counter
     }
 
-    /// The epoch that a name which is cached now belongs to.
+    /// The epoch for names that are cached now.
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Relaxed)
     }
 
-    /// Begins a new epoch: every name that is cached is looked up again.
+    /// Begins a new epoch: every cached name is looked up again.
     pub(crate) fn inc_epoch(&self) {
         self.epoch.fetch_add(1, Relaxed);
     }
 
-    /// What makes lock owners unrecognisable.
+    /// The key that scrambles lock owners.
     pub(crate) fn lock_owner_key(&self) -> &LockOwnerKey {
         &self.lock_owner_key
     }
 
-    /// Most pages that INIT can settle for one request.
+    /// Maximum number of pages of one request that INIT can agree on.
     pub(crate) fn max_pages_limit(&self) -> u32 {
         self.max_pages_limit
     }
@@ -328,17 +327,17 @@ impl Connection {
         self.channel.abort(false);
     }
 
-    /// Ends every request and the connection by the will of somebody who is not unmounting. A
-    /// server that asked for it at INIT is told so. Sleeps.
+    /// Ends every request and the connection at an administrator's or owner's request. A server
+    /// that asked for it at INIT is told so. Sleeps.
     pub(crate) fn abort_by_hand(&self) {
         self.channel.abort(self.features().abort_error);
     }
 
-    /// The last mount goes: ends the connection and waits until no request is left.
+    /// The last mount is shut down: ends the connection and waits until no request is left.
     pub(crate) fn shut_down(&self) {
         self.channel.abort(false);
         self.channel.wait_aborted();
-        // Nobody starts it any more: INIT has ended.
+        // The watchdog is not started any more: INIT has ended.
         if let Some(watchdog) = self.watchdog.as_ref() {
             watchdog.stop();
         }

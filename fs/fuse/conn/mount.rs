@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One super block of a connection (`struct fuse_mount`); [`call`](super::call) is its verb.
+//! One super block of a connection (`struct fuse_mount`); [`call`](super::call) has its operations.
 //!
 //! A connection has one super block, and one more for each submount that a walk has found
-//! (`dir/submount.rs`), which come and go by themselves. The last one to go ends the connection,
-//! and with it every request. Before that, requests end when the server says so. What they hold of
-//! a super block they hold by a [`Kept`](crate::vfs::node::inode::Kept) inode, and the VFS side
-//! does not shut the super block down before those are gone.
+//! (`dir/submount.rs`), which are mounted and unmounted independently. Shutting down the last one
+//! ends the connection, and with it every request. Before that, only the server ends requests. They
+//! refer to a super block by a [`Kept`](crate::vfs::node::inode::Kept) inode, and the VFS side does
+//! not shut the super block down before those are dropped.
 
 use super::Connection;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 use kernel::sync::Arc;
 
-/// One super block of a connection; what `s_fs_info` holds.
+/// One super block of a connection; the data in `s_fs_info`.
 pub(crate) struct Mount {
     conn: Arc<Connection>,
     /// Whether a walk has made it, within another one of the connection.
@@ -36,7 +36,7 @@ impl Mount {
         }
     }
 
-    /// Another mount of the connection, that a walk makes.
+    /// Another mount of the connection, which a walk makes.
     pub(crate) fn new_submount(&self) -> Self {
         Self {
             conn: self.conn.clone(),

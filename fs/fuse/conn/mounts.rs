@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The super blocks of one connection, for who knows a node and not where it is.
+//! The super blocks of one connection, to find a node in.
 //!
-//! That is the server: its notifications name nodes (`notify`). A node is in one super block at
-//! most times, and if it is in several, the first that is asked will do.
+//! The server's notifications name nodes (`notify`), without a super block. Usually a node is in
+//! only one super block, and if it is in several, the first one found will do.
 //!
-//! Locks: that of the list, which is a leaf; it is not held while a super block is looked at.
+//! Locks: that of the list, which is a leaf; it is not held while a super block is accessed.
 
 use crate::{
     fuse::Fuse,
@@ -33,12 +33,12 @@ pub(crate) struct Mounts {
 struct List {
     /// Those that are mounted, in the order of their numbers.
     entries: KVec<(u64, Arc<SuperHandle<Fuse>>)>,
-    /// The number that the next one gets.
+    /// The number of the next one.
     next: u64,
 }
 
 impl Mounts {
-    /// None.
+    /// An empty list.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             list <- new_mutex!(List {
@@ -48,7 +48,7 @@ impl Mounts {
         })
     }
 
-    /// There is one more. Sleeps.
+    /// Adds a super block. Sleeps.
     ///
     /// # Errors
     ///
@@ -61,15 +61,15 @@ impl Mounts {
         Ok(())
     }
 
-    /// One goes, if it is there; returns whether none is left. Sleeps.
+    /// Removes a super block, if it is there; returns whether none is left. Sleeps.
     pub(crate) fn remove(&self, mount: &Arc<SuperHandle<Fuse>>) -> bool {
         let mut list = self.list.lock();
         list.entries.retain(|(_, other)| !Arc::ptr_eq(mount, other));
         list.entries.is_empty()
     }
 
-    /// Runs `f` with each super block until it returns something, and returns that. One that is
-    /// being shut down is passed over, and the shutdown waits for `f`. Sleeps.
+    /// Runs `f` with each super block until it returns a value, and returns that. One that is being
+    /// shut down is skipped, and the shutdown waits for `f`. Sleeps.
     pub(crate) fn find<R, F>(&self, mut f: F) -> Option<R>
     where
         F: FnMut(&SuperBlock<Fuse>) -> Option<R>,

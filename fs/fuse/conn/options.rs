@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a mount is to be.
+//! The options of a mount.
 //!
-//! Owns [`MountOptions`], which never change once the mount exists: what was asked for, and how the
-//! types of the file system differ from each other. The rooms of the file system ask for the one
-//! thing that they want to know, and never for the type. `fstype` fills them in, a file for each
-//! type.
+//! Owns [`MountOptions`], which never change once the mount exists: the options that were given,
+//! and the differences between the types of the file system. Code that depends on one of these
+//! reads its field, and never the type. `fstype` fills them in, a file for each type.
 
 use crate::vfs::{
     cred::{
@@ -20,8 +19,7 @@ use crate::vfs::{
 /// (`FUSE_DEFAULT_BLKSIZE`).
 pub(crate) const DEFAULT_BLOCK_SIZE: u32 = 512;
 
-/// The options of a mount. [`Self::of_root`] has those of a mount that has none: a type says what
-/// it has else.
+/// The options of a mount. [`Self::of_root`] has the defaults; a type sets the fields that differ.
 pub(crate) struct MountOptions {
     /// Type and permissions of the root until its attributes are known.
     pub(crate) root_mode: u16,
@@ -34,12 +32,12 @@ pub(crate) struct MountOptions {
     pub(crate) default_permissions: bool,
     /// Whether users other than the owner may use the mount.
     pub(crate) allow_other: bool,
-    /// The largest READ, in bytes; `u32::MAX` if none was given.
+    /// The maximum length of a READ, in bytes; `u32::MAX` if none was given.
     pub(crate) max_read: u32,
     /// The block size of a mount on a block device, in bytes; `None` for every other mount.
     pub(crate) block_size: Option<u32>,
-    /// The largest number of pages of one request that the transport can carry; `u32::MAX` if it
-    /// can carry any. The administrator's limit holds besides.
+    /// The maximum number of pages of one request that the transport can carry; `u32::MAX` if it
+    /// can carry any. The administrator's limit applies as well.
     pub(crate) max_pages_limit: u32,
     /// Whether the server may take requests by io_uring. A matter of the transport.
     pub(crate) uring: bool,
@@ -47,8 +45,8 @@ pub(crate) struct MountOptions {
     pub(crate) auto_submounts: bool,
     /// Whether the unmount waits for the server, which gets DESTROY.
     pub(crate) destroy: bool,
-    /// Whether the server is asked to make everything durable (SYNCFS). It has to be one that can
-    /// be trusted to answer: `sync(2)` waits for it.
+    /// Whether the server is asked to make everything durable (SYNCFS). It has to be trusted to
+    /// answer: `sync(2)` waits for it.
     pub(crate) sync_fs: bool,
     /// Whether the connection has no directory in the file system of `fusectl`.
     pub(crate) no_control: bool,
@@ -59,8 +57,8 @@ pub(crate) struct MountOptions {
 }
 
 impl MountOptions {
-    /// Those of a connection that belongs to root, for everybody, and that has nothing else. A
-    /// device of CUSE, which is not mounted, has no more.
+    /// Options of a connection that belongs to root, for all users, with nothing else set. They are
+    /// those of a CUSE device, which is not mounted.
     pub(crate) fn of_root() -> Self {
         Self {
             root_mode: FileType::Directory.bits(),

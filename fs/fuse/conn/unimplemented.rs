@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the server turned out to lack: one bit an operation, set once and never cleared.
+//! Operations that the server lacks: one bit an operation, set once and never cleared.
 
 use crate::fuse::op::Opcode;
 use kernel::sync::atomic::{
@@ -15,7 +15,7 @@ const OPCODES: u32 = 64;
 pub(crate) struct Unimplemented(Atomic<u64>);
 
 impl Unimplemented {
-    /// Nothing is known to be lacking.
+    /// No operation is known to be lacking.
     pub(super) fn new() -> Self {
         Self(Atomic::new(0))
     }

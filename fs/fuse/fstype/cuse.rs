@@ -3,12 +3,12 @@
 //! `/dev/cuse`: character devices whose server is in user space.
 //!
 //! Opening it makes a connection at once, without a mount, and sends CUSE_INIT. The answer names
-//! the device that is made then, `/dev/NAME`, and it goes when `/dev/cuse` is closed. Its open
-//! files are those of `file/device.rs`; what a server does with its end is that of `/dev/fuse`
-//! (`transport/dev`), but that it cannot be cloned.
+//! the device that is then made, `/dev/NAME`, and that is removed when `/dev/cuse` is closed. Its
+//! open files are those of `file/device.rs`; the server's end works as that of `/dev/fuse`
+//! (`transport/dev`), except that it cannot be cloned.
 //!
-//! A connection needs no super block: [`Mount`] has none either, so there is one here, for its
-//! verbs. Notifications about nodes find nothing.
+//! A connection needs no super block, and neither does a [`Mount`], so there is one here for its
+//! operations. Notifications about nodes find none.
 //!
 //! Locks: that of a server's slot for its device; nothing is done with it held.
 
@@ -99,12 +99,13 @@ use kernel::{
     }, //
 };
 
-/// Least `max_read` and `max_write`, in bytes.
+/// Minimum `max_read` and `max_write`, in bytes.
 const LEAST_MAX: u32 = 4096;
 /// The first minor version of the protocol that has CUSE_INIT.
 const FIRST_MINOR: u32 = 11;
 
-/// The class of the devices: a directory in sysfs for each, with what fusectl has for a mount.
+/// The class of the devices: a directory in sysfs for each, with the files that fusectl has for a
+/// mount.
 pub(crate) static CUSE: Class<Front> = Class::new(c"cuse", &ATTRIBUTES);
 
 static ATTRIBUTES: [AttributeEntry<Front>; 2] = [
@@ -125,7 +126,7 @@ impl Attribute<Front> for Waiting {
     }
 }
 
-/// `abort`: whatever is written ends the connection.
+/// `abort`: any write ends the connection.
 struct Abort;
 
 #[vtable]
@@ -139,7 +140,7 @@ impl Attribute<Front> for Abort {
     }
 }
 
-/// The device, as those see it who open it.
+/// The device as its users see it.
 pub(crate) struct Front {
     mount: Arc<Mount>,
 }
@@ -207,7 +208,7 @@ impl miscdev::Device for Server {
         let conn = Connection::new(
             channel.clone(),
             MountOptions::of_root(),
-            // Whose ids cannot be expressed there cannot use the device.
+            // A task without ids in that namespace cannot use the device.
             UserNs::of_opener(file).into(),
             current_pid_ns().ok_or(EINVAL)?,
         );
@@ -308,8 +309,8 @@ impl Server {
     }
 }
 
-/// Works the answer in, in the context of the server, whose file is open. Nothing but that can make
-/// a device.
+/// Processes the answer, in the context of the server, whose file is open. A device is made only
+/// here.
 struct InitDone {
     mount: Arc<Mount>,
     slot: Arc<Slot>,
@@ -325,12 +326,12 @@ impl OnAnswer<op::CuseInit> for InitDone {
 }
 
 impl InitDone {
-    /// Settles the protocol, and makes the device.
+    /// Agrees on the protocol, and makes the device.
     ///
     /// # Errors
     ///
-    /// `EPROTO` for another version of the protocol; `EINVAL` if what the server says of the device
-    /// makes no sense; those of [`Registration::new`].
+    /// `EPROTO` for another version of the protocol; `EINVAL` if the server's description of the
+    /// device is invalid; those of [`Registration::new`].
     fn accept(&self, out: &CuseInitOut, info: &[u8]) -> Result {
         if out.major != KERNEL_VERSION || out.minor < FIRST_MINOR {
             return Err(EPROTO);
@@ -347,7 +348,7 @@ impl InitDone {
         });
         conn.channel().set_initialized(Limits {
             minor: out.minor,
-            // How long its buffer has to be was never told to these servers.
+            // By convention, these servers are not told how long their buffer has to be.
             max_write: 0,
         });
         let front = Arc::new(
@@ -364,9 +365,9 @@ impl InitDone {
     }
 }
 
-/// The name of the device in what the server says of it: strings `KEY=VALUE`, each with a NUL.
-/// Blanks around either do not count; of several names the last one does. What is wrong with them
-/// goes to the kernel log, too: the server is told by the end of its device alone.
+/// The name of the device in the server's description: strings `KEY=VALUE`, each followed by a NUL.
+/// Blanks around either are ignored; the last of several names counts. Errors also go to the kernel
+/// log: the server only sees the end of its device.
 ///
 /// # Errors
 ///
@@ -409,7 +410,7 @@ fn device_name(info: &[u8]) -> Result<CString> {
     Ok(CString::try_from(name)?)
 }
 
-/// Without the blanks around it; nothing if there is nothing.
+/// `text` without the blanks around it; empty if there is none.
 fn trimmed(text: Option<&[u8]>) -> &[u8] {
     let mut text = text.unwrap_or_default();
     while let [first, rest @ ..] = text {
@@ -427,7 +428,7 @@ fn trimmed(text: Option<&[u8]>) -> &[u8] {
     text
 }
 
-/// As `isspace()` of the kernel has it.
+/// As `isspace()` of the kernel.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0)
 }

@@ -2,12 +2,12 @@
 
 //! File handles: `name_to_handle_at(2)`, `open_by_handle_at(2)`, and NFS exports.
 //!
-//! A handle is a node's number and generation. While the inode is cached, it is found by that; else
-//! a server that offered it at INIT (`FUSE_EXPORT_SUPPORT`) is asked for the name "." in the node,
-//! and for ".." to find the way from a directory to the root. The VFS comes in through
-//! `vfs/mount/export.rs`; `dir/lookup.rs` asks the server. A server that gives a number away again
-//! without a new generation has handles that lie, and says so at INIT (`FUSE_NO_EXPORT_SUPPORT`):
-//! then handles can only be compared.
+//! A handle is a node's number and generation. A cached inode is found by these; otherwise a server
+//! that offered it at INIT (`FUSE_EXPORT_SUPPORT`) is asked for the name "." in the node, and for
+//! ".." to find the way from a directory to the root. `vfs/mount/export.rs` calls this;
+//! `dir/lookup.rs` asks the server. A server that reuses a number without a new generation would
+//! have wrong handles, and says so at INIT (`FUSE_NO_EXPORT_SUPPORT`): then handles can only be
+//! compared.
 //!
 //! Takes no lock.
 
@@ -45,13 +45,13 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The table of servers whose handles stand for what they stood for.
+/// The table for servers whose handles stay valid.
 pub(crate) const OPS: ExportOps<Fuse> = ExportOps::new::<Handles>();
 
-/// The table of the others.
+/// The table for the others.
 pub(crate) const IDENTIFY_ONLY: ExportOps<Fuse> = ExportOps::identify_only::<Handles>();
 
-/// The handles.
+/// The implementation of file handles.
 struct Handles;
 
 impl Export<Fuse> for Handles {
@@ -93,7 +93,7 @@ impl Export<Fuse> for Handles {
 
     /// # Errors
     ///
-    /// `ESTALE` if the server does not know, or has no way to be asked; else what it answers.
+    /// `ESTALE` if the server does not know, or cannot be asked; otherwise its error.
     fn parent(child: &INode<Fuse>) -> Result<Held<'_, DEntry<Fuse>>> {
         if !mount(child).conn().features().export_support {
             return Err(ESTALE);
@@ -102,7 +102,7 @@ impl Export<Fuse> for Handles {
     }
 }
 
-/// Asks the server for `name` in `node`; what is not there any more is stale.
+/// Asks the server for `name` in `node`; a node that does not exist any more is stale.
 fn ask<'a>(anchor: &'a INode<Fuse>, node: NodeId, name: &[u8]) -> Result<Held<'a, INode<Fuse>>> {
     match lookup_node(anchor, node, name) {
         Ok(Some(inode)) => Ok(inode),
@@ -112,7 +112,7 @@ fn ask<'a>(anchor: &'a INode<Fuse>, node: NodeId, name: &[u8]) -> Result<Held<'a
     }
 }
 
-/// A dentry of `inode`. What its name is has to be asked, but for the root, which has none.
+/// A dentry of `inode`. Its name has to be looked up, except for the root, which has none.
 fn alias(inode: Held<'_, INode<Fuse>>) -> Result<Held<'_, DEntry<Fuse>>> {
     let is_root = inode.data().node_id() == NodeId::ROOT;
     let dentry = INode::obtain_alias(inode)?;

@@ -2,11 +2,11 @@
 
 //! The types `fuse` and `fuseblk`, which are mounted on an opened `/dev/fuse`: how a mount begins.
 //!
-//! Owns the mount context. It stands at both ends of the walk: mounting ties an opened `/dev/fuse`
-//! (wire side) to a connection and a super block (file-system side), and sends INIT.
+//! Owns the mount context. Mounting connects an opened `/dev/fuse` (the wire side) to a connection
+//! and a super block (the file-system side), and sends INIT.
 //!
 //! The VFS holds `s_umount` while a super block is set up. The lock of the device is taken inside
-//! it, when it is tied to the connection.
+//! it, when it is connected.
 
 use crate::{
     fuse::{
@@ -67,17 +67,17 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A mount that is being described.
+/// A mount whose options are being set.
 pub(crate) struct Context {
     device: Option<Arc<Device>>,
-    /// Of the connection that the new super block gets.
+    /// The transport of the connection that the new super block gets.
     transport: Option<Arc<DevTransport>>,
     subtype: Option<OwnedStr>,
     options: Builder,
 }
 
 impl Context {
-    /// Nothing yet but what the type has of its own.
+    /// A context with only the options that the type itself sets.
     fn new(options: Builder) -> Self {
         Self {
             device: None,
@@ -87,7 +87,7 @@ impl Context {
         }
     }
 
-    /// Takes the server's end of the mount.
+    /// Sets the device, the server's end of the mount.
     fn set_device<M>(&mut self, fc: &FsContext<M>, file: &File) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -98,7 +98,8 @@ impl Context {
         let Some(device) = Device::from_file(file) else {
             return Err(fc.invalf(fmt!("fd is not a fuse device")));
         };
-        // A device from elsewhere would let its opener act on users it has no power over.
+        // A device opened in another user namespace would let its opener act on users over which it
+        // has no power.
         if UserNs::of_opener(file) != fc.user_ns() {
             return Err(fc.invalf(fmt!("wrong user namespace for fuse device")));
         }
@@ -106,7 +107,7 @@ impl Context {
         Ok(())
     }
 
-    /// Takes one option.
+    /// Sets one option.
     fn parse_param<M>(&mut self, fc: &FsContext<M>, param: Param<'_>) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -156,7 +157,7 @@ impl Context {
                 self.options.auto_submounts();
                 Ok(())
             }
-            // The table says which option has which kind of value.
+            // The table assigns the kind of value to each option.
             _ => Err(EINVAL),
         }
     }
@@ -202,9 +203,9 @@ impl Context {
     }
 }
 
-/// What a remount does, besides what the VFS does by itself.
+/// A remount, besides what the VFS does by itself.
 fn reconfigure<M: Mounting<Fs = Fuse>>(fc: &FsContext<M>, sb: &SuperBlock<Fuse>) -> Result {
-    // What cannot be written keeps nobody from mounting read-only, of all things.
+    // A failed write must not prevent a read-only remount, of all things.
     let _ = sb.sync_filesystem();
     if fc.sb_flags().contains(SbFlag::MandLock) {
         return Err(EINVAL);
@@ -212,7 +213,7 @@ fn reconfigure<M: Mounting<Fs = Fuse>>(fc: &FsContext<M>, sb: &SuperBlock<Fuse>)
     Ok(())
 }
 
-/// The type `fuse`: mounted by anybody in a user namespace of theirs.
+/// The type `fuse`: every user may mount it in a user namespace of its own.
 pub(super) struct FuseType;
 
 impl Mounting for FuseType {
@@ -241,8 +242,8 @@ impl Mounting for FuseType {
     fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
         let device = ctx.device.as_ref().ok_or(EINVAL)?;
         if device.is_serving() {
-            // The server mounts its file system once more. If it is gone, nothing may take its
-            // place: the device serves one connection for life.
+            // The server mounts its file system once more. If that is gone, nothing may take its
+            // place: the device serves only one connection in its life.
             return Ok(Tree::Keyed {
                 key: device.clone(),
                 otherwise: Err(ENOTCONN),
@@ -253,8 +254,8 @@ impl Mounting for FuseType {
     }
 
     fn test_super(mount: &Arc<Mount>, device: &Arc<Device>) -> bool {
-        // The server's own one: what walks have mounted within it is no answer to who mounts it
-        // again.
+        // Only the server's own super block: a submount that a walk has made must not be found by a
+        // new mount.
         !mount.is_submount() && device.serves(mount.conn().channel())
     }
 
@@ -267,15 +268,15 @@ impl Mounting for FuseType {
     }
 }
 
-/// The type `fuseblk`: mounted on the block device that the server works on, too, by root alone.
-/// Nobody else can mount the device then, and the server is asked to make everything durable
-/// (SYNCFS) and told when it may go (DESTROY).
+/// The type `fuseblk`: mounted on the block device that the server works on, by root alone. No
+/// other mount can use the device then. The server is asked to make everything durable (SYNCFS) and
+/// told when the mount ends (DESTROY).
 pub(super) struct FuseblkType;
 
 impl Mounting for FuseblkType {
     type Fs = Fuse;
     type Context = Context;
-    /// The block device says which super block it is.
+    /// The block device determines the super block.
     type Key = Infallible;
 
     const NAME: &'static CStr = c"fuseblk";
@@ -297,8 +298,8 @@ impl Mounting for FuseblkType {
     }
 
     fn get_tree(ctx: &mut Context, fc: &FsContext<Self>) -> Result<Tree<Self>> {
-        // If the block device is mounted already, this is one more mount of that, which needs
-        // neither a server nor options; if not, `fill_super` asks for them.
+        // If the block device is mounted already, this is another mount of that, which needs
+        // neither a server nor options; if not, `fill_super` requires them.
         let options = ctx.options.build_unused(fc.user_ns());
         Ok(Tree::New(ctx.connection(fc, options)?))
     }

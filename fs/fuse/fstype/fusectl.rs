@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The type `fusectl`: a directory for each connection, to look after it and to end it.
+//! The type `fusectl`: a directory for each connection, to observe it and to end it.
 //!
 //! Usually mounted on `/sys/fs/fuse/connections`. A directory is named by the device number of its
-//! mount and belongs to the owner of that mount, who needs no privilege to use it. Connections are
-//! added by `fstype/super_block.rs` when they are mounted, and removed at the unmount.
+//! mount and belongs to the owner of that mount, which needs no privilege to use it.
+//! `fstype/super_block.rs` adds connections when they are mounted, and removes them at the unmount.
 //!
 //! Locks: that of [`ControlFs`], taken inside `s_umount`; no request is waited for under it.
 
@@ -36,7 +36,7 @@ use kernel::{
     seq_file::SeqFile, //
 };
 
-/// What `statfs(2)` says the file system is (`FUSE_CTL_SUPER_MAGIC`).
+/// The magic number for `statfs(2)` (`FUSE_CTL_SUPER_MAGIC`).
 const SUPER_MAGIC: u32 = 0x6573_5543;
 
 /// The type, with every connection that is mounted.
@@ -63,7 +63,7 @@ impl Object for Connection {
     }
 }
 
-/// `waiting`: requests that have not ended yet. One that stays is the sign of a server that hangs.
+/// `waiting`: requests that have not ended yet. One that stays indicates a server that hangs.
 struct Waiting;
 
 #[vtable]
@@ -77,7 +77,7 @@ impl Knob<Connection> for Waiting {
     }
 }
 
-/// `abort`: whatever is written ends the connection.
+/// `abort`: any write ends the connection.
 struct Abort;
 
 #[vtable]
@@ -95,7 +95,7 @@ impl Knob<Connection> for Abort {
     }
 }
 
-/// `max_background`: how many background requests may be outstanding.
+/// `max_background`: the maximum number of outstanding background requests.
 struct MaxBackground;
 
 #[vtable]
@@ -117,7 +117,7 @@ impl Knob<Connection> for MaxBackground {
     }
 }
 
-/// `congestion_threshold`: how many background requests are a congestion.
+/// `congestion_threshold`: the number of background requests that is a congestion.
 struct CongestionThreshold;
 
 #[vtable]
@@ -139,7 +139,7 @@ impl Knob<Connection> for CongestionThreshold {
     }
 }
 
-/// `requests`: what is in flight now, a line for each request; see `Documentation/observing.rst`.
+/// `requests`: the requests in flight, a line for each; see `Documentation/observing.rst`.
 struct Requests;
 
 #[vtable]
@@ -182,8 +182,8 @@ impl Knob<Connection> for LatencyTable {
     }
 }
 
-/// A limit that is being written: no more than what INIT could say, and for who is not privileged
-/// no more than `user_limit`.
+/// A limit that is being written: limited to what INIT could set, and for unprivileged writers to
+/// `user_limit`.
 ///
 /// # Errors
 ///

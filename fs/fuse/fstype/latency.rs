@@ -4,7 +4,7 @@
 //!
 //! `Documentation/observing.rst` has the format.
 //!
-//! No locks: the counters go on meanwhile.
+//! No locks: the counters change concurrently.
 
 use crate::fuse::{
     channel::latency::{
@@ -20,7 +20,7 @@ use kernel::{
     seq_print, //
 };
 
-/// The parts, as the file calls them.
+/// The parts by their names in the file.
 const PARTS: [(Part, &str); 3] = [
     (Part::Queue, "queue"),
     (Part::Service, "service"),

@@ -2,8 +2,8 @@
 
 //! The options of `fuse` and `fuseblk`.
 //!
-//! Owns their names and the rules for their values. `fuse.rs` feeds them in, one at a time from
-//! either mount API, and keeps those that are not the connection's (the device, source and
+//! Owns their names and the rules for their values. `fuse.rs` passes them here, one at a time from
+//! either mount API, and keeps those that do not belong to the connection (the device, source and
 //! subtype).
 
 use crate::{
@@ -54,7 +54,7 @@ pub(super) enum Opt {
     DefaultPermissions,
     /// `allow_other`: users other than the owner may use the mount.
     AllowOther,
-    /// `max_read=`: the largest READ, in bytes.
+    /// `max_read=`: the maximum length of a READ, in bytes.
     MaxRead,
     /// `blksize=`: the block size of a mount on a block device.
     BlockSize,
@@ -65,10 +65,10 @@ pub(super) enum Opt {
     AutoSubmounts,
 }
 
-/// How many options there are.
+/// The number of options.
 const OPTIONS: usize = if cfg!(CONFIG_KUNIT = "y") { 11 } else { 10 };
 
-/// What the VFS needs to parse the options.
+/// The table with which the VFS parses the options.
 pub(super) static PARAMS: ParamTable<Opt, OPTIONS> = ParamTable::new([
     ParamSpec::string(c"source", Opt::Source),
     ParamSpec::fd(c"fd", Opt::Fd),
@@ -84,7 +84,7 @@ pub(super) static PARAMS: ParamTable<Opt, OPTIONS> = ParamTable::new([
     ParamSpec::flag(c"auto_submounts", Opt::AutoSubmounts),
 ]);
 
-/// The smallest `max_read` that is taken; less is raised to it.
+/// The minimum `max_read`; a smaller one is raised to it.
 const MIN_MAX_READ: u32 = 4096;
 
 /// The options given so far.
@@ -100,7 +100,7 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    /// None, for a mount on a block device.
+    /// No options, for a mount on a block device.
     pub(super) fn for_block_device() -> Self {
         Self {
             block_size: Some(DEFAULT_BLOCK_SIZE),
@@ -108,7 +108,7 @@ impl Builder {
         }
     }
 
-    /// None.
+    /// No options.
     pub(super) fn new() -> Self {
         Self {
             root_mode: None,
@@ -147,7 +147,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, with a message for the mounter, if the mount is not on a block device.
+    /// `EINVAL`, with a message for the mounting task, if the mount is not on a block device.
     pub(super) fn block_size<M>(&mut self, fc: &FsContext<M>, bytes: u32) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -163,7 +163,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, with a message for the mounter, for a mode without a file type.
+    /// `EINVAL`, with a message for the mounting task, for a mode without a file type.
     pub(super) fn root_mode<M>(&mut self, fc: &FsContext<M>, mode: u32) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -180,8 +180,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, with a message for the mounter, for an id that the mount's user namespace cannot
-    /// express.
+    /// `EINVAL`, with a message for the mounting task, for an id that the mount's user namespace
+    /// cannot express.
     pub(super) fn user_id<M>(&mut self, fc: &FsContext<M>, id: Kuid) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -197,8 +197,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, with a message for the mounter, for an id that the mount's user namespace cannot
-    /// express.
+    /// `EINVAL`, with a message for the mounting task, for an id that the mount's user namespace
+    /// cannot express.
     pub(super) fn group_id<M>(&mut self, fc: &FsContext<M>, id: Kgid) -> Result
     where
         M: Mounting<Fs = Fuse>,
@@ -210,8 +210,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Fills in what is missing, for a mount that is not to be: of a block device that is mounted
-    /// already, which has the options of that mount. `ns` is what the mount is for.
+    /// Fills in what is missing, for a super block that is not used: the block device is mounted
+    /// already, with the options of that mount. `ns` is the user namespace of the mount.
     pub(super) fn build_unused(&self, ns: &UserNs) -> MountOptions {
         let on_block_device = self.block_size.is_some();
         MountOptions {
@@ -224,7 +224,7 @@ impl Builder {
             block_size: self.block_size,
             uring: true,
             auto_submounts: self.auto_submounts,
-            // Root has mounted it, on a device of its own.
+            // Root has mounted it, on a block device of the server.
             destroy: on_block_device,
             sync_fs: on_block_device,
             legacy_opts_show: true,
@@ -232,11 +232,11 @@ impl Builder {
         }
     }
 
-    /// The options of the mount, now that all have been given.
+    /// The options of the mount, after all have been given.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if one is missing that every mount needs.
+    /// `EINVAL` if a mandatory one is missing.
     pub(super) fn build(&self, ns: &UserNs) -> Result<MountOptions> {
         if self.root_mode.is_none() || self.user_id.is_none() || self.group_id.is_none() {
             return Err(EINVAL);

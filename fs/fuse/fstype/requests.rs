@@ -2,10 +2,9 @@
 
 //! The text of the file `requests` of `fusectl`: a line for each request in flight.
 //!
-//! `Documentation/observing.rst` has the format. Its columns stay: who wants to know more adds one
-//! at the end.
+//! `Documentation/observing.rst` has the format. Its columns stay: new ones are added at the end.
 //!
-//! No locks: the look at the queues is over, and threads are looked for afterwards.
+//! No locks: threads are looked up after the queues have been read.
 
 use crate::{
     fuse::{
@@ -24,7 +23,7 @@ use kernel::{
     seq_print, //
 };
 
-/// Prints what is in flight on `conn`. May sleep.
+/// Prints the requests in flight on `conn`. May sleep.
 ///
 /// # Errors
 ///
@@ -80,7 +79,7 @@ struct Word {
 }
 
 impl Word {
-    /// A name of a thread whose bytes all have to be escaped, to four each.
+    /// The maximum length of a thread's name if all its bytes are escaped, to four each.
     const ROOM: usize = size_of::<ThreadName>() * 4;
 
     fn empty() -> Self {
@@ -110,15 +109,15 @@ impl Word {
         word
     }
 
-    /// The name of a thread as one word: what would not be a part of it, and what is not ASCII,
-    /// stands as `\ooo`. A thread that is gone is `-`.
+    /// The name of a thread as one word: blanks and other bytes that cannot be part of it, and
+    /// those that are not ASCII, are printed as `\ooo`. A thread that is gone is `-`.
     fn of_thread(name: Option<ThreadName>) -> Self {
         let Some(name) = name else {
             return Self::plain("-");
         };
         let mut word = Self::empty();
         let used = name.iter().take_while(|byte| **byte != 0).count();
-        // Neither nothing nor the sign for a thread that is gone.
+        // It must be neither empty nor look like a thread that is gone.
         let odd = used == 0 || name.starts_with(b"-\0");
         for byte in name.iter().copied().take(used.max(1)) {
             if byte.is_ascii_graphic() && byte != b'\\' && !odd {

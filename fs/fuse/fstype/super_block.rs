@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Super blocks, of whatever type they are: how one is set up, shown and shut down.
+//! Super blocks of all types: how one is set up, shown and shut down.
 //!
-//! Owns `impl FileSystem for Fuse`, the one place that names the tables of `dir` and `file`. The
-//! types are in files of their own, which call [`fill`]: what a type does differently is what it
-//! says in [`MountOptions`](crate::fuse::conn::options::MountOptions), and how it reaches the
+//! Owns `impl FileSystem for Fuse`, the only place that names the tables of `dir` and `file`. The
+//! types are in files of their own, which call [`fill`]: a type differs by its
+//! [`MountOptions`](crate::fuse::conn::options::MountOptions), and by the way it reaches the
 //! server.
 //!
 //! The VFS holds `s_umount` while a super block is set up and shut down.
@@ -79,24 +79,24 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What `statfs(2)` says the file system is (`FUSE_SUPER_MAGIC`).
+/// The magic number for `statfs(2)` (`FUSE_SUPER_MAGIC`).
 const SUPER_MAGIC: u32 = 0x65735546;
-/// The share of dirty memory that one mount may have, in percent, unless root raises it.
+/// The maximum share of dirty memory of one mount, in percent, unless root raises it.
 const MAX_RATIO: u32 = 1;
 
-/// Where the major number begins in a device number of the kernel (`MINORBITS`).
+/// The shift of the major number in a device number of the kernel (`MINORBITS`).
 const MINOR_BITS: u32 = 20;
 
-/// What all types share.
+/// The resources that all types share.
 pub(super) static POOLS: Pools<Fuse> = Pools::new(c"fuse_inode");
 
-/// Sets up the super block of a new connection, as its options say. `connect` ties the server to
-/// the connection. INIT has to be sent after this.
+/// Sets up the super block of a new connection, with its options. `connect` connects the server.
+/// INIT has to be sent after this.
 ///
 /// # Errors
 ///
-/// `EINVAL` for mandatory locks, and for a block size that the device cannot have; `ENOMEM`; those
-/// of `connect`.
+/// `EINVAL` for mandatory locks, and for a block size that the device does not support; `ENOMEM`;
+/// those of `connect`.
 pub(super) fn fill<'a>(
     sb: NewSuper<'a, Fuse>,
     subtype: Option<OwnedStr>,
@@ -111,7 +111,7 @@ pub(super) fn fill<'a>(
     if sb.flags().contains(SbFlag::PosixAcl) {
         conn.leave_umask_to_server();
     }
-    // Or the VFS would apply the umask before the server could.
+    // Otherwise the VFS would apply the umask before the server could.
     sb.add_flags(SbFlag::PosixAcl.into());
 
     sb.set_magic(SUPER_MAGIC);
@@ -135,7 +135,7 @@ pub(super) fn fill<'a>(
     sb.setup_bdi(
         fmt!(
             "{major}:{minor}{}",
-            // The block device has one of its own.
+            // The block device has a backing device of its own.
             if sb.has_bdev() { "-fuseblk" } else { "" }
         ),
         Bdi {
@@ -152,7 +152,7 @@ pub(super) fn fill<'a>(
     }
     connect(&mount)
         .and_then(|()| sb.set_root(root))
-        // Without a root it will not be killed.
+        // Without a root `kill_sb` is not called for it.
         .inspect_err(|_| FUSECTL.remove(conn))
 }
 
@@ -170,14 +170,14 @@ impl FileSystem for Fuse {
         let mount = sb.data();
         let conn = mount.conn();
         if !conn.mounts().remove(&sb.handle()) {
-            // The connection lives on with the others. What is dirty here cannot be written later.
-            // After this, what requests that are under way hold of the super block is waited for.
-            // The server may take its time; a forced unmount ends the connection.
+            // The connection stays for the others. Dirty data of this mount cannot be written
+            // later. After this, the VFS waits for requests that refer to the super block. The
+            // server may take its time; a forced unmount ends the connection.
             let _ = sb.sync_filesystem();
             return;
         }
         if conn.options().destroy && conn.is_negotiated() {
-            // The server is gone if it does not answer; that is as good.
+            // If it does not answer, the server is gone, which is just as good.
             let _ = mount.call(op::Destroy {});
         }
         conn.shut_down();
@@ -215,7 +215,7 @@ impl FileSystem for Fuse {
             return;
         }
         conn.abort();
-        // Its device can be mounted again, although this is not gone yet.
+        // Its device can be mounted again, although this super block still exists.
         sb.retire();
     }
 
@@ -225,7 +225,7 @@ impl FileSystem for Fuse {
             magic: SUPER_MAGIC,
             ..StatFs::default()
         };
-        // Everybody may know what is mounted; df(1) should not fail for it.
+        // All tasks may see what is mounted; df(1) should not fail for it.
         if !is_caller_allowed(mount.conn()) {
             return Ok(stat);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sysctls under `fs.fuse`; `conn/limits.rs` has the numbers and says what they are.
+//! The sysctls under `fs.fuse`; `conn/limits.rs` has the numbers and documents them.
 
 use crate::{
     fuse::conn::limits::{
