@@ -2,10 +2,10 @@
 
 //! COPY_FILE_RANGE_64 and COPY_FILE_RANGE: the server copies from file to file.
 //!
-//! The VFS comes in through [`copy_file_range`]. A server that knows neither, and one that is to
-//! copy to another server, is spared: the kernel reads and writes.
+//! The VFS calls [`copy_file_range`]. If the server knows neither, or the copy is to another
+//! server, the kernel reads and writes.
 //!
-//! Locks: the inode's of the source while what is dirty of it is written back, then that of the
+//! Locks: the inode's of the source while its dirty pages are written back, then that of the
 //! destination for the rest; never both.
 
 use super::range::{
@@ -26,16 +26,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// The most that COPY_FILE_RANGE copies, in bytes: its reply has 32 bits, and whole pages are left
-/// to go on with.
+/// The maximum length of a COPY_FILE_RANGE, in bytes: its reply has 32 bits, and the rest begins
+/// with a whole page.
 const LEGACY_MAX: usize = (u32::MAX as usize) & !(PAGE_SIZE - 1);
 
 /// Copies, and returns how much. Sleeps.
 ///
 /// # Errors
 ///
-/// What the server answers, or `EIO` if it claims to have copied more than it was asked to; those
-/// of reading and writing.
+/// The server's error, or `EIO` if it claims to have copied more than it was asked to; those of
+/// reading and writing.
 pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
     match by_server(&range) {
         Err(EOPNOTSUPP | EXDEV) => range.splice(),
@@ -43,7 +43,7 @@ pub(super) fn copy_file_range(range: CopyRange<'_, Fuse>) -> Result<usize> {
     }
 }
 
-/// Has the server copy.
+/// Lets the server copy.
 ///
 /// # Errors
 ///
@@ -62,17 +62,17 @@ fn by_server(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     advanced(range.to_pos, range.len)?;
     {
         let _lock = source.lock();
-        // Not only the range: what is dirty behind it may be what makes the file so long.
+        // Not only the range: the file may only be so long because of dirty pages behind it.
         source.write_and_wait_range(range.from_pos, i64::MAX)?;
         source.data().writes.wait();
     }
     let copied = copy(range);
-    // Only now: up to here nothing was done to the target that its times would tell of.
+    // Only now: before, the target was not changed in a way that its times would show.
     attr_cache::flush_times(target);
     copied
 }
 
-/// Has the server copy what it knows all of from the source.
+/// Lets the server copy, which has all data of the source.
 ///
 /// # Errors
 ///
@@ -85,8 +85,8 @@ fn copy(range: &CopyRange<'_, Fuse>) -> Result<usize> {
 
     let lock = target.lock();
     range.to().modified(&lock)?;
-    // What is stored to the pages through a mapping from here on, and lies beside what is copied in
-    // the same page, is lost with the page.
+    // Stores through a mapping from here on, into a page that is partly overwritten by the copy,
+    // are lost with the page.
     target.write_and_wait_range(range.to_pos, i64::MAX)?;
     target.data().writes.wait();
     zero_gap(target, range.to_pos);
@@ -118,7 +118,7 @@ fn copy(range: &CopyRange<'_, Fuse>) -> Result<usize> {
     if copied != 0 {
         target.drop_pages(range.to_pos, end.saturating_sub(1));
     }
-    // Times that the kernel does not keep are none of its business; the copy was made.
+    // The copy was made, whether or not the times can be updated.
     let _ = range.to().update_time(&lock);
     attr_cache::written(target, (copied != 0).then_some(end));
     Ok(copied)

@@ -2,9 +2,9 @@
 
 //! Open files of a character device: bytes without an inode.
 //!
-//! `fstype/cuse.rs` comes before it on the walk. What the server has opened is all that such a file
-//! has ([`Opened`]), so everything is asked of the server: nothing is cached, every read and write
-//! begins at 0, and whoever may open the device may do what the server lets them.
+//! `fstype/cuse.rs` calls these. Such a file has only the server's part ([`Opened`]), so every
+//! operation goes to the server: nothing is cached, every read and write begins at 0, and every
+//! task that may open the device may do what the server permits.
 //!
 //! Locks: none.
 
@@ -36,11 +36,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A file is opened with `flags` (`O_*`). May sleep.
+/// Opens a file with `flags` (`O_*`). May sleep.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; what the server answers.
+/// `ENOMEM`; the server's error.
 pub(crate) fn open(mount: &Arc<Mount>, flags: u32) -> Result<Arc<Opened>> {
     Ok(Arc::new(
         open::open_device(mount, flags)?,
@@ -48,10 +48,11 @@ pub(crate) fn open(mount: &Arc<Mount>, flags: u32) -> Result<Arc<Opened>> {
     )?)
 }
 
-/// The last reference to a file with `flags` (`O_*`) is gone: waits until the server knows. Sleeps.
+/// The last reference to a file with `flags` (`O_*`) is gone: waits for the server's answer.
+/// Sleeps.
 pub(crate) fn release(opened: Arc<Opened>, flags: u32) {
     opened.close(flags);
-    // Nobody else has it: no request of such a file outlives the call that has made it.
+    // There is no other reference: no request of such a file outlives its call.
     if let Some(opened) = Arc::into_unique_or_drop(opened) {
         Pin::into_inner(opened).release_and_wait();
     }
@@ -61,17 +62,17 @@ pub(crate) fn release(opened: Arc<Opened>, flags: u32) {
 ///
 /// # Errors
 ///
-/// `EFAULT`, `ENOMEM`, what the server answers.
+/// `EFAULT`, `ENOMEM`, the server's error.
 pub(crate) fn read_iter(opened: &Opened, flags: u32, to: &mut IovIterDest<'_>) -> Result<usize> {
     direct::read_from_start(opened, flags, to)
 }
 
-/// `write(2)` and the like, with the `flags` (`O_*`) of the call. The server keeps writers apart.
-/// Sleeps.
+/// `write(2)` and the like, with the `flags` (`O_*`) of the call. The server orders concurrent
+/// writers. Sleeps.
 ///
 /// # Errors
 ///
-/// `EFAULT`, `ENOMEM`, what the server answers.
+/// `EFAULT`, `ENOMEM`, the server's error.
 pub(crate) fn write_iter(
     opened: &Opened,
     flags: u32,

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! READ and WRITE past the page cache: files that the server wants used so, and `O_DIRECT`.
+//! READ and WRITE past the page cache: for files whose server wants it, and `O_DIRECT`.
 //!
-//! A request takes pages of the caller's memory with it, so the data is copied once, between them
-//! and the server. Each is as large as the limits of the mount allow, counted in pages of the
-//! caller. One is sent after the other, or, if the server has agreed to that in INIT, all at once
+//! A request refers to pages of the caller's memory, so the data is copied once, between them and
+//! the server. Each is as large as the limits of the mount allow, counted in pages of the caller.
+//! One is sent after the other, or, if the server has agreed to that in INIT, all at once
 //! ([`transfer`](super::transfer)), and then a caller need not wait for them. Memory of the kernel
-//! that does not consist of pages, or whose pages cannot be kept, is copied to the request instead.
+//! that does not consist of pages, or whose pages cannot be pinned, is copied to the request
+//! instead.
 //!
-//! Locks: the inode's, for writes; shared with other writers if the server can take them side by
-//! side (`inode/io_mode.rs`). Who maps the file waits for those, with its address space locked, so
-//! none of them is waited for while it faults its pages in.
+//! Locks: the inode's, for writes; shared with other writers if the server can take them in
+//! parallel (`inode/io_mode.rs`). A task that maps the file waits for those, with its address space
+//! locked, so a parallel write must not fault its pages in.
 
 use super::{
     range::{
@@ -86,12 +87,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// Reads a file whose server asked for it, and moves the position. May sleep.
+/// Reads a file whose server bypasses the page cache, and moves the position. May sleep.
 ///
 /// # Errors
 ///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers;
-/// `EIOCBQUEUED` if the caller is told later.
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, the server's error;
+/// `EIOCBQUEUED` if the call completes later.
 pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let read = if iocb.caller_waits() {
         read(iocb, to)?
@@ -102,8 +103,8 @@ pub(super) fn read_iter(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) ->
     Ok(read)
 }
 
-/// Reads a file whose reader asked for it by `O_DIRECT`, or does not wait; the caller moves the
-/// position. May sleep.
+/// Reads a file with `O_DIRECT`, or for a caller that does not wait; the caller moves the position.
+/// May sleep.
 ///
 /// # Errors
 ///
@@ -135,12 +136,12 @@ fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     result
 }
 
-/// Reads what the server has from the start on, one request after the other; `flags` (`O_*`) are
-/// those of the file. May sleep.
+/// Reads from the start of the file on, one request after the other; `flags` (`O_*`) are those of
+/// the file. May sleep.
 ///
 /// # Errors
 ///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers.
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, the server's error.
 pub(super) fn read_from_start(
     opened: &Opened,
     flags: u32,
@@ -171,8 +172,8 @@ fn read_in_turn(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<us
     }
 }
 
-/// Writes what is dirty of a range back, if the server wants the file used past the cache: with
-/// `O_DIRECT` the VFS does that.
+/// Writes dirty pages of a range back, if the server bypasses the page cache: with `O_DIRECT` the
+/// VFS does that.
 fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
     if len != 0 && handle.wants(FopenFlag::DirectIo) {
         let last = advanced(start, len)?.saturating_sub(1);
@@ -181,10 +182,10 @@ fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
     Ok(())
 }
 
-/// Takes the caller's next pages, `max_bytes` at most, and has them sent, until it has no more, or
-/// less was done than sent. `send` is told how many bytes are done before. A writer's `lock` lets
-/// it write beside others from then on, but not while the pages are taken. Returns how many are
-/// done in the end.
+/// Takes the caller's next pages, maximum `max_bytes`, and sends them with `send`, until there are
+/// no more, or less was done than sent. `send` gets the number of bytes done before. A writer's
+/// `lock` lets it write in parallel from then on, but not while the pages are taken. Returns the
+/// number of bytes done in the end.
 ///
 /// # Errors
 ///
@@ -230,7 +231,7 @@ fn each(
     Ok(done)
 }
 
-/// What the READs of one call have in common.
+/// The common arguments of the READs of one call.
 struct DirectRead<'a> {
     opened: &'a Opened,
     start: i64,
@@ -247,7 +248,7 @@ impl<'a> DirectRead<'a> {
         }
     }
 
-    /// Most bytes of one READ.
+    /// Maximum number of bytes of one READ.
     fn max(opened: &Opened) -> usize {
         opened.mount().conn().features().max_read as usize
     }
@@ -267,7 +268,7 @@ impl<'a> DirectRead<'a> {
     }
 }
 
-/// What the WRITEs of one call have in common.
+/// The common arguments of the WRITEs of one call.
 struct Writing<'a> {
     opened: &'a Opened,
     start: i64,
@@ -284,7 +285,7 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// Most bytes of one WRITE.
+    /// Maximum number of bytes of one WRITE.
     fn max(opened: &Opened) -> usize {
         opened.mount().conn().features().max_write as usize
     }
@@ -292,7 +293,7 @@ impl<'a> Writing<'a> {
     /// The WRITE of the `len` bytes of `data`, `done` bytes from the start.
     fn op<D>(&self, done: usize, len: usize, data: D) -> Result<op::Write<D>> {
         let mut write_flags = WriteFlags::from(WriteFlag::LockOwner);
-        // Nobody here looks at the mode of a file that goes past the cache: the server does.
+        // The kernel does not check the mode of a file that bypasses the cache: the server does.
         if !capable(Capability::Fsetid) {
             write_flags |= WriteFlag::KillSuidgid;
         }
@@ -309,7 +310,7 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// Whom the server knows the current task's locks by.
+/// The lock owner by which the server knows the current task.
 fn current_owner(opened: &Opened) -> LockOwner {
     opened
         .mount()
@@ -318,7 +319,7 @@ fn current_owner(opened: &Opened) -> LockOwner {
         .scramble(FilesId::current())
 }
 
-/// The server's word on how much it has written of `sent` bytes.
+/// The number of bytes that the server says it has written, of `sent`.
 ///
 /// # Errors
 ///
@@ -337,7 +338,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     let handle = file.data();
     let (inode, mount) = (handle.inode(), handle.mount());
 
-    // Behind the end there is probably nothing to ask for.
+    // Behind the end there is probably nothing to read.
     let step = (mount.conn().features().max_pages as usize).saturating_mul(PAGE_SIZE);
     let known = usize::try_from(inode.size().saturating_sub(start)).unwrap_or(usize::MAX);
     buffer.limit(rounded_up(known, step));
@@ -372,8 +373,8 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     }
 }
 
-/// `len` rounded up to `step`, the way that C does it (`fuse_round_up()`): if that is no power of
-/// two, the result need not be a multiple of it, but it is never less than `len`.
+/// `len` rounded up to `step`, the way that C does it (`fuse_round_up()`): if that is not a power
+/// of two, the result need not be a multiple of it, but it is never less than `len`.
 fn rounded_up(len: usize, step: usize) -> usize {
     match len.checked_sub(1) {
         Some(last) => (last | step.saturating_sub(1)).saturating_add(1),
@@ -407,7 +408,7 @@ fn read_memory(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<usi
     Ok(done)
 }
 
-/// Sends one READ and copies its answer to the reader; how much was asked for, and was read.
+/// Sends one READ and copies its answer to the reader; returns the bytes requested, and read.
 fn read_copied(
     opened: &Opened,
     op: op::Read<FolioSegments>,
@@ -434,19 +435,20 @@ fn read_copied(
 
 /// The lock of an inode that is written directly: shared with other writers or not.
 ///
-/// The fields go in this order: who waits for the last parallel write does not hold the lock.
+/// The fields are dropped in this order: a task that waits for the last parallel write does not
+/// hold the lock.
 struct WriteLock<'a> {
-    /// A write beside others, while it runs.
+    /// A parallel write, while it runs.
     parallel: Option<ParallelWrite<'a>>,
     shared: Option<INodeSharedLock<'a, Fuse>>,
     alone: Option<INodeLock<'a, Fuse>>,
     inode: &'a INode<Fuse>,
-    /// Where the write begins, in bytes.
+    /// The position where the write begins, in bytes.
     start: i64,
 }
 
 impl<'a> WriteLock<'a> {
-    /// Takes the lock in the way that the server can live with, and returns how many bytes may be
+    /// Takes the lock in the mode that the server supports, and returns how many bytes may be
     /// written. Sleeps.
     ///
     /// # Errors
@@ -460,13 +462,13 @@ impl<'a> WriteLock<'a> {
         let inode = handle.inode();
         let io_mode = &inode.data().io_mode;
         let beside = handle.writes_in_parallel()
-            // Whoever appends has to know the end.
+            // An appending writer has to know the end.
             && !iocb.is_append()
             && !io_mode.is_caching()
             && !grows(inode, iocb.pos(), from.len());
         let shared = beside
             .then(|| inode.lock_shared())
-            // What was looked at without the lock may have changed.
+            // The size was checked without the lock, and may have changed.
             .filter(|_| !grows(inode, iocb.pos(), from.len()));
         let (alone, count) = match &shared {
             Some(lock) => (None, iocb.shared_write_checks(lock, from)?),
@@ -491,13 +493,13 @@ impl<'a> WriteLock<'a> {
         self.alone.is_some()
     }
 
-    /// Is no parallel write for now: nobody waits for whoever cannot go on.
+    /// Ends the parallel write for now, so that no task waits for one that cannot continue.
     fn pause(&mut self) {
         self.parallel = None;
     }
 
-    /// Goes on, `done` bytes from the start: beside others, or alone from here on, if somebody may
-    /// use the page cache. Sleeps.
+    /// Goes on, `done` bytes from the start: in parallel, or exclusively from here on, if a file
+    /// may use the page cache. Sleeps.
     fn write_on(&mut self, done: usize) {
         if self.alone.is_some() || self.parallel.is_some() {
             return;
@@ -519,13 +521,12 @@ fn grows(inode: &INode<Fuse>, pos: i64, len: usize) -> bool {
     advanced(pos, len).map_or(true, |end| end > inode.size())
 }
 
-/// Writes a file whose server asked for it, and moves the position. Sleeps.
+/// Writes a file whose server bypasses the page cache, and moves the position. Sleeps.
 ///
 /// # Errors
 ///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers; `EBUSY`
-/// if a page of the range is cached and cannot be dropped; `EIOCBQUEUED` if the caller is told
-/// later.
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, the server's error; `EBUSY` if a
+/// page of the range is cached and cannot be dropped; `EIOCBQUEUED` if the call completes later.
 pub(super) fn write_iter(
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
@@ -551,14 +552,14 @@ pub(super) fn write_iter(
     let end = advanced(start, written)?;
     if end != start {
         iocb.set_pos(end);
-        // A read may have brought pages of before into the cache meanwhile. Those that are busy
-        // stay: their users see what they saw when they began.
+        // A read may have cached old pages meanwhile. Pages in use stay: their users see what they
+        // saw when they began.
         let _ = inode.invalidate_range(page_of(start), page_of(end - 1));
     }
     Ok(written)
 }
 
-/// Writes a file whose writer asked for it by `O_DIRECT`, or does not wait; the caller moves the
+/// Writes a file with `O_DIRECT`, or for a caller that does not wait; the caller moves the
 /// position. The inode is locked. Sleeps.
 ///
 /// # Errors
@@ -601,14 +602,14 @@ fn write_locked(
     };
     attr_cache::written(inode, end);
     if result.is_err() && grows {
-        // Some of it may have been written, behind the end of what the caller knows.
+        // Part of it may have been written, behind the end that the caller knows.
         let _ = setattr::truncate_to_size(&handle);
     }
     result
 }
 
-/// Writes back and drops what is cached of a range of a file that the server wants used past the
-/// cache: with `O_DIRECT` the VFS does that.
+/// Writes back and drops cached pages of a range of a file whose server bypasses the page cache:
+/// with `O_DIRECT` the VFS does that.
 fn prepare_write(handle: &OpenHandle, start: i64, len: usize) -> Result {
     if len != 0 && handle.wants(FopenFlag::DirectIo) {
         write_back(handle, start, len)?;
@@ -632,12 +633,12 @@ fn write(
     write_in_turn(&writing, from, lock)
 }
 
-/// Has the server write from the start on, one request after the other; `flags` (`O_*`) are those
-/// of the call. Sleeps.
+/// Writes from the start of the file on, one request after the other; `flags` (`O_*`) are those of
+/// the call. Sleeps.
 ///
 /// # Errors
 ///
-/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, what the server answers.
+/// Those of the first request, if that failed: `EFAULT`, `ENOMEM`, the server's error.
 pub(super) fn write_from_start(
     opened: &Opened,
     flags: u32,
@@ -674,7 +675,7 @@ fn write_in_turn(
 }
 
 /// Writes with all requests at once. A caller waits if it wants to, and if the file `grows`, which
-/// it may do only when the lock has changed hands.
+/// is possible only after the lock was released and taken again.
 fn write_at_once(
     iocb: &mut Kiocb<'_, Fuse>,
     mut buffer: CallerBuffer<'_>,
@@ -689,7 +690,7 @@ fn write_at_once(
     let absent = if *grows || iocb.caller_waits() {
         None
     } else {
-        // Here, because there is no way to fail at the end.
+        // Here, because the end must not fail.
         inode.sb().dio_done_queue()?;
         Some(Absent {
             deferred: iocb.defer()?,
@@ -712,8 +713,8 @@ fn write_at_once(
         },
     );
     if !waits && lock.is_some_and(|lock| lock.is_alone()) && self::grows(inode, start, len) {
-        // The file was made shorter when the lock was not held. The caller is told by what is
-        // returned here.
+        // The file was made shorter while the lock was not held. The return value tells the caller
+        // the result.
         drop(transfer.take_absent());
         (*grows, waits) = (true, true);
     }
@@ -733,7 +734,7 @@ fn write_memory(
     lock: Option<&mut WriteLock<'_>>,
 ) -> Result<usize> {
     if let Some(lock) = lock {
-        // Nothing is faulted in.
+        // No memory is faulted in.
         lock.write_on(0);
     }
     let opened = writing.opened;
@@ -757,8 +758,8 @@ fn write_memory(
     Ok(done)
 }
 
-/// Sends one WRITE with what the writer has next, and takes from the writer what the server took;
-/// how much was sent, and was written.
+/// Sends one WRITE with the writer's next data, and advances the writer by what the server took;
+/// returns the bytes sent, and written.
 fn write_copied(
     writing: &Writing<'_>,
     done: usize,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FALLOCATE: space of a file is allocated, zeroed or given back.
+//! FALLOCATE: allocates, zeroes or frees space of a file.
 //!
-//! The VFS comes in through [`fallocate`]. The server does it; the page cache then forgets what is
-//! not true any more.
+//! The VFS calls [`fallocate`]. The server does it; afterwards the page cache drops outdated pages.
 //!
 //! Locks: the inode's.
 
@@ -31,12 +30,12 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Allocates, zeroes or gives back `len` bytes at `offset`. Sleeps.
+/// Allocates, zeroes or frees `len` bytes at `offset`. Sleeps.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP` for a mode that the protocol does not know, or if the server does not know
-/// FALLOCATE; `EFBIG` and the like; what the server answers.
+/// FALLOCATE; `EFBIG` and the like; the server's error.
 pub(super) fn fallocate(file: &File<Fuse>, mode: FallocateMode, offset: i64, len: i64) -> Result {
     let known = Fallocate::KeepSize | Fallocate::PunchHole | Fallocate::ZeroRange;
     if mode.contains_any(!known) {
@@ -68,7 +67,7 @@ fn locked(
     let may_grow = !mode.contains(Fallocate::KeepSize);
 
     if zeroes {
-        // Not only the range: what is dirty behind it may be what makes the file so long.
+        // Not only the range: the file may only be so long because of dirty pages behind it.
         inode.write_and_wait_range(offset, i64::MAX)?;
         inode.data().writes.wait();
     }
@@ -96,7 +95,7 @@ fn locked(
             inode.truncate_pagecache_range(old_size, end - 1);
         }
         if attr_cache::written(inode, Some(end)) {
-            // The file is longer whatever comes of this.
+            // The file is longer even if this fails.
             let _ = file.update_time(lock);
         }
     }

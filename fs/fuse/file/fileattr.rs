@@ -2,9 +2,9 @@
 
 //! The attributes of `chattr(1)` and `lsattr(1)`, and of XFS's ioctls.
 //!
-//! The VFS takes these four ioctls for itself, checks them, and comes in through [`fileattr_get`]
-//! and [`fileattr_set`] with an inode; the server knows them as ioctls on an open file. So the file
-//! is opened for each (`OPEN`, `IOCTL`, `RELEASE`). They are the kernel's own: a server has to
+//! The VFS handles these four ioctls itself, checks them, and calls [`fileattr_get`] and
+//! [`fileattr_set`] with an inode; the server knows them as ioctls on an open file. So the file is
+//! opened for each (`OPEN`, `IOCTL`, `RELEASE`). They are ioctls of the kernel: the server has to
 //! answer with exactly the attribute.
 //!
 //! The VFS holds the inode's lock around a change. No lock is taken here.
@@ -50,7 +50,7 @@ use zerocopy::{
     IntoBytes, //
 };
 
-/// `FS_IOC_GETFLAGS`; what it carries are 32 bits all the same.
+/// `FS_IOC_GETFLAGS`; its argument has 32 bits nevertheless.
 const GETFLAGS: u32 = _IOR::<usize>(b'f' as u32, 1);
 /// `FS_IOC_SETFLAGS`.
 const SETFLAGS: u32 = _IOW::<usize>(b'f' as u32, 2);
@@ -59,12 +59,13 @@ const FSGETXATTR: u32 = _IOR::<FsXattr>(b'X' as u32, 31);
 /// `FS_IOC_FSSETXATTR`.
 const FSSETXATTR: u32 = _IOW::<FsXattr>(b'X' as u32, 32);
 
-/// The VFS asks for the attributes of `inode`. May sleep.
+/// Returns the attributes of `inode`. May sleep.
 ///
 /// # Errors
 ///
-/// `EACCES` for callers who may not use the mount, `EIO` for a bad inode or an answer of another
-/// length, `ENOTTY` for what is neither file nor directory, `ENOMEM`, else what the server answers.
+/// `EACCES` for callers that may not use the mount, `EIO` for a bad inode or an answer of another
+/// length, `ENOTTY` for an inode that is neither file nor directory, `ENOMEM`, otherwise the
+/// server's error.
 pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> {
     with_handle(inode, |handle| match form {
         Form::Flags => Ok(FileAttr::Flags(send(handle, GETFLAGS, &[])?)),
@@ -81,7 +82,7 @@ pub(crate) fn fileattr_get(inode: &INode<Fuse>, form: Form) -> Result<FileAttr> 
     })
 }
 
-/// The VFS changes the attributes of `inode`. May sleep.
+/// Changes the attributes of `inode`. May sleep.
 ///
 /// # Errors
 ///
@@ -103,7 +104,7 @@ pub(crate) fn fileattr_set(inode: &INode<Fuse>, attr: FileAttr) -> Result {
     })
 }
 
-/// Opens `inode`, calls `f`, and releases what was opened.
+/// Opens `inode`, calls `f`, and releases the handle.
 fn with_handle<R>(inode: &INode<Fuse>, f: impl FnOnce(&OpenHandle) -> Result<R>) -> Result<R> {
     let mut handle = open(inode)?;
     let result = f(&handle);
@@ -132,7 +133,7 @@ fn open(inode: &INode<Fuse>) -> Result<OpenHandle> {
     }
 }
 
-/// Sends the ioctl with `data`, and returns the attribute that is the answer.
+/// Sends the ioctl with `data`, and returns the attribute of the answer.
 fn send<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32, data: &[u8]) -> Result<T> {
     let args = IoctlIn {
         fh: handle.fh(),
@@ -158,7 +159,7 @@ fn send<T: FromBytes + IntoBytes>(handle: &OpenHandle, cmd: u32, data: &[u8]) ->
     Ok(value)
 }
 
-/// The error that a server's result is; `EIO` for a number that is none.
+/// Converts a server's result to an error; `EIO` for a number that is not an errno.
 fn error_of(result: i32) -> Error {
     /// `MAX_ERRNO` of the kernel.
     const MAX: i32 = 4095;

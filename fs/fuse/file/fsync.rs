@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FLUSH, FSYNC and FSYNCDIR: a descriptor is closed, a file or directory is to be durable.
+//! FLUSH, FSYNC and FSYNCDIR: a descriptor is closed, or a file or directory made durable.
 //!
-//! The VFS comes in through [`flush`], [`fsync`] and [`fsync_dir`]. A server that answers ENOSYS to
-//! one of them has nothing to do there, and is not asked again.
+//! The VFS calls [`flush`], [`fsync`] and [`fsync_dir`]. A server that answers ENOSYS to one of
+//! them has nothing to do there, and does not get it again.
 //!
 //! Locks: the inode's, while it is made durable, so that no write comes in between.
 
@@ -35,13 +35,13 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// A descriptor of `file` is closed by `owner`. Sleeps, and cannot be killed: the server gives up
+/// A descriptor of `file` is closed by `owner`. Sleeps, and cannot be killed: the server releases
 /// the owner's locks here.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; `ENOSPC` or `EIO` if writing back has failed, `ENOTCONN` if that was for
-/// want of a server; what the server answers, unless it does not know FLUSH.
+/// `EIO` for a bad inode; `ENOSPC` or `EIO` if writeback has failed, `ENOTCONN` if it failed
+/// because the connection has ended; the server's error, unless it does not know FLUSH.
 pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     let handle = file.data();
     let inode = handle.inode();
@@ -52,14 +52,14 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
         return Ok(());
     }
     if let Err(error) = inode.write_now().and_then(|()| inode.check_writeback()) {
-        // The VFS knows but two errors here. What was never sent is told as FLUSH would be, which
-        // cannot be sent, either.
+        // The VFS knows only two errors here. A write that was never sent is reported as FLUSH
+        // would be, which cannot be sent, either.
         return Err(match file.last_writeback_error() {
             Err(ENOTCONN) => ENOTCONN,
             _ => error,
         });
     }
-    // Before the owner is enciphered, which costs more than all the rest of a close.
+    // Before the owner is scrambled, which costs more than all the rest of a close.
     if !mount.conn().unimplemented().contains(op::Opcode::Flush) {
         mount.call(op::Flush {
             node: inode.data().node_id(),
@@ -71,7 +71,7 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
         })?;
     }
     if writeback {
-        // The server has room for what was written only now.
+        // The server has allocated space only now.
         inode.data().attrs.invalidate(Statx::Blocks.into());
     }
     Ok(())
@@ -81,8 +81,8 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; what writing back has failed with; what the server answers, unless it
-/// does not know FSYNC.
+/// `EIO` for a bad inode; the error of a failed writeback; the server's error, unless it does not
+/// know FSYNC.
 pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
     let handle = file.data();
     let inode = handle.inode();
@@ -103,7 +103,7 @@ pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; `EINTR`; what the server answers, unless it does not know FSYNCDIR.
+/// `EIO` for a bad inode; `EINTR`; the server's error, unless it does not know FSYNCDIR.
 pub(crate) fn fsync_dir(file: &File<Fuse>, range: SyncRange) -> Result {
     let handle = file.data();
     let inode = handle.inode();

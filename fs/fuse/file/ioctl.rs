@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! IOCTL: what only the server understands.
+//! IOCTL: requests that only the server understands.
 //!
-//! The VFS comes in through [`ioctl`] and [`dir_ioctl`]. How much memory an ioctl reads and writes
-//! is in its number, except for the two of fs-verity, whose argument says it; the server gets no
-//! more of the caller than that, and it cannot ask for more. What is read is copied into memory of
-//! the request, and what is answered out of it.
+//! The VFS calls [`ioctl`] and [`dir_ioctl`]. An ioctl's number tells how much memory it reads and
+//! writes, except for the two of fs-verity, whose argument tells it; the server gets no more of the
+//! caller's memory than that, and cannot ask for more. Input is copied into memory of the request,
+//! and the answer out of it.
 //!
-//! Devices come in through [`device_ioctl`], and may be *unrestricted*: then the number says
-//! nothing. The server gets number and argument first, and answers with a list of what it needs of
-//! the caller's memory, to read and to write; it is asked again with that, as often as it wants.
+//! Devices call [`device_ioctl`], and may be *unrestricted*: then the number tells nothing. The
+//! server gets number and argument first, and answers with a list of the areas of the caller's
+//! memory that it needs, to read and to write; it is asked again with these, as often as it wants.
 //!
 //! Takes no lock, and holds none while the caller's memory is used.
 
@@ -72,16 +72,16 @@ const IOVEC_MINOR: u32 = 16;
 
 /// Asks for the digest of a file (`FS_IOC_MEASURE_VERITY`, on `struct fsverity_digest`).
 const MEASURE_VERITY: u32 = _IOWR::<[u8; 4]>(b'f' as u32, 134);
-/// Where a `struct fsverity_digest` says how many bytes there are behind it.
+/// The offset of the number of bytes that follow in a `struct fsverity_digest`.
 const DIGEST_SIZE_AT: usize = 2;
 
-/// Makes a file one of fs-verity (`FS_IOC_ENABLE_VERITY`, on `struct fsverity_enable_arg`).
+/// Enables fs-verity for a file (`FS_IOC_ENABLE_VERITY`, on `struct fsverity_enable_arg`).
 const ENABLE_VERITY: u32 = _IOW::<[u8; ENABLE_LEN]>(b'f' as u32, 133);
 /// Length of a `struct fsverity_enable_arg`, in bytes.
 const ENABLE_LEN: usize = 128;
-/// Where it has length and address of the salt, and of the signature.
+/// The offsets of length and address of the salt, and of the signature.
 const ENABLE_POINTERS: [(usize, usize); 2] = [(12, 16), (24, 32)];
-/// Most bytes of either (`FUSE_VERITY_ENABLE_ARG_MAX_PAGES`).
+/// Maximum number of bytes of either (`FUSE_VERITY_ENABLE_ARG_MAX_PAGES`).
 const ENABLE_MAX: usize = 256 * PAGE_SIZE;
 
 /// Whether an ioctl with this number reads its argument.
@@ -94,14 +94,14 @@ fn writes(cmd: u32) -> bool {
     _IOC_DIR(cmd) & uapi::_IOC_READ != 0
 }
 
-/// The VFS has an ioctl on an open file that it does not know. Returns what the server returns,
-/// also if that is an error. May sleep.
+/// An ioctl on an open file that the VFS does not know. Returns the server's result, even if that
+/// is an error. May sleep.
 ///
 /// # Errors
 ///
-/// `EACCES` for callers who may not use the mount, `EIO` for a bad inode or an answer that does not
-/// belong to the number, `EFAULT`, `ENOMEM` also if it is about more memory than a request may
-/// carry, `ENOTTY` if the server knows no ioctls, else what the server answers.
+/// `EACCES` for callers that may not use the mount, `EIO` for a bad inode or an answer that does
+/// not match the number, `EFAULT`, `ENOMEM` also for more memory than a request may have, `ENOTTY`
+/// if the server knows no ioctls, otherwise the server's error.
 pub(crate) fn ioctl(file: &File<Fuse>, call: Ioctl) -> Result<i32> {
     on_mount(file, call, IoctlFlags::default())
 }
@@ -127,14 +127,14 @@ fn on_mount(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
     restricted(&handle, call, flags)
 }
 
-/// As [`ioctl`], on the open file of a device. Whoever may open the device may do what the server
-/// lets them.
+/// As [`ioctl`], on the open file of a device. Every task that may open the device may do what the
+/// server permits.
 ///
 /// # Errors
 ///
-/// `EFAULT`; `ENOMEM` also if it is about more memory than a request may carry, or in too many
-/// pieces; `EIO` for an answer that makes no sense, `EINVAL` for one of a server of another word
-/// size; `ENOTTY` if the server knows no ioctls; else what the server answers.
+/// `EFAULT`; `ENOMEM` also for more memory than a request may have, or too many areas; `EIO` for an
+/// invalid answer, `EINVAL` for one of a server of another word size; `ENOTTY` if the server knows
+/// no ioctls; otherwise the server's error.
 pub(super) fn device_ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
     if opened.mount().conn().features().unrestricted_ioctl {
         unrestricted(opened, call)
@@ -143,7 +143,7 @@ pub(super) fn device_ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
     }
 }
 
-/// A piece of the caller's memory.
+/// An area of the caller's memory.
 #[derive(Clone, Copy)]
 struct Area {
     base: usize,
@@ -156,14 +156,14 @@ impl Area {
     }
 }
 
-/// What an ioctl reads and writes.
+/// The areas that an ioctl reads and writes.
 struct Areas {
     input: KVec<Area>,
     output: KVec<Area>,
 }
 
 impl Areas {
-    /// What the number says, and for fs-verity the argument.
+    /// Those that the number tells, and for fs-verity the argument.
     fn of(call: Ioctl) -> Result<Self> {
         let mut area = Area {
             base: call.arg,
@@ -200,24 +200,24 @@ fn total(areas: &[Area]) -> usize {
         .fold(0, |sum, area| sum.saturating_add(area.len))
 }
 
-/// How a server writes down the memory that it asks for.
+/// The formats in which a server asks for memory.
 #[derive(Clone, Copy)]
 enum Form {
-    /// As [`IoctlIovec`], since there is that.
+    /// As [`IoctlIovec`], since the protocol has it.
     Iovec,
     /// As the `struct iovec` of a 64-bit server.
     Native,
-    /// As the `struct iovec` of a 32-bit server, which nothing but the length tells apart.
+    /// As the `struct iovec` of a 32-bit server, which only the length distinguishes.
     Old32,
 }
 
 impl Form {
-    /// That of `count` areas in `len` bytes, by a server that speaks 7.`minor`.
+    /// The format of `count` areas in `len` bytes, from a server that speaks 7.`minor`.
     ///
     /// # Errors
     ///
-    /// `EIO` if they have another length; `EINVAL` if a 32-bit server cannot express what a 64-bit
-    /// caller has.
+    /// `EIO` for another length; `EINVAL` if a 32-bit server cannot express addresses of a 64-bit
+    /// caller.
     fn of(minor: u32, count: usize, len: usize, abi: Abi) -> Result<Self> {
         let form = match minor {
             IOVEC_MINOR.. => Self::Iovec,
@@ -241,11 +241,11 @@ impl Form {
         }
     }
 
-    /// The area that these bytes say.
+    /// Decodes an area.
     ///
     /// # Errors
     ///
-    /// `EIO` if the caller can have none there.
+    /// `EIO` if the caller cannot have such an area.
     fn area(self, bytes: &[u8], abi: Abi) -> Result<Area> {
         let (base, len) = match self {
             Self::Iovec | Self::Native => {
@@ -271,7 +271,7 @@ impl Form {
     }
 }
 
-/// How many bytes the caller has for a digest.
+/// The number of bytes that the caller has for a digest.
 fn digest_size(arg: usize) -> Result<usize> {
     let mut size = [0; 2];
     UserSlice::new(UserPtr::from_addr(arg).wrapping_byte_add(DIGEST_SIZE_AT), 2)
@@ -280,7 +280,7 @@ fn digest_size(arg: usize) -> Result<usize> {
     Ok(u16::from_ne_bytes(size).into())
 }
 
-/// Adds what a `struct fsverity_enable_arg` points to.
+/// Adds the areas that a `struct fsverity_enable_arg` points to.
 fn push_enable_pointers(input: &mut KVec<Area>, arg: usize) -> Result {
     let mut enable = [0; ENABLE_LEN];
     UserSlice::new(UserPtr::from_addr(arg), ENABLE_LEN)
@@ -304,7 +304,7 @@ fn push_enable_pointers(input: &mut KVec<Area>, arg: usize) -> Result {
     Ok(())
 }
 
-/// An ioctl on what its number says.
+/// An ioctl on the areas of its number.
 fn restricted(opened: &Opened, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
     let areas = Areas::of(call)?;
     let mut answer = ask(opened, call, flags, &areas)?;
@@ -314,7 +314,7 @@ fn restricted(opened: &Opened, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
     answer.give(&areas.output)
 }
 
-/// An ioctl on what the server asks for.
+/// An ioctl on the areas that the server asks for.
 fn unrestricted(opened: &Opened, call: Ioctl) -> Result<i32> {
     let mut areas = Areas::none();
     loop {
@@ -326,7 +326,7 @@ fn unrestricted(opened: &Opened, call: Ioctl) -> Result<i32> {
     }
 }
 
-/// Sends what is read of the caller's memory, with room for what is written.
+/// Sends the input from the caller's memory, with room for the output.
 fn ask(opened: &Opened, call: Ioctl, flags: IoctlFlags, areas: &Areas) -> Result<Answer> {
     let room = total(&areas.output);
     check_len(opened, total(&areas.input).max(room))?;
@@ -351,7 +351,7 @@ fn ask(opened: &Opened, call: Ioctl, flags: IoctlFlags, areas: &Areas) -> Result
     )
 }
 
-/// Checks that a request may carry data of `len` bytes.
+/// Checks that a request may have data of `len` bytes.
 ///
 /// # Errors
 ///
@@ -364,10 +364,10 @@ fn check_len(opened: &Opened, len: usize) -> Result {
     Ok(())
 }
 
-/// Bytes of an answer that are looked at in one go.
+/// Size of the buffer through which an answer is read, in bytes.
 const PIECE: usize = 128;
 
-/// What a server answered to IOCTL.
+/// A server's answer to IOCTL.
 struct Answer {
     out: IoctlOut,
     data: FolioSegments,
@@ -385,7 +385,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also if that is in too many pieces; those of [`Form`].
+    /// `ENOMEM`, also for too many areas; those of [`Form`].
     fn wanted(&mut self, opened: &Opened, abi: Abi) -> Result<Areas> {
         let (inputs, outputs) = (self.out.in_iovs, self.out.out_iovs);
         let count = match inputs.checked_add(outputs) {
@@ -448,11 +448,11 @@ impl Answer {
 }
 
 /// Sends `input` with `args`, whose handle and lengths are filled in here; there is room for an
-/// answer of `room` bytes, and in any case of a page. May sleep.
+/// answer of `room` bytes, minimum one page. May sleep.
 ///
 /// # Errors
 ///
-/// `ENOMEM`, `ENOTTY` if the server knows no ioctls, else what the server answers.
+/// `ENOMEM`, `ENOTTY` if the server knows no ioctls, otherwise the server's error.
 fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
     let data = Exchange {
         sent: match input.is_empty() {
@@ -483,7 +483,7 @@ fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Ans
     })
 }
 
-/// No system call "ENOSYS" is meant, but no such ioctl.
+/// ENOSYS does not stand for a missing system call here, but for a missing ioctl.
 pub(super) fn no_ioctl(error: Error) -> Error {
     if error == ENOSYS {
         ENOTTY
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(is(15, 2, 16, Abi::Compat), Ok(8));
         assert_eq!(is(15, 2, 16, Abi::Native), Err(EINVAL));
         assert_eq!(is(15, 2, 24, Abi::Compat), Err(EIO));
-        // Nothing is as long in either form.
+        // Neither format has this length.
         assert_eq!(is(15, 0, 0, Abi::Native), Err(EINVAL));
     }
 

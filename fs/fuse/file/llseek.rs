@@ -2,10 +2,10 @@
 
 //! `lseek(2)`.
 //!
-//! The VFS comes in through [`llseek`]. The server knows where data and holes are; for one that
-//! does not know LSEEK, the file is all data up to its size.
+//! The VFS calls [`llseek`]. The server knows where data and holes are; for one that does not know
+//! LSEEK, the file is all data up to its size.
 //!
-//! Locks: the inode's, around what depends on its size, so that it does not change in between.
+//! Locks: the inode's, around accesses that depend on its size, so that it does not change.
 
 use crate::{
     fuse::{
@@ -31,8 +31,7 @@ use kernel::prelude::*;
 ///
 /// # Errors
 ///
-/// `EINVAL` for a position that no file can have, `ENXIO` for data beyond the end; what the server
-/// answers.
+/// `EINVAL` for an invalid position, `ENXIO` for data beyond the end; the server's error.
 pub(super) fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
     match whence {
         Whence::Set | Whence::Cur => file.generic_llseek(offset, whence),
@@ -50,7 +49,7 @@ pub(super) fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i
     }
 }
 
-/// Moves the position by what is known of the file's size, which is fetched first.
+/// Moves the position with the known size of the file, which is fetched first.
 fn by_size(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
     update_attributes(file.inode(), Some(file.data().fh()), Statx::Size.into())?;
     file.generic_llseek(offset, whence)
@@ -63,7 +62,7 @@ fn ask(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<Option<LseekOut
         node: handle.inode().data().node_id(),
         args: LseekIn {
             fh: handle.fh(),
-            // A negative one is the server's to refuse.
+            // A negative one is for the server to refuse.
             offset: offset as u64,
             whence: whence as u32,
             ..LseekIn::default()

@@ -2,10 +2,10 @@
 
 //! GETLK, SETLK and SETLKW: POSIX locks, those of open files, and BSD locks.
 //!
-//! The VFS comes in through [`lock`] and [`flock`]. A server that has said in INIT that it keeps
-//! locks is asked, and the kernel keeps none; for others the kernel keeps them, seen on this
-//! machine only. The server gives up the locks of an owner at FLUSH, and a BSD lock at the RELEASE
-//! that says so.
+//! The VFS calls [`lock`] and [`flock`]. A server that has said in INIT that it keeps locks is
+//! asked, and the kernel keeps none; for others the kernel keeps them, visible on this machine
+//! only. The server releases the locks of an owner at FLUSH, and a BSD lock at a RELEASE with the
+//! flag for it.
 //!
 //! Locks: none are held while the server is asked.
 
@@ -34,16 +34,16 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Asks for, sets or gives up a POSIX lock, or one of an open file. Sleeps.
+/// Tests, sets or releases a POSIX lock, or one of an open file. Sleeps.
 ///
 /// # Errors
 ///
-/// `EIO` if the server answers with a lock that cannot be; `ENOLCK` for a lock manager that does
-/// not wait; `ERESTARTSYS` if a signal ended the wait; what the server answers.
+/// `EIO` if the server answers with an invalid lock; `ENOLCK` for a lock manager that does not
+/// wait; `ERESTARTSYS` if a signal ended the wait; the server's error.
 pub(super) fn lock(request: &mut LockRequest<'_, Fuse>, command: LockCommand) -> Result<Locking> {
     let by_server = request.file().data().mount().conn().features().posix_locks;
     match command {
-        // Nobody waits for a lock without sleeping in the request for it.
+        // A waiter for a lock sleeps in its own request, so there is no waiter to cancel.
         LockCommand::Cancel => Ok(Locking::Done),
         LockCommand::Get => {
             if by_server {
@@ -61,7 +61,7 @@ pub(super) fn lock(request: &mut LockRequest<'_, Fuse>, command: LockCommand) ->
     }
 }
 
-/// Sets or gives up a BSD lock. Sleeps.
+/// Sets or releases a BSD lock. Sleeps.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub(super) fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
     Ok(())
 }
 
-/// What the server is told of the lock; `pid` is the process that asks.
+/// The arguments for the server; `pid` is the process that asks.
 fn lk_args(
     handle: &OpenHandle,
     request: &LockRequest<'_, Fuse>,
@@ -104,7 +104,7 @@ fn lk_args(
     })
 }
 
-/// Asks the server for a lock that is in the way.
+/// Asks the server for a conflicting lock.
 fn ask(request: &mut LockRequest<'_, Fuse>) -> Result {
     let handle = request.file().data();
     let found = handle
@@ -125,15 +125,15 @@ fn ask(request: &mut LockRequest<'_, Fuse>) -> Result {
     Ok(())
 }
 
-/// Has the server set or give up a lock.
+/// Lets the server set or release a lock.
 fn set(request: &LockRequest<'_, Fuse>, lk_flags: LkFlags) -> Result {
     if request.wants_grant() {
-        // The server cannot tell later that the lock is there.
+        // The server cannot notify the kernel later that the lock is set.
         return Err(ENOLCK);
     }
     let handle = request.file().data();
     let mount = handle.mount();
-    // Giving up a lock is nobody's doing: it may happen when the process is gone.
+    // An unlock has no process: it may happen after the process is gone.
     let pid = match request.lock_type()? {
         LockType::Unlock => 0,
         _ => u32::try_from(current_tgid_in(mount.conn().pid_ns())).unwrap_or(0),
@@ -145,7 +145,7 @@ fn set(request: &LockRequest<'_, Fuse>, lk_flags: LkFlags) -> Result {
     } else {
         mount.call(op::Setlk { node, args })
     };
-    // A wait for a lock goes on after a signal handler that wants system calls restarted.
+    // A wait for a lock is restarted after a signal whose handler has `SA_RESTART`.
     result.map_err(|error| match error {
         EINTR => ERESTARTSYS,
         other => other,

@@ -2,13 +2,14 @@
 
 //! `mmap(2)`.
 //!
-//! The VFS comes in through [`mmap`], faults go to the page cache, or to a backing file. What is stored to a shared mapping
-//! is written through the file that was mapped, or another one that may write.
+//! The VFS calls [`mmap`]; faults go to the page cache, or to a backing file. Stores to a shared
+//! mapping are written back through the file that was mapped, or another one that is open for
+//! writing.
 //!
-//! Locks: the address space is locked for writing. No server is asked anything here, as it could be
-//! waiting for that lock, but to write the dirty pages of a file that is used past the page cache;
-//! and its direct writes that run side by side are waited for: those that the server has, never one
-//! that waits for the lock itself (`inode/io_mode.rs`).
+//! Locks: the address space is locked for writing. No request is sent here, as the server could
+//! wait for that lock, except to write the dirty pages of a file that bypasses the page cache; its
+//! parallel direct writes are waited for: those that the server has, never one that waits for the
+//! lock itself (`inode/io_mode.rs`).
 
 use super::{
     outdated,
@@ -36,8 +37,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `ENODEV` for a shared mapping of a file that the server wants read past the page cache, unless
-/// it has agreed to that in INIT, and for any of a file that others have open to be passed through;
+/// `ENODEV` for a shared mapping of a file whose server bypasses the page cache, unless it has
+/// agreed to that in INIT, and for any mapping of a file that is passed through for another open;
 /// `ETXTBSY` if it has just become one; those of the backing file.
 pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
     let handle = area.file().data();
@@ -45,16 +46,16 @@ pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
         return passthrough::mmap(backing, area);
     }
     if handle.inode().data().io_mode.is_passed_through() {
-        // The page cache has nothing of what others read and write.
+        // The page cache does not have the data that is passed through.
         return Err(ENODEV);
     }
     if handle.wants(FopenFlag::DirectIo) {
         let shared = area.flags() & flags::MAYSHARE != 0;
         if shared && !handle.mount().conn().features().direct_io_allow_mmap {
-            // Without agreement with the server nothing keeps such a mapping coherent.
+            // Without agreement with the server such a mapping is not coherent.
             return Err(ENODEV);
         }
-        // Pages that are busy stay: their users see what they saw when they began.
+        // Pages in use stay: their users see what they saw when they began.
         let _ = handle.inode().invalidate_pages();
         if !shared {
             return area.map_readonly();
@@ -68,7 +69,7 @@ pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
     area.map_page_cache::<Mapped>()
 }
 
-/// What is mapped is not older than what the server has said of it.
+/// The operations of a mapping, whose pages are not older than the last invalidation of the server.
 struct Mapped;
 
 impl Faults<Fuse> for Mapped {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bytes: what the VFS does with open files.
+//! Bytes: the VFS's operations on open files.
 //!
-//! Owns the operations of regular files and of their page cache; `fstype/super_block.rs` hands the
-//! tables to the VFS. `vfs/file/file_ops.rs` and `vfs/mm/mapping.rs` come before it on the walk,
-//! `inode/handle.rs` and `conn/call.rs` after it. Directories open here, too, but are read in
+//! Owns the operations of regular files and of their page cache; `fstype/super_block.rs` passes the
+//! tables to the VFS. `vfs/file/file_ops.rs` and `vfs/mm/mapping.rs` call these; these call
+//! `inode/handle.rs` and `conn/call.rs`. Directories are opened here, too, but read in
 //! `dir/readdir.rs`.
 //!
-//! What is written goes to the server at once, or stays in the page cache as dirty pages, if that
-//! was agreed on in INIT; what is stored to a mapping always stays there for a while. If the server
-//! has named a backing file, all that goes there instead.
+//! A write goes to the server at once, or stays in the page cache as dirty pages, if that was
+//! agreed on in INIT; a store to a mapping always stays there for a while. If the server has named
+//! a backing file, all data goes there instead.
 
 mod bmap;
 mod copy_range;
@@ -173,8 +173,8 @@ impl file_ops::Regular<Fuse> for Regular {
         if let Some(backing) = passthrough::of_data(&splice.file().data()) {
             return passthrough::splice_read(backing, splice);
         }
-        // What the server wants to be read past the page cache is more than its size says, if that
-        // is made when it is read. With `O_DIRECT` the VFS does not come here.
+        // The contents of a file whose server bypasses the page cache may be generated on a read,
+        // and be longer than its size. With `O_DIRECT` the VFS does not call this.
         if splice.file().data().wants(FopenFlag::DirectIo) {
             return splice.copy();
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! OPEN and OPENDIR: what the server says about an open file, and what follows from it.
+//! OPEN and OPENDIR: opening a file on the server, and using it as the server wants.
 //!
-//! The VFS comes in through [`open`] and [`open_dir`]; the answer goes into an [`OpenHandle`],
-//! which also sends RELEASE. A server that answers ENOSYS is never asked again: all its files are
-//! open, and cached. No locks.
+//! The VFS calls [`open`] and [`open_dir`]; the answer goes into an [`OpenHandle`], which also
+//! sends RELEASE. A server that answers ENOSYS does not get OPEN again: all its files can be used,
+//! and cached. No locks.
 
 use super::passthrough;
 use crate::{
@@ -55,12 +55,12 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The VFS opens a regular file. May sleep.
+/// Opens a regular file. May sleep.
 ///
 /// # Errors
 ///
 /// `EIO` for a bad inode, or if the server wants the file used in a way that was not agreed on;
-/// `EOVERFLOW` if the file is too large for the opener; `ENOMEM`; what the server answers.
+/// `EOVERFLOW` if the file is too large for the opener; `ENOMEM`; the server's error.
 pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     let inode = file.inode();
     check_good(inode)?;
@@ -68,7 +68,7 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
 
     let conn = mount(inode).conn();
     let truncates = server_truncates(conn, file.flags());
-    // Dirty pages from before must not make the file longer again.
+    // Older dirty pages must not make the file longer again.
     let lock = (truncates && conn.features().writeback_cache).then(|| inode.lock());
     let gate = lock.as_ref().map(|_| inode.data().writes.shut());
 
@@ -86,13 +86,13 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(handle)
 }
 
-/// The server has opened the regular file, for `flags` (`O_*`): from now on it can be used. If that
-/// fails it is closed again. May sleep.
+/// Finishes the open of a regular file that the server has opened, for `flags` (`O_*`). On failure
+/// it is closed again. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` if the server wants the file used in a way that was not agreed on, or that does not go with
-/// how others use it; `ENOMEM`.
+/// `EIO` if the server wants the file used in a way that was not agreed on, or that conflicts with
+/// other open files of it; `ENOMEM`.
 pub(crate) fn finish(
     file: &Opening<'_, Fuse>,
     mut handle: OpenHandle,
@@ -113,15 +113,15 @@ pub(crate) fn finish(
 /// The last reference to a regular file is gone; it had `flags` (`O_*`). Sleeps.
 pub(super) fn release(inode: &INode<Fuse>, flags: u32, handle: Arc<OpenHandle>) {
     if handle.mount().conn().features().writeback_cache {
-        // What was written since `flush`. There may be no other file to write it through; that it
-        // failed is told to those who have the inode open.
+        // Pages that were written since `flush`. There may be no other file to write them through;
+        // a failure is reported to other open files of the inode.
         let _ = inode.write_now();
     }
     inode.data().write_files.remove(&handle);
     OpenHandle::close_file(handle, flags);
 }
 
-/// The VFS opens a directory. May sleep.
+/// Opens a directory. May sleep.
 ///
 /// # Errors
 ///
@@ -131,7 +131,7 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     file.check_large_file()?;
 
     let handle = send(file, Kind::Directory)?;
-    // Old servers may say either; a directory without a position could not be read at all.
+    // Old servers may set either; a directory without a position could not be read at all.
     if handle.wants(FopenFlag::Stream) || handle.wants(FopenFlag::Nonseekable) {
         file.set_nonseekable();
     }
@@ -139,17 +139,17 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
     Ok(Arc::new(handle, GFP_KERNEL_ACCOUNT)?)
 }
 
-/// Settles how the inode of a newly opened regular file is used. Waits for direct writes of the inode
-/// if it will be cached.
+/// Decides how the inode of a newly opened regular file is used. Waits for direct writes of the
+/// inode if it will be cached.
 ///
 /// # Errors
 ///
-/// `EIO`: whatever it is, it is the server's mistake, and not the opener's.
+/// `EIO`: all failures are the server's fault, and not the opener's.
 fn settle_io_mode(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result {
     let settled = if handle.wants(FopenFlag::Passthrough) {
         passthrough::open(file, handle)
     } else if !handle.wants(FopenFlag::DirectIo) {
-        // Also if the opener wants to go past the cache: it can change its mind.
+        // With `O_DIRECT` as well, which the opener can clear later.
         handle.use_cache()
     } else if handle.inode().data().io_mode.is_passed_through() {
         Err(EINVAL)
@@ -159,7 +159,7 @@ fn settle_io_mode(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result {
     settled.map_err(|_| EIO)
 }
 
-/// Whether the newly opened regular file has a position, and whether that can be moved.
+/// Sets whether the newly opened regular file has a position, and whether that can be moved.
 fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
     if handle.wants(FopenFlag::Stream) {
         file.set_stream();
@@ -168,8 +168,8 @@ fn set_position(file: &Opening<'_, Fuse>, handle: &OpenHandle) {
     }
 }
 
-/// Whether a server that `truncates` a file when it opens it has to drop its id bits: if it does
-/// that at all, and unless the caller may keep them.
+/// Whether a server that `truncates` a file at the open has to clear its id bits: if it does that
+/// at all, and unless the caller may keep them.
 pub(crate) fn kill_id_bits(conn: &Connection, truncates: bool) -> OpenFlags {
     if truncates && conn.features().handle_killpriv_v2 && !capable(Capability::Fsetid) {
         OpenFlag::KillSuidgid.into()
@@ -183,15 +183,15 @@ fn server_truncates(conn: &Connection, flags: u32) -> bool {
     flags & flags::O_TRUNC != 0 && conn.features().atomic_o_trunc
 }
 
-/// Drops what is cached of a newly opened file, unless the server knows it to be valid.
+/// Drops cached pages of a newly opened file, unless the server says that they are valid.
 pub(crate) fn forget_cached(handle: &OpenHandle) {
     if !handle.wants(FopenFlag::KeepCache) {
-        // Pages that are busy stay; whoever uses them opened the file before.
+        // Pages in use stay; their users opened the file before.
         let _ = handle.inode().invalidate_pages();
     }
 }
 
-/// What OPEN and OPENDIR send for a file that is opened with `flags` (`O_*`).
+/// The arguments of OPEN and OPENDIR for a file that is opened with `flags` (`O_*`).
 fn open_args(conn: &Connection, flags: u32) -> OpenIn {
     let mut flags = flags & !(flags::O_CREAT | flags::O_EXCL | flags::O_NOCTTY);
     if !conn.features().atomic_o_trunc {
@@ -203,11 +203,11 @@ fn open_args(conn: &Connection, flags: u32) -> OpenIn {
     }
 }
 
-/// A file of a device is opened, which has no node. May sleep.
+/// Opens a file of a device, which has no node. May sleep.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; what the server answers.
+/// `ENOMEM`; the server's error.
 pub(super) fn open_device(mount: &Arc<Mount>, flags: u32) -> Result<Opened> {
     let open = op::Open {
         node: NodeId::NONE,
@@ -231,7 +231,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
         flags: file.flags(),
     };
     let answer = match kind {
-        // The inode is locked, so that nobody else changes the file while it is truncated.
+        // The inode is locked, so that the file does not change while it is truncated.
         Kind::File if args.flags & flags::O_TRUNC != 0 => mount.call(op::Open { node, args })?,
         Kind::File => mount.call_or_abandon(op::Open { node, args }, abandoned)?,
         Kind::Directory => mount.call_or_abandon(op::Opendir { node, args }, abandoned)?,
@@ -239,11 +239,11 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
     Ok(OpenHandle::new(inode, kind, answer))
 }
 
-/// An OPEN or OPENDIR whose caller was killed: what it opens is released at once.
+/// An OPEN or OPENDIR whose caller was killed: a file that it opens is released at once.
 struct AbandonedOpen {
     inode: Kept<Fuse>,
     kind: Kind,
-    /// `O_*` of the file that was to be.
+    /// The `O_*` of the open.
     flags: u32,
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that the server has said are not true any more: they are dropped, or marked.
+//! Pages that the server has invalidated: they are dropped, or marked.
 //!
-//! `notify` comes in through [`invalidate`], in a thread of the server, and waits for nothing that this
-//! server may have to do. What it leaves (`inode/outdated.rs`) is dropped by the next user of the page
-//! cache: reads, writes, faults and splices ask [`settle`] first, and wait for what is being read in.
-//! They do not wait for dirty pages: these are what the file is going to have.
+//! `notify` calls [`invalidate`], in a thread of the server, which does not wait for anything that
+//! this server may have to do. Pages that are left (`inode/outdated.rs`) are dropped by the next
+//! user of the page cache: reads, writes, faults and splices call [`settle`] first, and wait for
+//! pages that are being read in. They do not wait for dirty pages, whose contents the file is going
+//! to have.
 //!
-//! Locks: those of folios, by trying.
+//! Locks: those of folios, with trylock.
 
 use super::writeback;
 use crate::{
@@ -19,15 +20,16 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// The server says that the pages `first` to `last` of the file are not true any more. Returns what could
-/// not be dropped at once; it is marked. Waits for no lock of a folio.
+/// The server has invalidated the pages `first` to `last` of the file. Returns the pages that could
+/// not be dropped at once, which are marked. Waits for no lock of a folio.
 pub(crate) fn invalidate(inode: &INode<Fuse>, first: u64, last: u64) -> Left {
-    // Before anything is dropped: what is read in from now on is newer.
+    // Before pages are dropped: those that are read in from now on are newer.
     inode.data().mark_outdated(first, last);
     drop_marked(inode)
 }
 
-/// Drops what is marked of the file, and returns what could not be. Waits for no lock of a folio.
+/// Drops the marked pages of the file, and returns those that could not be dropped. Waits for no
+/// lock of a folio.
 pub(crate) fn drop_marked(inode: &INode<Fuse>) -> Left {
     let Some(mark) = inode.data().outdated() else {
         return Left::default();
@@ -39,8 +41,8 @@ pub(crate) fn drop_marked(inode: &INode<Fuse>) -> Left {
     left
 }
 
-/// The page cache of the file is about to be used: nothing is in it from before the server has said that
-/// it is not true. Sleeps, if something is marked.
+/// Makes sure that the page cache of the file, which is about to be used, has no pages from before
+/// the server has invalidated them. Sleeps, if pages are marked.
 ///
 /// # Errors
 ///

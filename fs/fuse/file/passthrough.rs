@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Passthrough: what is read, written, spliced and mapped goes straight to a backing file, without
-//! a request.
+//! Passthrough: reads, writes, splices and mappings go straight to a backing file, without a
+//! request.
 //!
 //! The server has registered that file (`conn/backing.rs`) and names it when it answers the OPEN
-//! ([`open`]). Everything else about the file is still asked of the server, its size and times
-//! included: what a write has made of them is asked for anew. With FOPEN_DIRECT_IO as well, reads
-//! and writes go to the server, and mappings to the backing file.
+//! ([`open`]). All other operations still go to the server, size and times included: after a write
+//! they are fetched anew. With FOPEN_DIRECT_IO as well, reads and writes go to the server, and
+//! mappings to the backing file.
 //!
-//! On the walk: `read.rs`, `write.rs`, `mmap.rs` and the splices of the room turn off here; behind
-//! it is `vfs/io/backing.rs`. All is done with the credentials of whoever registered the file.
+//! `read.rs`, `write.rs`, `mmap.rs` and the splices of `file` call this; this calls
+//! `vfs/io/backing.rs`. It uses the credentials of the task that registered the file.
 //!
 //! Locks: the inode's, for writes; inside of it the other file system takes its own.
 
@@ -48,8 +48,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// What a server can ask for together with passthrough: nothing that has to do with the page cache
-/// or with the position.
+/// The flags that a server can combine with passthrough: none that concern the page cache or the
+/// position.
 fn allowed() -> FopenFlags {
     FopenFlag::Passthrough
         | FopenFlag::DirectIo
@@ -61,7 +61,7 @@ fn allowed() -> FopenFlags {
 ///
 /// # Errors
 ///
-/// `EINVAL` if the server asks for what does not go together or was not agreed on; `ENOENT` for an
+/// `EINVAL` for a combination of flags that is invalid or was not agreed on; `ENOENT` for an
 /// unknown file; those of opening it; `EBUSY` and `ETXTBSY` if the inode is open in another way.
 pub(super) fn open(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result {
     if handle.wants_more_than(allowed()) {
@@ -72,7 +72,7 @@ pub(super) fn open(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result 
     handle.pass_through(&backing, opened)
 }
 
-/// What is read and written of a file with this handle is passed through to this, if to anything.
+/// The backing file for reads and writes of a file with this handle, if there is one.
 #[inline]
 pub(super) fn of_data(handle: &OpenHandle) -> Option<&BackingFile> {
     handle
@@ -84,7 +84,7 @@ pub(super) fn of_data(handle: &OpenHandle) -> Option<&BackingFile> {
 ///
 /// # Errors
 ///
-/// Those of the backing file; `EIOCBQUEUED` if the caller is told later.
+/// Those of the backing file; `EIOCBQUEUED` if the call completes later.
 pub(super) fn read_iter(
     backing: &BackingFile,
     iocb: Kiocb<'_, Fuse>,
@@ -97,8 +97,8 @@ pub(super) fn read_iter(
 ///
 /// # Errors
 ///
-/// Those of the backing file, and of the server if it is asked for privileges of the file;
-/// `EIOCBQUEUED` if the caller is told later.
+/// Those of the backing file, and of the server when it is asked for privileges of the file;
+/// `EIOCBQUEUED` if the call completes later.
 pub(super) fn write_iter(
     backing: &BackingFile,
     iocb: Kiocb<'_, Fuse>,
@@ -139,7 +139,7 @@ pub(super) fn mmap(backing: &BackingFile, area: NewArea<'_, Fuse>) -> Result {
     backing.mmap::<_, Passthrough>(area)
 }
 
-/// What the attributes of the inode have to do with the backing file.
+/// The effects of accesses to the backing file on the attributes of the inode.
 struct Passthrough;
 
 impl Backed<Fuse> for Passthrough {

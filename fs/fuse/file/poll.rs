@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! POLL: whether an open file is ready is for the server to say (`fuse_file_poll()`).
+//! POLL: asks the server whether an open file is ready (`fuse_file_poll()`).
 //!
-//! The VFS comes in through [`poll`]. A caller that is going to wait is registered on the file's
-//! queue before the server is asked, so that no news is missed; `notify` wakes the queue.
+//! The VFS calls [`poll`]. A caller that is going to wait is registered on the file's queue before
+//! the server is asked, so that no event is missed; `notify` wakes the queue.
 //!
 //! Locks: none.
 
@@ -31,10 +31,10 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What holds now for the file of which the server has `opened`. Sleeps.
+/// The current events of the file that the server has `opened`. Sleeps.
 ///
-/// A file of a server that does not implement POLL is always ready, and one whose server fails is
-/// in error.
+/// A file of a server that does not implement POLL is always ready, and one whose server fails has
+/// `EPOLLERR`.
 pub(super) fn poll<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> PollEvents {
     ask(polling, opened).unwrap_or(PollEvents::ERROR)
 }
@@ -44,7 +44,7 @@ fn ask<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> Result<Po
     if mount.conn().unimplemented().contains(Opcode::Poll) {
         return Ok(PollEvents::ALWAYS);
     }
-    // The server need not tell unless somebody waits for it.
+    // The server need not send notifications if no task waits.
     let flags = if polling.register()? {
         PollFlag::ScheduleNotify.into()
     } else {

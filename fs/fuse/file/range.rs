@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Positions and ranges of files, and what READ and WRITE say of them.
+//! Positions and ranges of files, and their encoding in READ and WRITE.
 
 use crate::{
     fuse::{
@@ -18,16 +18,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// The page that the byte at `pos`, which is not negative, is in.
+/// The page with the byte at `pos`, which is not negative.
 pub(super) fn page_of(pos: i64) -> u64 {
     pos as u64 / PAGE_SIZE as u64
 }
 
-/// `len` bytes behind `pos`.
+/// The position `len` bytes behind `pos`.
 ///
 /// # Errors
 ///
-/// `EFBIG`; the VFS lets nobody write so far.
+/// `EFBIG`; the VFS does not let callers write so far.
 pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
     i64::try_from(len)
         .ok()
@@ -35,11 +35,11 @@ pub(super) fn advanced(pos: i64, len: usize) -> Result<i64> {
         .ok_or(EFBIG)
 }
 
-/// Zeroes what is cached between the end of the file and `start`, where a write begins. The inode
-/// is locked.
+/// Zeroes cached bytes between the end of the file and `start`, where a write begins. The inode is
+/// locked.
 ///
-/// That is not zero for sure: a mapping may have been stored to behind the end. It is about to
-/// become part of the file. (C forgets it but for writes that go through the page cache.)
+/// They are not zero for sure: a mapping may have been stored to behind the end. They are about to
+/// become part of the file. (C does this only for writes that go through the page cache.)
 pub(super) fn zero_gap(inode: &INode<Fuse>, start: i64) {
     let end = inode.size();
     if start > end {
@@ -47,12 +47,12 @@ pub(super) fn zero_gap(inode: &INode<Fuse>, start: i64) {
     }
 }
 
-/// What READ sends.
+/// The arguments of READ.
 pub(super) fn read_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> ReadIn {
     ReadIn {
         fh: opened.fh(),
-        // Positions are never negative, and no READ is longer than the wire can say: `max_read`
-        // and `max_pages` see to that.
+        // Positions are never negative, and `max_read` and `max_pages` limit a READ to a length
+        // that fits into the field.
         offset: pos as u64,
         size: u32::try_from(size).unwrap_or(u32::MAX),
         flags,
@@ -60,12 +60,12 @@ pub(super) fn read_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> R
     }
 }
 
-/// What WRITE sends; `flags` (`O_*`) are those of the call.
+/// The arguments of WRITE; `flags` (`O_*`) are those of the call.
 pub(super) fn write_args(opened: &Opened, pos: i64, size: usize, flags: u32) -> WriteIn {
     WriteIn {
         fh: opened.fh(),
-        // Positions are never negative, and no WRITE is longer than the wire can say: `max_write`
-        // sees to that.
+        // Positions are never negative, and `max_write` limits a WRITE to a length that fits into
+        // the field.
         offset: pos as u64,
         size: u32::try_from(size).unwrap_or(u32::MAX),
         flags,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! READ on behalf of somebody who waits: cached or direct, and one folio at a time.
+//! READ for a caller that waits: cached or direct, and one folio at a time.
 //!
-//! The VFS comes in through [`read_iter`], unless the read [is plain](is_plain), and its page cache
-//! through [`read_folio`]; `readahead` fills most of the cache, `direct` goes past it, `passthrough`
-//! to another file. One folio is read synchronously, because servers may rely on seeing the reads of
-//! a file in order.
+//! The VFS calls [`read_iter`], unless the read [is plain](is_plain), and the page cache calls
+//! [`read_folio`]; `readahead` fills most of the cache, `direct` bypasses it, `passthrough` reads
+//! another file. One folio is read synchronously, because servers may rely on seeing the reads of a
+//! file in order.
 //!
 //! Locks: none; the folio is locked until its read has ended.
 
@@ -55,8 +55,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Whether a read has nothing to ask the server for before it looks into the page cache: what
-/// [`read_iter`] would find out, by one bit that the open has left.
+/// Whether a read goes to the page cache without a request before: the result of the checks in
+/// [`read_iter`], in a bit that the open has set.
 #[inline]
 pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
     let handle = file.data();
@@ -66,11 +66,11 @@ pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
         && i64::try_from(len).is_ok_and(|len| pos.saturating_add(len) <= inode.size())
 }
 
-/// `read(2)` and the like on a regular file, but where [`is_plain`]. May sleep.
+/// `read(2)` and the like on a regular file, except for a read that [`is_plain`]. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, `EFAULT`, what the server answers.
+/// `EIO` for a bad inode, `EFAULT`, the server's error.
 #[inline]
 pub(super) fn read_iter(mut iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let handle = iocb.file().data();
@@ -84,9 +84,9 @@ pub(super) fn read_iter(mut iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> 
     }
 }
 
-/// Reads through the page cache. Its size of the file decides where the file ends, so that is
-/// fetched first: always if the server wants its changes noticed, otherwise when the read would
-/// reach the end.
+/// Reads through the page cache. The inode's size determines the end of the file, so it is fetched
+/// first: always if the server wants its changes noticed, otherwise when the read would reach the
+/// end.
 #[inline]
 fn cached(
     handle: &OpenHandle,
@@ -104,12 +104,12 @@ fn cached(
     iocb.generic_read(to)
 }
 
-/// The page cache wants one folio, because somebody waits for it. May sleep.
+/// Reads one folio for the page cache, because a task waits for it. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode. If the server fails, the folio does not become up to date, and that is
-/// what the one who waits looks at.
+/// `EIO` for a bad inode. If the server fails, the folio does not become up to date, which the
+/// waiting task checks.
 pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
     let handle = file.data();
     let inode = handle.inode();
@@ -126,8 +126,8 @@ pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
     Ok(())
 }
 
-/// How much of `len` bytes at `pos` the server is asked for: a server must not be made to compute
-/// an end that no file can have. The byte that is left out reads as zero.
+/// How many of `len` bytes at `pos` are requested: a server must not compute an end beyond the
+/// maximum file offset. The byte that is left out reads as zero.
 pub(super) fn askable(pos: i64, len: usize) -> usize {
     let last = i64::try_from(len)
         .ok()
@@ -139,11 +139,11 @@ pub(super) fn askable(pos: i64, len: usize) -> usize {
     }
 }
 
-/// Reads `len` bytes at `pos` that are about to be written in part, and waits for them.
+/// Reads `len` bytes at `pos` that are about to be partly overwritten, and waits for them.
 ///
 /// # Errors
 ///
-/// `ENOMEM`, what the server answers.
+/// `ENOMEM`, the server's error.
 pub(super) fn read_range(
     handle: &OpenHandle,
     pos: i64,
@@ -162,10 +162,10 @@ pub(super) fn read_range(
     Ok(memory)
 }
 
-/// A READ for the page cache is over: what its length says about the end of the file.
+/// A READ for the page cache has ended: its length may show the end of the file.
 ///
-/// `asked` bytes at `pos` were asked for after `sample`. Zeroes what the server left out, which the
-/// owner of the folios is about to declare up to date.
+/// `asked` bytes at `pos` were requested after `sample`. Zeroes the bytes that the server left out,
+/// as the owner of the folios is about to mark them up to date.
 pub(super) fn take_read(
     handle: &OpenHandle,
     segments: &mut FolioSegments,
@@ -175,7 +175,7 @@ pub(super) fn take_read(
     sample: Sample,
 ) {
     if read < asked {
-        // Less than asked for means that the file ends there, whatever its attributes said.
+        // A short read means that the file ends there, whatever its attributes said.
         let end = i64::try_from(read)
             .ok()
             .and_then(|read| pos.checked_add(read));

@@ -2,9 +2,9 @@
 
 //! READ ahead of the reader: adjacent folios in one request, in the background.
 //!
-//! The page cache comes in through [`readahead`]; iomap hands the folios over one by one, they are
-//! gathered in a [`Batch`], and the batch goes to `conn/call.rs`. [`BatchRead`] takes the answer, in
-//! the context of the server or of whoever aborts the connection.
+//! The page cache calls [`readahead`]; iomap passes the folios one by one, they are gathered in a
+//! [`Batch`], and the batch goes to `conn/call.rs`. [`BatchRead`] takes the answer, in the context
+//! of the server or of the task that aborts the connection.
 //!
 //! Locks: none; the folios stay locked until their read has ended. The request owns them, and a
 //! reference to the open handle, because the file may be closed meanwhile.
@@ -51,10 +51,9 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The page cache wants folios that somebody will probably read. May sleep.
+/// Reads folios that are likely to be needed. May sleep.
 ///
-/// Whatever goes wrong, the folios that were not read are asked for again when somebody needs
-/// them, by `read_folio`.
+/// On any failure, the folios that were not read are read by `read_folio` when they are needed.
 pub(super) fn readahead(ahead: Readahead<'_, Fuse>) {
     let file = ahead.file();
     let handle: Arc<OpenHandle> = file.data().into();
@@ -72,13 +71,13 @@ pub(super) fn readahead(ahead: Readahead<'_, Fuse>) {
 
 /// Adjacent folios for one READ.
 struct Batch {
-    /// Where in the file it begins, in bytes.
+    /// The position where it begins in the file, in bytes.
     pos: i64,
     segments: FolioSegments,
 }
 
 impl Batch {
-    /// Whether `len` bytes at `pos` can go with the rest.
+    /// Whether `len` bytes at `pos` can be added.
     fn takes(&self, conn: &Connection, pos: i64, len: usize) -> bool {
         let max_pages = conn.features().max_pages as usize;
         let max_read = conn.features().max_read as usize;
@@ -105,11 +104,11 @@ struct Gatherer {
 }
 
 impl Gatherer {
-    /// A batch for what is left of the readahead.
+    /// A batch for the rest of the readahead.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the server is busy and nobody waits for these folios; `ENOMEM`.
+    /// `EAGAIN` if the server is busy and no task waits for these folios; `ENOMEM`.
     fn begin(&self, pos: i64, ahead: Option<Ahead>) -> Result<Batch> {
         let conn = self.handle.mount().conn();
         let only_async = ahead.is_some_and(|ahead| ahead.only_async);
@@ -124,7 +123,7 @@ impl Gatherer {
         })
     }
 
-    /// Sends what was gathered.
+    /// Sends the gathered folios.
     fn flush(&mut self) {
         let Some(Batch { pos, segments }) = self.batch.take() else {
             return;
@@ -167,8 +166,8 @@ impl iomap::Reader for Gatherer {
             self.flush();
         }
         let mut segment = segment;
-        // A folio that is read in pieces may use up the room that was meant for its neighbours.
-        // Then they go into a batch of their own.
+        // A folio that is read in pieces may use up the room for its neighbours. They go into a
+        // batch of their own then.
         if let Some(batch) = &mut self.batch {
             match batch.segments.push(segment) {
                 Ok(()) => return Ok(()),
@@ -190,12 +189,12 @@ impl iomap::Reader for Gatherer {
     }
 }
 
-/// A READ of adjacent folios that the server is working on.
+/// A READ of adjacent folios that the server is processing.
 struct BatchRead {
     handle: Arc<OpenHandle>,
-    /// Where in the file it begins, in bytes.
+    /// The position where it begins in the file, in bytes.
     pos: i64,
-    /// How many bytes the server was asked for.
+    /// The number of bytes requested.
     asked: usize,
     /// The attributes' version when it was sent.
     sample: Sample,

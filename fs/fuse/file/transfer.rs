@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Direct transfers in parts that the server has all at once.
+//! Direct transfers in parts that are all sent at once.
 //!
-//! A [`Transfer`] counts the requests of one call (`struct fuse_io_priv`). Whoever waits for it
-//! gets the result of all; for a caller that does not, the end of the last part tells it, in the
-//! context of the server or of whoever aborts the connection.
+//! A [`Transfer`] counts the requests of one call (`struct fuse_io_priv`). A caller that waits gets
+//! the result of all; for one that does not, the end of the last part completes the call, in the
+//! context of the server or of the task that aborts the connection.
 //!
-//! Locks: one spinlock, a leaf. When a write ends late, pages of before may be cached; those are
-//! dropped by a worker, because that may have to wait for the very server that ends it.
+//! Locks: one spinlock, a leaf. When a write ends late, old pages may be cached; a worker drops
+//! them, because that may have to wait for the very server that ends the write.
 
 use super::range::page_of;
 use crate::{
@@ -44,19 +44,20 @@ use kernel::{
 
 /// A caller that does not wait.
 pub(super) struct Absent {
-    /// How it is told.
+    /// Completes its call.
     pub(super) deferred: Deferred,
-    /// Its file. Its own reference is gone once it is told, so this one goes before.
+    /// Its file. The caller's own reference may be gone after the completion, so this one is
+    /// dropped before.
     pub(super) handle: Arc<OpenHandle>,
 }
 
-/// How far a transfer is.
+/// The progress of a transfer.
 struct State {
     /// Parts that have not ended, and one for the caller until it has sent all of them.
     parts: u32,
     /// Bytes of all parts.
     size: usize,
-    /// Where the first part that came short ended, in bytes from the start.
+    /// The end of the first short part, in bytes from the start.
     end: Option<usize>,
     /// The first error.
     error: Option<Error>,
@@ -68,13 +69,13 @@ struct State {
 pub(super) struct Transfer {
     #[pin]
     state: SpinLock<State>,
-    /// Where the caller waits for the last part.
+    /// The queue on which the caller waits for the last part.
     #[pin]
     ended: WaitQueue,
     #[pin]
     work: Work<Transfer>,
     writes: bool,
-    /// Where in the file it begins, in bytes; not negative.
+    /// The position where it begins in the file, in bytes; not negative.
     start: i64,
 }
 
@@ -87,7 +88,7 @@ impl Transfer {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; then the absent caller is not told anything else.
+    /// `ENOMEM`; the absent caller gets no other completion then.
     pub(super) fn new(writes: bool, start: i64, absent: Option<Absent>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -122,19 +123,19 @@ impl Transfer {
         }
     }
 
-    /// The caller waits after all: it is not told any more. Before [`Self::all_sent`].
+    /// The caller waits after all: its call is not completed. Before [`Self::all_sent`].
     pub(super) fn take_absent(&self) -> Option<Absent> {
         self.state.lock().absent.take()
     }
 
-    /// All parts are sent, or `error` has kept the rest from that. Returns how many bytes were.
+    /// All parts were sent, or `error` has prevented the rest. Returns the number of bytes done.
     pub(super) fn all_sent(self: &Arc<Self>, error: Option<Error>) -> usize {
         let size = self.state.lock().size;
         self.end_part(error, None);
         size
     }
 
-    /// Waits for the last part. For who is not absent.
+    /// Waits for the last part. For a caller that is not absent.
     ///
     /// # Errors
     ///
@@ -147,7 +148,7 @@ impl Transfer {
     fn result(&self, state: &State) -> Result<usize> {
         match (state.error, state.end) {
             (Some(error), _) => Err(error),
-            // Parts behind it may have been written: nobody could tell which.
+            // Parts behind it may have been written, but it is unknown which.
             (None, Some(_)) if self.writes => Err(EIO),
             (None, Some(end)) => Ok(end),
             (None, None) => Ok(state.size),
@@ -179,14 +180,14 @@ impl Transfer {
         }
     }
 
-    /// Tells a caller that does not wait.
+    /// Completes the call of a caller that does not wait.
     fn tell(self: &Arc<Self>, absent: Absent, result: Result<usize>) {
         let inode = absent.handle.inode();
         if self.writes && result.is_ok() {
-            // The size is not changed by who does not wait; replies that are under way are.
+            // A write without waiting does not change the size; this makes running replies too old.
             attr_cache::written(inode, None);
             if result != Ok(0) && inode.has_cached_pages() {
-                // The queue is there: it was made before the first part was sent.
+                // The queue exists: it was made before the first part was sent.
                 let handle = absent.handle.clone();
                 if let Ok(queue) = handle.inode().sb().dio_done_queue() {
                     self.state.lock().absent = Some(absent);
@@ -217,7 +218,7 @@ impl WorkItem for Transfer {
                 .ok()
                 .and_then(|len| this.start.checked_add(len))
                 .unwrap_or(i64::MAX);
-            // Pages that are busy stay: their users see what they saw when they began.
+            // Pages in use stay: their users see what they saw when they began.
             let _ = handle
                 .inode()
                 .invalidate_range(page_of(this.start), page_of(last));
@@ -245,7 +246,7 @@ impl Part {
 
 impl OnAnswer<op::Read<CallerPages>> for Part {
     fn answered(self, (result, pages): (Result<usize>, CallerPages)) {
-        // Before the caller looks at its pages.
+        // Before the caller accesses its pages.
         drop(pages);
         match result {
             Ok(read) => self.done(read),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `write(2)`: what is written goes to the server at once, or stays in the page cache.
+//! `write(2)`: data goes to the server at once, or stays in the page cache.
 //!
-//! The VFS comes in through [`write_iter`]. A cached file is written through: the folios of the
-//! page cache are filled, the server is sent them, and only then the next ones are filled. With
-//! write-back agreed on in INIT they are only filled, and `writeback` sends them later. `direct`
-//! goes past the cache, `passthrough` to another file.
+//! The VFS calls [`write_iter`]. A cached file is written through: folios of the page cache are
+//! filled and sent to the server, and only then the next ones are filled. If INIT has agreed on
+//! writeback they are only filled, and `writeback` sends them later. `direct` bypasses the cache,
+//! `passthrough` writes another file.
 //!
-//! Locks: the inode's, for the whole of a write. A folio that is written in part and was never
-//! read in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest
-//! of it is read in.
+//! Locks: the inode's, for the whole of a write. A folio that is partly written and was never read
+//! in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest of it
+//! is read in.
 
 use super::{
     direct,
@@ -70,8 +70,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; what the server answers, or `EIO` if it
-/// claims to have written more than it was sent.
+/// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; the server's error, or `EIO` if it claims
+/// to have written more than it was sent.
 #[inline]
 pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
     let handle = iocb.file().data();
@@ -86,10 +86,10 @@ pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>
     let features = handle.mount().conn().features();
     let mut written_back = features.writeback_cache;
     if written_back {
-        // The times are the kernel's and the size is only asked for once, but the id bits that a
-        // write takes away are the server's.
+        // The kernel owns the times and fetches the size only once, but the server owns the id bits
+        // that a write clears.
         update_attributes(handle.inode(), Some(handle.fh()), Statx::Size | Statx::Mode)?;
-        // If it drops them when it is told to, it has to be told, by a write that goes to it.
+        // If the server clears them on a flag of the write, this has to be a write that goes to it.
         written_back = !(features.handle_killpriv_v2 && iocb.drops_id_bits());
     }
     let written = {
@@ -102,8 +102,8 @@ pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>
     iocb.write_sync(written)
 }
 
-/// Writes to a file that may be cached, with its inode locked; what is `written_back` stays in the
-/// page cache for now.
+/// Writes to a file that may be cached, with its inode locked; with `written_back` the data stays
+/// in the page cache for now.
 #[inline]
 fn cached(
     handle: &OpenHandle,
@@ -116,7 +116,7 @@ fn cached(
     if count == 0 {
         return Ok(0);
     }
-    // What a page had before is written with it.
+    // The old contents of a page are written with it.
     settle(handle.inode())?;
     account_write(count);
     iocb.modified(lock)?;
@@ -129,8 +129,9 @@ fn cached(
                 flags: iocb.file().flags(),
             };
             let written = iocb.write_page_cache(lock, from, &mut reader);
-            // A write in the same tick as the last change leaves the times as they were, but the
-            // server's move when it is sent the data: it has to be told them once more.
+            // A write in the same tick as the last change leaves the times as they were, but
+            // sending the data to the server changes its times: the kernel's have to be sent once
+            // more.
             handle.inode().keep_times_dirty();
             written
         } else {
@@ -145,7 +146,7 @@ fn cached(
     iocb.direct_write_fallback(from, direct, rest)
 }
 
-/// Reads in what a write leaves of a page.
+/// Reads in the part of a page that a write does not overwrite.
 struct PartReader<'a> {
     handle: &'a OpenHandle,
     /// `O_*` of the writer's file.
@@ -202,7 +203,7 @@ struct OneWrite {
     written: usize,
 }
 
-/// Sends what one WRITE can carry.
+/// Sends as much as one WRITE can carry.
 fn write_some(
     handle: &OpenHandle,
     iocb: &Kiocb<'_, Fuse>,
@@ -229,7 +230,7 @@ fn write_some(
     Ok(OneWrite { sent, written })
 }
 
-/// Fills folios from `pos` on with what one WRITE can carry: at least one byte.
+/// Fills folios from `pos` on with the data for one WRITE: minimum one byte.
 ///
 /// # Errors
 ///
@@ -252,7 +253,7 @@ fn fill(handle: &OpenHandle, pos: i64, from: &mut IovIterSource<'_>) -> Result<C
         };
         let wanted = filling.room().min(left);
         let Some(range) = filling.fill(wanted, from) else {
-            // Not while the folio is locked: the fault may want to read that very folio in.
+            // Not while the folio is locked: the fault may read that very folio in.
             if fault_in_source(from, wanted) < wanted {
                 if ranges.len() == 0 {
                     return Err(EFAULT);

@@ -2,11 +2,11 @@
 
 //! Dirty pages: adjacent ones become one WRITE, in the background.
 //!
-//! The page cache comes in through [`writepages`]; iomap hands the dirty ranges over one by one,
-//! they are gathered in a [`CacheWrite`], and that goes through the gate of the inode
-//! (`inode/write_gate.rs`) to the server. Any open handle that may write will do.
+//! The page cache calls [`writepages`]; iomap passes the dirty ranges one by one, they are gathered
+//! in a [`CacheWrite`], and that goes through the gate of the inode (`inode/write_gate.rs`) to the
+//! server. Any open handle that may write is suitable.
 //!
-//! Locks: each folio is locked while it is handed over. Nothing waits for the server here.
+//! Locks: each folio is locked while it is passed. Nothing waits for the server here.
 
 use crate::{
     fuse::{
@@ -34,18 +34,18 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The VFS wants dirty pages to be written. May sleep.
+/// Writes dirty pages. May sleep.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, or if no open file may write; `ENOMEM`. What the server answers is told
-/// to those who ask for errors of writeback.
+/// `EIO` for a bad inode, or if no open file may write; `ENOMEM`. The server's errors are reported
+/// as errors of writeback.
 pub(super) fn writepages(pages: DirtyPages<'_, Fuse>) -> Result {
     let inode = pages.inode();
     check_good(inode)?;
     let conn = mount(inode).conn();
     if pages.is_background() && conn.num_background() >= conn.congestion_threshold() {
-        // They stay dirty, and somebody will come back for them.
+        // They stay dirty, and are written later.
         return Ok(());
     }
     let mut gatherer = Gatherer {
@@ -61,13 +61,13 @@ pub(super) fn writepages(pages: DirtyPages<'_, Fuse>) -> Result {
 /// Gathers the dirty ranges of one inode.
 struct Gatherer<'a> {
     inode: &'a INodeView<Fuse>,
-    /// Taken when the first range comes.
+    /// Taken with the first range.
     handle: Option<Arc<OpenHandle>>,
     batch: Option<KBox<CacheWrite>>,
 }
 
 impl Gatherer<'_> {
-    /// Sends what was gathered.
+    /// Sends the gathered ranges.
     fn flush(&mut self) {
         if let Some(batch) = self.batch.take() {
             self.inode.data().writes.submit(batch);
@@ -92,7 +92,7 @@ impl Gatherer<'_> {
     }
 }
 
-/// Whether `len` bytes at `pos` can go with the rest of `batch`.
+/// Whether `len` bytes at `pos` can be added to `batch`.
 fn takes(conn: &Connection, batch: &mut CacheWrite, pos: i64, len: usize) -> bool {
     let features = conn.features();
     let max_pages = features.max_pages as usize;
@@ -115,7 +115,7 @@ impl Writer for Gatherer<'_> {
             if takes(conn, batch, pos, range.len()) {
                 match batch.ranges().push(range) {
                     Ok(()) => return Ok(()),
-                    // No memory for a longer list: this one goes as it is.
+                    // No memory for a longer list: this one is sent as it is.
                     Err(back) => range = back,
                 }
             }
