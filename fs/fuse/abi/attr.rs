@@ -5,7 +5,7 @@
 //! Times are seconds since 1970 in 64 bits (negative ones in two's complement) and nanoseconds.
 //! Timeouts are relative, from the moment the reply is handled.
 //!
-//! Neighbours: the inode and attr rooms judge what is in here. No locks, no logic.
+//! `inode` and `attr` check the values. No locks, no logic.
 
 use super::wire::*;
 
@@ -29,7 +29,7 @@ pub(crate) struct Attr {
     pub(crate) ino: u64,
     /// Size in bytes.
     pub(crate) size: u64,
-    /// Space it takes, in units of 512 bytes.
+    /// Space used, in units of 512 bytes.
     pub(crate) blocks: u64,
     /// Last access, seconds.
     pub(crate) atime: u64,
@@ -95,7 +95,7 @@ pub(crate) struct Statx {
     pub(crate) ino: u64,
     /// Size in bytes.
     pub(crate) size: u64,
-    /// Space it takes, in units of 512 bytes.
+    /// Space used, in units of 512 bytes.
     pub(crate) blocks: u64,
     /// Which of `attributes` the server supports.
     pub(crate) attributes_mask: u64,
@@ -135,7 +135,7 @@ pub(crate) struct Kstatfs {
     pub(crate) ffree: u64,
     /// Preferred size of I/O in bytes.
     pub(crate) bsize: u32,
-    /// Longest name in bytes.
+    /// Maximum length of a name in bytes.
     pub(crate) namelen: u32,
     /// Unit of the sizes above in bytes; since 7.4.
     pub(crate) frsize: u32,
@@ -149,20 +149,20 @@ pub(crate) struct Kstatfs {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct StatfsOut {
-    /// All there is.
+    /// The whole reply.
     pub(crate) st: Kstatfs,
 }
 
 /// Length of [`StatfsOut`] before 7.4 (`FUSE_COMPAT_STATFS_SIZE`).
 pub(crate) const COMPAT_STATFS_SIZE: usize = 48;
 
-/// Reply to everything that gives out a node (`fuse_entry_out`).
+/// Reply to every operation that returns a node (`fuse_entry_out`).
 ///
-/// It obliges the kernel to one more FORGET of `nodeid`, unless that is zero.
+/// The kernel owes one more FORGET of `nodeid`, unless that is zero.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct EntryOut {
-    /// The node; [`NodeId::NONE`] says that the name does not exist and that this may be cached.
+    /// The node; [`NodeId::NONE`] tells that the name does not exist and that this may be cached.
     pub(crate) nodeid: NodeId,
     /// Its generation.
     pub(crate) generation: Generation,
@@ -279,7 +279,7 @@ wire_flags! {
         LockOwner = 9,
         /// Set the time of last change of the node.
         Ctime = 10,
-        /// Drop the set-user-id and set-group-id bits.
+        /// Clear the set-user-id and set-group-id bits.
         KillSuidgid = 11,
     }
 }
@@ -296,7 +296,7 @@ pub(crate) struct SetattrIn {
     pub(crate) fh: FileHandle,
     /// New size in bytes.
     pub(crate) size: u64,
-    /// On whose behalf the size changes.
+    /// The lock owner that changes the size.
     pub(crate) lock_owner: LockOwner,
     /// Last access, seconds.
     pub(crate) atime: u64,

@@ -2,12 +2,12 @@
 
 //! The first exchange of a character device in user space.
 //!
-//! Neighbours: fstype's CUSE. No locks, no logic.
+//! `fstype/cuse.rs` uses it. No locks, no logic.
 
 use super::wire::*;
 
 wire_flags! {
-    /// What is offered and accepted ([`CuseInitIn::flags`], [`CuseInitOut::flags`]).
+    /// The flags that are offered and accepted ([`CuseInitIn::flags`], [`CuseInitOut::flags`]).
     CuseInitFlags(u32);
     /// One of [`CuseInitFlags`].
     CuseInitFlag {
@@ -16,7 +16,7 @@ wire_flags! {
     }
 }
 
-/// Most bytes of device information after [`CuseInitOut`] (`CUSE_INIT_INFO_MAX`).
+/// Maximum number of bytes of device information after [`CuseInitOut`] (`CUSE_INIT_INFO_MAX`).
 pub(crate) const CUSE_INIT_INFO_MAX: u32 = 4096;
 
 /// Request CUSE_INIT (`cuse_init_in`).
@@ -45,9 +45,9 @@ pub(crate) struct CuseInitOut {
     pub(crate) unused: u32,
     /// What is accepted.
     pub(crate) flags: CuseInitFlags,
-    /// Longest READ in bytes.
+    /// Maximum length of a READ in bytes.
     pub(crate) max_read: u32,
-    /// Longest WRITE in bytes.
+    /// Maximum length of a WRITE in bytes.
     pub(crate) max_write: u32,
     /// Major number of the device, 0 for any.
     pub(crate) dev_major: u32,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device `/dev/fuse` itself: its ioctls and the smallest buffer to read it with.
+//! The device `/dev/fuse` itself: its ioctls and the minimum buffer for a read.
 //!
-//! Neighbours: the dev transport. No locks, no logic.
+//! The dev transport uses it. No locks, no logic.
 
 use super::wire::*;
 use kernel::ioctl::{
@@ -11,7 +11,7 @@ use kernel::ioctl::{
     _IOW, //
 };
 
-/// A read of the device must offer at least so many bytes (`FUSE_MIN_READ_BUFFER`).
+/// The minimum length of a read of the device, in bytes (`FUSE_MIN_READ_BUFFER`).
 pub(crate) const MIN_READ_BUFFER: usize = 8192;
 
 /// Magic of the ioctls below.

@@ -2,7 +2,7 @@
 
 //! Operations on open files.
 //!
-//! Neighbours: the file room, and dax for the mappings. No locks, no logic.
+//! `file` uses them, and DAX the mappings. No locks, no logic.
 
 use super::wire::*;
 
@@ -11,7 +11,7 @@ wire_flags! {
     OpenFlags(u32);
     /// One of [`OpenFlags`].
     OpenFlag {
-        /// Drop set-user-id and set-group-id if executable (`FUSE_OPEN_KILL_SUIDGID`).
+        /// Clear set-user-id and set-group-id if executable (`FUSE_OPEN_KILL_SUIDGID`).
         KillSuidgid = 0,
     }
 }
@@ -22,7 +22,7 @@ wire_flags! {
 pub(crate) struct OpenIn {
     /// `O_*`.
     pub(crate) flags: u32,
-    /// More of them.
+    /// More flags.
     pub(crate) open_flags: OpenFlags,
 }
 
@@ -48,7 +48,7 @@ wire_flags! {
     FopenFlags(u32);
     /// One of [`FopenFlags`].
     FopenFlag {
-        /// Go past the page cache.
+        /// Bypass the page cache.
         DirectIo = 0,
         /// Keep what is cached of the file.
         KeepCache = 1,
@@ -88,7 +88,7 @@ wire_flags! {
     ReleaseFlag {
         /// Do what FLUSH does (`FUSE_RELEASE_FLUSH`); never sent.
         Flush = 0,
-        /// Give up the BSD lock of the open file (`FUSE_RELEASE_FLOCK_UNLOCK`).
+        /// Release the BSD lock of the open file (`FUSE_RELEASE_FLOCK_UNLOCK`).
         FlockUnlock = 1,
     }
 }
@@ -101,9 +101,9 @@ pub(crate) struct ReleaseIn {
     pub(crate) fh: FileHandle,
     /// `O_*`, as it was opened.
     pub(crate) flags: u32,
-    /// More of them; since 7.8.
+    /// More flags; since 7.8.
     pub(crate) release_flags: ReleaseFlags,
-    /// Owner of the lock that is given up; since 7.8.
+    /// Owner of the lock that is released; since 7.8.
     pub(crate) lock_owner: LockOwner,
 }
 
@@ -117,7 +117,7 @@ pub(crate) struct FlushIn {
     pub(crate) unused: u32,
     /// Unused.
     pub(crate) padding: u32,
-    /// Who closes.
+    /// The lock owner that closes.
     pub(crate) lock_owner: LockOwner,
 }
 
@@ -137,15 +137,15 @@ wire_flags! {
 pub(crate) struct ReadIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// Where, in bytes; in a directory the `off` of a record.
+    /// Offset in bytes; in a directory the `off` of a record.
     pub(crate) offset: u64,
-    /// How much at most, in bytes.
+    /// Maximum length in bytes.
     pub(crate) size: u32,
     /// Flags.
     pub(crate) read_flags: ReadFlags,
-    /// Who reads.
+    /// The lock owner that reads.
     pub(crate) lock_owner: LockOwner,
-    /// `O_*`, as it is open now.
+    /// The current `O_*` of the open file.
     pub(crate) flags: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -161,7 +161,7 @@ wire_flags! {
         Cache = 0,
         /// `lock_owner` is valid (`FUSE_WRITE_LOCKOWNER`).
         LockOwner = 1,
-        /// Drop set-user-id and set-group-id (`FUSE_WRITE_KILL_SUIDGID`).
+        /// Clear set-user-id and set-group-id (`FUSE_WRITE_KILL_SUIDGID`).
         KillSuidgid = 2,
     }
 }
@@ -172,15 +172,15 @@ wire_flags! {
 pub(crate) struct WriteIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
-    /// How much follows, in bytes.
+    /// Length of the data that follows, in bytes.
     pub(crate) size: u32,
     /// Flags.
     pub(crate) write_flags: WriteFlags,
-    /// Who writes; since 7.9.
+    /// The lock owner that writes; since 7.9.
     pub(crate) lock_owner: LockOwner,
-    /// `O_*`, as it is open now; since 7.9.
+    /// The current `O_*` of the open file; since 7.9.
     pub(crate) flags: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -193,7 +193,7 @@ pub(crate) const COMPAT_WRITE_IN_SIZE: usize = 24;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct WriteOut {
-    /// How much was written, in bytes.
+    /// Number of bytes written.
     pub(crate) size: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -248,7 +248,7 @@ wire_flags! {
     IoctlFlag {
         /// A 32-bit caller on a 64-bit kernel (`FUSE_IOCTL_COMPAT`).
         Compat = 0,
-        /// The data is not what the number says; the server may ask for it
+        /// The number does not describe the data; the server may ask for it
         /// (`FUSE_IOCTL_UNRESTRICTED`).
         Unrestricted = 1,
         /// The server asks for other data (`FUSE_IOCTL_RETRY`).
@@ -262,7 +262,7 @@ wire_flags! {
     }
 }
 
-/// Most iovecs, in and out together, that a server may ask for (`FUSE_IOCTL_MAX_IOV`).
+/// Maximum number of iovecs, in and out together, that a server may ask for (`FUSE_IOCTL_MAX_IOV`).
 pub(crate) const IOCTL_MAX_IOV: u32 = 256;
 
 /// Request IOCTL (`fuse_ioctl_in`).
@@ -283,7 +283,7 @@ pub(crate) struct IoctlIn {
     pub(crate) out_size: u32,
 }
 
-/// What IOCTL carries for `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` (`struct fsxattr`).
+/// Data of IOCTL for `FS_IOC_FSGETXATTR` and `FS_IOC_FSSETXATTR` (`struct fsxattr`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct FsXattr {
@@ -301,13 +301,13 @@ pub(crate) struct FsXattr {
     pub(crate) pad: [u8; 8],
 }
 
-/// A piece of the caller's memory that the server asks for (`fuse_ioctl_iovec`).
+/// An area of the caller's memory that the server asks for (`fuse_ioctl_iovec`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct IoctlIovec {
-    /// Where.
+    /// Address.
     pub(crate) base: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) len: u64,
 }
 
@@ -315,13 +315,13 @@ pub(crate) struct IoctlIovec {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct IoctlOut {
-    /// What the ioctl returns.
+    /// Result of the ioctl.
     pub(crate) result: i32,
     /// Flags.
     pub(crate) flags: IoctlFlags,
-    /// With [`IoctlFlag::Retry`]: how many iovecs are to be read.
+    /// With [`IoctlFlag::Retry`]: number of iovecs to read.
     pub(crate) in_iovs: u32,
-    /// With [`IoctlFlag::Retry`]: how many iovecs are to be written.
+    /// With [`IoctlFlag::Retry`]: number of iovecs to write.
     pub(crate) out_iovs: u32,
 }
 
@@ -330,7 +330,7 @@ wire_flags! {
     PollFlags(u32);
     /// One of [`PollFlags`].
     PollFlag {
-        /// Somebody waits: notify (`FUSE_POLL_SCHEDULE_NOTIFY`).
+        /// A task waits: notify (`FUSE_POLL_SCHEDULE_NOTIFY`).
         ScheduleNotify = 0,
     }
 }
@@ -341,11 +341,11 @@ wire_flags! {
 pub(crate) struct PollIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// What the notification must name.
+    /// Handle for the notification.
     pub(crate) kh: KernelHandle,
     /// Flags.
     pub(crate) flags: PollFlags,
-    /// `EPOLL*` that are waited for, in the form of the system call.
+    /// `EPOLL*` that a task waits for, in the form of the system call.
     pub(crate) events: u32,
 }
 
@@ -353,7 +353,7 @@ pub(crate) struct PollIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct PollOut {
-    /// `EPOLL*` that hold, in the form of the system call.
+    /// Current `EPOLL*`, in the form of the system call.
     pub(crate) revents: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -365,9 +365,9 @@ pub(crate) struct PollOut {
 pub(crate) struct FallocateIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) length: u64,
     /// `FALLOC_FL_*`.
     pub(crate) mode: u32,
@@ -381,7 +381,7 @@ pub(crate) struct FallocateIn {
 pub(crate) struct LseekIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// From where, in bytes.
+    /// Start offset in bytes.
     pub(crate) offset: u64,
     /// `SEEK_DATA` or `SEEK_HOLE`.
     pub(crate) whence: u32,
@@ -393,7 +393,7 @@ pub(crate) struct LseekIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct LseekOut {
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
 }
 
@@ -403,15 +403,15 @@ pub(crate) struct LseekOut {
 pub(crate) struct CopyFileRangeIn {
     /// The open file to read.
     pub(crate) fh_in: FileHandle,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) off_in: u64,
     /// The node to write.
     pub(crate) nodeid_out: NodeId,
     /// The open file to write.
     pub(crate) fh_out: FileHandle,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) off_out: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) len: u64,
     /// Flags of copy_file_range(2).
     pub(crate) flags: u64,
@@ -421,7 +421,7 @@ pub(crate) struct CopyFileRangeIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct CopyFileRangeOut {
-    /// How much was copied, in bytes.
+    /// Number of bytes copied.
     pub(crate) bytes_copied: u64,
 }
 
@@ -443,21 +443,21 @@ wire_flags! {
 pub(crate) struct SetupmappingIn {
     /// An open file; all ones for none.
     pub(crate) fh: FileHandle,
-    /// Where in the file, in bytes.
+    /// Offset in the file, in bytes.
     pub(crate) foffset: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) len: u64,
     /// Flags.
     pub(crate) flags: SetupmappingFlags,
-    /// Where in the DAX window, in bytes.
+    /// Offset in the DAX window, in bytes.
     pub(crate) moffset: u64,
 }
 
-/// Request REMOVEMAPPING; so many [`RemovemappingOne`] follow (`fuse_removemapping_in`).
+/// Request REMOVEMAPPING; `count` [`RemovemappingOne`] follow (`fuse_removemapping_in`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct RemovemappingIn {
-    /// How many follow.
+    /// Number of mappings.
     pub(crate) count: u32,
 }
 
@@ -465,12 +465,12 @@ pub(crate) struct RemovemappingIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct RemovemappingOne {
-    /// Where in the DAX window, in bytes.
+    /// Offset in the DAX window, in bytes.
     pub(crate) moffset: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) len: u64,
 }
 
-/// Most mappings of one REMOVEMAPPING (`FUSE_REMOVEMAPPING_MAX_ENTRY`).
+/// Maximum number of mappings of one REMOVEMAPPING (`FUSE_REMOVEMAPPING_MAX_ENTRY`).
 pub(crate) const REMOVEMAPPING_MAX_ENTRY: usize =
     kernel::page::PAGE_SIZE / size_of::<RemovemappingOne>();

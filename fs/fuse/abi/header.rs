@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What every message begins with, and the extensions that may follow a request.
+//! The header of every message, and the extensions that may follow a request.
 //!
-//! Neighbours: [`request`](super::super::request) fills the in-header, the transports check the
-//! out-header. No locks, no logic.
+//! [`request`](super::super::request) fills the in-header, the transports check the out-header. No
+//! locks, no logic.
 
 use super::wire::*;
 
@@ -15,9 +15,9 @@ pub(crate) struct InHeader {
     pub(crate) len: u32,
     /// An [`Opcode`](super::super::op::Opcode), as number.
     pub(crate) opcode: u32,
-    /// Which request this is; the reply repeats it.
+    /// Id of the request, which the reply repeats.
     pub(crate) unique: Unique,
-    /// What the operation is on; [`NodeId::NONE`] if on the connection.
+    /// The node of the operation; [`NodeId::NONE`] if it is on the connection.
     pub(crate) nodeid: NodeId,
     /// The caller's fsuid, in the user namespace of the mount.
     pub(crate) uid: u32,
@@ -51,11 +51,11 @@ pub(crate) const fn rec_align(len: usize) -> Option<usize> {
     len.checked_next_multiple_of(size_of::<u64>())
 }
 
-/// Highest number of security contexts, and so the highest `nr_secctx`: an extension whose second
+/// Maximum number of security contexts, and so the maximum `nr_secctx`: an extension whose second
 /// word is larger is an [`ExtHeader`].
 pub(crate) const MAX_NR_SECCTX: u32 = 31;
 
-/// Type of the extension that carries supplementary groups ([`SuppGroups`]).
+/// Type of the extension with supplementary groups ([`SuppGroups`]).
 pub(crate) const EXT_GROUPS: u32 = 32;
 
 /// In front of an extension other than security contexts (`fuse_ext_header`).
@@ -64,7 +64,7 @@ pub(crate) const EXT_GROUPS: u32 = 32;
 pub(crate) struct ExtHeader {
     /// Length in bytes, this header and the padding to 8 bytes included.
     pub(crate) size: u32,
-    /// What it is, above [`MAX_NR_SECCTX`].
+    /// Type, above [`MAX_NR_SECCTX`].
     pub(crate) kind: u32,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct ExtHeader {
 pub(crate) struct SecctxHeader {
     /// Length in bytes of all contexts, this header included.
     pub(crate) size: u32,
-    /// How many there are.
+    /// Number of contexts.
     pub(crate) nr_secctx: u32,
 }
 
@@ -92,6 +92,6 @@ pub(crate) struct Secctx {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct SuppGroups {
-    /// How many follow.
+    /// Number of groups.
     pub(crate) nr_groups: u32,
 }

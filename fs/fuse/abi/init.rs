@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The first exchange: what each side can do.
+//! The first exchange: the features of each side.
 //!
-//! Neighbours: [`conn::init`](super::super::conn) makes the offer and reads the answer. No locks,
-//! no logic but the split of the flags into two words.
+//! [`conn::init`](super::super::conn) makes the offer and reads the answer. No locks, no logic
+//! except the split of the flags into two words.
 
 use super::wire::*;
 use kernel::prelude::*;
 
 wire_flags! {
-    /// What is offered by the kernel and accepted by the server (`FUSE_*` of the INIT message).
+    /// The flags that the kernel offers and the server accepts (`FUSE_*` of the INIT message).
     ///
     /// On the wire the low 32 bits are `flags`; the high ones are `flags2`, which counts only if
     /// [`InitFlag::InitExt`] is set.
@@ -18,7 +18,7 @@ wire_flags! {
     InitFlag {
         /// Several reads of a file may be under way at a time.
         AsyncRead = 0,
-        /// The server does POSIX locks.
+        /// The server keeps POSIX locks.
         PosixLocks = 1,
         /// Not supported.
         FileOps = 2,
@@ -36,7 +36,7 @@ wire_flags! {
         SpliceMove = 8,
         /// The kernel can splice from the device to a pipe.
         SpliceRead = 9,
-        /// The server does BSD locks.
+        /// The server keeps BSD locks.
         FlockLocks = 10,
         /// The kernel sends ioctls on directories.
         HasIoctlDir = 11,
@@ -44,19 +44,19 @@ wire_flags! {
         AutoInvalData = 12,
         /// The server has READDIRPLUS.
         DoReaddirplus = 13,
-        /// READDIRPLUS only where it seems worth it.
+        /// READDIRPLUS only where it seems useful.
         ReaddirplusAuto = 14,
         /// Direct I/O may be asynchronous.
         AsyncDio = 15,
-        /// Writes stay in the page cache; size and times are the kernel's.
+        /// Writes stay in the page cache; the kernel owns size and times.
         WritebackCache = 16,
         /// The kernel takes ENOSYS from OPEN as "no need to open".
         NoOpenSupport = 17,
         /// LOOKUP and READDIR in one directory may run at the same time.
         ParallelDirops = 18,
-        /// The server drops set-id bits and capabilities on write, chown and truncate.
+        /// The server clears set-id bits and capabilities on write, chown and truncate.
         HandleKillpriv = 19,
-        /// The server does POSIX ACLs.
+        /// The server has POSIX ACLs, which the kernel checks.
         PosixAcl = 20,
         /// Reading the device after an abort gives ECONNABORTED.
         AbortError = 21,
@@ -84,7 +84,7 @@ wire_flags! {
         SecurityCtx = 32,
         /// DAX is chosen per inode.
         HasInodeDax = 33,
-        /// Operations that create carry the group of the parent if the caller is in it.
+        /// Operations that create have the group of the parent if the caller is in it.
         CreateSuppGroup = 34,
         /// The kernel knows [`InvalEntryFlag::ExpireOnly`](super::notify::InvalEntryFlag).
         HasExpireOnly = 35,
@@ -115,7 +115,7 @@ pub(crate) struct InitIn {
     pub(crate) major: u32,
     /// [`KERNEL_MINOR_VERSION`](super::KERNEL_MINOR_VERSION).
     pub(crate) minor: u32,
-    /// Longest readahead in bytes.
+    /// Maximum readahead in bytes.
     pub(crate) max_readahead: u32,
     pub(super) flags: u32,
     pub(super) flags2: u32,
@@ -139,8 +139,8 @@ impl InitIn {
 
 /// Reply to INIT (`fuse_init_out`).
 ///
-/// Servers may answer with less: the first 8 bytes before 7.5, the first 24 before 7.23. What they
-/// leave out reads as zero.
+/// Servers may answer with less: the first 8 bytes before 7.5, the first 24 before 7.23. The rest
+/// reads as zero.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct InitOut {
@@ -148,32 +148,32 @@ pub(crate) struct InitOut {
     pub(crate) major: u32,
     /// Minor version of the server.
     pub(crate) minor: u32,
-    /// Longest readahead in bytes.
+    /// Maximum readahead in bytes.
     pub(crate) max_readahead: u32,
     pub(super) flags: u32,
-    /// Most background requests at a time, 0 for the default.
+    /// Maximum number of background requests at a time, 0 for the default.
     pub(crate) max_background: u16,
-    /// Background requests from which on the file system counts as congested, 0 for the default.
+    /// Number of background requests that counts as congestion, 0 for the default.
     pub(crate) congestion_threshold: u16,
-    /// Longest WRITE in bytes.
+    /// Maximum length of a WRITE in bytes.
     pub(crate) max_write: u32,
     /// Granularity of times in nanoseconds, 0 for the default.
     pub(crate) time_gran: u32,
-    /// Most pages of a request.
+    /// Maximum number of pages of a request.
     pub(crate) max_pages: u16,
     /// log2 of the alignment of DAX mappings.
     pub(crate) map_alignment: u16,
     pub(super) flags2: u32,
-    /// How deep file systems may be stacked on backing files, at most.
+    /// Maximum depth of file systems stacked on backing files.
     pub(crate) max_stack_depth: u32,
-    /// Seconds after which a request that is not answered ends the connection.
+    /// Seconds after which an unanswered request ends the connection.
     pub(crate) request_timeout: u16,
     /// Unused.
     pub(crate) unused: [u16; 11],
 }
 
 impl InitOut {
-    /// What the server accepted.
+    /// The flags that the server accepted.
     pub(crate) fn flags(&self) -> InitFlags {
         let low = InitFlags::from_bits(u64::from(self.flags));
 

@@ -3,9 +3,9 @@
 //! Sizes and offsets of the wire structures, checked at compile time.
 //!
 //! The numbers are `sizeof` and `offsetof` of the structures in `include/uapi/linux/fuse.h`. The
-//! protocol keeps them the same on every architecture. They are written out here, not taken from
-//! bindings of that header, because a server has them compiled in: if either side moves, the build
-//! must fail.
+//! protocol keeps them the same on every architecture. They are repeated here, not taken from
+//! bindings of that header, because servers have them compiled in: if either side changes, the
+//! build must fail.
 
 /// Asserts, for each structure of one file, its size and the offset of every field.
 macro_rules! layout {

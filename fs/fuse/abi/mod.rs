@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The wire: every structure of protocol 7.46, as the server sees it.
+//! The wire format: every structure of protocol 7.46.
 //!
-//! The source of all of it is `include/uapi/linux/fuse.h`; `layout_test` holds sizes and offsets
+//! The source of all of it is `include/uapi/linux/fuse.h`; `layout_test` checks sizes and offsets
 //! against it at compile time. Structures are `#[repr(C)]`, have no implicit padding (`IntoBytes`
-//! would not derive) and accept any bytes (`FromBytes`), because a server writes what it likes:
-//! nothing here says that a value makes sense. Bytes that the protocol leaves unused are zero when
-//! the kernel sends and ignored when it receives, so every structure has a zero `Default`.
+//! would not derive) and accept any bytes (`FromBytes`), because a server can write any: a value
+//! here need not make sense. Bytes that the protocol leaves unused are zero when the kernel sends
+//! and ignored when it receives, so every structure has a zero `Default`.
 //!
 //! Each flag word is a type of its own. Words whose bits belong to the VFS (`O_*`, `MAY_*`,
 //! `RENAME_*`, file modes) stay plain integers.
 //!
-//! Neighbours: [`op`](super::op) puts these structures into requests. No locks, no logic.
+//! [`op`](super::op) puts these structures into requests. No locks, no logic.
 
 /// Imports of every file that declares wire structures, and the two macros they share.
 mod wire {
@@ -35,7 +35,7 @@ mod wire {
     /// Declares the flags of one wire field: the word as a type, and its bits as an enum, each with
     /// its bit number.
     ///
-    /// Bits that are not named stay in the word: the other side may be newer.
+    /// Unnamed bits stay in the word: the other side may be newer.
     macro_rules! wire_flags {
         (
             $(#[$flags_doc:meta])*
@@ -59,13 +59,13 @@ mod wire {
             );
 
             impl $flags {
-                /// The word as it came over the wire, unnamed bits included.
+                /// The word as received, unnamed bits included.
                 #[inline]
                 pub(crate) const fn from_bits(bits: $ty) -> Self {
                     Self(bits)
                 }
 
-                /// The word as it goes over the wire.
+                /// The word to send.
                 #[inline]
                 pub(crate) const fn bits(self) -> $ty {
                     self.0
@@ -92,7 +92,7 @@ use wire::*;
 /// Major version of the protocol; both sides must agree on it.
 pub(crate) const KERNEL_VERSION: u32 = 7;
 
-/// Minor version that this kernel offers. The smaller one of both sides is used.
+/// Minor version that this kernel offers. The minimum of both sides is used.
 pub(crate) const KERNEL_MINOR_VERSION: u32 = 46;
 
 /// Declares an identifier of the protocol: 64 bits that are only compared and passed back.
@@ -121,7 +121,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A request, from its being queued to its reply.
+    /// A request, from the time when it is queued until its reply.
     ///
     /// Issued by the kernel's input queue, in steps of two: bit 0 marks the INTERRUPT of a request,
     /// bit 63 a request that is sent again. Zero is never issued; a "reply" to it is a
@@ -130,12 +130,12 @@ id! {
 
     /// A node of the server's tree.
     ///
-    /// Issued by the server in the reply to LOOKUP and to everything that creates a node, and valid
-    /// until the kernel has sent FORGET for as many lookups as it was given. Only the root is known
-    /// beforehand. With [`Generation`] it is unique for the life of the file system.
+    /// Issued by the server in the reply to LOOKUP and to every operation that creates a node, and
+    /// valid until the kernel has sent FORGET for as many lookups as it was given. Only the root is
+    /// known beforehand. With [`Generation`] it is unique for the life of the file system.
     NodeId;
 
-    /// Tells apart the nodes that had the same [`NodeId`] at different times.
+    /// Distinguishes the nodes that had the same [`NodeId`] at different times.
     ///
     /// Issued by the server with each node; it becomes part of NFS file handles.
     Generation;
@@ -146,9 +146,9 @@ id! {
     /// sent RELEASE or RELEASEDIR. Files and directories have separate spaces.
     FileHandle;
 
-    /// Who holds a lock or may see its effects: an opened file table, made unrecognisable.
+    /// The owner of a lock: the address of an opened file table, scrambled.
     ///
-    /// Issued by the kernel, the same for the life of the table. The server compares it only.
+    /// Issued by the kernel, the same for the life of the table. The server only compares it.
     LockOwner;
 
     /// An open file as the kernel names it to the server (`kh`).
@@ -167,7 +167,7 @@ impl Unique {
 }
 
 impl NodeId {
-    /// No node: what connection-wide operations carry, and what a negative LOOKUP reply contains.
+    /// No node: in connection-wide operations, and in a negative LOOKUP reply.
     pub(crate) const NONE: Self = Self(0);
 
     /// The root, which needs no LOOKUP (`FUSE_ROOT_ID`).

@@ -40,7 +40,7 @@ pub(crate) struct BatchForgetIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct InterruptIn {
-    /// The request that nobody waits for any more.
+    /// The request that no caller waits for any more.
     pub(crate) unique: Unique,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct InterruptIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct AccessIn {
-    /// What the caller wants, `MAY_*` as of access(2).
+    /// The access to check, `MAY_*` as of access(2).
     pub(crate) mask: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -193,11 +193,11 @@ wire_flags! {
 pub(crate) struct LkIn {
     /// The open file.
     pub(crate) fh: FileHandle,
-    /// Who locks.
+    /// The owner of the lock.
     pub(crate) owner: LockOwner,
-    /// What.
+    /// The lock.
     pub(crate) lk: FileLock,
-    /// How; since 7.9.
+    /// Flags; since 7.9.
     pub(crate) lk_flags: LkFlags,
     /// Unused.
     pub(crate) padding: u32,
@@ -207,7 +207,7 @@ pub(crate) struct LkIn {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct LkOut {
-    /// A lock that is in the way, or of type `F_UNLCK`.
+    /// A conflicting lock, or one of type `F_UNLCK`.
     pub(crate) lk: FileLock,
 }
 
@@ -228,7 +228,7 @@ pub(crate) struct SyncfsIn {
 pub(crate) struct Dirent {
     /// Inode number to show.
     pub(crate) ino: u64,
-    /// Where to go on after this record.
+    /// Offset at which to continue after this record.
     pub(crate) off: u64,
     /// Length of the name in bytes, without NUL.
     pub(crate) namelen: u32,

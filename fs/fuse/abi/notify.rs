@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the server tells without being asked: a reply to request zero, whose error is the code.
+//! Notifications of the server: a reply to request zero, whose error is the code.
 //!
 //! Neighbours: the notify room. No locks, no logic.
 
 use super::wire::*;
 
-/// What is notified (`fuse_notify_code`).
+/// The code of a notification (`fuse_notify_code`).
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotifyCode {
@@ -22,11 +22,11 @@ pub(crate) enum NotifyCode {
     Retrieve = 5,
     /// A name is gone: [`NotifyDeleteOut`] and the name.
     Delete = 6,
-    /// Send again what is not answered.
+    /// Send unanswered requests again.
     Resend = 7,
     /// All names have changed.
     IncEpoch = 8,
-    /// Give nodes back: [`NotifyPruneOut`] and their ids.
+    /// Forget nodes: [`NotifyPruneOut`] and their ids.
     Prune = 9,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct NotifyInvalInodeOut {
     pub(crate) nodeid: NodeId,
     /// First byte that has changed; negative if only the attributes have.
     pub(crate) off: i64,
-    /// How many bytes have changed; zero or less for all that follow.
+    /// Number of changed bytes; zero or less for all that follow.
     pub(crate) len: i64,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct NotifyInvalEntryOut {
 pub(crate) struct NotifyDeleteOut {
     /// The directory.
     pub(crate) parent: NodeId,
-    /// The node that the name meant.
+    /// The node that the name stood for.
     pub(crate) child: NodeId,
     /// Length of the name in bytes, without NUL.
     pub(crate) namelen: u32,
@@ -110,9 +110,9 @@ pub(crate) struct NotifyDeleteOut {
 pub(crate) struct NotifyStoreOut {
     /// The file.
     pub(crate) nodeid: NodeId,
-    /// Where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
-    /// How much, in bytes.
+    /// Length in bytes.
     pub(crate) size: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -122,13 +122,13 @@ pub(crate) struct NotifyStoreOut {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct NotifyRetrieveOut {
-    /// What the NOTIFY_REPLY is to be known by; issued by the server.
+    /// Id for the NOTIFY_REPLY; issued by the server.
     pub(crate) notify_unique: Unique,
     /// The file.
     pub(crate) nodeid: NodeId,
-    /// From where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
-    /// How much at most, in bytes.
+    /// Maximum length in bytes.
     pub(crate) size: u32,
     /// Unused.
     pub(crate) padding: u32,
@@ -140,9 +140,9 @@ pub(crate) struct NotifyRetrieveOut {
 pub(crate) struct NotifyRetrieveIn {
     /// Unused.
     pub(crate) dummy1: u64,
-    /// From where, in bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
-    /// How much follows, in bytes.
+    /// Length of the data that follows, in bytes.
     pub(crate) size: u32,
     /// Unused.
     pub(crate) dummy2: u32,
@@ -152,11 +152,11 @@ pub(crate) struct NotifyRetrieveIn {
     pub(crate) dummy4: u64,
 }
 
-/// Body of [`NotifyCode::Prune`]; so many [`NodeId`] follow (`fuse_notify_prune_out`).
+/// Body of [`NotifyCode::Prune`]; `count` [`NodeId`] follow (`fuse_notify_prune_out`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct NotifyPruneOut {
-    /// How many follow.
+    /// Number of nodes.
     pub(crate) count: u32,
     /// Unused.
     pub(crate) padding: u32,

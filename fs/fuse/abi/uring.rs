@@ -2,9 +2,9 @@
 
 //! Requests over io_uring: the headers in the server's memory and the commands in its ring.
 //!
-//! All of it lies in memory that the server can change at any time: a field is read once.
+//! All of it is in memory that the server can change at any time: a field is read once.
 //!
-//! Neighbours: the uring transport. No locks, no logic.
+//! The uring transport uses it. No locks, no logic.
 
 use super::wire::*;
 
@@ -24,17 +24,17 @@ wire_flags! {
     }
 }
 
-/// What is specific to the ring in the header of a request (`fuse_uring_ent_in_out`).
+/// The ring's part in the header of a request (`fuse_uring_ent_in_out`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct RingEntInOut {
     /// Flags.
     pub(crate) flags: RingEntFlags,
-    /// What the reply must name.
+    /// Id for the reply.
     pub(crate) commit_id: u64,
     /// Length of the payload in bytes.
     pub(crate) payload_sz: u32,
-    /// Where the payload is in the buffer pool, if there is one.
+    /// Offset of the payload in the buffer pool, if there is one.
     pub(crate) offset: u32,
     /// Unused.
     pub(crate) reserved: u64,
@@ -48,7 +48,7 @@ pub(crate) struct RingReqHeader {
     pub(crate) in_out: [u8; RING_IN_OUT_HEADER_SZ],
     /// The fixed structure of the operation.
     pub(crate) op_in: [u8; RING_OP_IN_OUT_SZ],
-    /// What is specific to the ring.
+    /// The ring's part.
     pub(crate) ring_ent_in_out: RingEntInOut,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct RingCmdReq {
     pub(crate) qid: u16,
     /// Must be zero.
     pub(crate) padding: [u8; 6],
-    /// The last 16 bytes, which mean different things to different commands.
+    /// The last 16 bytes, whose meaning depends on the command.
     pub(super) arg: RingBufpool,
 }
 
@@ -110,9 +110,9 @@ pub(crate) struct RingCmdReq {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub(crate) struct RingBufpool {
-    /// Where the pool is in the server's memory.
+    /// Address of the pool in the server's memory.
     pub(crate) uaddr: u64,
-    /// How long it is in bytes.
+    /// Its length in bytes.
     pub(crate) len: u32,
     /// Must be zero.
     pub(crate) reserved: u32,

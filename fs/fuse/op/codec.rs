@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations to bytes and back.
+//! Encoding operations as bytes, and decoding replies.
 //!
-//! [`InArgs`] owns what a request sends, [`OutArgs`] the space for what comes back
-//! after the header of the reply; both belong to the request, so that no memory of the caller is
-//! lent to another thread. Pages are not here: they are segments of the request.
+//! [`InArgs`] owns the bytes that a request sends, [`OutArgs`] the space for the reply after its
+//! header; both belong to the request, so that no memory of the caller is accessed by another
+//! thread. Pages are not here: they are segments of the request.
 //!
-//! Neighbours on the walk: [`declare`](super::declare) makes operations use this, `request` owns
-//! the buffers, the transports copy them. No locks.
+//! [`declare`](super::declare) makes operations use this, `request` owns the buffers, the
+//! transports copy them. No locks.
 
 use crate::fuse::abi::node::{
     CompatSetxattrIn,
@@ -21,10 +21,11 @@ use crate::fuse::abi::{
 use kernel::prelude::*;
 use zerocopy::Immutable;
 
-/// Bytes of [`InArgs`] that need no allocation: any structure, and any but long names with it.
+/// Bytes of [`InArgs`] that need no allocation: any structure, also with names unless they are
+/// long.
 pub(super) const IN_INLINE: usize = 128;
 
-/// How a message begins. As a rule this is all of it: one piece to copy.
+/// The beginning of a message, and usually all of it: one piece to copy.
 #[derive(IntoBytes, zerocopy_derive::Immutable)]
 #[repr(C)]
 struct Front {
@@ -32,7 +33,7 @@ struct Front {
     inline: [u8; IN_INLINE],
 }
 
-/// What a request sends: its header, one structure, then names, bytes or extensions.
+/// The bytes that a request sends: its header, one structure, then names, bytes or extensions.
 ///
 /// # Invariants
 ///
@@ -45,12 +46,13 @@ pub(crate) struct InArgs {
     inline_len: usize,
     head_len: usize,
     ext_len: usize,
-    // Here and below no vector rather than an empty one: that is freed by a call, too.
+    // Here and below `None` instead of an empty vector, which would have to be freed by a call,
+    // too.
     spill: Option<KVVec<u8>>,
 }
 
 impl InArgs {
-    /// Most bytes after the header: its length field has 32 bits.
+    /// Maximum number of bytes after the header, whose length field has 32 bits.
     const MAX_LEN: usize = u32::MAX as usize - size_of::<InHeader>();
 
     /// Nothing to send yet, for tests.
@@ -69,7 +71,7 @@ impl InArgs {
         }
     }
 
-    /// Nothing to send yet but a header, made where it stays.
+    /// Nothing to send yet except a header, initialised in place.
     #[inline]
     pub(crate) fn init(header: InHeader) -> impl Init<Self> {
         // INVARIANT: All is empty.
@@ -85,7 +87,7 @@ impl InArgs {
         })
     }
 
-    /// Makes `op` the thing to send, in the form of protocol 7.`minor`, for tests.
+    /// Encodes `op` in the form of protocol 7.`minor`, for tests.
     ///
     /// # Errors
     ///
@@ -98,7 +100,7 @@ impl InArgs {
         Ok(args)
     }
 
-    /// Adds a structure. If it is the first thing, it becomes the head.
+    /// Adds a structure. If it comes first, it becomes the head.
     ///
     /// # Errors
     ///
@@ -107,8 +109,8 @@ impl InArgs {
         self.push_head(value.as_bytes())
     }
 
-    /// Adds the bytes of a structure. If they are the first thing, they become the head, which
-    /// io_uring hands over apart from the rest.
+    /// Adds the bytes of a structure. If they come first, they become the head, which io_uring
+    /// passes apart from the rest.
     ///
     /// # Errors
     ///
@@ -118,7 +120,7 @@ impl InArgs {
 
         self.push_bytes(bytes)?;
         if first {
-            // INVARIANT: The bytes went into `inline` if they fit, and only those there count.
+            // INVARIANT: The bytes went into `inline` if they fit; only those there count.
             self.head_len = self.inline_len;
         }
         Ok(())
@@ -142,7 +144,7 @@ impl InArgs {
         self.push_bytes(&[0])
     }
 
-    /// Adds bytes as they are.
+    /// Adds bytes unchanged.
     ///
     /// # Errors
     ///
@@ -165,18 +167,18 @@ impl InArgs {
         self.push_spill(bytes)
     }
 
-    /// Adds extensions: they come last and the header tells their length.
+    /// Adds extensions: they come last, and the header has their length.
     ///
     /// # Errors
     ///
-    /// As of [`InArgs::push_bytes`]; EINVAL if they are not a multiple of 8 bytes long or longer
-    /// than the header can tell.
+    /// As of [`InArgs::push_bytes`]; EINVAL if their length is not a multiple of 8 bytes, or does
+    /// not fit into the header.
     pub(crate) fn push_ext(&mut self, ext: &[u8]) -> Result {
         if ext.len() % 8 != 0 || ext.len() / 8 > usize::from(u16::MAX) {
             return Err(EINVAL);
         }
         self.push_bytes(ext)?;
-        // INVARIANT: They are part of what is to be sent.
+        // INVARIANT: They are part of the bytes to send.
         self.ext_len = ext.len();
         Ok(())
     }
@@ -192,25 +194,25 @@ impl InArgs {
         Ok(spill.extend_from_slice(bytes, GFP_KERNEL)?)
     }
 
-    /// Bytes to send after the header, pages not counted.
+    /// Number of bytes to send after the header, without pages.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.inline_len.saturating_add(slice(&self.spill).len())
     }
 
-    /// Whether there is nothing to send but the header.
+    /// Whether there is nothing to send except the header.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of the structure at the beginning; zero if there is none.
+    /// Length of the structure at the beginning, in bytes; zero if there is none.
     #[inline]
     pub(crate) fn head_len(&self) -> usize {
         self.head_len
     }
 
-    /// Extensions at the end, in the units of
+    /// Length of the extensions at the end, in the units of
     /// [`InHeader::total_extlen`](crate::fuse::abi::header::InHeader).
     #[inline]
     pub(crate) fn total_extlen(&self) -> u16 {
@@ -240,30 +242,30 @@ impl InArgs {
     }
 }
 
-/// The bytes of a vector that may not be there.
+/// The bytes of an optional vector.
 #[inline]
 fn slice(vec: &Option<KVVec<u8>>) -> &[u8] {
     vec.as_ref().map_or(&[], |vec| vec.as_slice())
 }
 
-/// As [`slice()`], to write.
+/// As [`slice()`], for writing.
 #[inline]
 fn slice_mut(vec: &mut Option<KVVec<u8>>) -> &mut [u8] {
     vec.as_mut().map_or(&mut [], |vec| vec.as_mut_slice())
 }
 
-/// The first thing that a request sends.
+/// The first part of a request after its header.
 ///
-/// Structures are sent whole, or as far as old servers know them.
+/// Structures are sent whole, or only the part that old servers know.
 pub(crate) trait Head {
-    /// Adds it to `args`, at most `limit` bytes of it.
+    /// Adds it to `args`, maximum `limit` bytes of it.
     ///
     /// # Errors
     ///
     /// As of [`InArgs::push_bytes`].
     fn push(&self, limit: usize, args: &mut InArgs) -> Result;
 
-    /// A value for the test that walks the table.
+    /// A value for the test that visits the table.
     #[cfg(CONFIG_KUNIT = "y")]
     fn sample() -> Self;
 }
@@ -282,7 +284,7 @@ impl<T: IntoBytes + Immutable + FromBytes> Head for T {
     }
 }
 
-/// A structure that comes after an empty head: io_uring hands it over with the rest.
+/// A structure that comes after an empty head: io_uring passes it with the rest.
 pub(crate) struct Unsplit<T>(pub(crate) T);
 
 impl<T: IntoBytes + Immutable + FromBytes> Head for Unsplit<T> {
@@ -297,12 +299,12 @@ impl<T: IntoBytes + Immutable + FromBytes> Head for Unsplit<T> {
     }
 }
 
-/// The two forms of SETXATTR. Not the minor version decides, but `FUSE_SETXATTR_EXT`.
+/// The two forms of SETXATTR. `FUSE_SETXATTR_EXT` selects one, not the minor version.
 #[derive(Clone, Copy)]
 pub(crate) enum SetxattrHead {
-    /// As always.
+    /// The original form.
     Compat(CompatSetxattrIn),
-    /// With more flags.
+    /// The form with more flags.
     Ext(SetxattrIn),
 }
 
@@ -321,7 +323,7 @@ impl Head for SetxattrHead {
     }
 }
 
-/// What comes after the names, copied into the request.
+/// The part after the names, which is copied into the request.
 pub(crate) trait Tail {
     /// Adds it to `args`.
     ///
@@ -338,7 +340,7 @@ impl Tail for Bytes {
     }
 }
 
-/// Extensions; the in-header says how long they are.
+/// Extensions, whose length is in the in-header.
 pub(crate) struct Ext;
 
 impl Tail for Ext {
@@ -348,21 +350,21 @@ impl Tail for Ext {
     }
 }
 
-/// How long the reply to a request may be, its header not counted.
+/// The possible lengths of the reply to a request, without its header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutSpec {
     /// Bytes that a successful reply always has.
     pub(crate) fixed: usize,
-    /// Most bytes that may follow.
+    /// Maximum number of bytes that may follow.
     pub(crate) var: usize,
-    /// Whether what follows goes into the pages of the caller instead of [`OutArgs`].
+    /// Whether those go into the pages of the caller instead of [`OutArgs`].
     pub(crate) data: bool,
 }
 
 impl OutSpec {
     /// This, then `next`.
     ///
-    /// Only the last part of a reply may vary, so there is only one to hand on.
+    /// Only the last part of a reply may vary, so there is only one to pass on.
     #[inline]
     pub(super) fn then(self, next: Self) -> Self {
         Self {
@@ -381,17 +383,18 @@ impl OutSpec {
         }
     }
 
-    /// Most bytes of a reply.
+    /// Maximum length of a reply, in bytes.
     #[inline]
     pub(crate) fn max_len(&self) -> usize {
         self.fixed.saturating_add(self.var)
     }
 
-    /// Checks the length of a reply before anything of it is copied, and splits off what varies.
+    /// Checks the length of a reply before any of it is copied; returns the length of the varying
+    /// part.
     ///
     /// # Errors
     ///
-    /// EINVAL if it is shorter than what it must contain or longer than what it may contain.
+    /// EINVAL if it is shorter than the minimum or longer than the maximum.
     #[inline]
     pub(crate) fn check(&self, len: usize) -> Result<usize> {
         let var = len.checked_sub(self.fixed).ok_or(EINVAL)?;
@@ -403,30 +406,30 @@ impl OutSpec {
     }
 }
 
-/// Bytes of [`OutArgs`] that need no allocation: all structures but that of STATX.
+/// Bytes of [`OutArgs`] that need no allocation: all structures except that of STATX.
 const OUT_INLINE: usize = 160;
 
-/// What a reply contains after its header, pages not counted.
+/// The contents of a reply after its header, without pages.
 ///
-/// Allocated as long as the reply may be before the request is sent; filled by the transport; read
-/// by the operation.
+/// Allocated for the maximum length before the request is sent; filled by the transport; read by
+/// the operation.
 ///
 /// # Invariants
 ///
 /// `var_len <= spec.var`. `pos <= spec.fixed`.
 pub(crate) struct OutArgs {
     space: OutSpace,
-    /// Where the structures go, if they fit.
+    /// The space for the structures, if they fit.
     inline: [u8; OUT_INLINE],
-    /// How much of the varying part was written.
+    /// Number of bytes of the varying part that were written.
     var_len: usize,
-    /// How much of the structures was read.
+    /// Number of bytes of the structures that were read.
     pos: usize,
-    /// How long the next structure is, if old servers send less of it.
+    /// Length of the next structure, if old servers send less of it.
     compat_len: Option<usize>,
 }
 
-/// Memory for what of a reply does not fit into [`OutArgs`] itself.
+/// Memory for the parts of a reply that do not fit into [`OutArgs`] itself.
 ///
 /// # Invariants
 ///
@@ -450,7 +453,7 @@ impl OutSpace {
     /// # Errors
     ///
     /// ENOMEM.
-    // Where the operation is known so is its `spec`, and for most of them nothing is left of this.
+    // Where the operation is known, so is its `spec`, and most of this is optimised out.
     #[inline(always)]
     pub(crate) fn new(spec: OutSpec) -> Result<Self> {
         let zeroed = |len: usize| match len {
@@ -458,7 +461,7 @@ impl OutSpace {
             _ => KVVec::zeroed(len, GFP_KERNEL).map(Some),
         };
 
-        // INVARIANT: As long as it says.
+        // INVARIANT: The vectors have the lengths of `spec`.
         Ok(Self {
             spec,
             fixed: zeroed(if spec.fixed <= OUT_INLINE {
@@ -472,7 +475,7 @@ impl OutSpace {
 }
 
 impl OutArgs {
-    /// Without a reply.
+    /// Space for no reply.
     #[cold]
     pub(crate) fn empty() -> Self {
         // INVARIANT: Nothing is written or read.
@@ -485,7 +488,7 @@ impl OutArgs {
         }
     }
 
-    /// Space for a reply, made where it stays.
+    /// Space for a reply, initialised in place.
     #[inline]
     pub(crate) fn init(space: OutSpace) -> impl Init<Self> {
         // INVARIANT: Nothing is written or read.
@@ -521,27 +524,27 @@ impl OutArgs {
         }
     }
 
-    /// How long the reply may be.
+    /// The possible lengths of the reply.
     #[inline]
     pub(crate) fn spec(&self) -> OutSpec {
         self.space.spec
     }
 
-    /// Begins a reply of `len` bytes, its header not counted.
+    /// Begins a reply of `len` bytes, without its header.
     ///
-    /// After this [`OutArgs::parts_mut`] is as long as the reply, and [`OutArgs::data_len`] tells
-    /// how much of it is for the pages of the caller.
+    /// After this [`OutArgs::parts_mut`] is as long as the reply, and [`OutArgs::data_len`] is the
+    /// part of it for the pages of the caller.
     ///
     /// # Errors
     ///
-    /// EINVAL if a reply to this request cannot be so long.
+    /// EINVAL if a reply to this request cannot have this length.
     pub(crate) fn accept(&mut self, len: usize) -> Result {
         // INVARIANT: `check()` returns no more than `spec.var`.
         self.var_len = self.space.spec.check(len)?;
         Ok(())
     }
 
-    /// The space for the reply that was accepted: structures, then what varies.
+    /// The space for the accepted reply: structures, then the varying part.
     #[inline]
     pub(crate) fn parts_mut(&mut self) -> [&mut [u8]; 2] {
         let OutSpace { spec, fixed, var } = &mut self.space;
@@ -552,12 +555,12 @@ impl OutArgs {
 
         [
             fixed.get_mut(..spec.fixed).unwrap_or(&mut []),
-            // None of it if it goes into the pages of the caller.
+            // Empty if it goes into the pages of the caller.
             slice_mut(var).get_mut(..self.var_len).unwrap_or(&mut []),
         ]
     }
 
-    /// How much of the reply that was accepted is for the pages of the caller.
+    /// Length of the part of the accepted reply that is for the pages of the caller.
     #[inline]
     pub(crate) fn data_len(&self) -> usize {
         if self.space.spec.data {
@@ -567,13 +570,13 @@ impl OutArgs {
         }
     }
 
-    /// How long the varying part of the reply was, wherever it went.
+    /// Length of the varying part of the reply, wherever it went.
     #[inline]
     pub(crate) fn var_len(&self) -> usize {
         self.var_len
     }
 
-    /// Says that the next structure is only `len` bytes long; the rest of it reads as zero.
+    /// Makes the next structure only `len` bytes long; the rest of it reads as zero.
     #[inline]
     pub(super) fn shorten_next(&mut self, len: usize) {
         self.compat_len = Some(len);
@@ -608,7 +611,7 @@ impl OutArgs {
         var.get(..self.var_len).unwrap_or(var)
     }
 
-    /// The varying part of the reply, to keep. Empty if it went into the pages of the caller.
+    /// Takes the varying part of the reply. Empty if it went into the pages of the caller.
     #[inline]
     pub(crate) fn take_var(&mut self) -> KVVec<u8> {
         let mut var = self.space.var.take().unwrap_or_default();
@@ -618,14 +621,14 @@ impl OutArgs {
         var
     }
 
-    /// Whether nothing of the structures is left to be read, for tests.
+    /// Whether all structures were read, for tests.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn is_read(&self) -> bool {
         self.pos == self.space.spec.fixed
     }
 }
 
-/// The structure that begins with `bytes` and is zero from there on.
+/// A structure that begins with `bytes`, and is zero behind them.
 ///
 /// # Errors
 ///
@@ -646,10 +649,10 @@ fn zero_extended<T: FromBytes + IntoBytes>(bytes: &[u8]) -> Result<T> {
 
 /// One part of a reply, as the table names it.
 pub(crate) trait Part {
-    /// What the caller gets of it.
+    /// The value that the caller gets.
     type Value;
 
-    /// How long it may be. `max` is what the row says of parts that vary, otherwise zero.
+    /// Its possible lengths. `max` is the maximum in the row for a varying part, otherwise zero.
     fn spec(max: u32) -> OutSpec;
 
     /// Takes it out of the reply.
@@ -697,7 +700,7 @@ impl Part for Bytes {
     }
 }
 
-/// Bytes, as many as the server sends, into the data of the operation; the caller gets how many.
+/// Bytes, as many as the server sends, into the data of the operation; the caller gets the number.
 pub(crate) struct Pages;
 
 impl Part for Pages {
@@ -718,7 +721,7 @@ impl Part for Pages {
     }
 }
 
-/// [`InitOut`], as much of it as the server knows; the rest is zero.
+/// [`InitOut`], as far as the server knows it; the rest is zero.
 pub(crate) struct AnyInitOut;
 
 impl Part for AnyInitOut {
@@ -737,11 +740,11 @@ impl Part for AnyInitOut {
     }
 }
 
-/// What GETXATTR and LISTXATTR give: two operations in one, told apart by the space they offer.
+/// The result of GETXATTR and LISTXATTR, which depends on the space that they offer.
 pub(crate) enum Xattr {
-    /// How long it is, if they offered none.
+    /// The length, if they offered none.
     Size(u32),
-    /// What it is.
+    /// The value.
     Value(KVVec<u8>),
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a caller or a server may vary, and what the codec makes of it: names long and short,
-//! replies long and short, old servers.
+//! The codec with variable input of callers and servers: names long and short, replies long and
+//! short, old servers.
 
 use kernel::prelude::*;
 
@@ -36,14 +36,14 @@ mod tests {
         let (head, rest) = bytes.split_at_checked(fixed.len()).ok_or(EINVAL)?;
 
         fixed.copy_from_slice(head);
-        // What is for pages of the caller has no space here.
+        // The part for pages of the caller has no space here.
         if !var.is_empty() {
             var.copy_from_slice(rest);
         }
         Ok(())
     }
 
-    /// `n` bytes, of which no two neighbours are the same.
+    /// `n` bytes, no two neighbours of which are equal.
     fn pattern(n: usize) -> Result<KVVec<u8>> {
         let mut bytes = KVVec::new();
 
@@ -312,7 +312,7 @@ mod tests {
 
         let (entry, open) = op::Create::decode(8, &mut out)?.ok_or(EINVAL)?;
 
-        // What they do not send reads as zero, and what follows is found.
+        // The part that they do not send reads as zero, and the next structure is found.
         assert_eq!(entry.as_bytes().get(..120), bytes.get(..120));
         assert_eq!(entry.attr.blksize, 0);
         assert_eq!(entry.attr.flags, AttrFlags::empty());

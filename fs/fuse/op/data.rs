@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an operation carries, or has filled, besides its structures and names.
+//! The data of an operation, which goes to the server or comes from it, besides structures and
+//! names.
 //!
-//! The row of the operation says which way its data go: [`ToServer`], [`FromServer`], or
-//! [`BothWays`]. The operation has them as a field of their own type, and a call gives them back as
-//! that, whatever has come of it. In between they are the request's, as [`Data`].
+//! The row of the operation tells the direction of its data: [`ToServer`], [`FromServer`], or
+//! [`BothWays`]. The operation has the data as a field of its own type, and a call returns it as
+//! that, whatever the result is. In between the request owns it, as [`Data`].
 //!
-//! Neighbours on the walk: the rooms of the file system make them, `conn` takes them apart,
-//! `request` owns them and lends them to a transport. No locks.
+//! The file system makes the data, `conn` takes it out of the operation, `request` owns it and
+//! lends it to a transport. No locks.
 
 use crate::vfs::mm::{
     cached::CachedRanges,
@@ -22,7 +23,7 @@ use crate::vfs::mm::{
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// The data of one request, whatever they are.
+/// The data of one request, of any type.
 pub(crate) enum Data {
     /// Parts of the page cache, in the order of the message's bytes.
     SentCached(CachedRanges),
@@ -34,7 +35,7 @@ pub(crate) enum Data {
     SentCaller(CallerPages),
     /// Parts of folios that the reply fills, in the order of its bytes.
     FilledFolios(FolioSegments),
-    /// Pages of the caller's memory, to be written. What a short reply leaves out stays as it was.
+    /// Pages of the caller's memory, to be written. Bytes beyond a short reply keep their contents.
     FilledCaller(CallerPages),
     /// Both ways.
     Exchanged(Exchange),
@@ -50,7 +51,7 @@ pub(crate) struct Exchange {
 }
 
 impl Data {
-    /// Bytes that the message to the server has of them.
+    /// Number of its bytes in the message to the server.
     pub(crate) fn sent_len(&self) -> usize {
         match self {
             Self::SentCached(ranges) => ranges.len(),
@@ -62,8 +63,8 @@ impl Data {
         }
     }
 
-    /// Calls `f` with the bytes of the message from `at` on, as many as lie together. Never sleeps,
-    /// and nor may `f`. [`None`] if there are none.
+    /// Calls `f` with the contiguous bytes of the message at `at`. Never sleeps, and nor may `f`.
+    /// [`None`] if there are none.
     pub(crate) fn with_sent<R>(
         &mut self,
         at: usize,
@@ -79,7 +80,7 @@ impl Data {
         }
     }
 
-    /// Bytes that a reply can fill.
+    /// Number of bytes that a reply can fill.
     pub(crate) fn room(&self) -> usize {
         match self {
             Self::FilledFolios(segments) => segments.len(),
@@ -92,9 +93,9 @@ impl Data {
         }
     }
 
-    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
-    /// it it used; less than given ends it. Returns the bytes filled. Never sleeps, and nor may
-    /// `source`.
+    /// Fills up to `want` bytes from `at` on with `source`, which gets a buffer and returns the
+    /// number of bytes used; a short one ends it. Returns the number of bytes filled. Never sleeps,
+    /// and nor may `source`.
     pub(crate) fn fill(
         &mut self,
         at: usize,
@@ -110,7 +111,7 @@ impl Data {
         }
     }
 
-    /// The folios that a reply fills, if it does.
+    /// The folios that a reply fills, if there are any.
     pub(crate) fn filled_folios(&mut self) -> Option<&mut FolioSegments> {
         match self {
             Self::FilledFolios(segments) => Some(segments),
@@ -120,25 +121,25 @@ impl Data {
     }
 }
 
-/// They go to the server.
+/// The data goes to the server.
 pub(crate) enum ToServer {}
 
-/// The reply fills them.
+/// The reply fills the data.
 pub(crate) enum FromServer {}
 
-/// Some go to the server, and the reply fills others.
+/// Part of the data goes to the server, and the reply fills the other part.
 pub(crate) enum BothWays {}
 
-/// Memory that can go the way `W` with a request.
+/// Memory that can be the data of a request in direction `W`.
 pub(crate) trait Goes<W>: Default + Send + 'static {
     /// Makes it the data of a request.
     fn store(self) -> Data;
 
-    /// What [`Self::store`] was given; nothing of other memory.
+    /// Returns what [`Self::store`] was given; empty for data of another type.
     fn restore(data: Data) -> Self;
 }
 
-/// Declares which memory can go which way, and as what.
+/// Declares the types of memory for each direction, and their variants of [`Data`].
 macro_rules! ways {
     ($( $way:ident: $($memory:ident as $kind:ident),+; )+) => {$($(
         impl Goes<$way> for $memory {
@@ -170,7 +171,7 @@ ways! {
 
 /// The data of an operation; `()` if it has none.
 pub(crate) trait OpData: Sized {
-    /// What a call returns that has come to a `T`.
+    /// The return value of a call that has a `T` as its result.
     type With<T>;
 
     /// The data of the request.
@@ -179,10 +180,10 @@ pub(crate) trait OpData: Sized {
     /// Takes the data of the request, without dropping any.
     fn take(data: &mut Option<Data>) -> Option<Data>;
 
-    /// What was given to [`Self::store`].
+    /// Returns what [`Self::store`] was given.
     fn restore(data: Option<Data>) -> Self;
 
-    /// With what has come of the call.
+    /// Combines it with the result of the call.
     fn with<T>(self, result: Result<T>) -> Self::With<T>;
 }
 
@@ -208,7 +209,7 @@ impl OpData for () {
     }
 }
 
-/// Memory of the type `D` that goes the way `W`.
+/// Memory of the type `D` for direction `W`.
 pub(crate) struct Typed<D, W>(D, PhantomData<W>);
 
 impl<D, W> Typed<D, W> {

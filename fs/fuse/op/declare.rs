@@ -3,9 +3,10 @@
 //! The macro behind the table.
 //!
 //! It has one rule and calls no other macro of its own: every row becomes a type with its
-//! [`Operation`](super::Operation), and all rows together are [`Opcode`](super::Opcode). What needs
-//! a decision (how a head is cut for old servers, what a part of a reply is, what ENOSYS means) is
-//! a trait in [`codec`](super::codec) and [`enosys`](super::enosys), not another macro.
+//! [`Operation`](super::Operation), and all rows together are [`Opcode`](super::Opcode). Everything
+//! that needs a decision (how a head is shortened for old servers, what a part of a reply is, what
+//! ENOSYS means) is a trait in [`codec`](super::codec) and [`enosys`](super::enosys), not another
+//! macro.
 
 /// Declares the operations. The columns are explained at its one use, in
 /// [`table`](super::table).
@@ -34,7 +35,7 @@ macro_rules! operations {
             /// All of them, in the order of the table.
             pub(crate) const ALL: &'static [Self] = &[$( Self::$op, )+];
 
-            /// Its name as the protocol has it.
+            /// Its name in the protocol.
             pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $( Self::$op => $text, )+
@@ -46,7 +47,7 @@ macro_rules! operations {
             $(#[$doc])*
             pub(crate) struct $op $(<$lifetime>)? $(<$param>)? {
                 $(
-                    /// What it is on.
+                    /// The node that it is on.
                     pub(crate) $node: NodeId,
                 )?
                 $(
@@ -62,13 +63,13 @@ macro_rules! operations {
                     pub(crate) $bytes: &'a [u8],
                 )?
                 $(
-                    /// The data it carries or has filled.
+                    /// The data that it sends or that the reply fills.
                     pub(crate) data: $memory,
                 )?
             }
 
             // A row without node, structure or old forms leaves variables unused, one with a single
-            // part puts it in parentheses, and one without data has nothing left.
+            // part puts it in parentheses, and one without data drops nothing.
             #[allow(unused_parens, unused_variables, clippy::unused_unit)]
             impl $(<$lifetime>)? $(<$param>)? Operation for $op $(<$lifetime>)? $(<$param>)?
             $( where $memory: Goes<$way> )?
@@ -147,7 +148,7 @@ macro_rules! operations {
         /// Shows a value of every row, filled with zeroes and names of one letter, to `visitor`.
         #[cfg(CONFIG_KUNIT = "y")]
         pub(super) fn walk(visitor: &mut impl super::Visitor) {
-            /// What rows with data of any type are shown with.
+            /// The data type for rows that allow several.
             type D = FolioSegments;
             $(
                 visitor.visit($op {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The last column of the table, as types: what a caller gets from an operation that the server
-//! does not have.
+//! The last column of the table, as types: the caller's result of an operation that the server
+//! lacks.
 //!
-//! As types, because the rule decides the type of the result: with [`Fallback`] it is an `Option`,
-//! so the caller cannot forget the other way.
+//! As types, because the rule determines the type of the result: with [`Fallback`] it is an
+//! `Option`, so the caller cannot forget the alternative.
 
 use super::Enosys;
 use kernel::prelude::*;
 
 /// A rule for operations whose reply contains `T`.
 pub(crate) trait Rule<T> {
-    /// What the caller gets.
+    /// The caller's result.
     type Out;
 
     /// The rule as a value.
     const ENOSYS: Enosys;
 
-    /// The result if there was a reply.
+    /// The result for a reply.
     fn answered(out: T) -> Self::Out;
 
     /// The result if the server lacks the operation.
@@ -58,7 +58,7 @@ impl Rule<()> for Done {
     }
 }
 
-/// The caller has another way, now and later.
+/// The caller has an alternative, now and later.
 pub(crate) struct Fallback;
 
 impl<T> Rule<T> for Fallback {
@@ -76,7 +76,7 @@ impl<T> Rule<T> for Fallback {
     }
 }
 
-/// Declares rules that answer with an error, now and later.
+/// Declares rules that return an error, now and later.
 macro_rules! errors {
     ($( $(#[$doc:meta])* $name:ident = $error:ident; )+) => {$(
         $(#[$doc])*

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Operations as data: what each one sends, what it gets back, and what the rules around it are.
+//! Operations as data: what each one sends and receives, and the rules for it.
 //!
 //! An operation is a value of a type that [`table`] declares, one row each. Its caller fills it in
-//! and hands it to the connection, which does the rest by the constants of [`Operation`]:
+//! and passes it to the connection, which follows the constants of [`Operation`]:
 //!
 //! ```text
 //! let entry = mount.call(op::Lookup { dir, name })?;
 //! ```
 //!
-//! Neighbours on the walk: the rooms of the file system make operations; `conn` calls them and
-//! puts their bytes, by way of [`codec`], into a request. No locks.
+//! The file system makes operations; `conn` calls them and encodes them into a request with
+//! [`codec`]. No locks.
 
 use self::data::OpData;
 use crate::fuse::abi::NodeId;
-// Not the whole prelude: its `Init` is another one than ours.
+// Not the whole prelude: it has another `Init`.
 use kernel::prelude::{
     Error,
     Result, //
@@ -53,37 +53,38 @@ pub(crate) enum Reply {
 /// What an operation waits for before it is queued, and what may end it early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// For INIT to be answered, and not killable only once the server has read it.
+    /// For the answer to INIT. It can be killed until the server has read it.
     Normal,
-    /// For nothing, and it cannot be killed: the server would leak what it stands for.
+    /// For nothing, and it cannot be killed: otherwise the server would leak a node, handle or
+    /// lock.
     Force,
     /// For nothing, and the mount waits for it: if that is killed, the connection ends.
     Mount,
-    /// For nothing; it goes past the queue of requests and has nobody who waits for it.
+    /// For nothing; it bypasses the queue of requests, and no caller waits for it.
     HighPriority,
 }
 
-/// Whose user and group ids a request carries.
+/// The user and group ids in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Creds {
-    /// The caller's; "invalid" if the mount is idmapped, where they would say nothing.
+    /// The caller's; "invalid" if the mount is idmapped, where they would be meaningless.
     Caller,
-    /// The caller's as the idmapping of the mount has them, because something is created.
+    /// The caller's as mapped by the mount, because a node is created.
     Creator,
-    /// Zero: the kernel acts on its own account.
+    /// Zero: the kernel acts on its own behalf.
     Nobody,
 }
 
-/// What it means that the server answers ENOSYS.
+/// The meaning of ENOSYS from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Enosys {
-    /// What it says, for this one call.
+    /// An error, for this one call.
     Pass,
     /// The server lacks the operation: from now on every call fails with this error.
     Remember(Error),
     /// The server has nothing to do there: from now on every call succeeds.
     RememberOk,
-    /// The server lacks the operation and the caller has another way: from now on every call
+    /// The server lacks the operation and the caller has an alternative: from now on every call
     /// returns `None`.
     Fallback,
 }
@@ -98,18 +99,18 @@ pub(crate) trait Operation: Sized {
     const REPLY: Reply;
     /// What it waits for.
     const GATE: Gate;
-    /// On whose behalf it is sent.
+    /// Whose ids it has.
     const CREDS: Creds;
     /// What ENOSYS means.
     const ENOSYS: Enosys;
 
-    /// The data it carries or has filled.
+    /// The data that it sends or that the reply fills.
     type Data: OpData;
 
-    /// What the caller gets of the reply.
+    /// The caller's part of the reply.
     type Out;
 
-    /// What it is on; [`NodeId::NONE`] if on the connection.
+    /// The node that it is on; [`NodeId::NONE`] if it is on the connection.
     fn node(&self) -> NodeId;
 
     /// Copies structure, names and bytes into `args`, in the form of protocol 7.`minor`.
@@ -119,20 +120,20 @@ pub(crate) trait Operation: Sized {
     /// ENOMEM; E2BIG if they do not fit into a request.
     fn encode(&self, minor: u32, args: &mut InArgs) -> Result;
 
-    /// What is left of it when it is encoded.
+    /// The data, after the rest was encoded.
     fn into_data(self) -> Self::Data;
 
-    /// How long the reply may be in protocol 7.`minor`.
+    /// The possible lengths of the reply in protocol 7.`minor`.
     fn out_spec(&self, minor: u32) -> OutSpec;
 
-    /// Takes what was asked for out of the reply.
+    /// Decodes the caller's part of the reply.
     ///
     /// # Errors
     ///
     /// EIO if the reply does not contain it.
     fn decode(minor: u32, out: &mut OutArgs) -> Result<Self::Out>;
 
-    /// What the caller gets when the server is known to lack the operation, see
+    /// The caller's result when the server is known to lack the operation, see
     /// [`Operation::ENOSYS`].
     ///
     /// # Errors
@@ -141,12 +142,12 @@ pub(crate) trait Operation: Sized {
     fn lacking() -> Result<Self::Out>;
 }
 
-/// What a call returns: what came of it, and the operation's data, if it has some.
+/// The return value of a call: its result, with the operation's data, if it has some.
 pub(crate) type Answer<O> = <<O as Operation>::Data as OpData>::With<<O as Operation>::Out>;
 
-/// Sees every row of the table, for tests.
+/// A visitor of every row of the table, for tests.
 #[cfg(CONFIG_KUNIT = "y")]
 trait Visitor {
-    /// Sees one.
+    /// Visits a row.
     fn visit<O: Operation>(&mut self, op: O);
 }

@@ -53,10 +53,10 @@ pub(crate) type NotifyReplyIn = Unsplit<NotifyRetrieveIn>;
 /// The structure of REMOVEMAPPING, which is not its head.
 pub(crate) type RemovemappingHead = Unsplit<RemovemappingIn>;
 
-/// Longest target of a symbolic link: a page with its NUL.
+/// Maximum length of the target of a symbolic link: a page with its NUL.
 const LINK_MAX: u32 = (PAGE_SIZE - 1) as u32;
 
-/// Least room for the data of an IOCTL, in bytes: a server that needs other data than it was sent
+/// Minimum room for the data of an IOCTL, in bytes: a server that needs other data than it was sent
 /// answers with a list of it.
 const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
 
@@ -64,14 +64,14 @@ const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
 //
 // - type, name and number of the operation (`<'a>` if it borrows names or bytes, `[D]` if its data
 //   may be of several types);
-// - what it is on, which names a field: a directory and its entry, a node, or the connection;
+// - the object it is on, which names a field: a directory and its entry, a node, or the connection;
 // - the structure it sends, field `args`;
 // - the names that follow, a field each;
 // - the bytes or extensions that follow, with their field;
 // - the parts of the reply: structures; `Bytes`, or `Pages` for those that go into its data, with
-//   the most there may be; `Xattr`, `AnyInitOut`;
-// - whether there is a reply; gate; whose ids it carries; what ENOSYS means (see `enosys`);
-// - its data, field `data`: which way they go, and of which type they are (see `data`);
+//   their maximum number; `Xattr`, `AnyInitOut`;
+// - whether there is a reply; gate; whose ids it has; what ENOSYS means (see `enosys`);
+// - its data, field `data`: its direction and its type (see `data`);
 // - shorter forms: `in <length> before <minor>` of the structure it sends, `out <structure>
 //   as <length> before <minor>` of the first structure of the reply.
 operations! {
@@ -79,9 +79,9 @@ operations! {
     Lookup<'a> "LOOKUP" = 1: dir, -, name, -, EntryOut,
         Expected, Normal, Caller, Pass, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
 
-    /// Gives lookups of a node back.
+    /// Returns lookups of a node.
     ///
-    /// Goes by a queue of its own, see `channel::forget`.
+    /// Has a queue of its own, see `channel::forget`.
     Forget "FORGET" = 2: node, ForgetIn, -, -, -,
         None, HighPriority, Nobody, Pass;
 
@@ -110,7 +110,7 @@ operations! {
     Mkdir<'a> "MKDIR" = 9: dir, MkdirIn, name, Ext(ext), EntryOut,
         Expected, Normal, Creator, Pass, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
 
-    /// Removes a name of something that is not a directory.
+    /// Removes a name of a node that is not a directory.
     Unlink<'a> "UNLINK" = 10: dir, -, name, -, -,
         Expected, Normal, Caller, Pass;
 
@@ -142,7 +142,7 @@ operations! {
     Statfs "STATFS" = 17: node, -, -, -, StatfsOut,
         Expected, Normal, Caller, Pass, out StatfsOut as COMPAT_STATFS_SIZE before 4;
 
-    /// Says that an open file is not used any more.
+    /// Tells that an open file is not used any more.
     Release "RELEASE" = 18: node, ReleaseIn, -, -, -,
         Expected, Force, Nobody, Pass;
 
@@ -158,7 +158,7 @@ operations! {
     Getxattr<'a> "GETXATTR" = 22: node, GetxattrIn, name, -, Xattr(|op| op.args.size),
         Expected, Normal, Caller, Eopnotsupp;
 
-    /// Lists the extended attributes, a NUL after each.
+    /// Lists the extended attributes, each followed by a NUL.
     Listxattr "LISTXATTR" = 23: node, GetxattrIn, -, -, Xattr(|op| op.args.size),
         Expected, Normal, Caller, Eopnotsupp;
 
@@ -166,7 +166,7 @@ operations! {
     Removexattr<'a> "REMOVEXATTR" = 24: node, -, name, -, -,
         Expected, Normal, Caller, Eopnotsupp;
 
-    /// Says that a descriptor of an open file is closed, and asks for errors of writing.
+    /// Tells that a descriptor of an open file is closed, and asks for errors of writing.
     Flush "FLUSH" = 25: node, FlushIn, -, -, -,
         Expected, Force, Caller, Done;
 
@@ -182,7 +182,7 @@ operations! {
     Readdir "READDIR" = 28: node, ReadIn, -, -, Bytes(|op| op.args.size),
         Expected, Normal, Caller, Pass;
 
-    /// Says that an open directory is not used any more.
+    /// Tells that an open directory is not used any more.
     Releasedir "RELEASEDIR" = 29: node, ReleaseIn, -, -, -,
         Expected, Force, Nobody, Pass;
 
@@ -190,7 +190,7 @@ operations! {
     Fsyncdir "FSYNCDIR" = 30: node, FsyncIn, -, -, -,
         Expected, Normal, Caller, Done;
 
-    /// Asks for a lock that is in the way.
+    /// Asks for a conflicting lock.
     Getlk "GETLK" = 31: node, LkIn, -, -, LkOut,
         Expected, Normal, Caller, Pass;
 
@@ -211,10 +211,10 @@ operations! {
         Expected, Normal, Creator, Fallback,
         in COMPAT_CREATE_IN_SIZE before 12, out EntryOut as COMPAT_ENTRY_OUT_SIZE before 9;
 
-    /// Says that nobody waits for a request any more.
+    /// Tells that no caller waits for a request any more.
     ///
-    /// Made by the channel when it is read. A server that answers it with EAGAIN wants it again,
-    /// one that answers with ENOSYS never.
+    /// The channel makes it when it is read. A server that answers EAGAIN gets it again, one that
+    /// answers ENOSYS never.
     Interrupt "INTERRUPT" = 36: -, InterruptIn, -, -, -,
         None, HighPriority, Nobody, Done;
 
@@ -226,7 +226,7 @@ operations! {
     Destroy "DESTROY" = 38: -, -, -, -, -,
         Expected, Force, Nobody, Pass;
 
-    /// Does what only the server understands. The answer may be what other data the server needs.
+    /// An operation that only the server understands. The answer may name other data that it needs.
     Ioctl "IOCTL" = 39: node, IoctlIn, -, -, IoctlOut Pages(|op| op.args.out_size.max(IOCTL_OUT_MIN)),
         Expected, Normal, Caller, Pass, data BothWays<Exchange>;
 
@@ -234,14 +234,14 @@ operations! {
     Poll "POLL" = 40: node, PollIn, -, -, PollOut,
         Expected, Normal, Caller, Fallback;
 
-    /// Carries what NOTIFY_RETRIEVE asked for. Its unique is the server's.
+    /// Answers NOTIFY_RETRIEVE. Its unique is the server's.
     NotifyReply "NOTIFY_REPLY" = 41: node, NotifyReplyIn, -, -, -,
         None, Normal, Caller, Pass, data ToServer<CachedRanges>;
 
-    /// Gives lookups of many nodes back; the bytes are as many
+    /// Returns lookups of many nodes; the bytes are so many
     /// [`ForgetOne`](crate::fuse::abi::node::ForgetOne).
     ///
-    /// Made by the channel when it is read, for servers from 7.16 on.
+    /// The channel makes it when it is read, for servers from 7.16 on.
     BatchForget<'a> "BATCH_FORGET" = 42: -, BatchForgetIn, -, Bytes(nodes), -,
         None, HighPriority, Nobody, Pass;
 
@@ -269,7 +269,7 @@ operations! {
     Setupmapping "SETUPMAPPING" = 48: node, SetupmappingIn, -, -, -,
         Expected, Normal, Caller, Pass;
 
-    /// Unmaps parts of the DAX window; the bytes are as many
+    /// Unmaps parts of the DAX window; the bytes are so many
     /// [`RemovemappingOne`](crate::fuse::abi::file::RemovemappingOne).
     Removemapping<'a> "REMOVEMAPPING" = 49: node, RemovemappingHead, -, Bytes(mappings), -,
         Expected, Normal, Caller, Pass;
@@ -296,20 +296,20 @@ operations! {
         Expected, Force, Caller, Pass;
 }
 
-/// An operation that is sent in another way than its row says.
+/// An operation that is sent in another way than its row tells.
 pub(crate) trait Variant: Sized {
     /// The operation.
     type Of: Operation;
 
     /// What it waits for.
     const GATE: Gate;
-    /// On whose behalf it is sent.
+    /// Whose ids it has.
     const CREDS: Creds = Self::Of::CREDS;
 
     /// The operation.
     fn of(&self) -> &Self::Of;
 
-    /// The operation, to take apart.
+    /// Returns the operation.
     fn into_of(self) -> Self::Of;
 }
 
@@ -348,7 +348,7 @@ impl<V: Variant> Operation for V {
     }
 }
 
-/// WRITE of what the page cache has: on the kernel's own behalf, and it cannot be taken back.
+/// WRITE of the page cache: on the kernel's own behalf, and it cannot be cancelled.
 pub(crate) struct Writeback(pub(crate) Write<DirtyRanges>);
 
 impl Variant for Writeback {
@@ -383,8 +383,8 @@ impl Variant for MountInit {
     }
 }
 
-/// IOCTL that the kernel makes by itself: on data of its own, and with an answer that has exactly
-/// the length of a `T`.
+/// IOCTL that the kernel makes itself: on its own data, and with an answer that has exactly the
+/// length of a `T`.
 pub(crate) struct OwnIoctl<'a, T> {
     node: NodeId,
     args: IoctlIn,
@@ -447,13 +447,13 @@ impl<T: FromBytes + IntoBytes> Operation for OwnIoctl<'_, T> {
 }
 
 impl Opcode {
-    /// Its number, as the header of a request has it.
+    /// Its number in the header of a request.
     #[inline]
     pub(crate) const fn number(self) -> u32 {
         self as u32
     }
 
-    /// Its place in a set of 64 operations. The few with larger numbers have none: they are never
+    /// Its bit in a set of 64 operations. The few with larger numbers have none: they are never
     /// remembered as lacking.
     #[inline]
     pub(crate) const fn mask(self) -> u64 {

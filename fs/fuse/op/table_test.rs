@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table against the numbers and lengths of the uapi header, which are written out here once
-//! more: for every row and every minor version, what is sent and what may come back.
+//! The table against the numbers and lengths of the uapi header, which are repeated here: for every
+//! row and every minor version, the lengths of the request and of the reply.
 
 use kernel::prelude::*;
 
@@ -26,10 +26,10 @@ mod tests {
     use kernel::page::PAGE_SIZE;
     use kernel::prelude::*;
 
-    /// What `include/uapi/linux/fuse.h` says of each operation: its name and number; how long the
-    /// sample of [`walk`] must be (structure, two bytes for each name, eight for other data); how
-    /// long the structures of its reply are; and how much more there may be if the sample, whose
-    /// structure is zero, asks for nothing.
+    /// The operations of `include/uapi/linux/fuse.h`: name and number; the length of the sample of
+    /// [`walk`] (structure, two bytes for each name, eight for other data); the length of the
+    /// structures of its reply; and the maximum of additional bytes if the sample, whose structure
+    /// is zero, requests nothing.
     const UAPI: [(&str, u32, usize, usize, usize); 52] = [
         ("LOOKUP", 1, 2, 128, 0),
         ("FORGET", 2, 8, 0, 0),
@@ -85,7 +85,7 @@ mod tests {
         ("CUSE_INIT", 4096, 16, 72, 4096),
     ];
 
-    /// What is shorter for old servers: name, the last minor version of the short form, and the
+    /// The shorter forms for old servers: name, the last minor version of the short form, and the
     /// lengths as above.
     const COMPAT: [(&str, u32, usize, usize); 13] = [
         ("STATFS", 3, 0, 48),
@@ -100,7 +100,7 @@ mod tests {
         ("WRITE", 8, 24, 8),
         ("CREATE", 8, 18, 136),
         ("CREATE", 11, 18, 144),
-        // A server so old does not know it, but would be sent the new form.
+        // Such an old server does not know it, but would be sent the new form.
         ("TMPFILE", 8, 26, 144),
     ];
 
@@ -119,7 +119,7 @@ mod tests {
         })
     }
 
-    /// Checks rows, and remembers the first that failed.
+    /// Checks rows, and keeps the first that failed.
     struct Checker {
         rows: usize,
         failed: Option<&'static str>,
@@ -133,7 +133,7 @@ mod tests {
 
             ensure(O::OPCODE.number() == row.1)?;
             ensure(op.out_spec(46).var == row.4)?;
-            // Nothing comes back if nothing is answered.
+            // Without a reply, nothing can be received.
             ensure(O::REPLY == Reply::Expected || op.out_spec(46).max_len() == 0)?;
 
             for minor in 0..=46 {
@@ -146,7 +146,7 @@ mod tests {
                 ensure(args.head_len() <= in_len)?;
                 ensure(spec.fixed == fixed)?;
 
-                // The bounds of the reply, and everything of it is used.
+                // The minimum and the maximum reply, each of which is read completely.
                 let mut out = OutArgs::new(spec)?;
 
                 ensure(out.accept(spec.max_len() + 1) == Err(EINVAL))?;
