@@ -7,7 +7,7 @@
 
 #include "../vfs/helpers.c"
 
-/* tracepoints: whether each is on, which is one patched branch, and what it does then */
+/* tracepoints: whether each is enabled, which is one patched branch, and the call */
 
 #define VFS_TRACE_HELPERS(name, proto, args)					\
 	__vfs_helper bool vfs_helper_trace_##name##_enabled(void)		\

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Glue: what of FUSE cannot be said without C, as safe functions.
+//! Glue: the parts of FUSE that need C, as safe functions.
 //!
 //! The tracepoints with the names of the operations, and the parameters of the module, each a C
 //! file and the Rust one that calls it. `fs/vfs` knows nothing of this; `fs/fuse` uses it.

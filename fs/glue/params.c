@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module's parameters: what `module!` of the Rust crate cannot express, parameters that the
- * administrator may change and that check what they are given.
+ * The module's parameters that `module!` of the Rust crate cannot express: the administrator may
+ * change them, and they check new values.
  */
 #include <linux/kernel.h>
 #include <linux/kstrtox.h>
@@ -12,10 +12,10 @@
 
 #include "params.h"
 
-/* Memory that one background request is taken to need, in bytes. */
+/* Assumed memory of one background request, in bytes. */
 #define REQUEST_BYTES 392
 
-/* The share of all memory that they may need together is one in two to this. */
+/* Their maximum share of all memory is one in two to this. */
 #define MEMORY_SHARE_BITS 13
 
 static unsigned int max_user_bgreq;
@@ -23,7 +23,7 @@ static unsigned int max_user_congthresh;
 
 bool fuse_param_allow_sys_admin_access;
 
-/* Least seconds between two looks for expired dentries, unless there are none. */
+/* Minimum seconds between two looks for expired dentries, unless they are off. */
 #define INVAL_PERIOD_MIN 5
 
 unsigned int fuse_param_inval_period;
@@ -66,7 +66,7 @@ __MODULE_PARM_TYPE(inval_wq, "uint");
 MODULE_PARM_DESC(inval_wq,
 		 "Seconds between two looks for expired dentries, 5 at least; 0: never look");
 
-/* A limit of 0 is one that follows from the size of memory; INIT has 16 bits for limits. */
+/* A limit of 0 is computed from the size of memory; INIT has 16 bits for limits. */
 static unsigned int user_limit(unsigned int *value)
 {
 	unsigned int limit = READ_ONCE(*value);

@@ -8,19 +8,19 @@ use crate::vfs::{
     once::read_once, //
 };
 
-/// Most background requests of a server without privilege (`max_user_bgreq`).
+/// Maximum number of background requests of a server without privilege (`max_user_bgreq`).
 pub(crate) fn max_user_background() -> u32 {
     // SAFETY: It may be called in any context.
     unsafe { bindings::fuse_param_max_user_bgreq() }
 }
 
-/// Highest congestion threshold of a server without privilege (`max_user_congthresh`).
+/// Maximum congestion threshold of a server without privilege (`max_user_congthresh`).
 pub(crate) fn max_user_congestion_threshold() -> u32 {
     // SAFETY: As above.
     unsafe { bindings::fuse_param_max_user_congthresh() }
 }
 
-/// Whether the system's administrators may use every mount (`allow_sys_admin_access`).
+/// Whether tasks with `CAP_SYS_ADMIN` may use every mount (`allow_sys_admin_access`).
 pub(crate) fn allow_sys_admin_access() -> bool {
     // SAFETY: The variable lives as long as the module, and is written as a whole.
     unsafe { read_once(&raw const bindings::fuse_param_allow_sys_admin_access) }
@@ -32,27 +32,27 @@ pub(crate) fn enable_uring() -> bool {
     unsafe { read_once(&raw const bindings::fuse_param_enable_uring) }
 }
 
-/// Whether what is known of files that have no capability is used (`cache_no_caps`).
+/// Whether the knowledge that a file has no capability is cached (`cache_no_caps`).
 pub(crate) fn cache_no_caps() -> bool {
     // SAFETY: As above.
     unsafe { read_once(&raw const bindings::fuse_param_cache_no_caps) }
 }
 
-/// The largest order of folios that cache files (`max_folio_order`).
+/// The maximum order of folios that cache files (`max_folio_order`).
 pub(crate) fn max_folio_order() -> u32 {
     // SAFETY: As above.
     unsafe { read_once(&raw const bindings::fuse_param_max_folio_order) }
 }
 
-/// Hands the parameter `inval_wq`, seconds between two looks for expired dentries, to
-/// [`dentry_expiry`]; dropping it ends that, and the looks.
+/// Passes the parameter `inval_wq`, seconds between two runs of the worker, to [`dentry_expiry`];
+/// dropping it ends that, and turns the worker off.
 pub(crate) struct Registration(());
 
 impl Registration {
-    /// Hands it over now, and after each change. There must be a [`dentry_expiry::Registration`],
-    /// or nothing comes of it.
+    /// Passes it now, and after each change. Needs a [`dentry_expiry::Registration`] to have an
+    /// effect.
     pub(crate) fn new() -> Self {
-        // SAFETY: It may be called in process context. The function asks for no more than the
+        // SAFETY: It may be called in process context. The function requires no more than the
         // setter promises.
         unsafe { bindings::fuse_param_watch_inval_period(Some(inval_period_changed)) };
         // SAFETY: The variable lives as long as the module, and is written as a whole.
@@ -64,7 +64,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It may go at any time: a call that is running is waited for, and there is no other.
+        // It may be dropped at any time: this waits for a running call, and there is no other after
+        // it.
         // SAFETY: As in `new`.
         unsafe { bindings::fuse_param_watch_inval_period(None) };
         dentry_expiry::set_period(0);

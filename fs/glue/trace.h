@@ -2,10 +2,10 @@
 /*
  * Tracepoints of the life of a request, under the system "fuse".
  *
- * The first three are what tools know from the C module: their names, fields and text are not to be
- * changed. The others tell the rest of the way; each event of a request says who asks for what, so
- * that it can be filtered by itself. The arguments are plain values, so that the caller need not show
- * its structures to C. Documentation/observing.rst has the table.
+ * Tools know the first three from the C module: their names, fields and text must not change. The
+ * others show the other transitions; each event of a request has the caller and the operation, so
+ * that it can be filtered by itself. The arguments are plain values, so that C need not know the
+ * caller's structures. Documentation/observing.rst has the table.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM fuse
@@ -21,8 +21,8 @@
 #include "trace_event.h"
 
 /*
- * The operations that have a name in the trace; others show as their number. Used once to make the
- * numbers known to user space, and then as pairs of number and name.
+ * The operations that have a name in the trace; others show as their number. Used once to define the
+ * numbers for user space, and then as pairs of number and name.
  */
 #define VFS_TRACE_OPCODES(one, last)		\
 	one(FUSE_LOOKUP)			\
@@ -169,7 +169,7 @@ TRACE_EVENT(fuse_request_end,
 
 VFS_TRACE_CODES(VFS_TRACE_DEFINE, VFS_TRACE_DEFINE)
 
-/* What every event of one request says; tgid is that of the thread in which it fires. */
+/* The fields of every event of one request; tgid is that of the thread in which it fires. */
 #define VFS_TRACE_REQUEST_FIELDS				\
 		__field(dev_t,			connection)	\
 		__field(uint64_t,		unique)		\
@@ -225,7 +225,7 @@ VFS_TRACE_REQUEST(fuse_request_cancel);
 VFS_TRACE_REQUEST(fuse_request_abandon);
 VFS_TRACE_REQUEST(fuse_request_resend);
 
-/* Before it has an id, a request is known by its address. */
+/* Before it has an id, a request is identified by its address. */
 DECLARE_EVENT_CLASS(fuse_request_queued,
 	TP_PROTO(const struct vfs_trace_request *r),
 

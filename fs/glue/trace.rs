@@ -3,16 +3,15 @@
 //! Tracepoints of the life of a request.
 //!
 //! `trace.h` defines them for C. They are called by helpers, not through `declare_trace!`, which
-//! knows the kernel's own tracepoints only; where helpers are inlined
-//! (`CONFIG_RUST_INLINE_HELPERS`) a tracepoint that is off costs one patched no-op, as it does in
-//! C. What it is told is a closure, which runs only if the tracepoint is on, out of the way of the
-//! code around it.
+//! knows only the kernel's own tracepoints; where helpers are inlined
+//! (`CONFIG_RUST_INLINE_HELPERS`) a disabled tracepoint costs one patched no-op, as it does in C.
+//! Its arguments come from a closure, which runs only if the tracepoint is enabled, out of line.
 //!
 //! May be called in any context, with any lock held.
 
 use crate::vfs::bindings;
 
-/// What every event of one request says of it.
+/// The fields that every event of a request has.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     /// Device number of its connection.
@@ -21,13 +20,13 @@ pub(crate) struct Request {
     pub(crate) unique: u64,
     /// Its operation.
     pub(crate) opcode: u32,
-    /// What it is on.
+    /// Its node.
     pub(crate) nodeid: u64,
-    /// The thread that asks, as the server sees it.
+    /// The calling thread, as the server sees it.
     pub(crate) pid: u32,
     /// Length of the message to the server in bytes, header included.
     pub(crate) len: u32,
-    /// Where it is, to tell those apart that have no id.
+    /// Its address, to distinguish requests without id.
     pub(crate) address: usize,
 }
 
@@ -45,7 +44,7 @@ impl From<Request> for bindings::vfs_trace_request {
     }
 }
 
-/// Where a tracepoint that is on goes.
+/// The path of an enabled tracepoint.
 #[cold]
 #[inline(never)]
 fn fire(event: impl FnOnce()) {
@@ -109,17 +108,17 @@ tracepoints! {
         request_copy(out: bool, bytes: u32, error: i32);
         /// Its answer has come by this device.
         request_reply(device: u32);
-        /// Who waited for it runs again, and gets zero or a negative errno.
+        /// The caller that waited for it runs again, with zero or a negative errno.
         request_wake(error: i32);
-        /// Who waits for it got a signal.
+        /// The caller that waits for it got a signal.
         request_interrupt();
-        /// The server is to be told of that.
+        /// An INTERRUPT for it was queued.
         interrupt_queue();
-        /// Who waits for it is being killed.
+        /// The caller that waits for it is being killed.
         request_kill();
-        /// It was taken back.
+        /// It was cancelled.
         request_cancel();
-        /// Who waited for it has gone.
+        /// The caller that waited for it has abandoned it.
         request_abandon();
         /// It is to be sent once more.
         request_resend();
@@ -135,21 +134,21 @@ tracepoints! {
         /// A request ended: its connection and id, the length of the reply in bytes (0 if there was
         /// none), and zero or a negative errno.
         request_end(connection: u32, unique: u64, len: u32, error: i32);
-        /// The server was told that the caller of the request with this id got a signal.
+        /// The server has read an INTERRUPT for the request with this id.
         interrupt_sent(connection: u32, unique: u64);
         /// A caller has to wait before it may make a request.
         gate_wait(connection: u32, background: bool, initialized: bool);
-        /// It waits no more: zero or a negative errno.
+        /// It does not wait any more: zero or a negative errno.
         gate_pass(connection: u32, background: bool, error: i32);
-        /// Everything on a connection is to end, so many requests.
+        /// The abort of a connection begins, with so many requests.
         connection_abort(connection: u32, waiting: u32);
-        /// Lookups of a node are given back.
+        /// Lookups of a node are returned.
         forget_queue(connection: u32, nodeid: u64, nlookup: u64);
-        /// The server was told of that, for so many nodes at once.
+        /// The server has read FORGETs of so many nodes.
         forget_sent(connection: u32, unique: u64, count: u32);
-        /// The server says something by itself: its code, and bytes that follow.
+        /// The server sent a notification: its code, and number of bytes that follow.
         notify(connection: u32, code: i32, len: u32);
-        /// That was dealt with.
+        /// It was processed.
         notify_end(connection: u32, code: i32, error: i32);
     }
 }

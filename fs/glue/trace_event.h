@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tracepoints of trace.h are told of one request. A header of its own, so that bindgen
+ * The data of one request for the tracepoints of trace.h. A header of its own, so that bindgen
  * sees it without the tracepoints.
  */
 #ifndef _VFS_TRACE_EVENT_H
@@ -11,13 +11,13 @@
 struct vfs_trace_request {
 	u64 unique;
 	u64 nodeid;
-	/* Tells requests apart that have no id yet; never followed. */
+	/* Distinguishes requests without id; never dereferenced. */
 	unsigned long address;
 	u32 connection;
 	u32 opcode;
-	/* Thread that asks, as the server sees it. */
+	/* Calling thread, as the server sees it. */
 	u32 pid;
-	/* Of the message to the server, header included. */
+	/* Length of the message to the server, header included. */
 	u32 len;
 };
 

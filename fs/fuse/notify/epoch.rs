@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! INC_EPOCH: nothing that is cached of names is true any more (`fuse_epoch_work()`).
+//! INC_EPOCH: invalidates all cached names (`fuse_epoch_work()`).
 //!
-//! On the walk: a name of an earlier epoch is looked up anew by `dir/revalidate.rs` when somebody asks for it, and
-//! a directory's cached stream is dropped when it is read. If the administrator wants names that may not be used
-//! thrown out, a worker does that here: it may wait for the server, whose thread has sent this notification.
+//! `dir/revalidate.rs` looks a name of an earlier epoch up anew when it is used, and a directory's
+//! cached stream is dropped when it is read. If the administrator wants expired names to be thrown
+//! out, a worker does that here: it may wait for the server, whose thread has sent this
+//! notification.
 //!
 //! Locks: those of the super blocks' handles.
 
@@ -18,7 +19,7 @@ use crate::{
 };
 use kernel::sync::Arc;
 
-/// The names that are cached of one connection.
+/// The cached names of one connection.
 pub(super) struct OldNames {
     mount: Arc<Mount>,
 }

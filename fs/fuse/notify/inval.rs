@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! INVAL_INODE, INVAL_ENTRY, DELETE: what is cached here is not true any more.
+//! INVAL_INODE, INVAL_ENTRY, DELETE: invalidation of cached attributes, data and names.
 //!
-//! INVAL_ENTRY and DELETE wait for no lock of a directory, nor of a node: its holder may be waiting for
-//! the server that sends them.
+//! INVAL_ENTRY and DELETE do not wait for a lock of a directory or a node: its holder may be
+//! waiting for the server that sends them.
 
 use super::{
     take,
@@ -50,7 +50,7 @@ impl Notifications {
             attr_cache::changed_by_server(&inode);
             inode.forget_cached_acls();
             if let Ok(first) = u64::try_from(out.off) {
-                // No length means up to the end; one that does not fit does too.
+                // No length means up to the end, and so does one that is too large.
                 let last = match u64::try_from(out.len) {
                     Ok(len @ 1..) => first
                         .checked_add(len - 1)
@@ -63,7 +63,7 @@ impl Notifications {
         })
     }
 
-    /// The pages `first` to `last` are not true any more, nor is the target of a link.
+    /// Invalidates the pages `first` to `last`, or the target of a link.
     pub(super) fn inval_data(&self, inode: &INode<Fuse>, first: u64, last: u64) {
         match inode.file_type() {
             Some(FileType::Regular) => {
@@ -77,15 +77,15 @@ impl Notifications {
                 inode.data().invalidate_names();
                 inode.forget_target();
             }
-            // The pages of directories are locked for moments only. Those that are busy stay, and C does
-            // not tell either.
+            // The pages of directories are locked for moments only. Pages in use stay, and C does
+            // not report them either.
             _ => {
                 let _ = inode.invalidate_range(first, last);
             }
         }
     }
 
-    /// A name means something else, or does not exist.
+    /// A name stands for another node, or does not exist any more.
     pub(super) fn inval_entry(&self, payload: &mut dyn Payload) -> Result {
         let out: NotifyInvalEntryOut = take(payload)?;
         let name = self.take_name(payload, out.namelen)?;
@@ -101,7 +101,7 @@ impl Notifications {
         self.inval(out.parent, child, &name, false)
     }
 
-    /// Takes the name that ends the payload, with its NUL.
+    /// Takes the name at the end of the payload, with its NUL.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Notifications {
         Ok(name)
     }
 
-    /// Forgets what is cached for `name` in `parent`; with `child`, that it was removed.
+    /// Invalidates the cached entry for `name` in `parent`; with `child`, it was removed.
     ///
     /// # Errors
     ///
@@ -132,8 +132,8 @@ impl Notifications {
             if !parent.is_dir() {
                 return Err(ENOTDIR);
             }
-            // The holder of the directory's lock may be waiting for this server, so that is not taken.
-            // What the server says of the names that it has been asked for is old from here on.
+            // The lock of the directory is not taken, as its holder may be waiting for this server.
+            // Answers to earlier requests for names there are too old from here on.
             parent.data().invalidate_names();
             let entry = parent
                 .find_alias()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a notification could not drop, because it is being read or written.
+//! Pages that a notification could not drop, because they are being read or written.
 //!
-//! It is marked, and the next user of the page cache drops it (`file/outdated.rs`). If there is none, a
-//! worker does, so that dirty pages are written, pages that show what is not true are not mapped for long,
-//! and their memory is free soon. The worker does not wait either: it looks again and again, and gives up
+//! They are marked, and the next user of the page cache drops them (`file/outdated.rs`). If there
+//! is none, a worker does, so that dirty pages are written, outdated pages do not stay mapped, and
+//! their memory is freed soon. The worker does not wait either: it tries periodically, and gives up
 //! after a while.
 //!
 //! Locks: [`LeftFiles::files`], a leaf.
@@ -28,28 +28,29 @@ use kernel::{
     sync::SpinLock, //
 };
 
-/// Files that the worker looks after, for one connection. Those beyond are left to their users.
+/// Maximum number of files of one connection that the worker handles. Others are left to their
+/// users.
 const MAX: usize = 64;
 
-/// How often it looks after a file.
+/// Number of times that it tries a file.
 const LOOKS: u32 = 100;
 
-/// Milliseconds between two looks.
+/// Milliseconds between two tries.
 pub(super) const PERIOD: u32 = 100;
 
-/// Files of which something is left.
+/// Files with pages that are left.
 pub(super) struct LeftFiles {
     files: Pin<KBox<SpinLock<KVec<File>>>>,
 }
 
 struct File {
     inode: Kept<Fuse>,
-    /// How often the worker has looked after it.
+    /// Number of times that the worker has tried it.
     looks: u32,
 }
 
 impl LeftFiles {
-    /// None.
+    /// No files.
     ///
     /// # Errors
     ///
@@ -61,7 +62,7 @@ impl LeftFiles {
         })
     }
 
-    /// Has the worker look after `inode`, if there is room. The worker has to be told.
+    /// Adds `inode` to the worker's files, if there is room. The caller has to wake the worker.
     pub(super) fn add(&self, inode: &INode<Fuse>) {
         let file = File {
             inode: inode.into(),
@@ -75,7 +76,7 @@ impl LeftFiles {
                 files.push_within_capacity(file).err().map(|full| full.0)
             }
         };
-        // Where that may sleep.
+        // After the unlock, where it may sleep.
         drop(full);
     }
 
@@ -84,7 +85,7 @@ impl LeftFiles {
         self.files.lock().pop()
     }
 
-    /// Puts one back that was taken out; it comes back if there is no room any more.
+    /// Puts a file back that was taken out; returns it if there is no room any more.
     fn put(&self, file: File) -> Option<File> {
         let mut files = self.files.lock();
         files.push_within_capacity(file).err().map(|full| full.0)
@@ -93,7 +94,7 @@ impl LeftFiles {
 
 impl Check for LeftFiles {
     fn check(&self) -> bool {
-        // At the maximum as many as there may be, those that are added meanwhile included.
+        // The maximum number of files, those that are added meanwhile included.
         let mut again = [const { None }; MAX];
         for slot in &mut again {
             let Some(mut file) = self.take() else {
@@ -101,7 +102,7 @@ impl Check for LeftFiles {
             };
             let left = outdated::drop_marked(&file.inode);
             file.looks += 1;
-            // There is no use in waiting for what cannot be written.
+            // There is no use in waiting for pages that cannot be written.
             if (left.locked.is_some() || left.written) && file.looks < LOOKS {
                 *slot = Some(file);
             }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a server says without being asked: it implements the transport's `ChannelOwner`. The files
-//! that a server registers are the connection's (`conn/backing.rs`).
+//! Notifications of the server: implements the transport's `ChannelOwner`. The files that a server
+//! registers belong to the connection (`conn/backing.rs`).
 //!
-//! Runs in the server's own thread. The super block is looked at through its handle, whose lock
-//! keeps it from being shut down meanwhile; that lock is outside inode, dentry and folio locks.
+//! Runs in the server's own thread. The super block is accessed through its handle, whose lock
+//! prevents its shutdown meanwhile; that lock is outside inode, dentry and folio locks.
 
 mod epoch;
 mod inval;
@@ -57,13 +57,13 @@ use zerocopy::{
     IntoBytes, //
 };
 
-/// Hears the notifications for one connection.
+/// Handles the notifications for one connection.
 pub(crate) struct Notifications {
     /// Its first mount.
     mount: Arc<Mount>,
-    /// Throws out what was cached before this epoch.
+    /// Throws out names that were cached before this epoch.
     old_names: Pin<KBox<Watchdog<OldNames>>>,
-    /// Drops what is left of files whose data is not true any more.
+    /// Drops outdated pages that are left.
     left: Pin<KBox<Watchdog<LeftFiles>>>,
 }
 
@@ -83,11 +83,11 @@ impl Notifications {
         })
     }
 
-    /// Runs `f` with each super block of the connection until it finds there what it looks for.
+    /// Runs `f` with each super block of the connection until it finds the node there.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if it did not find it, and the other errors of `f`.
+    /// `ENOENT` if none has it, and the other errors of `f`.
     fn with_super(&self, mut f: impl FnMut(&SuperBlock<Fuse>) -> Result) -> Result {
         let found = self.mount.conn().mounts().find(|sb| match f(sb) {
             Err(error) if error == ENOENT => None,
@@ -132,7 +132,7 @@ impl ChannelOwner for Notifications {
     }
 }
 
-/// The inode of a regular file that is in the cache.
+/// The inode of a cached regular file.
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ fn cached_file(sb: &SuperBlock<Fuse>, node: NodeId) -> Result<Held<'_, INode<Fus
 ///
 /// # Errors
 ///
-/// `EINVAL` if no file has such a byte.
+/// `EINVAL` if no file can have such a byte.
 fn offset_in_file(offset: u64) -> Result<u64> {
     if offset >= MAX_SIZE {
         return Err(EINVAL);
@@ -157,7 +157,7 @@ fn offset_in_file(offset: u64) -> Result<u64> {
     Ok(offset)
 }
 
-/// The largest size of a file in bytes.
+/// The maximum size of a file in bytes.
 const MAX_SIZE: u64 = SuperBlock::<Fuse, New>::MAX_LFS_FILESIZE as u64;
 
 /// Takes a struct from the payload.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PRUNE: the server wants nodes back that are cached and not in use.
+//! PRUNE: the server wants cached nodes that are not in use to be forgotten.
 
 use super::{
     take,
@@ -17,7 +17,7 @@ use crate::fuse::{
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
-/// Nodes that are taken from the payload at once.
+/// Number of nodes that are taken from the payload at once.
 const BATCH: usize = 64;
 
 impl Notifications {

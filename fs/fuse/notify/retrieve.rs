@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RETRIEVE: the server wants what the page cache has of a file (`fuse_notify_retrieve()`).
+//! RETRIEVE: the server wants cached data of a file (`fuse_notify_retrieve()`).
 //!
 //! The answer is a request, NOTIFY_REPLY, under the id that the server gave. It owns references to
-//! the folios that it carries, and is sent by `conn/call.rs`.
+//! its folios, and is sent by `conn/call.rs`.
 //!
 //! Locks: the super block's handle.
 
@@ -38,21 +38,21 @@ use crate::{
 use kernel::prelude::*;
 
 impl Notifications {
-    /// The server wants what is cached of a file from some place on.
+    /// Sends cached data of a file, from an offset on.
     pub(super) fn retrieve(&self, payload: &mut dyn Payload) -> Result {
         let out: NotifyRetrieveOut = take_all(payload)?;
         let offset = offset_in_file(out.offset)?;
 
         self.with_super(|sb| {
             let inode = cached_file(sb, out.nodeid)?;
-            // What the server has said is not true is not what is cached.
+            // Pages that the server has invalidated do not count as cached.
             drop_marked(&inode);
             let ranges = self.cached_ranges(&inode, offset, out.size as usize)?;
             let answer = op::NotifyReply {
                 node: out.nodeid,
                 args: Unsplit(NotifyRetrieveIn {
                     offset,
-                    // No more than was asked for.
+                    // The maximum is the requested size.
                     size: ranges.len() as u32,
                     ..NotifyRetrieveIn::default()
                 }),
@@ -62,8 +62,8 @@ impl Notifications {
         })
     }
 
-    /// What is cached without a gap from `pos` on: up to `size` bytes of the file, and as much as
-    /// one request may carry.
+    /// The cached data without a gap from `pos` on: up to `size` bytes of the file, and as much as
+    /// one request can carry.
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! STORE: the server puts data of a file into the page cache, unasked (`fuse_notify_store()`).
+//! STORE: the server puts data of a file into the page cache (`fuse_notify_store()`).
 //!
-//! On the walk: called by the device with the rest of the message, puts folios into the cache by
-//! `vfs/mm/cached.rs`.
+//! The device calls this with the rest of the message; `vfs/mm/cached.rs` puts the folios into the
+//! cache.
 //!
-//! Locks: the super block's handle, then one folio at a time, by trying: a page that is locked is not
-//! waited for, but invalidated. The data is taken from the server
-//! before the folio is locked: its buffer may be a mapping of this very file.
+//! Locks: the super block's handle, then one folio at a time, with trylock: a locked page is not
+//! waited for, but invalidated. The data is taken from the server before the folio is locked: its
+//! buffer may be a mapping of this very file.
 
 use super::{
     cached_file,
@@ -36,7 +36,7 @@ use kernel::{
 };
 
 impl Notifications {
-    /// Here is what a file has at some place.
+    /// Stores data at an offset of a file.
     ///
     /// The file becomes as long as that, if it was shorter. A folio that is stored in part and was
     /// never read in stays unread, unless the file ends in it.
@@ -51,7 +51,7 @@ impl Notifications {
 
         self.with_super(|sb| {
             let inode = cached_file(sb, out.nodeid)?;
-            // Both fit: no offset of a file is larger than its largest size.
+            // Both fit: the offset is limited to the maximum size of a file.
             let file_end = inode.size().max(0) as u64;
             if end > file_end {
                 attr_cache::written(&inode, (left != 0).then_some(end as i64));
@@ -70,7 +70,7 @@ impl Notifications {
                     let stored = match cached::try_store(&inode, pos, bytes, at_end)? {
                         Stored::Bytes(len) => len,
                         // The holder of its lock may be waiting for this server. The page is read
-                        // again when that is over: the server has what it stores.
+                        // again after that: the server has the stored data.
                         Stored::Busy => {
                             let page = pos >> PAGE_SHIFT;
                             self.inval_data(&inode, page, page);
