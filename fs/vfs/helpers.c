@@ -122,6 +122,21 @@ __vfs_helper struct page *vfs_helper_virt_to_page(const void *address)
 	return virt_to_page(address);
 }
 
+/* memory */
+
+__vfs_helper bool vfs_helper_is_vmalloc_addr(const void *address)
+{
+	return is_vmalloc_addr(address);
+}
+
+/* NULL for memory that is neither of the direct mapping nor of vmalloc(). */
+__vfs_helper struct page *vfs_helper_page_of_memory(const void *address)
+{
+	if (is_vmalloc_addr(address))
+		return vmalloc_to_page(address);
+	return virt_addr_valid(address) ? virt_to_page(address) : NULL;
+}
+
 /* folios */
 
 __vfs_helper void vfs_helper_folio_get(struct folio *folio)

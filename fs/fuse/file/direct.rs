@@ -65,11 +65,11 @@ use crate::{
                 CallerBuffer,
                 CallerPages, //
             },
-            folio::FolioSegments,
             iov::{
                 copy_to_iter,
                 Taking, //
             },
+            segment::FolioSegments,
         },
         node::inode::{
             INode,
@@ -415,7 +415,7 @@ fn read_copied(
     to: &mut IovIterDest<'_>,
 ) -> Result<(usize, usize)> {
     let asked = op.data.len();
-    let (result, mut memory) = opened.mount().call(op);
+    let (result, memory) = opened.mount().call(op);
     let read = result?;
     let mut copied = 0usize;
     while copied < read {

@@ -43,8 +43,8 @@ use crate::{
             open::File, //
         },
         mm::{
-            folio::FolioSegments,
-            iov::Room, //
+            iov::Room,
+            segment::FolioSegments, //
         },
     },
 };

@@ -38,14 +38,16 @@ use crate::{
         mm::{
             folio::{
                 Folio,
-                FolioSegment,
-                FolioSegments,
                 Locked, //
             },
             iomap::{
                 self,
                 Ahead, //
             },
+            segment::{
+                FolioSegment,
+                FolioSegments, //
+            }, //
         },
         node::attr::Statx, //
     },

@@ -34,15 +34,15 @@ use crate::{
         Fuse, //
     },
     vfs::mm::{
-        folio::{
-            FolioSegment,
-            FolioSegments, //
-        },
         iomap::{
             self,
             Ahead, //
         },
-        mapping::Readahead, //
+        mapping::Readahead,
+        segment::{
+            FolioSegment,
+            FolioSegments, //
+        }, //
     },
 };
 use kernel::{

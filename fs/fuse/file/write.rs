@@ -52,8 +52,8 @@ use crate::{
                 begin_write,
                 CachedRanges, //
             },
-            folio::FolioSegments,
-            iomap::RangeReader, //
+            iomap::RangeReader,
+            segment::FolioSegments, //
         },
         node::{
             attr::Statx,

@@ -25,7 +25,7 @@ mod tests {
         Operation, //
     };
     use crate::vfs::mm::cached::CachedRanges;
-    use crate::vfs::mm::folio::FolioSegments;
+    use crate::vfs::mm::segment::FolioSegments;
     use kernel::prelude::*;
 
     /// Writes a reply as a transport does: the length is accepted, then the bytes are copied.

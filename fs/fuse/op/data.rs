@@ -13,11 +13,9 @@
 use crate::vfs::mm::{
     cached::CachedRanges,
     caller::CallerPages,
-    folio::FolioSegments,
-    iov::{
-        Room,
-        SharedBytes, //
-    },
+    iov::Room,
+    piece::Piece,
+    segment::FolioSegments,
     writeback::DirtyRanges, //
 };
 use core::marker::PhantomData;
@@ -63,20 +61,32 @@ impl Data {
         }
     }
 
-    /// Calls `f` with the contiguous bytes of the message at `at`. Never sleeps, and nor may `f`.
-    /// [`None`] if there are none.
-    pub(crate) fn with_sent<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
+    /// The contiguous bytes of the message at `at`. [`None`] if there are none.
+    pub(crate) fn sent_piece(&self, at: usize) -> Option<Piece<'_>> {
         match self {
-            Self::SentCached(ranges) => ranges.with_bytes(at, f),
-            Self::SentFolios(segments) => segments.with_bytes(at, f),
-            Self::SentDirty(ranges) => ranges.with_bytes(at, f),
-            Self::SentCaller(pages) => pages.with_bytes(at, f),
-            Self::Exchanged(exchange) => exchange.sent.with_bytes(at, f),
+            Self::SentCached(ranges) => ranges.piece(at),
+            Self::SentFolios(segments) => segments.piece(at),
+            Self::SentDirty(ranges) => ranges.piece(at),
+            Self::SentCaller(pages) => pages.piece(at),
+            Self::Exchanged(exchange) => exchange.sent.piece(at),
             Self::FilledFolios(_) | Self::FilledCaller(_) => None,
+        }
+    }
+
+    /// The contiguous room for the bytes of a reply at `at`. [`None`] if there is none.
+    #[cfg_attr(
+        not(CONFIG_KUNIT = "y"),
+        expect(dead_code, reason = "for transports that give pages away")
+    )]
+    pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
+        match self {
+            Self::FilledFolios(segments) => segments.piece(at),
+            Self::FilledCaller(pages) => pages.room_piece(at),
+            Self::Exchanged(exchange) => exchange.filled.piece(at),
+            Self::SentCached(_)
+            | Self::SentFolios(_)
+            | Self::SentDirty(_)
+            | Self::SentCaller(_) => None,
         }
     }
 

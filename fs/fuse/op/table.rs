@@ -34,7 +34,7 @@ use crate::fuse::abi::node::*;
 use crate::fuse::abi::notify::NotifyRetrieveIn;
 use crate::fuse::abi::NodeId;
 #[cfg(CONFIG_KUNIT = "y")]
-use crate::vfs::mm::folio::FolioSegments;
+use crate::vfs::mm::segment::FolioSegments;
 use crate::vfs::mm::{
     cached::CachedRanges,
     writeback::DirtyRanges, //

@@ -25,15 +25,21 @@ use crate::fuse::{
         OutSpace, //
     },
 };
+#[cfg(CONFIG_KUNIT = "y")]
+use crate::vfs::mm::piece::{
+    in_turn,
+    merged,
+    Piece, //
+};
 use crate::vfs::mm::{
-    folio::{
-        FolioSegments,
-        FreePage,
-        UsedPage, //
-    },
+    folio::FreePage,
     iov::{
         Room,
         SharedBytes, //
+    },
+    segment::{
+        FolioSegments,
+        UsedPage, //
     },
 };
 use core::ops::Range;
@@ -134,6 +140,12 @@ pub(super) struct Body {
     reply_header: OutHeader,
 }
 
+/// The pieces of a vector.
+#[cfg(CONFIG_KUNIT = "y")]
+fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+    in_turn(move |at| Piece::of_bytes(bytes.get(at..)?))
+}
+
 impl Body {
     /// A body without content but the header, made where it stays.
     #[inline]
@@ -192,21 +204,22 @@ impl Body {
                 return Ok(end);
             }
         }
-        let Some(data) = &mut self.data else {
+        let Some(data) = &self.data else {
             return Ok(LoanEnd::Complete);
         };
         while loan.room > 0 {
-            let Some((given, taken)) = data.with_sent(loan.at, |bytes| {
+            let Some(piece) = data.sent_piece(loan.at) else {
+                return Ok(LoanEnd::Complete);
+            };
+            let (given, taken) = piece.with_bytes(|bytes| {
                 let bytes = bytes.first_pages(loan.room);
-                let piece = if loan.at == 0 {
+                let bytes = if loan.at == 0 {
                     bytes.beginning_page()
                 } else {
                     bytes
                 };
-                (piece.len(), sink(piece).min(piece.len()))
-            }) else {
-                return Ok(LoanEnd::Complete);
-            };
+                (bytes.len(), sink(bytes).min(bytes.len()))
+            });
             loan.at = loan.at.saturating_add(taken);
             loan.copied(taken);
             if taken < given {
@@ -214,6 +227,23 @@ impl Body {
             }
         }
         Ok(LoanEnd::Full)
+    }
+
+    /// The whole message in as few pieces as possible, as a device has them.
+    ///
+    /// A part in memory that consists of no pages ends it: there is none that a request owns.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn message_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let [front, spill] = self.input.message();
+        let data = in_turn(|at| self.data.as_ref()?.sent_piece(at));
+        let vectors = Iterator::chain(pieces_of(front), pieces_of(spill));
+        merged(Iterator::chain(vectors, data))
+    }
+
+    /// The room for the data of a reply, likewise.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(super) fn room_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        merged(in_turn(|at| self.data.as_ref()?.room_piece(at)))
     }
 
     /// Checks the length of a payload against what the operation allows.

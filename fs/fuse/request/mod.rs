@@ -18,6 +18,8 @@
 //! and writes the request's memory by itself takes no lock: see [`state::Given`].
 
 pub(crate) mod args;
+#[cfg(CONFIG_KUNIT = "y")]
+mod args_test;
 pub(crate) mod clock;
 pub(crate) mod completion;
 pub(crate) mod make;

@@ -37,8 +37,8 @@ use crate::{
         },
     },
     vfs::mm::{
-        folio::FolioSegments,
-        iov::Room, //
+        iov::Room,
+        segment::FolioSegments, //
     },
 };
 use kernel::{

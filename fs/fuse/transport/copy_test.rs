@@ -24,13 +24,13 @@ use crate::fuse::{
     },
 };
 use crate::vfs::mm::{
-    folio::FolioSegments,
     iov::{
         Dest,
         Room,
         SharedBytes,
         Source, //
     },
+    segment::FolioSegments,
 };
 use kernel::prelude::*;
 

@@ -11,7 +11,7 @@
 //!
 //! Locks: folio locks, in the order of the file; the caller holds the inode's lock, so that nobody
 //! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
-//! lent as [`SharedBytes`].
+//! lent as a [`Piece`].
 
 use crate::vfs::{
     bindings,
@@ -20,7 +20,10 @@ use crate::vfs::{
             Folio,
             Locked, //
         },
-        iov::SharedBytes, //
+        piece::{
+            Cursor,
+            Piece, //
+        },
     },
     mount::sb::FileSystem,
     node::inode::INode, //
@@ -257,16 +260,12 @@ impl CachedRange {
         self.at_end
     }
 
-    /// Calls `f` with the bytes from `at` to the end of the range, as far as they can be mapped at
-    /// once. Never sleeps, and nor may `f`. [`None`] if the range ends at or before `at`.
-    fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
-        let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
+    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before it.
+    fn piece(&self, at: usize) -> Option<Piece<'_>> {
+        let left = self.len.checked_sub(at)?;
         let offset = self.offset.saturating_add(at);
-        let folio = self.held.folio();
-        // SAFETY: There they are.
-        let f = |bytes: SharedBytes<'_>| f(unsafe { bytes.in_folio(folio, offset) });
-        // SAFETY: Within the range, and so within the folio.
-        Some(unsafe { folio.with_bytes(offset, left, f) })
+        // SAFETY: Within the range, so by the type invariant within the folio.
+        unsafe { Piece::of_folio(self.held.folio(), offset, left, true) }
     }
 
     /// Waits until the folio is not being written back. Sleeps.
@@ -282,8 +281,7 @@ pub(crate) struct CachedRanges {
     list: KVVec<CachedRange>,
     /// Bytes of all.
     len: usize,
-    /// The range that was used last, and where it starts: most accesses go on from there.
-    cursor: (usize, usize),
+    cursor: Cursor,
 }
 
 impl CachedRanges {
@@ -296,7 +294,7 @@ impl CachedRanges {
         Ok(Self {
             list: KVVec::with_capacity(max, GFP_KERNEL)?,
             len: 0,
-            cursor: (0, 0),
+            cursor: Cursor::default(),
         })
     }
 
@@ -333,25 +331,11 @@ impl CachedRanges {
         }
     }
 
-    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
-    /// `f`. [`None`] if all ranges end at or before `at`.
-    pub(crate) fn with_bytes<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
-        let (mut index, mut start) = self.cursor;
-        if at < start {
-            (index, start) = (0, 0);
-        }
-        loop {
-            let range = self.list.get(index)?;
-            let end = start.saturating_add(range.len());
-            if at < end {
-                self.cursor = (index, start);
-                return range.with_bytes(at - start, f);
-            }
-            (index, start) = (index + 1, end);
-        }
+    /// The bytes from `at` on, as many as lie together. [`None`] if all ranges end at or before it.
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
+        let (index, start) = self
+            .cursor
+            .locate(at, |index| self.list.get(index).map(CachedRange::len))?;
+        self.list.get(index)?.piece(at - start)
     }
 }

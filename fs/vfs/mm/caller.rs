@@ -7,7 +7,7 @@
 //! the process does, and pages of others are referenced. What a reader gets is marked dirty when
 //! they are dropped.
 //!
-//! The process may use its memory meanwhile. So the bytes are only lent as [`SharedBytes`] and
+//! The process may use its memory meanwhile. So the bytes are only lent as a [`Piece`] and as
 //! [`Room`], which C copies.
 //!
 //! Locks: none; dropping pages that were read into takes folio locks.
@@ -16,9 +16,12 @@
 
 use crate::vfs::{
     bindings,
-    mm::iov::{
-        Room,
-        SharedBytes, //
+    mm::{
+        iov::Room,
+        piece::{
+            Cursor,
+            Piece, //
+        },
     },
 };
 use core::marker::PhantomData;
@@ -64,8 +67,7 @@ pub(crate) struct CallerPages {
     len: usize,
     hold: Hold,
     writable: bool,
-    /// The run that was used last, and where it starts: most accesses go on from there.
-    cursor: (usize, usize),
+    cursor: Cursor,
 }
 
 // SAFETY: Pages are used through C functions only, by whichever task; pins and references can be
@@ -82,7 +84,7 @@ impl Default for CallerPages {
             len: 0,
             hold: Hold::Reference,
             writable: false,
-            cursor: (0, 0),
+            cursor: Cursor::default(),
         }
     }
 }
@@ -104,45 +106,32 @@ impl CallerPages {
 
     /// The page that byte `at` is in, where the byte is in it, and how many bytes follow in the
     /// run and in the page.
-    fn locate(&mut self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
-        let (mut index, mut start) = self.cursor;
-        if at < start {
-            (index, start) = (0, 0);
-        }
-        loop {
-            let run = self.runs.get(index)?;
-            let end = start.saturating_add(run.len);
-            if at < end {
-                self.cursor = (index, start);
-                let pos = run.offset.saturating_add(at - start);
-                let page = *self.pages.get(run.first.saturating_add(pos / PAGE_SIZE))?;
-                let in_page = pos % PAGE_SIZE;
-                return Some((page, in_page, (end - at).min(PAGE_SIZE - in_page)));
-            }
-            (index, start) = (index + 1, end);
-        }
+    fn locate(&self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
+        let (index, start) = self
+            .cursor
+            .locate(at, |index| self.runs.get(index).map(|run| run.len))?;
+        let run = self.runs.get(index)?;
+        let pos = run.offset.saturating_add(at - start);
+        let page = *self.pages.get(run.first.saturating_add(pos / PAGE_SIZE))?;
+        let in_page = pos % PAGE_SIZE;
+        let left = run.len - (at - start);
+        Some((page, in_page, left.min(PAGE_SIZE - in_page)))
     }
 
-    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
-    /// `f`. [`None`] if all pages end at or before `at`.
-    pub(crate) fn with_bytes<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
+    /// The bytes from `at` on, as many as are in one page. [`None`] if all pages end at or before it.
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (page, in_page, len) = self.locate(at)?;
-        // SAFETY: The page is valid by the type invariant.
-        let mapped = unsafe { bindings::kmap_local_page(page) };
-        // SAFETY: Within the page that is mapped.
-        let start = unsafe { mapped.cast::<u8>().add(in_page) };
-        // SAFETY: Within one page, which is mapped until after `f`.
-        let result = f(unsafe { SharedBytes::new(start, len) });
-        // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
-        unsafe { bindings::kunmap_local(mapped) };
-        Some(result)
+        // SAFETY: Within the page, which is valid by the type invariant.
+        unsafe { Piece::of_page(page, in_page, len) }
     }
 
-    /// As [`Self::with_bytes`], to write; [`None`] also for memory that must not be written.
+    /// As [`Self::piece`], of memory that is to be written; [`None`] also if it must not be.
+    pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
+        self.piece(at).filter(|_| self.writable)
+    }
+
+    /// Calls `f` with room for the bytes from `at` on, as many as are in one page. Never sleeps, and
+    /// nor may `f`. [`None`] if all pages end at or before `at`, or must not be written.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         if !self.writable {
             return None;
@@ -354,7 +343,7 @@ impl<'a> CallerBuffer<'a> {
             len,
             hold,
             writable: self.writable,
-            cursor: (0, 0),
+            cursor: Cursor::default(),
         };
         if len == 0 {
             return Err(failure);

@@ -21,12 +21,14 @@ use crate::vfs::{
     mm::{
         folio::{
             Folio,
-            FolioSegment,
-            FolioSegments,
             Locked,
             Mapped, //
         },
-        iov::Room, //
+        iov::Room,
+        segment::{
+            FolioSegment,
+            FolioSegments, //
+        }, //
     },
     mount::sb::FileSystem,
     node::inode::INodeLock, //

@@ -8,11 +8,15 @@ pub(crate) mod caller;
 mod caller_test;
 pub(crate) mod dir_page;
 pub(crate) mod folio;
-#[cfg(CONFIG_KUNIT = "y")]
-mod folio_test;
 pub(crate) mod iomap;
 pub(crate) mod iov;
 pub(crate) mod mapping;
 pub(crate) mod outdated;
+pub(crate) mod piece;
+#[cfg(CONFIG_KUNIT = "y")]
+mod piece_test;
+pub(crate) mod segment;
+#[cfg(CONFIG_KUNIT = "y")]
+mod segment_test;
 pub(crate) mod vm;
 pub(crate) mod writeback;

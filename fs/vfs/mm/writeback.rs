@@ -15,7 +15,10 @@ use crate::vfs::{
     bindings,
     mm::{
         folio::Folio,
-        iov::SharedBytes, //
+        piece::{
+            Cursor,
+            Piece, //
+        },
     },
     mount::sb::FileSystem,
     node::inode::INodeView, //
@@ -256,17 +259,13 @@ impl DirtyRange {
         same
     }
 
-    /// Calls `f` with the bytes from `at` to the end of the range, as far as they can be mapped at
-    /// once. Never sleeps, and nor may `f`. [`None`] if the range ends at or before `at`.
-    fn with_bytes<R>(&self, at: usize, f: impl FnOnce(SharedBytes<'_>) -> R) -> Option<R> {
-        let left = self.len().checked_sub(at).filter(|left| *left != 0)?;
-        let offset = self.offset as usize + at;
+    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before it.
+    fn piece(&self, at: usize) -> Option<Piece<'_>> {
+        let left = self.len().checked_sub(at)?;
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
         let folio = unsafe { Folio::from_raw(self.folio.as_ptr()) };
-        // SAFETY: There they are.
-        let f = |bytes: SharedBytes<'_>| f(unsafe { bytes.in_folio(folio, offset) });
-        // SAFETY: Within the range, and so within the folio.
-        Some(unsafe { folio.with_bytes(offset, left, f) })
+        // SAFETY: Within the range, so by the type invariant within the folio.
+        unsafe { Piece::of_folio(folio, self.offset as usize + at, left, true) }
     }
 
     /// Ends the writeback of the range, with what came of it.
@@ -305,8 +304,7 @@ pub(crate) struct DirtyRanges {
     total: usize,
     /// Bytes to be written: those behind are beyond the end of the file.
     len: usize,
-    /// The range that was used last, and where it starts: most accesses go on from there.
-    cursor: (usize, usize),
+    cursor: Cursor,
 }
 
 impl DirtyRanges {
@@ -320,7 +318,7 @@ impl DirtyRanges {
             list: KVVec::with_capacity(1, GFP_KERNEL)?,
             total: 0,
             len: 0,
-            cursor: (0, 0),
+            cursor: Cursor::default(),
         })
     }
 
@@ -359,27 +357,15 @@ impl DirtyRanges {
         self.list.len()
     }
 
-    /// Calls `f` with the bytes from `at` on, as many as lie together. Never sleeps, and nor may
-    /// `f`. [`None`] if there is nothing to be written at or behind `at`.
-    pub(crate) fn with_bytes<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
+    /// The bytes from `at` on, as many as lie together. [`None`] if there is nothing to be written at
+    /// or behind it.
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
-        let (mut index, mut start) = self.cursor;
-        if at < start {
-            (index, start) = (0, 0);
-        }
-        loop {
-            let range = self.list.get(index)?;
-            let end = start.saturating_add(range.len());
-            if at < end {
-                self.cursor = (index, start);
-                return range.with_bytes(at - start, |bytes| f(bytes.first(left)));
-            }
-            (index, start) = (index + 1, end);
-        }
+        let (index, start) = self
+            .cursor
+            .locate(at, |index| self.list.get(index).map(DirtyRange::len))?;
+        let piece = self.list.get(index)?.piece(at - start)?;
+        Some(piece.first(left))
     }
 
     /// Ends the writeback of all of them, with what came of it.

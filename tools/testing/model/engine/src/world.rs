@@ -73,7 +73,7 @@ use crate::{
     },
     vfs::{
         io::miscdev::Device as _,
-        mm::folio::FolioSegments, //
+        mm::segment::FolioSegments, //
     },
     witness,
 };

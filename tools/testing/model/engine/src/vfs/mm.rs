@@ -7,4 +7,6 @@ pub(crate) mod caller;
 pub(crate) mod folio;
 #[path = "../../../../../../fs/vfs/mm/iov.rs"]
 pub(crate) mod iov;
+pub(crate) mod piece;
+pub(crate) mod segment;
 pub(crate) mod writeback;

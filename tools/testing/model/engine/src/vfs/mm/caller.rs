@@ -2,9 +2,9 @@
 
 //! Pages of a caller: bytes of our own.
 
-use super::iov::{
-    Room,
-    SharedBytes, //
+use super::{
+    iov::Room,
+    piece::Piece, //
 };
 
 /// Bytes.
@@ -20,13 +20,12 @@ impl CallerPages {
         self.0.len()
     }
 
-    pub(crate) fn with_bytes<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
-        let bytes = self.0.get(at..).filter(|bytes| !bytes.is_empty())?;
-        Some(f(bytes.into()))
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
+        Piece::of_bytes(self.0.get(at..)?)
+    }
+
+    pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
+        self.piece(at)
     }
 
     pub(crate) fn fill(

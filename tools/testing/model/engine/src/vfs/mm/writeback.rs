@@ -2,7 +2,7 @@
 
 //! Parts of dirty pages: bytes of our own.
 
-use super::iov::SharedBytes;
+use super::piece::Piece;
 
 /// Bytes.
 #[derive(Default)]
@@ -13,12 +13,7 @@ impl DirtyRanges {
         self.0.len()
     }
 
-    pub(crate) fn with_bytes<R>(
-        &mut self,
-        at: usize,
-        f: impl FnOnce(SharedBytes<'_>) -> R,
-    ) -> Option<R> {
-        let bytes = self.0.get(at..).filter(|bytes| !bytes.is_empty())?;
-        Some(f(bytes.into()))
+    pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
+        Piece::of_bytes(self.0.get(at..)?)
     }
 }

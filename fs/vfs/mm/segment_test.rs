@@ -3,11 +3,11 @@
 //! Ranges of folios, one after the other.
 
 use crate::vfs::mm::{
-    folio::{
+    iov::Room,
+    segment::{
         FolioSegment,
         FolioSegments, //
-    },
-    iov::Room, //
+    }, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -51,9 +51,9 @@ fn byte(all: &mut FolioSegments, at: usize) -> Option<u8> {
     })?
 }
 
-#[kunit_tests(vfs_folio)]
+#[kunit_tests(vfs_segment)]
 mod tests {
-    use crate::vfs::mm::folio_test::*;
+    use crate::vfs::mm::segment_test::*;
 
     #[test]
     fn as_long_as_asked_for() -> Result {
