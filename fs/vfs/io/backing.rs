@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files of other file systems that stand behind a file of ours.
+//! Backing files: files of other file systems that back a file of ours.
 //!
-//! Somebody with the right to do so lends a file ([`Backing`]): what is done with it later is done
-//! with the credentials of that moment. It is opened once more for each open file of ours that it
-//! stands behind ([`BackingFile`]), so that both have the same flags, and what shows paths to
-//! others shows ours. Reads, writes, splices and mappings are then passed on to it, and the file
-//! system is told what they mean for the inode ([`Backed`]).
+//! A privileged caller lends a file ([`Backing`]): later accesses to it use the caller's
+//! credentials at that time. It is opened once more for each open file of ours that it backs
+//! ([`BackingFile`]), so that both have the same flags, and paths that are shown to other tasks are
+//! ours. Reads, writes, splices and mappings are then passed on to it, and the file system handles
+//! their effects on the inode ([`Backed`]).
 //!
-//! Before it on the walk is the file system, behind it the kernel's `fs/backing-file.c`, and that
-//! calls the other file system. Both objects can be dropped in any context: the last use of a file
-//! is always ended later, by somebody who may sleep.
+//! The file system calls this; this calls the kernel's `fs/backing-file.c`, which calls the other
+//! file system. Both objects can be dropped in any context: the last reference to a file is always
+//! dropped later, in a context that may sleep.
 //!
-//! Locks: none of its own. Writing asks for our inode's lock, inside of which the other file system
-//! takes its own; what is between the two is the stack depth of the super blocks, which is checked
-//! when a file is lent and keeps them from meeting in a circle.
+//! Locks: none of its own. A write needs our inode's lock, inside of which the other file system
+//! takes its own; the stack depth of the super blocks, which is checked when a file is lent, orders
+//! the two and prevents a cycle.
 //!
 //! C header: `include/linux/backing-file.h`.
 
@@ -57,24 +57,24 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A regular file that somebody has lent, and what it may do there.
+/// A regular file that a caller has lent, and the credentials for accesses to it.
 pub(crate) struct Backing {
     file: ARef<fs::File>,
     cred: ARef<Credential>,
 }
 
 impl Backing {
-    /// The file behind a descriptor of the caller, which need not be open for anything, and the
+    /// The file behind a descriptor of the caller, which may be open with `O_PATH`, and the
     /// caller's credentials.
     ///
     /// # Errors
     ///
-    /// `EBADF`; `EISDIR` for a directory; `EINVAL` for everything else that is no regular file.
+    /// `EBADF`; `EISDIR` for a directory; `EINVAL` for every other file that is not regular.
     pub(crate) fn of_caller(fd: i32) -> Result<Self> {
-        // SAFETY: Any number will do: a negative one is above all descriptors.
+        // SAFETY: Any number is valid: a negative one is above all descriptors.
         let file = NonNull::new(unsafe { bindings::fget_raw(fd as u32) }).ok_or(EBADF)?;
-        // SAFETY: The reference is ours. No call that is on its way in this task uses the position
-        // of the file: this is one of another file, with the number of a descriptor.
+        // SAFETY: The reference is ours. No running call of this task uses the position of the
+        // file: the call is on another file, whose argument has the number of a descriptor.
         let file: ARef<fs::File> = unsafe { ARef::from_raw(file.cast()) };
         // SAFETY: The path of an open file is constant.
         let dentry = unsafe { (*file.as_ptr()).__bindgen_anon_1.f_path.dentry };
@@ -94,14 +94,14 @@ impl Backing {
 
     /// How many file systems are stacked below that of the file.
     pub(crate) fn stack_depth(&self) -> u32 {
-        // SAFETY: The file keeps its inode, which keeps its super block. The depth is settled
-        // before anybody can open a file there.
+        // SAFETY: The file keeps its inode, which keeps its super block. The depth is set before a
+        // file can be opened there.
         let depth = unsafe { (*(*(*self.file.as_ptr()).f_inode).i_sb).s_stack_depth };
         // It is never negative.
         u32::try_from(depth).unwrap_or(u32::MAX)
     }
 
-    /// Opens the file once more, with the flags of `user`, to stand behind it. May sleep.
+    /// Opens the file once more, with the flags of `user`, which it is to back. May sleep.
     ///
     /// # Errors
     ///
@@ -125,18 +125,18 @@ impl Backing {
     }
 }
 
-/// What a file system does about calls that were passed on.
+/// The reaction of a file system to calls that were passed on.
 pub(crate) trait Backed<T: FileSystem> {
-    /// Somebody has read the inode, or is going to. Process context, no lock is held but
-    /// `mmap_lock`, in a call of `mmap`.
+    /// The inode was read, or is going to be. Process context; no lock is held except `mmap_lock`,
+    /// in a call of `mmap`.
     fn accessed(inode: &INode<T>);
 
-    /// A write of the inode has ended, at position `end` behind what was written, or with nothing
+    /// A write of the inode has ended, at the position `end` behind the data, or with nothing
     /// written. Process context; the inode is locked if the writer waits.
     fn written(inode: &INode<T>, end: Option<i64>);
 }
 
-/// An open file that stands behind one of ours.
+/// An open file that backs one of ours.
 ///
 /// # Invariants
 ///
@@ -160,8 +160,8 @@ impl BackingFile {
     ///
     /// # Errors
     ///
-    /// Those of the other file system; `EINVAL` if the call is direct and that cannot be done
-    /// there; `EIOCBQUEUED` if the caller is told later.
+    /// Those of the other file system; `EINVAL` if the call is direct and the other file does not
+    /// support that; `EIOCBQUEUED` if the call completes later.
     pub(crate) fn read_iter<T: FileSystem, U: Backed<T>>(
         &self,
         iocb: Kiocb<'_, T>,
@@ -176,12 +176,12 @@ impl BackingFile {
         })
     }
 
-    /// Writes the file, and moves the position. Privileges that ours must not keep when it is
-    /// written are taken from it before. Sleeps.
+    /// Writes the file, and moves the position. Before, it removes privileges that our file must
+    /// not keep when it is written. Sleeps.
     ///
     /// # Errors
     ///
-    /// As [`Self::read_iter`]; `EPERM` if the file can only be appended to; those of taking
+    /// As [`Self::read_iter`]; `EPERM` if the file can only be appended to; those of removing
     /// privileges; `EINVAL` if the lock is another inode's.
     pub(crate) fn write_iter<T: FileSystem, U: Backed<T>>(
         &self,
@@ -220,13 +220,14 @@ impl BackingFile {
         count(unsafe { at_position(file, pos, call) })
     }
 
-    /// Splices out of the pipe into the file. Privileges are taken as by [`Self::write_iter`].
+    /// Splices out of the pipe into the file. Privileges are removed as by [`Self::write_iter`].
     /// Sleeps.
     ///
     /// # Errors
     ///
-    /// Those of the other file system; `EPERM` if the file can only be appended to; those of taking
-    /// privileges; `EINVAL` if the lock is another inode's, or the other file system cannot do it.
+    /// Those of the other file system; `EPERM` if the file can only be appended to; those of
+    /// removing privileges; `EINVAL` if the lock is another inode's, or the other file system
+    /// cannot splice.
     pub(crate) fn splice_write<T: FileSystem, U: Backed<T>>(
         &self,
         lock: &INodeLock<'_, T>,
@@ -245,7 +246,7 @@ impl BackingFile {
         count(unsafe { at_position(file, pos, call) })
     }
 
-    /// Maps the file instead of ours: faults do not come to us.
+    /// Maps the file instead of ours: faults go to its file system.
     ///
     /// # Errors
     ///
@@ -253,17 +254,17 @@ impl BackingFile {
     /// other file system and of security modules.
     pub(crate) fn mmap<T: FileSystem, U: Backed<T>>(&self, area: NewArea<'_, T>) -> Result {
         let mut ctx = self.context::<T, U>();
-        // SAFETY: The area is being set up for a file of `T`, which the caller of `mmap` keeps also
-        // when the area has let go of it; this file is one of `backing_file_open()`.
+        // SAFETY: The area is being set up for a file of `T`, which the caller of `mmap` keeps even
+        // when the area drops its reference; this file is one of `backing_file_open()`.
         to_result(unsafe { bindings::backing_file_mmap(self.as_ptr(), area.into_raw(), &mut ctx) })
     }
 }
 
-/// Makes a call on `file` whose end is waited for, at the position `pos`, and moves that.
+/// Makes a synchronous call on `file`, at the position `pos`, and moves that.
 ///
 /// # Safety
 ///
-/// `pos` must be valid, and the caller's own.
+/// `pos` must be valid, and only the caller may use it.
 unsafe fn at_position<T: FileSystem>(
     file: &File<T>,
     pos: *mut bindings::loff_t,
@@ -282,7 +283,7 @@ unsafe fn at_position<T: FileSystem>(
 
 /// # Safety
 ///
-/// Called by the functions of `fs/backing-file.c` with the file of ours that was given to them, of
+/// Called by the functions of `fs/backing-file.c` with the file of ours that was passed to them, of
 /// `T`, which their caller keeps.
 unsafe extern "C" fn accessed<T: FileSystem, U: Backed<T>>(file: *mut bindings::file) {
     // SAFETY: By the safety requirement.
@@ -291,8 +292,8 @@ unsafe extern "C" fn accessed<T: FileSystem, U: Backed<T>>(file: *mut bindings::
 
 /// # Safety
 ///
-/// Called by the functions of `fs/backing-file.c` with the call that was given to them, one on an
-/// open file of `T`, before its caller is told; by a worker if that does not wait.
+/// Called by the functions of `fs/backing-file.c` with the call that was passed to them, one on an
+/// open file of `T`, before the call is completed; by a worker if its caller does not wait.
 unsafe extern "C" fn end_write<T: FileSystem, U: Backed<T>>(
     iocb: *mut bindings::kiocb,
     written: isize,

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Character devices that come and go while the module is loaded, and the class they are of.
+//! Character devices that are added and removed while the module is loaded, and their class.
 //!
 //! A [`Class`] is a directory in sysfs with its devices, each of which has the same attributes. A
-//! [`Registration`] is one device: its number, its node in `/dev`, and what an `open` of it
-//! reaches. An open file does not keep its device there: it has what `open` gave it, and no more.
+//! [`Registration`] is one device: its number, its node in `/dev`, and the target of an `open`. An
+//! open file does not keep its device there: it only has the data that `open` gave it.
 //!
-//! Device and cdev are made and freed by C, so nothing of this module is needed for one that
-//! somebody still holds a reference to.
+//! C allocates and frees device and cdev, so one with remaining references needs nothing of this
+//! module.
 //!
-//! Locks: a class has one, for the list of its devices. No device is made, removed or opened with
-//! it held.
+//! Locks: a class has one, for the list of its devices. It is not held while a device is made,
+//! removed or opened.
 //!
 //! C headers: `include/linux/cdev.h`, `include/linux/device.h`, `include/linux/sysfs.h`.
 
@@ -68,16 +68,16 @@ const MINOR_BITS: u32 = 20;
 /// Bits of the major number.
 const MAJOR_BITS: u32 = u32::BITS - MINOR_BITS;
 
-/// Longest name of a device, in bytes: that of a file. An event about a longer one has no room for
-/// it.
+/// Maximum length of a device's name, in bytes: that of a file name. An event does not have room
+/// for a longer one.
 const NAME_MAX: usize = 255;
 
-/// A device, and what its files can do. Methods may sleep.
+/// A device, and the operations of its files. Methods may sleep.
 pub(crate) trait Device: Sized + Send + Sync + 'static {
-    /// The module whose code this is; it is kept while a file is open.
+    /// The module with this code, which is kept while a file is open.
     type OwnerModule: ModuleMetadata;
 
-    /// What an open file owns.
+    /// The data of an open file.
     type File: Pollable + Send + Sync;
 
     /// The one class of these devices.
@@ -95,16 +95,16 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// Writes, with the `flags` (`O_*`) of the call; returns the bytes written.
     fn write_iter(file: &Self::File, flags: u32, from: &mut IovIterSource<'_>) -> Result<usize>;
 
-    /// `ioctl(2)`; what is returned is what the system call returns, also if it is negative.
+    /// `ioctl(2)`; the system call returns the value, even a negative one.
     fn ioctl(file: &Self::File, call: Ioctl) -> Result<i32>;
 
-    /// `poll(2)` and its kin: what holds now. Who is going to wait for more is registered with
-    /// [`Polling::register`] first.
+    /// `poll(2)` and its kin: returns the current events. To be woken for later ones, the caller is
+    /// registered with [`Polling::register`] first.
     fn poll(polling: &Polling<'_, Arc<Self::File>>) -> PollEvents;
 }
 
-/// A file that each device of a class has in sysfs, as a type that has no value. Methods may sleep;
-/// the device does not go while one runs.
+/// A sysfs file of each device of a class, as an uninhabited type. Methods may sleep; the device is
+/// not removed while one runs.
 #[vtable]
 pub(crate) trait Attribute<T: Device> {
     /// Its name.
@@ -118,7 +118,7 @@ pub(crate) trait Attribute<T: Device> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Somebody has written to it.
+    /// A process has written to it.
     fn store(_device: &T) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -150,7 +150,7 @@ pub(crate) struct AttributeEntry<T: Device> {
 }
 
 impl<T: Device> AttributeEntry<T> {
-    /// The one of `A`.
+    /// The entry of `A`.
     pub(crate) const fn new<A: Attribute<T>>() -> Self {
         Self {
             name: A::NAME,
@@ -176,7 +176,7 @@ impl<T: Device> AttributeEntry<T> {
 ///
 /// `dev` must be a device that a [`Registration`] of `T` has made and not removed, for `'a`.
 unsafe fn data_of<'a, T: Device>(dev: *mut bindings::device) -> &'a T {
-    // SAFETY: The device is valid; a registration has put this there, and keeps what it points to.
+    // SAFETY: The device is valid; a registration has set its data, and keeps that.
     unsafe { &*(*dev).driver_data.cast::<T>() }
 }
 
@@ -198,7 +198,7 @@ unsafe extern "C" fn show<T: Device, A: Attribute<T>>(
 
 /// # Safety
 ///
-/// As [`show`], with `count` bytes that somebody has written.
+/// As [`show`], with `count` bytes that a process has written.
 unsafe extern "C" fn store<T: Device, A: Attribute<T>>(
     dev: *mut bindings::device,
     _attr: *mut bindings::device_attribute,
@@ -210,12 +210,12 @@ unsafe extern "C" fn store<T: Device, A: Attribute<T>>(
     count_of(stored.map(|()| count))
 }
 
-/// The attributes of a class, as sysfs takes them.
+/// The attributes of a class, in the form that sysfs takes.
 ///
 /// # Invariants
 ///
-/// `groups` is a list of groups with a null at its end, and so on down to `attributes`; all stay
-/// where they are.
+/// `groups` is a list of groups with a null at its end, and so on down to `attributes`; none of
+/// them moves.
 struct Groups {
     _attributes: KVec<bindings::device_attribute>,
     _pointers: KVec<*mut bindings::attribute>,
@@ -251,7 +251,7 @@ impl Groups {
         // SAFETY: The group is valid.
         unsafe { bindings::attribute_group_init(&mut *group, pointers.as_mut_ptr()) };
         let groups = KBox::new([&raw const *group, core::ptr::null()], GFP_KERNEL)?;
-        // INVARIANT: What the pointers point to is on the heap, and is not touched any more.
+        // INVARIANT: The pointers point to the heap, to objects that are not changed any more.
         Ok(Self {
             _attributes: attributes,
             _pointers: pointers,
@@ -264,12 +264,12 @@ impl Groups {
 /// One device of a class.
 struct Entry<T> {
     number: bindings::dev_t,
-    /// As sysfs has it.
+    /// Its name in sysfs.
     name: KVec<u8>,
     device: Arc<T>,
 }
 
-/// What a class has while it is registered.
+/// The state of a registered class.
 ///
 /// # Invariants
 ///
@@ -280,8 +280,8 @@ struct State<T> {
     devices: KVec<Entry<T>>,
 }
 
-// SAFETY: What the pointers point to belongs to no thread, and whoever has a reference to a device
-// may be any.
+// SAFETY: The objects behind the pointers belong to no thread, and any thread may have a reference
+// to a device.
 unsafe impl<T: Send + Sync> Send for State<T> {}
 
 /// The lock around a [`State`].
@@ -310,7 +310,7 @@ impl<T: Device> Class<T> {
         Self {
             name,
             attributes,
-            // SAFETY: The marker is private to this module, which guards no other data by it.
+            // SAFETY: The marker is private to this module, which guards no other data with it.
             state: unsafe {
                 StaticMutex::new(State {
                     class: core::ptr::null_mut(),
@@ -355,7 +355,7 @@ impl<T: Device> Class<T> {
         from_result(|| {
             // SAFETY: The inode is valid, and its number never changes.
             let device = T::class().find(unsafe { (*inode).i_rdev })?;
-            // SAFETY: The file is valid, and nobody else knows it yet.
+            // SAFETY: The file is valid, and only the caller uses it yet.
             let opened = T::open(&device, unsafe { (*file).f_flags })?;
             // SAFETY: As above.
             unsafe { (*file).private_data = opened.into_foreign() };
@@ -375,11 +375,11 @@ impl<T: Device> Class<T> {
         0
     }
 
-    /// What [`Self::open`] put into the file.
+    /// The data that [`Self::open`] put into the file.
     ///
     /// # Safety
     ///
-    /// `file` must be open by [`Self::open`], and stay so for `'a`.
+    /// `file` must be open by [`Self::open`], and stay open for `'a`.
     unsafe fn data<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T::File> {
         // SAFETY: By this function's contract; `release` has not run.
         unsafe { <Arc<T::File> as ForeignOwnable>::borrow((*file).private_data) }
@@ -397,7 +397,7 @@ impl<T: Device> Class<T> {
         let file = unsafe { (*iocb).ki_filp };
         // SAFETY: The iocb holds its file open.
         let data = unsafe { Self::data(file) };
-        // SAFETY: As above; `fcntl(F_SETFL)` may change it at the same time.
+        // SAFETY: As above; `fcntl(F_SETFL)` may change the flags concurrently.
         let flags = unsafe { read_once(&raw const (*file).f_flags) };
         // SAFETY: The caller passes an iterator that is a destination.
         let to = unsafe { IovIterDest::from_raw(to) };
@@ -457,7 +457,7 @@ impl<T: Device> Class<T> {
     }
 }
 
-/// A registered [`Class`]; dropping it takes the class away.
+/// A registered [`Class`]; dropping it removes the class.
 pub(crate) struct ClassRegistration<T: Device>(&'static Class<T>);
 
 impl<T: Device> ClassRegistration<T> {
@@ -465,11 +465,11 @@ impl<T: Device> ClassRegistration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it was registered before, `EEXIST` if there is a class of such a name, `ENOMEM`.
+    /// `EBUSY` if it was registered before, `EEXIST` if there is a class with the name, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped only when the module goes, or fails to begin, with no
+    /// The return value must be dropped only when the module is unloaded or fails to load, with no
     /// [`Registration`] of the class left: a device does not keep its class.
     pub(crate) unsafe fn new(class: &'static Class<T>) -> Result<Self> {
         class.state.start()?;
@@ -491,8 +491,8 @@ impl<T: Device> Drop for ClassRegistration<T> {
         let class = core::mem::replace(&mut state.class, core::ptr::null_mut());
         let groups = state.groups.take();
         drop(state);
-        // SAFETY: It is a class of C, or null. There is no device of it any more, as the caller of
-        // `new` has promised.
+        // SAFETY: It is a class of C, or null. There are no devices of it any more, as the caller
+        // of `new` has promised.
         unsafe { bindings::class_destroy(class) };
         drop(groups);
     }
@@ -507,7 +507,7 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// This one; any major number will do if that is 0.
+    /// This number; any major number if that is 0.
     ///
     /// # Errors
     ///
@@ -520,17 +520,17 @@ impl Number {
     }
 }
 
-/// A reserved device number; dropping it gives it back.
+/// A reserved device number; dropping it frees it.
 ///
 /// # Invariants
 ///
-/// It is a region of one number, which is this one's.
+/// It owns a region of this one number.
 struct Region(bindings::dev_t);
 
 impl Region {
     /// # Errors
     ///
-    /// `EBUSY` if the number is taken, `EINVAL` if the kernel has no such, `ENOMEM`.
+    /// `EBUSY` if the number is in use, `EINVAL` if it is invalid, `ENOMEM`.
     fn new(number: Number, name: &CStr) -> Result<Self> {
         let mut reserved = number.major << MINOR_BITS | number.minor;
         let name = name.as_char_ptr();
@@ -568,7 +568,7 @@ impl<T: Device> Listed<T> {
         name: &CStr,
         device: &Arc<T>,
     ) -> Result<Self> {
-        // A slash makes a directory of `/dev`; sysfs has something else in its place.
+        // A slash makes a directory of `/dev`; sysfs replaces it.
         let mut known = KVec::with_capacity(name.count_bytes(), GFP_KERNEL)?;
         for byte in name.to_bytes() {
             known.push(if *byte == b'/' { b'!' } else { *byte }, GFP_KERNEL)?;
@@ -600,12 +600,12 @@ impl<T: Device> Drop for Listed<T> {
             .position(|entry| entry.number == self.number);
         let entry = at.and_then(|at| state.devices.remove(at).ok());
         drop(state);
-        // Maybe the last reference to the device, so without the lock.
+        // This may drop the last reference to the device, so after the unlock.
         drop(entry);
     }
 }
 
-/// What an open of the number reaches; dropping it makes that fail.
+/// The target of an open of the number; dropping it makes opens fail.
 ///
 /// # Invariants
 ///
@@ -621,7 +621,7 @@ impl Cdev {
         let cdev = NonNull::new(unsafe { bindings::cdev_alloc() }).ok_or(ENOMEM)?;
         // INVARIANT: It is new. One that was not added may be deleted as well.
         let this = Self(cdev);
-        // SAFETY: Nobody else knows it yet.
+        // SAFETY: Only this has it yet.
         unsafe {
             (*cdev.as_ptr()).owner = this_module::<T::OwnerModule>().as_ptr();
             (*cdev.as_ptr()).ops = Class::<T>::TABLE;
@@ -635,13 +635,13 @@ impl Cdev {
 
 impl Drop for Cdev {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; this is the reference that `cdev_alloc` gave.
+        // SAFETY: By the type invariant; this owns the reference of `cdev_alloc`.
         unsafe { bindings::cdev_del(self.0.as_ptr()) };
     }
 }
 
-/// A device in sysfs and its node in `/dev`; dropping it removes both, and waits for those who use
-/// its attributes.
+/// A device in sysfs and its node in `/dev`; dropping it removes both, and waits for users of its
+/// attributes.
 ///
 /// # Invariants
 ///
@@ -668,7 +668,7 @@ impl Shown {
             (state.class, groups.groups.as_ptr().cast_mut())
         };
         // SAFETY: Class and attributes stay until the exit of the module. The name is copied. The
-        // data is what the attributes take it for, and stays by this function's contract.
+        // data has the type that the attributes expect, and stays by this function's contract.
         let shown = from_err_ptr(unsafe {
             bindings::device_create_with_groups(
                 raw,
@@ -687,14 +687,14 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; this gives back the reference that `device_create` gave.
+        // SAFETY: By the type invariant; this owns the reference of `device_create`.
         unsafe { bindings::device_unregister(self.0.as_ptr()) };
     }
 }
 
-/// A device that is there; dropping it takes it away. Files that are open stay.
+/// A registered device; dropping it removes the device. Open files stay open.
 ///
-/// The fields go in this order: the name is free again when nothing has it any more.
+/// The fields are dropped in this order: the name is free again when nothing uses it any more.
 pub(crate) struct Registration<T: Device> {
     _shown: Shown,
     _cdev: Cdev,
@@ -702,19 +702,19 @@ pub(crate) struct Registration<T: Device> {
     _region: Region,
 }
 
-// SAFETY: A device may be taken away in any thread.
+// SAFETY: Any thread may remove a device.
 unsafe impl<T: Device> Send for Registration<T> {}
 // SAFETY: Nothing can be done through a shared reference.
 unsafe impl<T: Device> Sync for Registration<T> {}
 
 impl<T: Device> Registration<T> {
-    /// Makes `device` reachable as `name` of its class, which may have directories in it. It can be
-    /// opened before the event says that it is there, and before this returns. Sleeps.
+    /// Makes `device` available as `name` of its class, which may contain directories. It can be
+    /// opened before the event for it is sent, and before this returns. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is a device of this name in the class; `EBUSY` if the number is taken;
-    /// `EINVAL` if the kernel has no such; `ENAMETOOLONG`; `ENOMEM`; those of sysfs.
+    /// `EEXIST` if there is a device of this name in the class; `EBUSY` if the number is in use;
+    /// `EINVAL` if it is invalid; `ENAMETOOLONG`; `ENOMEM`; those of sysfs.
     pub(crate) fn new(name: &CStr, number: Number, device: &Arc<T>) -> Result<Self> {
         if name.count_bytes() > NAME_MAX {
             return Err(ENAMETOOLONG);
@@ -723,7 +723,7 @@ impl<T: Device> Registration<T> {
         let region = Region::new(number, name)?;
         let listed = Listed::new(class, region.0, name, device)?;
         let cdev = Cdev::new::<T>(&region)?;
-        // SAFETY: The entry in the list has a reference to the device, and goes later.
+        // SAFETY: The entry in the list has a reference to the device, and is dropped later.
         let shown = unsafe { Shown::new(class, &region, name, device) }?;
         Ok(Self {
             _shown: shown,

@@ -2,9 +2,8 @@
 
 //! Misc devices with a fixed minor, whose files can be polled and can send SIGIO.
 //!
-//! `kernel::miscdevice` always takes a dynamic minor and has no poll or fasync. The file
-//! operations are one `static` of the driver, because others tell the device's files by that
-//! address.
+//! `kernel::miscdevice` always takes a dynamic minor and has no poll or fasync. The file operations
+//! are one `static` of the driver, because its address identifies the device's files.
 
 use crate::vfs::{
     bindings,
@@ -64,8 +63,8 @@ use kernel::{
     }, //
 };
 
-/// What an open file of the device can do; each method answers to the `file_operations` member of
-/// its name. All run in process context and may sleep, and may run at the same time.
+/// The operations of an open file of the device; each method is the `file_operations` member of its
+/// name. All run in process context and may sleep, and may run concurrently.
 #[vtable]
 pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// Name under `/dev`.
@@ -121,16 +120,17 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Whether a write is possible at all just now: asked before anything is taken out of a pipe.
+    /// Whether a write is possible at present: called before anything is taken out of a pipe.
     ///
     /// # Errors
     ///
-    /// What the write would return.
+    /// The error that the write would return.
     fn check_write(_device: ArcBorrow<'_, Self>) -> Result {
         Ok(())
     }
 
-    /// Where those wait who poll the file; it is polled in vain while there is nothing.
+    /// The queue of tasks that poll the file. With an error the file has `EPOLLERR`, and there is
+    /// no wait.
     ///
     /// The queue lives as long as the device, which the file keeps: this is why it is borrowed from
     /// that.
@@ -138,12 +138,12 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The events that hold now. Who polls is on the queue already.
+    /// The current events. The polling task is on the queue already.
     fn poll(&self) -> PollEvents {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The list of the files that are told by SIGIO, for a file that asks for that.
+    /// The list of the files that get SIGIO, for a file that asks for that.
     ///
     /// The list lives as long as the device, which the file keeps: this is why it is borrowed from
     /// that.
@@ -167,12 +167,12 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     }
 }
 
-/// A device whose files take commands by io_uring.
+/// A device whose files take commands of io_uring.
 pub(crate) trait UringDevice: Device {
-    /// Who parks them.
+    /// The queues that park them.
     type Queue: Commands;
 
-    /// A command (`file_operations::uring_cmd`). As a rule the lock of its ring is held.
+    /// A command (`file_operations::uring_cmd`). Usually the lock of its ring is held.
     fn uring_cmd<'a>(
         device: ArcBorrow<'_, Self>,
         file: &File,
@@ -180,7 +180,7 @@ pub(crate) trait UringDevice: Device {
     ) -> Verdict<'a>;
 }
 
-/// What the private data of an open file points to.
+/// The target of an open file's private data.
 ///
 /// # Invariants
 ///
@@ -286,7 +286,7 @@ impl<T: Device> FileOps<T> {
     pub(crate) fn device_of<'a>(&'static self, file: &'a LocalFile) -> Option<ArcBorrow<'a, T>> {
         // SAFETY: `file` is valid, and its `f_op` does not change once it is open.
         let ops = unsafe { (*file.as_ptr()).f_op };
-        // SAFETY: `file` is valid. While it is being opened nobody else knows it.
+        // SAFETY: `file` is valid. While it is being opened, only the opening task has it.
         let mode = unsafe { read_once(&raw const (*file.as_ptr()).f_mode) };
         if !core::ptr::eq(ops, &self.table) || mode & bindings::FMODE_OPENED == 0 {
             return None;
@@ -309,18 +309,18 @@ impl<T: Device> FileOps<T> {
         from_result(|| {
             // SAFETY: The caller passes valid pointers.
             to_result(unsafe { bindings::generic_file_open(inode, file) })?;
-            // First: what `T::open` has begun only a release ends. At the charge of the caller's
-            // memory cgroup, as the file itself is.
+            // First: only a release undoes `T::open`. Charged to the caller's memory cgroup, as the
+            // file itself is.
             let open = KBox::<Open>::new_uninit(GFP_KERNEL_ACCOUNT)?;
-            // SAFETY: The file is valid for the call, and nobody else has a position lock on it.
+            // SAFETY: The file is valid for the call, and no other task holds its position lock.
             let device = T::open(unsafe { File::from_raw_file(file) })?;
             // INVARIANT: The file is on no list.
             let open = open.write(Open {
                 device: device.into_foreign(),
                 fasync: Atomic::new(core::ptr::null_mut()),
             });
-            // SAFETY: The file is not visible to anyone else yet. `misc_open` left its own
-            // pointer there, which nobody needs.
+            // SAFETY: The file is not visible to other tasks yet. `misc_open` left its own pointer
+            // there, which is not needed.
             unsafe { (*file).private_data = KBox::into_raw(open).cast() };
             Ok(0)
         })
@@ -333,7 +333,7 @@ impl<T: Device> FileOps<T> {
         _inode: *mut bindings::inode,
         file: *mut bindings::file,
     ) -> ffi::c_int {
-        // SAFETY: The file is valid for the call, and nobody else uses it any more.
+        // SAFETY: The file is valid for the call, and has no other user any more.
         let private =
             unsafe { core::mem::replace(&mut (*file).private_data, core::ptr::null_mut()) };
         // SAFETY: `open` put the pointer there, and this is its last use. The file is on no list
@@ -370,7 +370,7 @@ impl<T: Device> FileOps<T> {
         T::uring_cmd(device, file, unsafe { Command::new(cmd, flags) }).code()
     }
 
-    /// Borrows what [`Self::open`] put into the file.
+    /// Borrows the data that [`Self::open`] put into the file.
     ///
     /// # Safety
     ///
@@ -431,7 +431,7 @@ impl<T: Device> FileOps<T> {
     /// # Safety
     ///
     /// `do_splice_read` calls this with an open file of this device and a pipe that the current
-    /// task has locked, or that nobody else knows (`splice_direct_to_actor`).
+    /// task has locked, or that only it can reach (`splice_direct_to_actor`).
     unsafe extern "C" fn splice_read(
         file: *mut bindings::file,
         _pos: *mut bindings::loff_t,
@@ -442,7 +442,7 @@ impl<T: Device> FileOps<T> {
         // SAFETY: The caller holds the file open.
         let (device, file) = unsafe { Self::parts(file) };
         from_result(|| {
-            // SAFETY: The pipe is the caller's alone, and stays so.
+            // SAFETY: Only the caller uses the pipe during the call.
             let mut to = unsafe { PipeDest::new(pipe.cast(), len) }?;
             T::splice_read(device, file, &mut to)?;
             Ok(to.commit()? as isize)
@@ -485,8 +485,8 @@ impl<T: Device> FileOps<T> {
             return PollEvents::ERROR.into_raw();
         };
         // SAFETY: File and table are valid for the call. The queue is borrowed from the device,
-        // which the file keeps until it is released, and a poller has let go by then: it holds a
-        // reference to the file, or (epoll) is told by `__fput()`.
+        // which the file keeps until it is released. Pollers leave the queue before that: a poller
+        // holds a reference to the file, or (epoll) `__fput()` removes it.
         unsafe { bindings::poll_wait(file, queue.as_ptr(), table) };
         device.poll().into_raw()
     }
@@ -509,7 +509,7 @@ impl<T: Device> FileOps<T> {
                 known
             } else {
                 let list = core::ptr::from_ref(device.fasync()?).cast_mut();
-                // INVARIANT: Borrowed from the device, which does not go before the file.
+                // INVARIANT: Borrowed from the device, which outlives the file.
                 match open.fasync.cmpxchg(core::ptr::null_mut(), list, Full) {
                     Err(other) if other != list => return Err(EBUSY),
                     _ => list,
@@ -549,7 +549,7 @@ impl<T: Device> FileOps<T> {
     }
 }
 
-/// A registered device; dropping it takes the device away.
+/// A registered device; dropping it removes the device.
 ///
 /// # Invariants
 ///
@@ -561,7 +561,7 @@ pub(crate) struct Registration<T: Device> {
     _device: PhantomData<fn() -> T>,
 }
 
-// SAFETY: A device may be taken away from any thread.
+// SAFETY: Any thread may remove a device.
 unsafe impl<T: Device> Send for Registration<T> {}
 // SAFETY: Nothing can be done through a shared reference.
 unsafe impl<T: Device> Sync for Registration<T> {}
@@ -571,7 +571,7 @@ impl<T: Device> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the minor is taken, `ENOMEM`.
+    /// `EBUSY` if the minor is in use, `ENOMEM`.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             inner <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
@@ -584,7 +584,8 @@ impl<T: Device> Registration<T> {
                 // SAFETY: The initialiser may write to `slot`.
                 unsafe { slot.write(device) };
                 // INVARIANT: Registered if this succeeds.
-                // SAFETY: `slot` is initialised and pinned, and is unregistered before it goes.
+                // SAFETY: `slot` is initialised and pinned, and is unregistered before it is
+                // dropped.
                 to_result(unsafe { bindings::misc_register(slot) })
             }),
             _device: PhantomData,
@@ -595,9 +596,9 @@ impl<T: Device> Registration<T> {
 #[pinned_drop]
 impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered by the type invariant. It may go at any time: an open that is under
-        // way is waited for, and a file that is open needs only the static table, and the module,
-        // which it keeps.
+        // SAFETY: Registered by the type invariant. It may be removed at any time: this waits for a
+        // running open, and an open file needs only the static table, and the module, which it
+        // keeps.
         unsafe { bindings::misc_deregister(self.inner.get()) };
     }
 }

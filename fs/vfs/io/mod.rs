@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices and pipes: what a server talks through. And the files of other file systems that it has
-//! stand behind its own.
+//! Devices and pipes, through which a server talks to the kernel; and files of other file systems
+//! that back its own.
 
 pub(crate) mod backing;
 pub(crate) mod chrdev;

@@ -2,9 +2,9 @@
 
 //! Messages by `splice(2)`: pages put into a pipe, and pages taken out of one.
 //!
-//! Bytes of the page cache are not copied into a pipe: it refers to their folio. Who reads the pipe
-//! later sees what is there then. What is put into a pipe has the kernel's own buffer operations,
-//! because it may outlive this module.
+//! Bytes of the page cache are not copied into a pipe: it refers to their folio, and a later reader
+//! of the pipe sees the contents at that time. Buffers put into a pipe have the kernel's own buffer
+//! operations, because they may outlive this module.
 //!
 //! C header: `include/linux/pipe_fs_i.h`.
 
@@ -38,11 +38,11 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// One page of a message that is on its way into a pipe.
+/// One page of a message that is being put into a pipe.
 enum Piece {
-    /// A page of our own, and how many bytes are in it, from its start.
+    /// A page of our own, and the number of bytes in it, from its start.
     Own(Page, usize),
-    /// Bytes of a folio that others may change: where, and how many. All are in one page.
+    /// Bytes of a folio that others may change: offset and length. All are in one page.
     Shared(ARef<Folio>, usize, usize),
 }
 
@@ -50,11 +50,13 @@ enum Piece {
 ///
 /// # Invariants
 ///
-/// - `pipe` is valid for `'a`, and the current task has locked it or is the only one that knows it.
-/// - `used` is not more than there are pieces; those behind are pages of our own without content.
+/// - `pipe` is valid for `'a`, and the current task has locked it or is the only one that can reach
+///   it.
+/// - `used` is not more than the number of pieces; those behind are empty pages of our own.
 pub(crate) struct PipeDest<'a> {
     pipe: *mut bindings::pipe_inode_info,
-    /// As many as the pipe may have buffers have room here. The first `used` are the message.
+    /// There is room for the maximum number of buffers of the pipe. The first `used` are the
+    /// message.
     pieces: KVVec<Piece>,
     used: usize,
     /// Bytes that the reader asked for and that are not there yet.
@@ -68,7 +70,7 @@ impl PipeDest<'_> {
     ///
     /// The type invariant holds while the value lives.
     pub(super) unsafe fn new(pipe: *mut bindings::pipe_inode_info, room: usize) -> Result<Self> {
-        // SAFETY: `pipe` is valid, and nobody else changes it.
+        // SAFETY: `pipe` is valid, and no other task changes it.
         let max = unsafe { (*pipe).max_usage } as usize;
         // INVARIANT: As the caller promises.
         Ok(Self {
@@ -86,14 +88,13 @@ impl PipeDest<'_> {
         self.pieces.get_mut(self.used.checked_sub(1)?)
     }
 
-    /// The page of our own that the next bytes are copied to, and how many are in it, less than
-    /// all, and none if it has to be an `empty` one; [`None`] if it has to be made by `fault_in`
-    /// first.
+    /// The page of our own for the next bytes, and the number of bytes in it, which is less than a
+    /// page, and 0 if an `empty` one is required; [`None`] if `fault_in` has to make it first.
     fn open_page(&mut self, empty: bool) -> Option<(&Page, &mut usize)> {
         let goes_on = matches!(self.last(), Some(Piece::Own(_, filled)) if *filled < PAGE_SIZE);
         if empty || !goes_on {
             self.pieces.get(self.used)?;
-            // INVARIANT: There is one more, as just seen.
+            // INVARIANT: There is one more, as checked above.
             self.used += 1;
         }
         match self.last()? {
@@ -102,13 +103,13 @@ impl PipeDest<'_> {
         }
     }
 
-    /// Refers to a part of a folio that is in one page; whether there was room for that.
+    /// Refers to a part of a folio that is in one page; returns whether there was room for that.
     fn share(&mut self, folio: ARef<Folio>, offset: usize, len: usize) -> bool {
-        // The folio is not ours alone: if there is no room, this was not its last reference.
+        // The folio has other references: if there is no room, this was not its last one.
         let piece = Piece::Shared(folio, offset, len);
         let shared = self.pieces.push_within_capacity(piece).is_ok();
         if shared {
-            // What is empty goes behind it.
+            // Empty pages go behind it.
             if let Some([first, .., last]) = self.pieces.get_mut(self.used..) {
                 core::mem::swap(first, last);
             }
@@ -118,7 +119,7 @@ impl PipeDest<'_> {
         shared
     }
 
-    /// Refers to a part of a folio, page by page, as far as there is room; returns how far.
+    /// Refers to a part of a folio, page by page, as far as there is room; returns the length done.
     fn share_all(&mut self, folio: &Folio, offset: usize, len: usize) -> usize {
         let mut done = 0usize;
         while done < len {
@@ -137,7 +138,7 @@ impl PipeDest<'_> {
     ///
     /// # Errors
     ///
-    /// `EIO` if the pipe has no room for it; `EPIPE` if nobody reads it.
+    /// `EIO` if the pipe has no room for it; `EPIPE` if it has no reader.
     pub(super) fn commit(mut self) -> Result<usize> {
         // SAFETY: The pipe is valid and locked by the type invariant.
         let (used, max) = unsafe { (bindings::pipe_buf_usage(self.pipe), (*self.pipe).max_usage) };
@@ -166,7 +167,7 @@ impl PipeDest<'_> {
             // SAFETY: The pipe is valid and locked; the buffer's reference to its page is that of
             // the piece, which the call takes over in any case.
             let added = unsafe { bindings::add_to_pipe(self.pipe, &mut buffer) };
-            // As a rule all goes well: nobody is called to find that out.
+            // Usually all goes well, and a comparison is cheaper than a call.
             if added < 0 {
                 if total == 0 {
                     return Err(Error::from_errno(added as i32));
@@ -191,15 +192,15 @@ impl Dest for PipeDest<'_> {
         }
         let mut left = len;
         while left != 0 {
-            // Whole pages of data can be moved on into a file, or written to one as they are.
+            // Whole pages of data can be moved on into a file, or written to one unchanged.
             let begins_page = bytes.begins_page() && left == len;
             let Some((page, filled)) = self.open_page(begins_page) else {
                 break;
             };
             let part = left.min(PAGE_SIZE - *filled);
-            // SAFETY: `bytes` has `left` more bytes at `from`, and room for as many as are copied
-            // is left of the page, which is not in the pipe yet, so that nobody else accesses it.
-            // What others may do to `bytes` meanwhile changes only what is copied.
+            // SAFETY: `bytes` has `left` more bytes at `from`, and the page has room for as many as
+            // are copied. It is not in the pipe yet, so nothing else accesses it. Concurrent
+            // changes of `bytes` affect only the copied data.
             unsafe { bindings::memcpy_to_page(page.as_ptr(), *filled, from.cast(), part) };
             *filled += part;
             left -= part;
@@ -216,19 +217,19 @@ impl Dest for PipeDest<'_> {
             return Err(EIO);
         }
         if self.pieces.len() == self.pieces.capacity() {
-            // What is empty takes the room that a piece which is shared would need.
+            // An empty page takes the room that a shared piece would need.
             self.pieces.pop();
             return Ok(());
         }
-        // Who has filled a page goes on as a rule with bytes that have to be copied. Before that,
-        // and behind a piece that is shared, it is not known.
+        // After a full page the next bytes usually have to be copied, too. Before the first one,
+        // and behind a shared piece, this is unknown.
         let copying = self.used > 1 && matches!(self.last(), Some(Piece::Own(..)));
         let wanted = if copying { len.div_ceil(PAGE_SIZE) } else { 1 };
         let end = self.used.saturating_add(wanted.min(free));
         while self.pieces.len() < end {
             let page = match Page::alloc_page(GFP_KERNEL) {
                 Ok(page) => page,
-                // Fewer will do.
+                // Fewer are enough.
                 Err(_) if self.pieces.len() > self.used => break,
                 Err(error) => return Err(error.into()),
             };
@@ -245,14 +246,14 @@ impl Dest for PipeDest<'_> {
 /// `pipe` is valid for `'a`, and not locked by the current task. Each element of `buffers` is a
 /// buffer of it, and owns a reference to its page, or has no operations any more. The bytes of a
 /// buffer begin `offset` bytes behind the start of its page, which may be beyond the end of that,
-/// and lie together in the folio that the page belongs to.
+/// and are contiguous in the folio of the page.
 pub(crate) struct PipeSource<'a> {
     pipe: *mut bindings::pipe_inode_info,
     buffers: KVVec<bindings::pipe_buffer>,
     /// The buffer to copy from next, and the first one whose content is not confirmed.
     at: usize,
     confirmed: usize,
-    /// Whether the writer gives pages away (`SPLICE_F_MOVE`), and none was held back so far.
+    /// Whether the writer gives pages away (`SPLICE_F_MOVE`), and all so far could be taken.
     moves: bool,
     left: usize,
     _pipe: PhantomData<&'a ()>,
@@ -314,7 +315,7 @@ impl PipeSource<'_> {
             // SAFETY: The buffer is in use.
             let mut taken = unsafe { *buffer };
             if taken.len as usize <= left {
-                // SAFETY: The buffer is in use; from here on it is `taken`'s alone.
+                // SAFETY: The buffer is in use; from here on only `taken` owns it.
                 unsafe { (*buffer).ops = core::ptr::null() };
                 // SAFETY: The pipe is locked, and its first buffer was taken.
                 unsafe { bindings::pipe_tail_advance(self.pipe) };
@@ -349,8 +350,8 @@ impl Source for PipeSource<'_> {
             let Some(buffer) = self.buffers.get_mut(self.at) else {
                 break;
             };
-            // The bytes of a buffer lie in as many pages as they need: those of a socket are a part
-            // of a folio of several.
+            // The bytes of a buffer may be in several pages: those of a socket are a part of a
+            // larger folio.
             let offset = buffer.offset as usize % PAGE_SIZE;
             let len = (room.len() - done)
                 .min(buffer.len as usize)
@@ -362,7 +363,7 @@ impl Source for PipeSource<'_> {
                 // SAFETY: Room for `len` more bytes is left behind the first `done`.
                 let to = unsafe { room.as_mut_ptr().add(done) };
                 // SAFETY: `len` bytes of the buffer follow `offset` in the page, and there is room
-                // for them. What others may do to the page meanwhile changes only what is copied.
+                // for them. Concurrent changes of the page affect only the copied data.
                 unsafe { bindings::memcpy_from_page(to.cast(), page, offset, len) };
             }
             buffer.offset += len as u32;
@@ -406,21 +407,21 @@ impl Source for PipeSource<'_> {
         };
         // SAFETY: The buffer is valid by the type invariant, and its content is confirmed.
         if !unsafe { bindings::pipe_buf_try_steal(self.pipe, buffer) } {
-            // The others are of the same kind as a rule: all are copied, many at once.
+            // The others are usually of the same kind: all are copied, many at once.
             self.moves = false;
             return Ok(None);
         }
         // SAFETY: The buffer has a reference to its page.
         let folio = unsafe { Folio::from_raw(bindings::page_folio(buffer.page)) };
         let on_lru = buffer.flags & bindings::PIPE_BUF_FLAG_LRU != 0;
-        // SAFETY: Who gives a page away has locked it, owns it alone, has taken it out of its
-        // mapping, and says whether it is on a list. Nobody looks at the buffer's bytes while it
-        // is locked.
+        // SAFETY: A writer that gives a page away has locked it, owns it alone, has taken it out of
+        // its mapping, and tells whether it is on a list. The buffer's bytes are not accessed while
+        // it is locked.
         let Some(page) = (unsafe { FreePage::from_locked(folio.into(), on_lru) }) else {
             return Ok(None);
         };
-        // The reference of the buffer goes first, while there is another: a pipe keeps a page of
-        // its own for later when it is the last to use it.
+        // The reference of the buffer is dropped first, while there is another: a pipe keeps a page
+        // of its own for later when it drops the last reference.
         // SAFETY: The buffer owns a reference by the type invariant; this is its last use, because
         // it has no operations then.
         unsafe { bindings::pipe_buf_release(self.pipe, buffer) };

@@ -2,16 +2,17 @@
 
 //! Commands of io_uring to the files of a device (`IORING_OP_URING_CMD`).
 //!
-//! A command reaches the device as a [`Command`], in the task that submitted it or in a worker that
-//! has its memory. The device ends it at once, or parks it: a [`Parked`] command waits until the
-//! device has something for its task. Either is moved and not copied, so a command ends once.
+//! A command reaches the device as a [`Command`], in the task that submitted it or in a worker with
+//! the memory of that task. The device completes it at once, or parks it: a [`Parked`] command
+//! waits until the device has something for its task. Either is moved and not copied, so a command
+//! is completed only once.
 //!
-//! A parked command ends in one of three ways: [`Parked::complete`], where io_uring has called the
-//! device; [`Parked::dispatch`], which has the task of the command called back to do that; and
+//! A parked command is completed in one of three ways: by [`Parked::complete`], in a call from
+//! io_uring; by [`Parked::dispatch`], which makes the command's task call back for that; and by
 //! [`Parked::end`], from anywhere.
 //!
-//! Locks: io_uring holds the lock of its ring over most calls. Nothing here takes it but
-//! [`Command::park`], whose caller says by the command that it is held.
+//! Locks: io_uring holds the lock of its ring over most calls. Only [`Command::park`] takes it
+//! here, unless the command's flags tell that the call holds it.
 //!
 //! C header: `include/linux/io_uring/cmd.h`.
 
@@ -49,17 +50,17 @@ use kernel::{
 /// Bytes of a command in a submission entry of 128 bytes.
 pub(crate) const COMMAND_LEN: usize = 80;
 
-/// A party that parks commands: one queue of a device.
+/// An object that parks commands: one queue of a device.
 pub(crate) trait Commands: Send + Sync + Sized + 'static {
-    /// What goes to the command's task with it.
+    /// The data for the command's task.
     type Filled: ForeignOwnable + Send;
 
-    /// The ring of a parked command ends: takes the command off, if it still waits. Called with the
+    /// The ring of a parked command ends: returns the command, if it still waits. Called with the
     /// lock of the ring held; it must not wait for a task of the ring.
     fn cancel(&self, id: CommandId) -> Option<Parked<Self>>;
 
-    /// Runs in the task of a command that [`Parked::dispatch`] sent there, which may touch its
-    /// memory; if `cancelled`, anywhere, because the task is exiting.
+    /// Runs in the task of a command that [`Parked::dispatch`] sent there, which may access its
+    /// memory; if `cancelled`, in any task, because that task is exiting.
     fn in_task(
         &self,
         command: Parked<Self>,
@@ -69,20 +70,21 @@ pub(crate) trait Commands: Send + Sync + Sized + 'static {
     );
 }
 
-/// Tells parked commands from each other.
+/// Identifies a parked command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommandId(usize);
 
-/// A call from io_uring that is running, and lets commands of its ring be completed.
+/// A running call from io_uring, in which commands of its ring can be completed.
 pub(crate) struct Issue<'a> {
     /// `IO_URING_F_*`.
     flags: u32,
     /// The ring (`io_uring_cmd_ctx_handle()`).
     ring: *mut ffi::c_void,
-    /// The queue whose command the call is about, as in [`Pdu`]; null if the call does not use it.
+    /// The queue of the command that the call is about, as in [`Pdu`]; null if the call does not
+    /// use it.
     queue: *const ffi::c_void,
-    /// Whether the call has taken a reference to it over from a command that was completed, and
-    /// has to drop it.
+    /// Whether the call has taken over a reference to it from a completed command, and has to drop
+    /// it.
     keeps: Cell<bool>,
     _call: PhantomData<&'a mut &'a ()>,
 }
@@ -104,7 +106,7 @@ impl Issue<'_> {
     }
 }
 
-/// What the device makes of a command; only the command gives one.
+/// The device's result for a command; only methods of the command return one.
 pub(crate) struct Verdict<'a> {
     code: ffi::c_int,
     _call: PhantomData<&'a mut &'a ()>,
@@ -121,8 +123,7 @@ impl Verdict<'_> {
 ///
 /// # Invariants
 ///
-/// `cmd` is valid for `'a`, and the device has not said what becomes of it. It is cancelled by
-/// [`cancel`] of this `Q`.
+/// `cmd` is valid for `'a`, and neither done nor parked. It is cancelled by [`cancel`] of this `Q`.
 pub(crate) struct Command<'a, Q> {
     cmd: NonNull<bindings::io_uring_cmd>,
     issue: Issue<'a>,
@@ -147,7 +148,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
 
     /// Its number (`cmd_op`).
     pub(crate) fn number(&self) -> u32 {
-        // SAFETY: By the type invariant; nothing changes it.
+        // SAFETY: By the type invariant; it does not change.
         unsafe { (*self.cmd.as_ptr()).cmd_op }
     }
 
@@ -170,7 +171,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
         u16::try_from(index).ok()
     }
 
-    /// The two stretches of the submitter's memory that it names, as address and length.
+    /// The two areas of the submitter's memory that it names, as address and length.
     ///
     /// # Errors
     ///
@@ -185,7 +186,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
         Ok(vectors.map(|vector| (vector.iov_base.addr(), vector.iov_len)))
     }
 
-    /// What gets at the registered buffer that it names.
+    /// Access to the registered buffer that it names.
     pub(crate) fn access(&self) -> Access<'_> {
         Access {
             cmd: Some(self.cmd),
@@ -194,7 +195,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
         }
     }
 
-    /// It is done: its completion says so. `EAGAIN` has it submitted once more, by a worker.
+    /// Completes it with `result`. `EAGAIN` has it submitted once more, by a worker.
     pub(crate) fn done(self, result: Result) -> Verdict<'a> {
         Verdict {
             code: code(result),
@@ -202,9 +203,9 @@ impl<'a, Q: Commands> Command<'a, Q> {
         }
     }
 
-    /// It waits for `queue`, which from now on may be asked to cancel it, to complete it. Also gives
-    /// the rest of the call, in which it can still be completed. Sleeps for the lock of the ring,
-    /// unless the call holds it.
+    /// Parks it: it waits for `queue` to complete it, and `queue` may be called to cancel it from
+    /// now on. Also returns the rest of the call, in which it can still be completed. Sleeps for
+    /// the lock of the ring, unless the call holds it.
     pub(crate) fn park(self, queue: Arc<Q>) -> (Parked<Q>, Issue<'a>, Verdict<'a>) {
         let pdu = Pdu::of(self.cmd);
         // SAFETY: The command is valid; its private bytes are the device's.
@@ -216,7 +217,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
         unsafe {
             bindings::io_uring_cmd_mark_cancelable(self.cmd.as_ptr(), self.issue.flags);
         }
-        // INVARIANT: The command is not complete, and waits from now on, as the verdict says. Its
+        // INVARIANT: The command is not complete, and waits from now on, as the verdict tells. Its
         // private bytes have the queue.
         let parked = Parked {
             cmd: self.cmd,
@@ -230,7 +231,7 @@ impl<'a, Q: Commands> Command<'a, Q> {
     }
 }
 
-/// A call of io_uring to cancel a command: gives it to its queue.
+/// A call of io_uring to cancel a command: passes it to its queue.
 ///
 /// # Safety
 ///
@@ -255,7 +256,7 @@ pub(super) unsafe fn cancel<Q: Commands>(cmd: NonNull<bindings::io_uring_cmd>, f
 struct Pdu {
     /// From `Arc::into_raw`.
     queue: *const ffi::c_void,
-    /// What is on its way to the task: a `Filled`, or how the command ends.
+    /// The word for the task: a `Filled`, or the result of the command.
     word: usize,
 }
 
@@ -269,27 +270,27 @@ impl Pdu {
     }
 }
 
-/// A command that waits for the device. Dropped, it ends with `ECONNABORTED`.
+/// A command that waits for the device. If it is dropped, it is completed with `ECONNABORTED`.
 ///
 /// # Invariants
 ///
-/// `cmd` is a command that was parked by a `Q` and is not complete; it belongs to this value. The
-/// queue in its private bytes is a reference of its own.
+/// `cmd` is a command that was parked by a `Q` and is not complete; this value owns it, and the
+/// reference to the queue in its private bytes.
 pub(crate) struct Parked<Q: Commands> {
     cmd: NonNull<bindings::io_uring_cmd>,
     _queue: PhantomData<Arc<Q>>,
 }
 
-// SAFETY: A command may be completed by any task, as this does it.
+// SAFETY: A command may be completed by any task, in the way that this does it.
 unsafe impl<Q: Commands> Send for Parked<Q> {}
 
 impl<Q: Commands> Parked<Q> {
-    /// Which one it is.
+    /// Its id.
     pub(crate) fn id(&self) -> CommandId {
         CommandId(self.cmd.as_ptr().addr())
     }
 
-    /// What gets at the registered buffer that it names, in a call of its ring.
+    /// Access to the registered buffer that it names, in a call of its ring.
     pub(crate) fn access<'i>(&'i self, issue: &'i Issue<'_>) -> Access<'i> {
         // SAFETY: By the type invariant.
         let ring = unsafe { bindings::io_uring_cmd_ring(self.cmd.as_ptr()) };
@@ -305,16 +306,16 @@ impl<Q: Commands> Parked<Q> {
         // SAFETY: By the type invariant.
         let ring = unsafe { bindings::io_uring_cmd_ring(self.cmd.as_ptr()) };
         if ring != issue.ring {
-            // Its ring may be waiting for this one.
+            // Its ring may be waiting for it.
             return self.end(result);
         }
         let this = ManuallyDrop::new(self);
-        // SAFETY: The command is this value's, which is not used again, and the call of `issue` is
-        // one of its ring.
+        // SAFETY: This value owns the command and is not used again, and the call of `issue` is one
+        // of its ring.
         unsafe { Self::finish(this.cmd, code(result), issue) };
     }
 
-    /// Completes a command and gives its queue back.
+    /// Completes a command and drops its queue.
     ///
     /// # Safety
     ///
@@ -332,13 +333,13 @@ impl<Q: Commands> Parked<Q> {
         drop(unsafe { Arc::from_raw(queue.cast::<Q>()) });
     }
 
-    /// Has [`Commands::in_task`] called in the task of the command, with `filled`. Never sleeps.
+    /// Makes the command's task call [`Commands::in_task`], with `filled`. Never sleeps.
     pub(crate) fn dispatch(self, filled: Q::Filled) {
         let word = filled.into_foreign().expose_provenance();
         self.send(word, Self::run);
     }
 
-    /// Completes it with `result`, as soon as its task gets to it. Never sleeps.
+    /// Completes it with `result`, as soon as its task runs the callback. Never sleeps.
     pub(crate) fn end(self, result: Result) {
         self.send(code(result) as usize, Self::run_end);
     }
@@ -349,13 +350,13 @@ impl<Q: Commands> Parked<Q> {
         run: unsafe extern "C" fn(bindings::io_tw_req, bindings::io_tw_token_t),
     ) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: By the type invariant the command is this value's, and so are its private bytes.
+        // SAFETY: By the type invariant this value owns the command and its private bytes.
         unsafe { (*Pdu::of(this.cmd)).word = word };
-        // SAFETY: The command is valid and not on its way already. `run` takes it over.
+        // SAFETY: The command is valid and was not sent yet. `run` takes it over.
         unsafe { bindings::__io_uring_cmd_do_in_task(this.cmd.as_ptr(), Some(run), 0) };
     }
 
-    /// Takes over what [`Self::send`] sent.
+    /// Takes over a command that [`Self::send`] sent.
     ///
     /// # Safety
     ///
@@ -386,13 +387,13 @@ impl<Q: Commands> Parked<Q> {
         // SAFETY: `dispatch` made it of a `Filled`, and this is the only place that takes it back.
         let filled =
             unsafe { Q::Filled::from_foreign(core::ptr::with_exposed_provenance_mut(word)) };
-        // SAFETY: The command has a reference to its queue. It goes with the command, until that is
-        // complete; then `issue` has it. A command that waits again is completed by a call of its
-        // ring, and there is none before this one, which holds the lock of the ring, is over.
+        // SAFETY: The command owns a reference to its queue until it is complete, and then `issue`
+        // does. A command that waits again is completed by another call of its ring, which cannot
+        // run before this one ends, as this one holds the lock of the ring.
         let queue = unsafe { &*issue.queue.cast::<Q>() };
         queue.in_task(parked, filled, &issue, token.cancel);
         if issue.keeps.get() {
-            // SAFETY: `finish` left it to this call, which does not use it any more.
+            // SAFETY: `finish` left the reference to this call, which does not use it any more.
             drop(unsafe { Arc::from_raw(issue.queue.cast::<Q>()) });
         }
     }
@@ -404,12 +405,12 @@ impl<Q: Commands> Parked<Q> {
         // SAFETY: By this function's contract.
         let (parked, word, issue) = unsafe { Self::arrived(req) };
         let this = ManuallyDrop::new(parked);
-        // SAFETY: The command is this value's, which is not used again; the call is one of its ring.
+        // SAFETY: The value owns the command and is not used again; the call is one of its ring.
         unsafe { Self::finish(this.cmd, word as ffi::c_int, &issue) };
     }
 }
 
-/// What gets at the registered buffer that a command names.
+/// Access to the registered buffer that a command names.
 ///
 /// # Invariants
 ///
@@ -424,7 +425,7 @@ pub(crate) struct Access<'a> {
 impl<'a> Access<'a> {
     /// # Errors
     ///
-    /// `EINVAL` if the command names none; `EFAULT` if that is not in it.
+    /// `EINVAL` if the command names none; `EFAULT` if the range is not in it.
     fn import(&self, direction: u32, address: usize, len: usize) -> Result<Stretch<'a>> {
         let cmd = self.cmd.ok_or(EINVAL)?;
         let mut iter = bindings::iov_iter::default();
@@ -439,7 +440,7 @@ impl<'a> Access<'a> {
                 self.flags,
             )
         })?;
-        // INVARIANT: The iterator is one of the buffer's pages, which the command keeps for `'a`.
+        // INVARIANT: The iterator is over the buffer's pages, which the command keeps for `'a`.
         Ok(Stretch {
             iter,
             left: len,
@@ -451,7 +452,7 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the command names none; `EFAULT` if that is not in it.
+    /// `EINVAL` if the command names none; `EFAULT` if the range is not in it.
     pub(crate) fn dest(&self, address: usize, len: usize) -> Result<RingDest<'a>> {
         self.import(bindings::ITER_DEST, address, len).map(RingDest)
     }
@@ -467,15 +468,15 @@ impl<'a> Access<'a> {
     }
 }
 
-/// A stretch of memory that a server has named before: of the current task, by its address, which
-/// need not be there; or of a registered buffer, which is.
+/// An area of memory that a server has named before: of the current task, by its address, which
+/// need not be mapped; or of a registered buffer, which is present.
 ///
 /// # Invariants
 ///
 /// `iter` is valid during `'a`.
 struct Stretch<'a> {
     iter: bindings::iov_iter,
-    /// Bytes of it that are left.
+    /// Number of bytes left.
     left: usize,
     _buffer: PhantomData<&'a ()>,
 }
@@ -491,7 +492,7 @@ impl Stretch<'_> {
         to_result(unsafe {
             bindings::import_ubuf(direction as ffi::c_int, start, len, &mut iter)
         })?;
-        // INVARIANT: It only has the address, which is checked here and looked up at each copy.
+        // INVARIANT: It has only the address, which is checked here and accessed with each copy.
         Ok(Self {
             iter,
             left: len,
@@ -500,7 +501,7 @@ impl Stretch<'_> {
     }
 }
 
-/// Memory that a message goes to.
+/// Memory to which a message is copied.
 pub(crate) struct RingDest<'a>(Stretch<'a>);
 
 impl RingDest<'_> {
@@ -508,14 +509,14 @@ impl RingDest<'_> {
     ///
     /// # Errors
     ///
-    /// `EFAULT` if that cannot be user memory.
+    /// `EFAULT` if it cannot be user memory.
     pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
         Stretch::of_user(bindings::ITER_DEST, address, len).map(Self)
     }
 
     fn iter(&mut self) -> &mut IovIterDest<'_> {
-        // SAFETY: The iterator is valid by its type invariant, and a destination; it is borrowed for
-        // as long as the value lives.
+        // SAFETY: The iterator is valid by its type invariant, and a destination; it is borrowed
+        // for as long as the value lives.
         unsafe { IovIterDest::from_raw(&raw mut self.0.iter) }
     }
 }
@@ -532,13 +533,13 @@ impl Dest for RingDest<'_> {
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        // What a registered buffer does not take, it never will.
+        // A registered buffer that does not take the data now never will.
         let mut dest = UserDest::new(self.iter()).map_err(|_| EFAULT)?;
         dest.fault_in(len)
     }
 }
 
-/// Memory that a message comes from.
+/// Memory from which a message is copied.
 pub(crate) struct RingSource<'a>(Stretch<'a>);
 
 impl RingSource<'_> {
@@ -546,7 +547,7 @@ impl RingSource<'_> {
     ///
     /// # Errors
     ///
-    /// `EFAULT` if that cannot be user memory.
+    /// `EFAULT` if it cannot be user memory.
     pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
         Stretch::of_user(bindings::ITER_SOURCE, address, len).map(Self)
     }
@@ -580,7 +581,7 @@ fn code(result: Result) -> ffi::c_int {
 
 impl<Q: Commands> Drop for Parked<Q> {
     fn drop(&mut self) {
-        // INVARIANT: The value that is made here is the one that is going away.
+        // INVARIANT: The new value replaces the one that is consumed.
         let this = Self {
             cmd: self.cmd,
             _queue: PhantomData,

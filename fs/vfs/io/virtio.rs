@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices of virtio: a driver, and what each device that it has found is.
+//! Devices of virtio: a driver, and its devices.
 //!
-//! A [`Driver`] is registered with the module. Each device of its kind is probed: its configuration is
-//! read ([`Config`]), its queues are made, and it becomes a [`Bound`] device, which the driver's list
-//! has until it is removed. Other parts hold a `Bound` for as long as they like; when the device goes,
-//! its queues are closed first, and then nothing of it can be reached through that.
+//! A [`Driver`] is registered with the module. Each device of its kind is probed: its configuration
+//! is read ([`Config`]), its queues are made, and it becomes a [`Bound`] device, which is in the
+//! driver's list until it is removed. Other code may hold a `Bound` for any time; when the device
+//! is removed, its queues are closed first, and then the `Bound` gives no access to it.
 //!
-//! Locks: the list of a driver, outside of all here; it may sleep, and a device appears and vanishes
-//! with it held. `Bound::life`, which may sleep.
+//! Locks: the list of a driver, outside of all here; it may sleep, and is held while a device
+//! appears and vanishes. `Bound::life`, which may sleep.
 //!
 //! C headers: `include/linux/virtio.h`, `include/linux/virtio_config.h`.
 
@@ -52,19 +52,19 @@ use kernel::{
 /// Devices of any vendor (`VIRTIO_DEV_ANY_ID`).
 const ANY_VENDOR: u32 = u32::MAX;
 
-/// What a device of one kind is to whoever uses it. Methods may sleep.
+/// The data of a device of one kind. Methods may sleep.
 pub(crate) trait Device: Sized + Send + Sync + 'static {
-    /// The module whose code this is.
+    /// The module with this code.
     type OwnerModule: ModuleMetadata;
 
     /// The one driver of these devices.
     fn driver() -> &'static Driver<Self>;
 
-    /// A device is there, with this configuration; its queues are not.
+    /// Probes a device with this configuration; its queues do not exist yet.
     ///
     /// # Errors
     ///
-    /// Why it cannot be used.
+    /// The reason why it cannot be used.
     fn probe(config: &Config<'_>) -> Result<impl PinInit<Self, Error>>;
 
     /// The names of its queues, in the order of their numbers.
@@ -73,17 +73,18 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// How many of the first queues have no processor of their own.
     const SPARE_QUEUES: u32;
 
-    /// Whether it could not be told from `other`.
+    /// Whether `other` has the same identity.
     fn is_same(&self, other: &Self) -> bool;
 
-    /// It can be used from now on. Called with the driver's list locked.
+    /// The device can be used from now on. Called with the driver's list locked.
     ///
     /// # Errors
     ///
-    /// Why it cannot: then it goes.
+    /// The reason why it cannot be used: it is removed then.
     fn appear(bound: &Arc<Bound<Self>>, place: &Place<'_>) -> Result;
 
-    /// It is not to be found any more, and about to go. Called with the driver's list locked.
+    /// The device cannot be found any more, and is about to be removed. Called with the driver's
+    /// list locked.
     fn vanish(&self);
 }
 
@@ -91,7 +92,7 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `vdev` is valid for `'a`, and no driver has it yet but the one that probes it.
+/// `vdev` is valid for `'a`, and only the driver that probes it uses it.
 pub(crate) struct Config<'a> {
     vdev: NonNull<bindings::virtio_device>,
     _probe: PhantomData<&'a ()>,
@@ -108,14 +109,14 @@ impl Config<'_> {
         bytes
     }
 
-    /// The number of 32 bits at `offset`.
+    /// The 32-bit number at `offset`.
     pub(crate) fn le32(&self, offset: u32) -> u32 {
         // SAFETY: By the type invariant.
         unsafe { bindings::virtio_read_le32(self.vdev.as_ptr(), offset) }
     }
 }
 
-/// Where a device is that appears.
+/// The place of a device that appears.
 ///
 /// # Invariants
 ///
@@ -126,7 +127,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Its number among all of virtio.
+    /// Its number among all virtio devices.
     pub(crate) fn index(&self) -> i32 {
         // SAFETY: By the type invariant.
         unsafe { bindings::virtio_index(self.vdev.as_ptr()) }
@@ -148,11 +149,11 @@ impl Place<'_> {
     }
 }
 
-/// What there is of a device.
+/// The C side of a device.
 ///
 /// # Invariants
 ///
-/// `vdev` is valid while it is there: the queues of `Bound` exist, and are running if it says so.
+/// `vdev` is valid while it is there: the queues of `Bound` exist, and the device is running.
 struct Life {
     vdev: Option<NonNull<bindings::virtio_device>>,
     running: bool,
@@ -179,15 +180,16 @@ impl<T: Device> Deref for Bound<T> {
 }
 
 impl<T: Device> Bound<T> {
-    /// Makes the queues of the device, and has it work.
+    /// Makes the queues of the device, and starts it.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the device has not so many, `ENOMEM`.
+    /// `ENOENT` if the device has fewer queues, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// `vdev` is being probed. Unless this fails, [`Self::end`] must be called before it goes.
+    /// `vdev` is being probed. Unless this fails, [`Self::end`] must be called before it is
+    /// removed.
     unsafe fn begin(self: &Arc<Self>, vdev: NonNull<bindings::virtio_device>) -> Result {
         let names = self.device.queue_names();
         let mut queues = KVec::from_elem(core::ptr::null_mut(), names.len(), GFP_KERNEL)?;
@@ -200,8 +202,8 @@ impl<T: Device> Bound<T> {
             };
             infos.push(info, GFP_KERNEL)?;
         }
-        // SAFETY: The device is valid, and there are so many of both. The names live as long as this,
-        // and so as long as the queues.
+        // SAFETY: The device is valid, and both arrays have that many elements. The names live as
+        // long as this, and so as long as the queues.
         to_result(unsafe {
             bindings::virtio_find_queues(
                 vdev.as_ptr(),
@@ -214,13 +216,13 @@ impl<T: Device> Bound<T> {
         // SAFETY: The device is valid, and its queues are made.
         unsafe { bindings::virtio_ready(vdev.as_ptr()) };
         let mut life = self.life.lock();
-        // INVARIANT: They are there, and running.
+        // INVARIANT: The queues exist, and the device is running.
         life.vdev = Some(vdev);
         life.running = true;
         Ok(())
     }
 
-    /// The device goes: it does nothing any more when this returns, and has no queue.
+    /// Ends the use of the device: it does nothing any more when this returns, and has no queues.
     fn end(&self) {
         let mut life = self.life.lock();
         let Some(vdev) = life.vdev.take() else {
@@ -233,12 +235,12 @@ impl<T: Device> Bound<T> {
         unsafe { bindings::virtio_delete_queues(vdev.as_ptr()) };
     }
 
-    /// For each processor the queue that is nearest to it, of those from `first` on: that whose
-    /// interrupts it gets, or else one of its group. May sleep.
+    /// The nearest queue for each processor, of those from `first` on: the one whose interrupts it
+    /// gets, or otherwise one of its group. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `ENODEV` if the device is gone.
+    /// `ENOMEM`; `ENODEV` if the device was removed.
     pub(crate) fn spread(&self, first: u32) -> Result<KVec<u32>> {
         let count = u32::try_from(self.device.queue_names().len())?.saturating_sub(first);
         let mut map = KVec::from_elem(first, usize::try_from(nr_cpu_ids())?, GFP_KERNEL)?;
@@ -259,7 +261,7 @@ impl<T: Device> Bound<T> {
             return Ok(map);
         }
         let mut groups = 0;
-        // SAFETY: Makes as many masks as it says, for the caller to free.
+        // SAFETY: Makes `groups` masks, which the caller has to free.
         let masks = unsafe { bindings::group_cpus_evenly(count, &mut groups) };
         if masks.is_null() || groups == 0 {
             return Ok(map);
@@ -268,13 +270,13 @@ impl<T: Device> Bound<T> {
             // SAFETY: There are `groups` of them.
             unsafe { assign(&mut map, masks, queue % groups, first.saturating_add(queue)) };
         }
-        // SAFETY: Of the function above.
+        // SAFETY: They were allocated by the function above.
         unsafe { bindings::kfree(masks.cast()) };
         Ok(map)
     }
 }
 
-/// Has the processors of mask number `at` use `queue`.
+/// Assigns `queue` to the processors of mask number `at`.
 ///
 /// # Safety
 ///
@@ -288,7 +290,7 @@ unsafe fn assign(map: &mut [u32], masks: *const bindings::cpumask, at: u32, queu
     }
 }
 
-/// What a driver has while it is registered.
+/// The state of a registered driver.
 struct State<T: Device> {
     set: Option<Set>,
     devices: KVec<Arc<Bound<T>>>,
@@ -319,7 +321,7 @@ pub(crate) struct Driver<T: Device> {
     state: StaticMutex<Table<T>>,
 }
 
-// SAFETY: Only C changes the driver, and does its own locking; the rest is locked.
+// SAFETY: Only C changes the driver, under its own locks; the rest is locked.
 unsafe impl<T: Device> Sync for Driver<T> {}
 
 /// The numbers of the devices of a driver, and an end.
@@ -327,7 +329,7 @@ unsafe impl<T: Device> Sync for Driver<T> {}
 pub(crate) struct Ids([bindings::virtio_device_id; 2]);
 
 impl Ids {
-    /// This one, of whatever vendor.
+    /// This number, of any vendor.
     pub(crate) const fn new(device: u32) -> Self {
         Self([
             bindings::virtio_device_id {
@@ -369,7 +371,7 @@ impl<T: Device> Driver<T> {
                 shutdown: None,
             }),
             name,
-            // SAFETY: The marker is private to this module, which guards no other data by it.
+            // SAFETY: The marker is private to this module, which guards no other data with it.
             state: unsafe {
                 StaticMutex::new(State {
                     set: None,
@@ -381,8 +383,8 @@ impl<T: Device> Driver<T> {
 
     /// # Safety
     ///
-    /// The bus calls this with a device of this driver, which nobody else uses. If it succeeds,
-    /// [`Self::remove`] is called before the device or the driver goes. May sleep.
+    /// The bus calls this with a device of this driver, which nothing else uses. If it succeeds,
+    /// [`Self::remove`] is called before the device or the driver is removed. May sleep.
     unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         from_result(|| {
             let vdev = NonNull::new(vdev).ok_or(EINVAL)?;
@@ -393,7 +395,7 @@ impl<T: Device> Driver<T> {
             };
             let device = T::probe(&config)?;
             let bound = Arc::pin_init(
-                // INVARIANT: Nothing is there yet.
+                // INVARIANT: `vdev` is not there yet.
                 try_pin_init!(Bound {
                     device <- device,
                     life <- new_mutex!(
@@ -406,7 +408,8 @@ impl<T: Device> Driver<T> {
                 }),
                 GFP_KERNEL,
             )?;
-            // SAFETY: It is being probed. If the next fails it is ended below, else by `remove`.
+            // SAFETY: It is being probed. If the next step fails it is ended below, otherwise by
+            // `remove`.
             unsafe { bound.begin(vdev) }?;
             T::driver().add(&bound, vdev).inspect_err(|_| bound.end())?;
             // SAFETY: The device is valid, and its private data is the driver's.
@@ -421,8 +424,7 @@ impl<T: Device> Driver<T> {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is another that it could not be told from, `ENOMEM`, and those of
-    /// [`Device::appear`].
+    /// `EEXIST` if another one has the same identity, `ENOMEM`, and those of [`Device::appear`].
     fn add(&'static self, bound: &Arc<Bound<T>>, vdev: NonNull<bindings::virtio_device>) -> Result {
         let mut state = self.state.lock()?;
         if state.devices.iter().any(|other| other.is_same(bound)) {
@@ -455,7 +457,7 @@ impl<T: Device> Driver<T> {
         unsafe { bindings::virtio_set_private(vdev, core::ptr::null_mut()) };
     }
 
-    /// A device cannot tell what it has in its memory, so the machine does not sleep.
+    /// The state in a device's memory cannot be saved, so the machine does not sleep.
     ///
     /// # Safety
     ///
@@ -479,20 +481,20 @@ impl<T: Device> Driver<T> {
 /// `driver` is registered.
 pub(crate) struct Registration<T: Device> {
     driver: &'static Driver<T>,
-    /// Goes last.
+    /// Dropped last.
     _set: SetOf<T>,
 }
 
 impl<T: Device> Registration<T> {
-    /// Registers the driver, once in the life of the module; it probes the devices that are there.
+    /// Registers the driver, once in the life of the module; it probes the existing devices.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it was registered before, or if there is one of such a name, `ENOMEM`.
+    /// `EBUSY` if it was registered before, or if there is a set with the name, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped only when the module goes, or fails to begin.
+    /// The return value must be dropped only when the module is unloaded or fails to load.
     pub(crate) unsafe fn new(driver: &'static Driver<T>) -> Result<Self> {
         driver.state.start()?;
         driver.state.lock()?.set = Some(Set::new(driver.name)?);
@@ -504,7 +506,7 @@ impl<T: Device> Registration<T> {
                 this_module::<T::OwnerModule>().as_ptr(),
             )
         })?;
-        // INVARIANT: It is.
+        // INVARIANT: It is registered.
         Ok(Self { driver, _set: set })
     }
 }
@@ -516,7 +518,7 @@ impl<T: Device> Drop for Registration<T> {
     }
 }
 
-/// The set of a driver, which has no device any more when this is dropped.
+/// The set of a driver, which has no devices any more when this is dropped.
 struct SetOf<T: Device>(&'static Driver<T>);
 
 impl<T: Device> Drop for SetOf<T> {
