@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ranges of the page cache: written ones on their way to the file, and what is there already.
+//! Ranges of the page cache: written ones on their way to the file, and cached ones.
 //!
 //! A folio of the cache is taken with [`begin_write`], filled by [`Filling`], and kept as a
-//! [`CachedRange`] until whoever stores the file has its bytes. A folio of which every byte has the
+//! [`CachedRange`] until the file's storage has its bytes. A folio of which every byte has the
 //! contents of the file is unlocked as soon as it is filled; one that was never read in and is
 //! written in part stays locked, because a read of the rest must not overtake the write.
 //!
-//! [`find`] takes what the cache has, and [`store`] puts there what the file has.
+//! [`find`] takes cached bytes, and [`try_store`] caches bytes of the file.
 //!
 //! Locks: folio locks, in the order of the file; the caller holds the inode's lock, so that nobody
 //! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
@@ -38,19 +38,19 @@ use kernel::{
 /// A folio of the page cache that is about to be written from one position on.
 pub(crate) struct Filling {
     folio: Locked<ARef<Folio>>,
-    /// Where the position is in the folio, in bytes.
+    /// The offset of the position in the folio, in bytes.
     offset: usize,
-    /// Whether user space has the file mapped so that it could store to it.
+    /// Whether user space has a shared mapping through which it could store to the file.
     writably_mapped: bool,
 }
 
-/// The folio of `inode` that the byte at `pos` is in, made if need be: for `len` bytes from there on, if
-/// the mapping has folios of several pages. May sleep.
+/// The folio of `inode` with the byte at `pos`, which is made if necessary: for `len` bytes from
+/// there on, if the mapping has folios of several pages. May sleep.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is no regular file: the pages of others have owners (see [`super::dir_page`]);
-/// also if there is no such position. `ENOMEM`.
+/// `EINVAL` if it is not a regular file, as the pages of others have owners (see
+/// [`super::dir_page`]), or if there is no such position. `ENOMEM`.
 pub(crate) fn begin_write<T: FileSystem>(
     inode: &INode<T>,
     pos: i64,
@@ -75,16 +75,16 @@ pub(crate) fn begin_write<T: FileSystem>(
     })
 }
 
-/// The index of the page that the byte at `pos` is in.
+/// The index of the page with the byte at `pos`.
 fn index_of(pos: u64) -> usize {
-    // No file is so large that the page cache cannot number its pages.
+    // The maximum file size is limited so that the page cache can number the pages.
     (pos >> PAGE_SHIFT) as usize
 }
 
-/// What the cache has of `inode` from the byte at `pos` on: up to `max` bytes, all in one folio.
+/// The cached bytes of `inode` from `pos` on: up to `max` bytes, all in one folio.
 ///
-/// [`None`] if there is no folio, or if it does not have the contents of the file: then its bytes
-/// may be anything.
+/// [`None`] if there is no folio, or if it does not have the contents of the file: its bytes are
+/// arbitrary then.
 pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Option<CachedRange> {
     // SAFETY: There is a reference; `i_mapping` does not change once the inode is in use.
     let mapping = unsafe { (*inode.as_ptr()).i_mapping };
@@ -107,24 +107,24 @@ pub(crate) fn find<T: FileSystem>(inode: &INode<T>, pos: u64, max: usize) -> Opt
     })
 }
 
-/// What became of bytes that were to be stored.
+/// The result of storing bytes.
 pub(crate) enum Stored {
     /// So many of them are in the cache.
     Bytes(usize),
-    /// None is: the folio is locked.
+    /// None of them is: the folio is locked.
     Busy,
 }
 
-/// Puts `bytes` into the cache of `inode`, which the file has at `pos`; `at_end` says that it ends
-/// behind them. All of them that go into the folio that `pos` is in, unless that is locked. May
-/// sleep, but does not wait for the lock.
+/// Puts `bytes`, which the file has at `pos`, into the cache of `inode`; `at_end` tells that the
+/// file ends behind them. Stores all of them that go into the folio of `pos`, unless that is
+/// locked. May sleep, but does not wait for the lock.
 ///
-/// The folio becomes readable if all of it is known then. What is behind the end of the file is
+/// The folio becomes readable if all of it is known then. The bytes behind the end of the file are
 /// zero.
 ///
 /// # Errors
 ///
-/// `ENOMEM`; `EINVAL` if it is no regular file: only these are cached as they are stored.
+/// `ENOMEM`; `EINVAL` if it is not a regular file: only those have these bytes in the cache.
 pub(crate) fn try_store<T: FileSystem>(
     inode: &INode<T>,
     pos: u64,
@@ -151,12 +151,12 @@ pub(crate) fn try_store<T: FileSystem>(
     let offset = pos as usize & size.wrapping_sub(1);
     let len = size.saturating_sub(offset).min(bytes.len());
 
-    // SAFETY: Both ranges hold `len` bytes. The folio is locked; others that touch its bytes do so
-    // as user space or C.
+    // SAFETY: Both ranges have `len` bytes. The folio is locked; other accesses to its bytes are
+    // those of user space or C.
     unsafe { bindings::memcpy_to_folio(folio.as_ptr(), offset, bytes.as_ptr().cast(), len) };
     let all = len == size || (at_end && len == bytes.len());
     if offset == 0 && all && !folio.is_uptodate() {
-        // SAFETY: The range is within the folio, which is locked and which nobody reads yet.
+        // SAFETY: The range is within the folio, which is locked and which is not read yet.
         unsafe { bindings::folio_zero_segment(folio.as_ptr(), len, size) };
         // SAFETY: The folio is locked, and every byte of it was set just now.
         unsafe { bindings::iomap_folio_mark_uptodate(folio.as_ptr()) };
@@ -165,13 +165,13 @@ pub(crate) fn try_store<T: FileSystem>(
 }
 
 impl Filling {
-    /// Bytes from the position to the end of the folio.
+    /// Number of bytes from the position to the end of the folio.
     pub(crate) fn room(&self) -> usize {
         self.folio.size().saturating_sub(self.offset)
     }
 
-    /// Copies up to `max` bytes from `from`, as far as that is present in memory; [`None`] if that
-    /// is nothing: then it has to be faulted in, by somebody who does not hold the folio.
+    /// Copies up to `max` bytes from `from`, as far as they are present in memory; [`None`] if
+    /// there are none: they have to be faulted in, by a task that does not hold the folio.
     ///
     /// Never sleeps.
     pub(crate) fn fill(self, max: usize, from: &mut IovIterSource<'_>) -> Option<CachedRange> {
@@ -186,8 +186,8 @@ impl Filling {
             // SAFETY: The folio is alive.
             unsafe { bindings::flush_dcache_folio(folio.as_ptr()) };
         }
-        // SAFETY: The range is within the folio, which is locked; others that touch the bytes do
-        // so as user space or C. The source is valid.
+        // SAFETY: The range is within the folio, which is locked; other accesses to the bytes are
+        // those of user space or C. The source is valid.
         let copied = unsafe {
             bindings::copy_folio_from_iter_atomic(folio.as_ptr(), offset, room, from.as_raw())
         };
@@ -214,9 +214,9 @@ impl Filling {
     }
 }
 
-/// How a folio is held until somebody has its bytes.
+/// How a folio is held until its bytes have been stored.
 enum Held {
-    /// Its contents are those of the file, and anybody may read them.
+    /// Its contents are those of the file, and every task may read them.
     Unlocked(ARef<Folio>),
     /// Only a part of it is known; it is unlocked when this is dropped.
     Locked(Locked<ARef<Folio>>),
@@ -231,12 +231,12 @@ impl Held {
     }
 }
 
-/// Bytes of the page cache for somebody who stores them, in the file or elsewhere.
+/// Bytes of the page cache to be stored, in the file or elsewhere.
 ///
 /// # Invariants
 ///
 /// `offset + len` is within the folio. That is referenced; its size does not change, since a folio
-/// that others may hold a reference to is not split.
+/// with other references is not split.
 pub(crate) struct CachedRange {
     held: Held,
     offset: usize,
@@ -245,7 +245,7 @@ pub(crate) struct CachedRange {
 }
 
 impl CachedRange {
-    /// How many bytes there are.
+    /// Number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -275,11 +275,11 @@ impl CachedRange {
     }
 }
 
-/// Written ranges, one after the other: what a request takes to the file.
+/// Written ranges, one after the other: the data of a write request.
 #[derive(Default)]
 pub(crate) struct CachedRanges {
     list: KVVec<CachedRange>,
-    /// Bytes of all.
+    /// Number of bytes of all.
     len: usize,
     cursor: Cursor,
 }
@@ -298,11 +298,11 @@ impl CachedRanges {
         })
     }
 
-    /// Adds a range at the end, within the room asked for at first.
+    /// Adds a range at the end, within the initial room.
     ///
     /// # Errors
     ///
-    /// The range comes back when the room is used up.
+    /// The range is returned when the room is used up.
     pub(crate) fn push(&mut self, range: CachedRange) -> Result<(), CachedRange> {
         let Some(len) = self.len.checked_add(range.len()) else {
             return Err(range);
@@ -314,12 +314,12 @@ impl CachedRanges {
         Ok(())
     }
 
-    /// Bytes of all ranges.
+    /// Number of bytes of all ranges.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     pub(crate) fn ranges(&self) -> usize {
         self.list.len()
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of a caller's memory, for transfers that go right into it or come right out of it.
+//! Pages of a caller's memory, for transfers directly into it or out of it.
 //!
-//! [`CallerBuffer`] is the memory of one read or write call. It hands its next pages over as
-//! [`CallerPages`], which own them: user memory is pinned, so that it stays where it is whatever
-//! the process does, and pages of others are referenced. What a reader gets is marked dirty when
-//! they are dropped.
+//! [`CallerBuffer`] is the memory of one read or write call. It returns its next pages as
+//! [`CallerPages`], which own them: user memory is pinned, so that it is not moved or freed
+//! whatever the process does, and other pages are referenced. Pages that a reader gets are marked
+//! dirty when they are dropped.
 //!
 //! The process may use its memory meanwhile. So the bytes are only lent as a [`Piece`] and as
 //! [`Room`], which C copies.
@@ -34,13 +34,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes that lie in consecutive entries of the list of pages.
+/// Bytes in consecutive entries of the list of pages.
 struct Run {
     /// The index of its first page.
     first: usize,
-    /// Where it begins in that page.
+    /// Its offset in that page.
     offset: usize,
-    /// How many bytes there are.
+    /// Number of bytes.
     len: usize,
 }
 
@@ -57,21 +57,21 @@ enum Hold {
 ///
 /// # Invariants
 ///
-/// - `pages` are valid and kept as `hold` says, for this value alone to give back.
-/// - The bytes of each run lie in the pages from its `first` on.
+/// - `pages` are valid and kept as `hold` tells; only this value gives them back.
+/// - The bytes of each run are in the pages from its `first` on.
 /// - If `writable`, they may be written.
 pub(crate) struct CallerPages {
     pages: KVVec<*mut bindings::page>,
     runs: KVVec<Run>,
-    /// Bytes of all.
+    /// Number of bytes of all.
     len: usize,
     hold: Hold,
     writable: bool,
     cursor: Cursor,
 }
 
-// SAFETY: Pages are used through C functions only, by whichever task; pins and references can be
-// given back by any.
+// SAFETY: Pages are used through C functions only, by any task; pins and references can be given
+// back by any.
 unsafe impl Send for CallerPages {}
 
 impl Default for CallerPages {
@@ -90,12 +90,12 @@ impl Default for CallerPages {
 }
 
 impl CallerPages {
-    /// Bytes of all pages.
+    /// Number of bytes of all pages.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes of all pages, as far as they may be written: all or nothing.
+    /// Number of bytes of all pages that may be written: all or none.
     pub(crate) fn room(&self) -> usize {
         if self.writable {
             self.len
@@ -151,9 +151,9 @@ impl CallerPages {
         Some(result)
     }
 
-    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
-    /// it it used; less than given ends it. Returns the bytes filled. Never sleeps, and nor may
-    /// `source`.
+    /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number
+    /// of bytes used; a short one ends it. Returns the number of bytes filled. Never sleeps, and
+    /// nor may `source`.
     pub(crate) fn fill(
         &mut self,
         at: usize,
@@ -203,12 +203,12 @@ impl Drop for CallerPages {
 ///
 /// # Invariants
 ///
-/// - `iter` is valid for `'a`, and nobody else uses it; it is of user memory, or of pages that have
+/// - `iter` is valid for `'a`, and only this uses it; it is of user memory, or of pages that have
 ///   references.
-/// - It has advanced by at least `taken` bytes since this value was made.
+/// - It has advanced by `taken` bytes or more since this value was made.
 pub(crate) struct CallerBuffer<'a> {
     iter: *mut bindings::iov_iter,
-    /// Bytes that may still be taken.
+    /// Number of bytes that may still be taken.
     left: usize,
     taken: usize,
     writable: bool,
@@ -216,15 +216,15 @@ pub(crate) struct CallerBuffer<'a> {
 }
 
 impl<'a> CallerBuffer<'a> {
-    /// Where a read call wants its data. [`None`] if that is memory of the kernel that does not
-    /// consist of pages, or of which no reference can be taken.
+    /// The destination of a read call. [`None`] if that is memory of the kernel that does not
+    /// consist of pages, or whose pages cannot be referenced.
     pub(crate) fn of_dest(to: &'a mut IovIterDest<'_>) -> Option<Self> {
         let len = to.len();
         // SAFETY: The iterator is valid, and borrowed for `'a`.
         unsafe { Self::new(to.as_raw(), len, true) }
     }
 
-    /// Where a write call has its data. [`None`] as for [`Self::of_dest`].
+    /// The source of a write call. [`None`] as for [`Self::of_dest`].
     pub(crate) fn of_source(from: &'a mut IovIterSource<'_>) -> Option<Self> {
         let len = from.len();
         // SAFETY: As in `of_dest()`.
@@ -233,13 +233,13 @@ impl<'a> CallerBuffer<'a> {
 
     /// # Safety
     ///
-    /// `iter` is valid for `'a` and nobody else uses it; it is a destination if `writable`.
+    /// `iter` is valid for `'a` and only the caller uses it; it is a destination if `writable`.
     unsafe fn new(iter: *mut bindings::iov_iter, left: usize, writable: bool) -> Option<Self> {
         // SAFETY: Valid by the safety requirement.
         if !unsafe { bindings::iov_iter_has_counted_pages(iter) } {
             return None;
         }
-        // INVARIANT: Checked just now; not advanced at all.
+        // INVARIANT: Checked above; not advanced yet.
         Some(Self {
             iter,
             left,
@@ -249,22 +249,22 @@ impl<'a> CallerBuffer<'a> {
         })
     }
 
-    /// Bytes that may still be taken.
+    /// Number of bytes that may still be taken.
     pub(crate) fn left(&self) -> usize {
         self.left
     }
 
-    /// No more than `len` bytes are to be taken from here on.
+    /// Limits the bytes that may be taken to `len` from here on.
     pub(crate) fn limit(&mut self, len: usize) {
         self.left = self.left.min(len);
     }
 
-    /// Takes the next pages, `max_bytes` and `max_pages` at most, and moves on behind them. Sleeps,
-    /// and faults them in.
+    /// Takes the next pages, maximum `max_bytes` and `max_pages`, and advances. Sleeps, and faults
+    /// them in.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if not even the first byte can be had, `ENOMEM`.
+    /// `EFAULT` if not even the first byte is accessible, `ENOMEM`.
     pub(crate) fn pages(&mut self, max_bytes: usize, max_pages: usize) -> Result<CallerPages> {
         let max_bytes = max_bytes.min(self.left);
         let max_pages = i32::try_from(max_pages).unwrap_or(i32::MAX);
@@ -279,7 +279,7 @@ impl<'a> CallerBuffer<'a> {
         let mut len = 0usize;
         let mut failure = EFAULT;
         while len < max_bytes && pages < max_pages {
-            // Room for one more, before there is anything to lose.
+            // Room for one more, before there are pages that could be lost.
             if let Err(error) = runs.reserve(1, GFP_KERNEL) {
                 failure = error.into();
                 break;
@@ -289,14 +289,14 @@ impl<'a> CallerBuffer<'a> {
             };
             let mut place = room.as_mut_ptr();
             let mut offset = 0usize;
-            // SAFETY: The iterator is valid by the type invariant, and there is room for so many
+            // SAFETY: The iterator is valid by the type invariant, and there is room for that many
             // pages at `place`.
             let taken = unsafe {
                 bindings::iov_iter_extract_pages(
                     self.iter,
                     &mut place,
                     max_bytes - len,
-                    // As many as an `i32` can say.
+                    // The maximum is that of an `i32`.
                     room.len() as u32,
                     0,
                     &mut offset,
@@ -326,17 +326,17 @@ impl<'a> CallerBuffer<'a> {
             Hold::Pin
         } else {
             for page in list.iter() {
-                // SAFETY: Their owner keeps them until the call has ended, by references: that
-                // there are some was looked at when this value was made.
+                // SAFETY: Their owner keeps them until the call has ended, by references: that they
+                // have references was checked when this value was made.
                 unsafe { bindings::page_folio_get(*page) };
             }
             Hold::Reference
         };
-        // INVARIANT: So far has the iterator advanced just now.
+        // INVARIANT: The iterator has advanced so far.
         self.taken = len;
         self.left = self.left.saturating_sub(len);
-        // INVARIANT: Pinned, or referenced above. User memory that is a destination was pinned to
-        // be written, and other destinations are the caller's to write.
+        // INVARIANT: Pinned, or referenced above. User memory that is a destination was pinned for
+        // writing, and the caller may write other destinations.
         let pages = CallerPages {
             pages: list,
             runs,
@@ -351,12 +351,12 @@ impl<'a> CallerBuffer<'a> {
         Ok(pages)
     }
 
-    /// Goes back by `len` bytes, as far as the last pages reach: they were not used.
+    /// Goes back by `len` unused bytes, which are limited to the last pages.
     pub(crate) fn give_back(&mut self, len: usize) {
         let len = len.min(self.taken);
         // SAFETY: The iterator is valid and has advanced so far, by the type invariant.
         unsafe { bindings::iov_iter_revert(self.iter, len) };
-        // INVARIANT: Went back by just that.
+        // INVARIANT: The iterator went back by `len`.
         self.taken -= len;
         self.left = self.left.saturating_add(len);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which memory of a caller is taken as pages.
+//! The kinds of a caller's memory that can be taken as pages.
 
 use crate::vfs::{
     bindings,
@@ -33,7 +33,7 @@ unsafe fn with_source<R>(memory: *const u8, f: impl FnOnce(&mut IovIterSource<'_
     unsafe {
         bindings::iov_iter_bvec(iter.as_mut_ptr(), bindings::ITER_SOURCE, &bvec, 1, LEN);
     }
-    // SAFETY: Initialised just now, as a source, and used by nobody else.
+    // SAFETY: Initialised above, as a source, and only `f` uses it.
     f(unsafe { IovIterSource::from_raw(iter.as_mut_ptr()) })
 }
 

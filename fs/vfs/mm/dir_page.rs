@@ -2,9 +2,9 @@
 
 //! Pages of the page cache of a directory, which only the file system fills and reads.
 //!
-//! User space can neither map nor read a directory, and the VFS never looks into its pages: who
-//! has locked one has its bytes. Memory reclaim, and whoever invalidates the directory, may drop a
-//! page that is not locked at any time.
+//! User space can neither map nor read a directory, and the VFS does not access its pages: the
+//! holder of a page's lock owns its bytes. Memory reclaim and invalidations of the directory may
+//! drop an unlocked page at any time.
 //!
 //! Locks: folio locks.
 
@@ -33,15 +33,15 @@ use kernel::{
 pub(crate) struct DirPage(Locked<ARef<Folio>>);
 
 impl<T: FileSystem> INode<T> {
-    /// The page with this index, if there is one and it was filled; never if this is no directory.
-    /// May sleep.
+    /// The page with this index, if it exists and was filled; never if this is not a directory. May
+    /// sleep.
     pub(crate) fn find_dir_page(&self, index: usize) -> Option<DirPage> {
         // SAFETY: The mapping is that of a referenced inode.
         self.dir_page(|mapping| unsafe { bindings::find_lock_folio(mapping, index) })
             .filter(|page| page.0.is_uptodate())
     }
 
-    /// The page with this index, made if need be; never if this is no directory. May sleep.
+    /// The page with this index, made if necessary; never if this is not a directory. May sleep.
     pub(crate) fn make_dir_page(&self, index: usize) -> Option<DirPage> {
         // SAFETY: The mapping is that of a referenced inode.
         self.dir_page(|mapping| unsafe { bindings::grab_folio(mapping, index) })
@@ -61,8 +61,8 @@ impl<T: FileSystem> INode<T> {
         let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
         // SAFETY: The folio comes locked, and is ours to unlock.
         let folio = unsafe { Locked::from_locked(folio) };
-        // INVARIANT: The inode is a directory. Its folios are filled by `clear` only, which
-        // initialises them.
+        // INVARIANT: The inode is a directory. Only `clear` fills its folios, which initialises
+        // them.
         Some(DirPage(folio))
     }
 }
@@ -72,7 +72,7 @@ impl DirPage {
     pub(crate) fn clear(&mut self) {
         // SAFETY: A folio has a first byte. Nothing else is mapped here.
         let page = unsafe { Mapped::new(&self.0, 0) };
-        // SAFETY: The page is mapped, and nobody else uses the bytes, by the type invariant.
+        // SAFETY: The page is mapped, and only this uses the bytes, by the type invariant.
         unsafe { core::ptr::write_bytes(page.addr, 0, PAGE_SIZE) };
         // SAFETY: The folio is locked, and all of it was filled just now.
         unsafe { bindings::folio_mark_uptodate(self.0.as_ptr()) };
@@ -83,9 +83,9 @@ impl DirPage {
         if !self.0.is_uptodate() {
             return None;
         }
-        // SAFETY: A folio has a first byte. `f` cannot keep what it maps.
+        // SAFETY: A folio has a first byte. `f` cannot keep the mapping.
         let page = unsafe { Mapped::new(&self.0, 0) };
-        // SAFETY: The page is mapped and initialised, and nobody writes the bytes while it is
+        // SAFETY: The page is mapped and initialised, and its bytes are not written while it is
         // locked, by the type invariant.
         Some(f(unsafe {
             core::slice::from_raw_parts(page.addr, PAGE_SIZE)
@@ -97,10 +97,10 @@ impl DirPage {
         if !self.0.is_uptodate() {
             return None;
         }
-        // SAFETY: A folio has a first byte. `f` cannot keep what it maps.
+        // SAFETY: A folio has a first byte. `f` cannot keep the mapping.
         let page = unsafe { Mapped::new(&self.0, 0) };
-        // SAFETY: The page is mapped and initialised, and nobody else uses the bytes while it is
-        // locked, by the type invariant.
+        // SAFETY: The page is mapped and initialised, and only the holder of the lock uses the
+        // bytes, by the type invariant.
         Some(f(unsafe {
             core::slice::from_raw_parts_mut(page.addr, PAGE_SIZE)
         }))

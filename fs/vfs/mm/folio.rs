@@ -66,7 +66,7 @@ impl Folio {
         unsafe { &*ptr.cast() }
     }
 
-    /// Takes over a reference of C, or the error that came instead.
+    /// Takes over a reference of C, or returns the error in its place.
     ///
     /// # Errors
     ///
@@ -74,14 +74,14 @@ impl Folio {
     ///
     /// # Safety
     ///
-    /// `ptr` is an error, null, or a folio, and then the caller hands over a reference to it.
+    /// `ptr` is an error, null, or a folio, and then the caller passes a reference to it.
     pub(super) unsafe fn referenced(ptr: *mut bindings::folio) -> Result<ARef<Self>> {
         let folio = NonNull::new(from_err_ptr(ptr)?).ok_or(ENOMEM)?;
-        // SAFETY: The caller hands the reference over.
+        // SAFETY: The caller passes the reference.
         Ok(unsafe { ARef::from_raw(folio.cast()) })
     }
 
-    /// Locks it, unless it is locked: then the reference comes back. Never sleeps.
+    /// Locks it, unless it is locked: then the reference is returned. Never sleeps.
     pub(super) fn try_lock(this: ARef<Self>) -> Result<Locked<ARef<Self>>, ARef<Self>> {
         // SAFETY: The folio is alive while it is referenced.
         if !unsafe { bindings::folio_trylock(this.as_ptr()) } {
@@ -96,14 +96,14 @@ impl Folio {
         self.inner.get()
     }
 
-    /// Bytes in this folio. Constant while it is referenced and either locked or private to its
-    /// holder (only then a split is impossible).
+    /// Size of this folio in bytes. Constant while it is referenced and either locked or private to
+    /// its holder (only then it cannot be split).
     pub(crate) fn size(&self) -> usize {
         // SAFETY: The folio is alive while it is borrowed.
         unsafe { bindings::folio_size(self.as_ptr()) }
     }
 
-    /// Whether all of it has the contents of the file. Who sees that sees the contents, too.
+    /// Whether all of it has the contents of the file, which are visible then.
     pub(crate) fn is_uptodate(&self) -> bool {
         // SAFETY: The folio is alive while it is borrowed.
         unsafe { bindings::folio_test_uptodate(self.as_ptr()) }
@@ -126,7 +126,7 @@ impl<F: Deref<Target = Folio>> Locked<F> {
     ///
     /// # Safety
     ///
-    /// The folio is locked and the caller hands over the duty to unlock it.
+    /// The folio is locked and the caller passes the obligation to unlock it.
     pub(in crate::vfs) unsafe fn from_locked(folio: F) -> Self {
         // INVARIANT: By the safety requirement.
         Self { folio }
@@ -146,7 +146,7 @@ impl Locked<ARef<Folio>> {
     /// Hands the lock on to whoever has the reference now.
     pub(super) fn into_locked_ref(self) -> ARef<Folio> {
         let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: The reference is valid, and nobody uses or drops the one in `this`.
+        // SAFETY: The reference is valid, and the one in `this` is not used or dropped.
         unsafe { core::ptr::read(&this.folio) }
     }
 
@@ -157,7 +157,7 @@ impl Locked<ARef<Folio>> {
 }
 
 impl<'a> Locked<&'a Folio> {
-    /// Hands the lock on to C, which becomes responsible for unlocking.
+    /// Passes the lock to C, which becomes responsible for unlocking.
     pub(in crate::vfs) fn into_locked(self) -> &'a Folio {
         core::mem::ManuallyDrop::new(self).folio
     }
@@ -183,16 +183,16 @@ impl<F: Deref<Target = Folio>> Drop for Locked<F> {
 /// # Invariants
 ///
 /// `addr` is a live mapping of this task that `kmap_local_folio()` made, and the last one of those
-/// that are live when it ends. As many bytes are mapped there as [`Mapped::reach`] says.
+/// that are live when it ends. The number of bytes mapped there is that of [`Mapped::reach`].
 pub(super) struct Mapped {
     pub(super) addr: *mut u8,
     _task: NotThreadSafe,
 }
 
 impl Mapped {
-    /// How many bytes from `offset` of `folio` on one mapping has: those to the end of the folio, or,
-    /// on a machine that maps its memory page by page, to the end of the page. `offset` is within
-    /// the folio.
+    /// The number of bytes from `offset` of `folio` on in one mapping: those to the end of the
+    /// folio, or, on a machine that maps its memory page by page, to the end of the page. `offset`
+    /// is within the folio.
     #[inline]
     pub(super) fn reach(folio: &Folio, offset: usize) -> usize {
         // SAFETY: The folio is alive while it is borrowed.
@@ -203,7 +203,7 @@ impl Mapped {
         }
     }
 
-    /// The byte at `offset`, to which `addr` leads, and those behind it.
+    /// Maps the byte at `offset`, to which `addr` points, and those behind it.
     ///
     /// # Safety
     ///
@@ -228,26 +228,26 @@ impl Drop for Mapped {
     }
 }
 
-/// A page of memory that belongs to nothing else, for the page cache.
+/// A page of memory that has no other user, for the page cache.
 ///
 /// # Invariants
 ///
 /// The folio is one page, locked by this value, in no mapping, mapped nowhere, not up to date, and
-/// has no flags that a folio of the page cache must not begin with. Nobody else uses it. `on_lru`
-/// says whether it is on a list of the least recently used.
+/// has no flags that a folio of the page cache must not start with. It has no other user. `on_lru`
+/// tells whether it is on an LRU list.
 pub(crate) struct FreePage {
     pub(super) folio: Locked<ARef<Folio>>,
     pub(super) on_lru: bool,
 }
 
 impl FreePage {
-    /// Takes over a locked folio that its owner gave up. [`None`], and an unlocked folio, if it is
-    /// not one page or is not fit for the page cache.
+    /// Takes over a locked folio that its owner gave up. [`None`], with the folio unlocked, if it
+    /// is not one page or is not suitable for the page cache.
     ///
     /// # Safety
     ///
-    /// The folio is in no mapping, locked, and the caller hands over the duty to unlock it. Nobody
-    /// else uses its bytes while it is locked. `on_lru` says whether it is on a list.
+    /// The folio is in no mapping, locked, and the caller passes the obligation to unlock it. Its
+    /// bytes have no other user while it is locked. `on_lru` tells whether it is on a list.
     pub(in crate::vfs) unsafe fn from_locked(folio: ARef<Folio>, on_lru: bool) -> Option<Self> {
         // SAFETY: As the caller promises.
         let folio = unsafe { Locked::from_locked(folio) };
@@ -262,7 +262,7 @@ impl FreePage {
                 || bindings::folio_is_in_mapping(raw)
                 || bindings::folio_flags_of(raw) & bindings::folio_flags_unfit() != 0
         };
-        // INVARIANT: All of it was looked at, or is what the caller promises.
+        // INVARIANT: All of it was checked, or is the caller's promise.
         (fit && folio.size() == PAGE_SIZE).then_some(Self { folio, on_lru })
     }
 }

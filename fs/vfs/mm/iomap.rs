@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! iomap: how the page cache is read in, and how it is written to.
+//! iomap: reading the page cache in, and writing to it.
 //!
-//! iomap walks the folios, skips what is up to date, zeroes what is beyond the end of the file, and
+//! iomap walks the folios, skips those up to date, zeroes bytes beyond the end of the file, and
 //! asks a [`Reader`] for the ranges in between, each as a [`FolioSegment`]. The file is one mapping
 //! (no blocks to look up), so the mapping side has no trait. A write fills folios and leaves them
-//! dirty ([`super::writeback`] takes them to the file); what it leaves of a block that it does not
-//! fill is read in first, by a [`RangeReader`].
+//! dirty ([`super::writeback`] writes them to the file); the part of a block that it does not fill
+//! is read in first, by a [`RangeReader`].
 //!
 //! Calling context: [`super::mapping`]'s `read_folio` and `readahead`, in process context with the
 //! folios locked and the mapping's `invalidate_lock` held shared. May sleep; allocations must not
@@ -46,11 +46,11 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// A readahead in progress: folios that the VFS would like to have read in.
+/// A readahead in progress: folios that the VFS wants to be read in.
 ///
 /// # Invariants
 ///
-/// `raw` is the control block of a running `readahead` call, for `'a`, that nobody else uses
+/// `raw` is the control block of a running `readahead` call, for `'a`, which nothing else uses
 /// while this value is borrowed mutably.
 pub(in crate::vfs) struct Control<'a> {
     raw: *mut bindings::readahead_control,
@@ -62,7 +62,7 @@ impl Control<'_> {
     ///
     /// # Safety
     ///
-    /// `raw` is valid for `'a` and nobody else accesses it meanwhile.
+    /// `raw` is valid for `'a` and only the caller uses it.
     pub(in crate::vfs) unsafe fn from_raw(raw: *mut bindings::readahead_control) -> Self {
         // INVARIANT: By the safety requirement.
         Self {
@@ -77,12 +77,12 @@ impl Control<'_> {
     }
 }
 
-/// What is left of a readahead when one of its ranges is asked for.
+/// The rest of a readahead when one of its ranges is requested.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
-    /// Pages from the current folio on.
+    /// Number of pages from the current folio on.
     pub(crate) pages: u32,
-    /// Whether nobody waits for any of them: a busy file system may leave them out.
+    /// Whether no task waits for any of them: a busy file system may leave them out.
     pub(crate) only_async: bool,
 }
 
@@ -109,14 +109,14 @@ impl Ahead {
 pub(crate) trait Reader {
     /// Reads `segment`, whose first byte is at `pos` of the file, now or later.
     ///
-    /// Whoever has the segment when the read is over finishes it (see [`FolioSegment::finish`]);
-    /// that may be before or long after this function returns. `ahead` is [`None`] if a reader
-    /// waits for exactly this folio.
+    /// The holder of the segment finishes it when the read has ended (see
+    /// [`FolioSegment::finish`]), which may be before or long after this function returns. `ahead`
+    /// is [`None`] if a reader waits for exactly this folio.
     ///
     /// # Errors
     ///
-    /// Handing `segment` back refuses the read: iomap stops here, and the rest of a readahead is
-    /// left out without an error for anybody.
+    /// Returning `segment` refuses the read: iomap stops here, and the rest of a readahead is left
+    /// out without an error for a reader.
     fn read_folio_range(
         &mut self,
         segment: FolioSegment,
@@ -125,17 +125,17 @@ pub(crate) trait Reader {
     ) -> Result<(), (Error, FolioSegment)>;
 }
 
-/// What our side of a call of iomap knows.
+/// Our state in a call of iomap.
 struct Reading<'a, R> {
     reader: &'a mut R,
-    /// The folio of a readahead that iomap is at. iomap has no reference to it, and it may be
-    /// replaced in the page cache before iomap has seen the last of it.
+    /// The current folio of a readahead. iomap has no reference to it, and it may be replaced in
+    /// the page cache before iomap has finished with it.
     current: Option<ARef<Folio>>,
 }
 
 /// Reads one folio in. The folio is unlocked when its read has ended, which may be later.
 ///
-/// Errors are seen by those who wait for the folio: it is then not up to date.
+/// Tasks that wait for the folio get the error: it is not up to date then.
 pub(crate) fn read_folio<R: Reader>(folio: Locked<&Folio>, reader: &mut R) {
     let mut reading = Reading {
         reader,
@@ -184,7 +184,7 @@ pub(crate) trait RangeReader {
 }
 
 impl<T: FileSystem> Kiocb<'_, T> {
-    /// Writes to the page cache, and moves the position. The file becomes longer if need be, and
+    /// Writes to the page cache, and moves the position. The file becomes longer if necessary, and
     /// its folios dirty. May sleep, also until there are fewer dirty pages.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl<R: RangeReader> WriteOps<R> {
     /// # Safety
     ///
     /// Called by iomap below [`Kiocb::write_page_cache`], with an iterator that has its reader, and
-    /// the locked folio that `len` bytes at `pos` are in; they are not up to date.
+    /// the locked folio with `len` bytes at `pos`, which are not up to date.
     unsafe extern "C" fn read_folio_range(
         iter: *const bindings::iomap_iter,
         folio: *mut bindings::folio,
@@ -249,7 +249,7 @@ impl<R: RangeReader> WriteOps<R> {
                 return Err(EIO);
             }
             // SAFETY: The range is within the folio, which is locked, and not up to date, so that
-            // nobody else looks at it.
+            // it is not accessed elsewhere.
             unsafe { fill(folio, offset, &mut data) };
             Ok(0)
         })
@@ -260,18 +260,18 @@ impl<R: RangeReader> WriteOps<R> {
 ///
 /// # Safety
 ///
-/// As many bytes must follow `offset` in the folio, and nobody else may use them.
+/// As many bytes must follow `offset` in the folio, and only the caller may use them.
 unsafe fn fill(folio: &Folio, offset: usize, data: &mut FolioSegments) {
     let mut done = 0usize;
     // `None` behind the last byte.
     while let Some(copied) = data.with_bytes(done, |bytes| {
         let at = offset + done;
         let len = bytes.len().min(PAGE_SIZE - at % PAGE_SIZE);
-        // SAFETY: The byte at `done` of `data` is there, so by the contract this one is within the
+        // SAFETY: The byte at `done` of `data` exists, so by the contract this one is within the
         // folio. It ends before the mapping of `data`.
         let page = unsafe { Mapped::new(folio, at) };
         // SAFETY: Within `data`, so by the contract within the folio, and within one page of it,
-        // all of which is mapped; the caller promises that nobody else uses it.
+        // all of which is mapped; the caller promises that it is the only user.
         unsafe { Room::new(page.addr, len) }.copy_from(bytes)
     }) {
         done += copied;
@@ -326,8 +326,8 @@ impl<R: Reader> Ops<R> {
     /// # Safety
     ///
     /// Called by iomap below [`read_folio`] or [`readahead`], with the context that they made, the
-    /// iterator at the position to read and the locked folio of that position in `cur_folio`. At
-    /// least `len` bytes of the folio follow the position.
+    /// iterator at the position to read and the locked folio of that position in `cur_folio`. The
+    /// folio has `len` bytes or more from the position on.
     unsafe extern "C" fn read_folio_range(
         iter: *const bindings::iomap_iter,
         ctx: *mut bindings::iomap_read_folio_ctx,
@@ -347,12 +347,12 @@ impl<R: Reader> Ops<R> {
         // A folio's size is a power of two, less than 4 GiB.
         let offset = (pos as usize & folio.size().wrapping_sub(1)) as u32;
         if ahead.is_some() {
-            // iomap is done with the folio of the call before.
+            // iomap has finished with the folio of the call before.
             reading.current = Some(folio.into());
         }
-        // SAFETY: The range is within the locked folio and not up to date, and if we return 0,
-        // iomap counts it as pending. A folio that is read ahead is looked up by who wants it, and
-        // iomap itself, which looks at its current one once more, has our reference.
+        // SAFETY: The range is within the locked folio and not up to date, and if this returns 0,
+        // iomap counts it as pending. Readers look up a folio that is read ahead, and iomap itself,
+        // which accesses its current one once more, has our reference.
         let segment =
             unsafe { FolioSegment::pending_read(folio, offset, len as u32, ahead.is_some()) };
         match reading.reader.read_folio_range(segment, pos, ahead) {
@@ -361,8 +361,8 @@ impl<R: Reader> Ops<R> {
                 if segment.refuse(raw, offset) {
                     error.to_errno()
                 } else {
-                    // Some other segment came back, which its drop has finished just now. Ours
-                    // is still out, and will be.
+                    // Another segment was returned, which its drop has finished just now. Ours is
+                    // pending, and will be finished.
                     0
                 }
             }

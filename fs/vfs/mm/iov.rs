@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Copies between kernel bytes and a user buffer that cannot fault, and faulting the buffer in.
+//! Copies between kernel bytes and a user buffer without page faults, and faulting the buffer in.
 //!
-//! Whoever lends memory that somebody else may take back (under a spinlock, say) must not take a
-//! page fault meanwhile: the fault may wait for the very file system that is lending. So a copy is
+//! A holder of memory that can be taken back (under a spinlock, say) must not take a page fault
+//! while it lends that: the fault may wait for the very file system that is lending. So a copy is
 //! done with page faults disabled and may be short; the caller then ends its loan, faults the
 //! buffer in, and goes on.
 
@@ -38,7 +38,7 @@ impl NoFault {
         // SAFETY: May be called in any context; undone by the drop on this same task, since the
         // type is not `Send`.
         unsafe { bindings::pagefault_disable() };
-        // INVARIANT: Disabled just now.
+        // INVARIANT: Disabled above.
         Self {
             _not_send: core::marker::PhantomData,
         }
@@ -52,8 +52,8 @@ impl Drop for NoFault {
     }
 }
 
-/// Bytes that can be read, but may be changed by others meanwhile: those of a page that is in the
-/// page cache. So they are never a slice; C copies them, and gets what is there.
+/// Bytes that can be read, but may be changed concurrently: those of a page in the page cache. So
+/// they are never a slice; C copies them, and gets the current ones.
 ///
 /// # Invariants
 ///
@@ -63,7 +63,7 @@ impl Drop for NoFault {
 pub(crate) struct SharedBytes<'a> {
     start: *const u8,
     len: usize,
-    /// The folio that they are in, and where, if it may be referred to instead.
+    /// The folio with the bytes and their offset, if the bytes may be referred to there.
     folio: Option<(&'a Folio, usize)>,
     begins_page: bool,
 }
@@ -82,8 +82,8 @@ impl<'a> SharedBytes<'a> {
         }
     }
 
-    /// The same bytes, which are at `offset` of `folio`: who gets them may refer to them there,
-    /// and see what others change later.
+    /// The same bytes, which are at `offset` of `folio`: a user may refer to them there, and then
+    /// sees later changes.
     ///
     /// # Safety
     ///
@@ -96,8 +96,8 @@ impl<'a> SharedBytes<'a> {
         }
     }
 
-    /// The same bytes, of which the first is to be the first of a page where they are copied to, if
-    /// there are pages: those of data that others may want to pass on without a copy.
+    /// The same bytes, which should be copied to the start of a page, if there are pages: they are
+    /// data that is likely to be passed on without a copy.
     pub(crate) fn beginning_page(self) -> Self {
         // INVARIANT: The same bytes.
         Self {
@@ -111,42 +111,42 @@ impl<'a> SharedBytes<'a> {
         self.begins_page
     }
 
-    /// The folio that they are in, and where, if it may be referred to.
+    /// The folio with the bytes and their offset, if the bytes may be referred to there.
     pub(in crate::vfs) fn folio(self) -> Option<(&'a Folio, usize)> {
         self.folio
     }
 
-    /// The first of them, for C to copy from.
+    /// The address of the first byte, for C to copy from.
     pub(in crate::vfs) fn as_ptr(self) -> *const u8 {
         self.start
     }
 
-    /// How many there are.
+    /// Number of bytes.
     pub(crate) fn len(self) -> usize {
         self.len
     }
 
-    /// The first of them, `len` at most.
+    /// The first bytes, maximum `len`.
     pub(crate) fn first(self, len: usize) -> Self {
-        // INVARIANT: No more than there were.
+        // INVARIANT: Not more than before.
         Self {
             len: self.len.min(len),
             ..self
         }
     }
 
-    /// The first of them, up to the end of the page that the byte before `len` is in.
+    /// The first bytes, up to the end of the page of the byte before `len`.
     pub(crate) fn first_pages(self, len: usize) -> Self {
-        // Where they are mapped, pages begin where those of memory do.
+        // Mappings begin at the same offset of a page as the memory.
         let before = self.start.addr() % PAGE_SIZE;
         let end = before.saturating_add(len).div_ceil(PAGE_SIZE);
         self.first(end.saturating_mul(PAGE_SIZE).saturating_sub(before))
     }
 
-    /// All but the first `len` of them.
+    /// All bytes except the first `len`.
     pub(crate) fn after(self, len: usize) -> Self {
         let len = len.min(self.len);
-        // INVARIANT: The rest of what there was, in the same folio.
+        // INVARIANT: The rest of the bytes, in the same folio.
         Self {
             start: self.start.wrapping_add(len),
             len: self.len - len,
@@ -165,7 +165,7 @@ impl<'a> From<&'a [u8]> for SharedBytes<'a> {
     }
 }
 
-/// Bytes that are to be written, and that others may read or change meanwhile: those of a page of
+/// Bytes that are to be written, and that may be read or changed concurrently: those of a page of
 /// user memory. So they are never a slice; C fills them.
 ///
 /// # Invariants
@@ -190,35 +190,36 @@ impl<'a> Room<'a> {
         }
     }
 
-    /// The first of them, for C to fill.
+    /// The address of the first byte, for C to fill.
     pub(in crate::vfs) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start
     }
 
-    /// How many there are.
+    /// Number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The first of them, `len` at most.
+    /// The first bytes, maximum `len`.
     pub(crate) fn first(self, len: usize) -> Self {
-        // INVARIANT: No more than there were.
+        // INVARIANT: Not more than before.
         Self {
             len: self.len.min(len),
             ..self
         }
     }
 
-    /// Fills it from the beginning with what is in `bytes` just now; returns how far.
+    /// Fills it from the beginning with the current contents of `bytes`; returns the number of
+    /// bytes.
     pub(crate) fn copy_from(self, bytes: SharedBytes<'_>) -> usize {
         let len = self.len.min(bytes.len);
-        // SAFETY: Both are as long, by the type invariants. They are different memory: room is
-        // lent to its holder alone. Nothing is assumed of the bytes.
+        // SAFETY: Both have `len` bytes or more, by the type invariants. They are different memory:
+        // room is lent exclusively. No value of the bytes is invalid.
         unsafe { core::ptr::copy_nonoverlapping(bytes.start, self.start, len) };
         len
     }
 
-    /// Fills it with zeroes; returns how many.
+    /// Fills it with zeroes; returns the number of bytes.
     pub(crate) fn zero(self) -> usize {
         // SAFETY: By the type invariant.
         unsafe { core::ptr::write_bytes(self.start, 0, self.len) };
@@ -233,11 +234,11 @@ impl<'a> From<&'a mut [u8]> for Room<'a> {
     }
 }
 
-/// Takes bytes from a source, of which some may turn out not to be used.
+/// Takes bytes from a source, of which some may turn out to be unused.
 ///
 /// # Invariants
 ///
-/// `from` was advanced by at least `taken` bytes since this value was made.
+/// `from` was advanced by `taken` bytes or more since this value was made.
 pub(crate) struct Taking<'a, 'data> {
     from: &'a mut IovIterSource<'data>,
     taken: usize,
@@ -246,17 +247,18 @@ pub(crate) struct Taking<'a, 'data> {
 impl<'a, 'data> Taking<'a, 'data> {
     /// Nothing is taken yet.
     pub(crate) fn new(from: &'a mut IovIterSource<'data>) -> Self {
-        // INVARIANT: Not advanced at all.
+        // INVARIANT: Not advanced yet.
         Self { from, taken: 0 }
     }
 
-    /// Fills `room`, as far as the source can be read; returns how far. May sleep and fault.
+    /// Fills `room`, as far as the source can be read; returns the number of bytes. May sleep and
+    /// fault.
     pub(crate) fn copy(&mut self, mut room: Room<'_>) -> usize {
         // SAFETY: The room is valid for writes by its type invariant, and the source is valid.
         let copied = unsafe {
             bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), self.from.as_raw())
         };
-        // INVARIANT: That is by how much the source has advanced.
+        // INVARIANT: The source has advanced by `copied`.
         self.taken = self.taken.saturating_add(copied);
         copied
     }
@@ -269,20 +271,20 @@ impl<'a, 'data> Taking<'a, 'data> {
 }
 
 impl Drop for Taking<'_, '_> {
-    /// Gives back what was not kept.
+    /// Gives back the bytes that were not kept.
     fn drop(&mut self) {
         // SAFETY: The source is valid and has advanced so far, by the type invariant.
         unsafe { bindings::iov_iter_revert(self.from.as_raw(), self.taken) };
     }
 }
 
-/// Copies `bytes` to a destination; returns how many of them it took. May sleep and fault.
+/// Copies `bytes` to a destination; returns the number of bytes copied. May sleep and fault.
 pub(crate) fn copy_to_iter(to: &mut IovIterDest<'_>, bytes: SharedBytes<'_>) -> usize {
     // SAFETY: The bytes are valid for reads by their type invariant, and the destination is valid.
     unsafe { bindings::_copy_to_iter(bytes.start.cast(), bytes.len, to.as_raw()) }
 }
 
-/// As [`copy_to_iter`], of what the destination can take without a page fault. Never sleeps.
+/// As [`copy_to_iter`], as far as the destination needs no page fault. Never sleeps.
 pub(in crate::vfs) fn copy_to_iter_nofault(
     to: &mut IovIterDest<'_>,
     bytes: SharedBytes<'_>,
@@ -291,7 +293,8 @@ pub(in crate::vfs) fn copy_to_iter_nofault(
     copy_to_iter(to, bytes)
 }
 
-/// Fills `room` with what the source can give without a page fault; returns how far. Never sleeps.
+/// Fills `room` as far as the source needs no page fault; returns the number of bytes. Never
+/// sleeps.
 pub(in crate::vfs) fn copy_from_iter_nofault(
     from: &mut IovIterSource<'_>,
     mut room: Room<'_>,
@@ -301,44 +304,44 @@ pub(in crate::vfs) fn copy_from_iter_nofault(
     unsafe { bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), from.as_raw()) }
 }
 
-/// Where a message goes.
+/// The destination of a message.
 pub(crate) trait Dest {
-    /// Bytes of room left.
+    /// Number of bytes of room left.
     fn len(&self) -> usize;
 
-    /// Copies as much as can be taken just now; returns the bytes copied. Never sleeps.
+    /// Copies as much as fits at present; returns the number of bytes copied. Never sleeps.
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize;
 
-    /// Makes room for the next `len` bytes, or at least the first of them. Sleeps.
+    /// Makes room for the next `len` bytes, minimum one. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT`, or whatever keeps even the first byte from being taken.
+    /// `EFAULT`, or another error for the first byte.
     fn fault_in(&mut self, len: usize) -> Result;
 }
 
-/// Where a message comes from.
+/// The origin of a message.
 pub(crate) trait Source {
-    /// Bytes that are left to take.
+    /// Number of bytes left.
     fn len(&self) -> usize;
 
-    /// Copies as much as is at hand; returns the bytes copied. Never sleeps.
+    /// Copies as much as is present; returns the number of bytes copied. Never sleeps.
     fn copy_nofault(&mut self, room: Room<'_>) -> usize;
 
-    /// Makes the next `len` bytes be at hand, or at least the first of them. Sleeps.
+    /// Makes the next `len` bytes present, minimum one. Sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT`, or whatever keeps even the first byte from being given.
+    /// `EFAULT`, or another error for the first byte.
     fn fault_in(&mut self, len: usize) -> Result;
 
-    /// Whether the next bytes may be a page that can be taken as it is.
+    /// Whether the next bytes may be a page that can be taken.
     fn has_page(&self) -> bool {
         false
     }
 
-    /// Takes the next bytes as the page that they are, if they are one and it can be had: it and
-    /// its bytes are gone from here then. Sleeps.
+    /// Takes the next bytes as a page, if they are one and it can be taken: page and bytes are
+    /// removed from the source then. Sleeps.
     ///
     /// # Errors
     ///

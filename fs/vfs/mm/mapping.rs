@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `address_space_operations`: how the page cache of an inode gets its data.
+//! `address_space_operations`: filling the page cache of an inode.
 //!
-//! Two kinds of mapping are here. Those of files are served by iomap, which keeps its state in a
-//! folio's private data, so the methods that have to do with that are always its own. Before them
-//! on the walk are the VFS's readers (`filemap_read()`, faults), behind them [`super::iomap`] and
-//! the file system's reader. Those of symbolic links have one folio with the target.
+//! There are two kinds of mapping. Those of files are served by iomap, which keeps its state in a
+//! folio's private data, so the methods that concern that are always its own. The VFS's readers
+//! (`filemap_read()`, faults) call these; these call [`super::iomap`] and the file system's reader.
+//! Those of symbolic links have one folio with the target.
 //!
 //! Locks: folio locks, taken by the VFS before it calls; the mapping's `invalidate_lock`, which it
 //! holds shared.
@@ -63,36 +63,36 @@ use kernel::{
 /// The page cache of an inode, filled by iomap.
 #[vtable]
 pub(crate) trait Operations<T: FileSystem> {
-    /// Reads one folio in, because somebody waits for it. Ends in [`iomap::read_folio`]; a
-    /// `folio` that is dropped stays as it is, and who waits gets `EIO`.
+    /// Reads one folio in, because a task waits for it. Ends in [`iomap::read_folio`]; a `folio`
+    /// that is dropped stays as it is, and the waiting task gets `EIO`.
     ///
     /// # Errors
     ///
-    /// None of them reaches the reader as it is: that gets `EIO`.
+    /// The reader does not see which: it gets `EIO`.
     fn read_folio(file: &File<T>, folio: Locked<&Folio>) -> Result;
 
-    /// Reads folios in that somebody will probably want. Ends in [`Readahead::read`].
+    /// Reads folios in that are likely to be needed. Ends in [`Readahead::read`].
     ///
-    /// Memory is allocated without recursion into file systems, which the caller has seen to.
+    /// The caller has made sure that allocations do not recurse into file systems.
     fn readahead(ahead: Readahead<'_, T>);
 
-    /// `read(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
-    /// by what is returned. The range has been written back.
+    /// `read(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does
+    /// that, by the return value. The range has been written back.
     fn direct_read(iocb: &mut Kiocb<'_, T>, to: &mut IovIterDest<'_>) -> Result<usize>;
 
-    /// `write(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does,
-    /// by what is returned, and takes the source there, too. The inode is locked, and the range is
-    /// not cached.
+    /// `write(2)` past the page cache, for `O_DIRECT`. The position is not moved: the caller does
+    /// that, by the return value, and advances the source as well. The inode is locked, and the
+    /// range is not cached.
     fn direct_write(iocb: &mut Kiocb<'_, T>, from: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Writes dirty pages. Ends in [`DirtyPages::write`]; pages that it does not get stay dirty.
     ///
-    /// Memory is allocated without recursion into file systems, which the caller has seen to. The
-    /// current task may be anybody, and hold any lock that is taken outside of a folio's.
+    /// The caller has made sure that allocations do not recurse into file systems. The current task
+    /// may be unrelated to the file, and hold any lock that is taken outside of a folio's.
     fn writepages(pages: DirtyPages<'_, T>) -> Result;
 
-    /// Where block `block` of the file is on the block device; 0 if nowhere. Blocks are those of
-    /// the super block. No lock is held; may sleep.
+    /// The block of the block device for block `block` of the file; 0 if there is none. Blocks are
+    /// those of the super block. No lock is held; may sleep.
     fn bmap(inode: &INode<T>, block: u64) -> u64;
 }
 
@@ -108,7 +108,7 @@ impl<'a, T: FileSystem> Readahead<'a, T> {
         self.file
     }
 
-    /// Reads the folios in by `reader`, as far as it takes them; the rest is left out.
+    /// Reads the folios in with `reader`, as far as it takes them; the rest is left out.
     pub(crate) fn read<R: iomap::Reader>(mut self, reader: &mut R) {
         iomap::readahead(&mut self.control, reader);
     }
@@ -117,12 +117,12 @@ impl<'a, T: FileSystem> Readahead<'a, T> {
 impl<T: FileSystem> AddressSpaceOps<T> {
     /// The table of mappings that iomap serves.
     pub(crate) const fn iomap<U: Operations<T>>() -> Self {
-        // SAFETY: The trampolines ask for what the VFS promises to the mapping of an inode of `T`.
+        // SAFETY: The trampolines require what the VFS promises for the mapping of an inode of `T`.
         unsafe { Self::from_table(&Table::<T, U>::TABLE) }
     }
 }
 
-/// Where symbolic links point, for the page cache.
+/// The targets of symbolic links, for the page cache.
 pub(crate) trait Targets<T: FileSystem> {
     /// Reads the target of `inode`. Its one folio is locked. May sleep.
     ///
@@ -133,10 +133,10 @@ pub(crate) trait Targets<T: FileSystem> {
 }
 
 impl<T: FileSystem> TargetOps<T> {
-    /// The table of mappings that have what `U` reads.
+    /// The table of mappings with the targets that `U` reads.
     pub(crate) const fn new<U: Targets<T>>() -> Self {
-        // SAFETY: The trampoline asks for what the VFS promises to the mapping of an inode of `T`,
-        // and ends what it reads with a NUL.
+        // SAFETY: The trampoline requires what the VFS promises for the mapping of an inode of `T`,
+        // and terminates the target with a NUL.
         unsafe { Self::from_table(&TargetTable::<T, U>::TABLE) }
     }
 }
@@ -157,8 +157,8 @@ impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
         _file: *mut bindings::file,
         folio: *mut bindings::folio,
     ) -> c_int {
-        // SAFETY: A locked folio of the page cache keeps its mapping, and who reads the link holds
-        // a reference to the inode.
+        // SAFETY: A locked folio of the page cache keeps its mapping, and the reader of the link
+        // holds a reference to the inode.
         let inode = unsafe {
             let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
             INode::from_raw((*mapping).host)
@@ -170,11 +170,11 @@ impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
         from_result(|| result.map(|()| 0))
     }
 
-    /// Fills the folio with the target and zeroes, at least one.
+    /// Fills the folio with the target and zeroes, minimum one.
     ///
     /// # Safety
     ///
-    /// Nobody else may use the bytes of the folio.
+    /// Only the caller may use the bytes of the folio.
     unsafe fn fill(inode: &INode<T>, folio: &Folio) -> Result {
         let target = U::read_target(inode)?;
         let len = target.len();
@@ -184,7 +184,7 @@ impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
         }
         // SAFETY: A folio has a first byte. Nothing else is mapped here.
         let page = unsafe { Mapped::new(folio, 0) };
-        // SAFETY: The page is mapped, the caller promises that nobody else uses it, and `len` bytes
+        // SAFETY: The page is mapped, the caller promises that it is the only user, and `len` bytes
         // and the zeroes behind them are within it.
         unsafe {
             core::ptr::copy_nonoverlapping(target.as_ptr(), page.addr, len);
@@ -234,10 +234,10 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
     ) -> c_int {
         // SAFETY: The page cache references its locked folios.
         let folio = unsafe { Folio::from_raw(folio) };
-        // SAFETY: Locked by the caller, who leaves the unlock to us.
+        // SAFETY: Locked by the caller, which leaves the unlock to us.
         let folio = unsafe { Locked::from_locked(folio) };
         if file.is_null() {
-            // Somebody in the kernel reads a file that it has not opened.
+            // The kernel reads a file that it has not opened.
             return EIO.to_errno();
         }
         // SAFETY: The caller has a reference to the open file.
@@ -326,11 +326,11 @@ impl<T: FileSystem, U: Operations<T>> Table<T, U> {
         let mut iocb = unsafe { Kiocb::from_raw(iocb, None) };
         // SAFETY: The iterator is valid.
         if unsafe { (*iter).data_source } == (bindings::ITER_DEST != 0) {
-            // SAFETY: A destination, as was just looked at, and ours for the call.
+            // SAFETY: A destination, as checked above, and ours for the call.
             let to = unsafe { IovIterDest::from_raw(iter) };
             count_of(U::direct_read(&mut iocb, to))
         } else {
-            // SAFETY: A source, since there is nothing else, and ours for the call.
+            // SAFETY: A source, as it is not a destination, and ours for the call.
             let from = unsafe { IovIterSource::from_raw(iter) };
             count_of(U::direct_write(&mut iocb, from))
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages of the page cache that are not true any more, dropped without waiting for their users.
+//! Outdated pages of the page cache, dropped without waiting for their users.
 //!
-//! `invalidate_inode_pages2_range()` waits for the lock of each folio and for its writeback. The holder of
-//! such a lock may be waiting for a server, and that server may be the one that says that the pages are not
-//! true: so [`INode::drop_idle`] takes those that are idle, and says what it left.
+//! `invalidate_inode_pages2_range()` waits for the lock of each folio and for its writeback. The
+//! holder of such a lock may be waiting for a server, which may be the one that has invalidated the
+//! pages: so [`INode::drop_idle`] drops idle ones, and tells which ones it left.
 //!
-//! Locks: folio locks, by trying. Only [`Folio::wait_unlocked`] sleeps until a lock is free.
+//! Locks: folio locks, with trylock. Only [`Folio::wait_unlocked`] sleeps until a lock is free.
 
 use crate::vfs::{
     bindings,
@@ -31,14 +31,14 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// What is left of pages that were to be dropped.
+/// The pages that could not be dropped.
 #[derive(Default)]
 pub(crate) struct Left {
-    /// One that is locked, if there is one.
+    /// A locked one, if there is one.
     pub(crate) locked: Option<ARef<Folio>>,
-    /// Whether there are some that are being written.
+    /// Whether some are being written.
     pub(crate) written: bool,
-    /// Whether there are some that are dirty, and cannot be written.
+    /// Whether some are dirty, and cannot be written.
     pub(crate) dirty: bool,
 }
 
@@ -50,7 +50,7 @@ impl Left {
 }
 
 impl Folio {
-    /// Waits until it is not locked, just then. Sleeps.
+    /// Waits until it was unlocked once. Sleeps.
     ///
     /// # Errors
     ///
@@ -62,9 +62,9 @@ impl Folio {
 }
 
 impl<T: FileSystem> INode<T> {
-    /// Removes the pages with index `first` to `last` from the page cache, and from all mappings, but
-    /// for those that are locked. Those that are dirty are given to `write`, and stay until they
-    /// are written. Does nothing if this is no regular file. Waits for no lock of a folio, and for no
+    /// Removes the pages with index `first` to `last` from the page cache, and from all mappings,
+    /// except for locked ones. Dirty ones are passed to `write`, and stay until they are written.
+    /// Does nothing if this is not a regular file. Does not wait for the lock of a folio, or for
     /// writeback.
     pub(crate) fn drop_idle(
         &self,
@@ -93,7 +93,8 @@ impl<T: FileSystem> INode<T> {
                 let Some(folio) = NonNull::new(folio.cast()) else {
                     continue;
                 };
-                // SAFETY: Each folio of the batch comes with a reference, which the `ARef` takes over.
+                // SAFETY: Each folio of the batch comes with a reference, which the `ARef` takes
+                // over.
                 self.drop_one(unsafe { ARef::from_raw(folio) }, &mut write, &mut left);
             }
             // SAFETY: This may sleep.
@@ -143,10 +144,10 @@ impl<T: FileSystem> INode<T> {
         }
         // SAFETY: As above.
         if unsafe { bindings::folio_test_dirty(raw) } {
-            // SAFETY: The folio is locked, in the page cache of this inode, which is that of a regular
-            // file and so one of iomap's, and not under writeback.
+            // SAFETY: The folio is locked, in the page cache of this inode, which is that of a
+            // regular file and so one of iomap's, and not under writeback.
             let dirty = unsafe { DirtyPages::one(self, raw) };
-            // An error is one of writeback: the next fsync(2) says so.
+            // An error is one of writeback: the next fsync(2) reports it.
             let _ = without_fs_recursion(|| write(dirty));
             // SAFETY: As above.
             if unsafe { bindings::folio_test_writeback(raw) } {
@@ -159,13 +160,13 @@ impl<T: FileSystem> INode<T> {
                 return;
             }
         }
-        // SAFETY: The folio is locked, in the page cache of a regular file, mapped nowhere, and has
-        // nothing that was not written. It cannot fail then.
+        // SAFETY: The folio is locked, in the page cache of a regular file, mapped nowhere, and
+        // neither dirty nor under writeback. It cannot fail then.
         unsafe { bindings::generic_error_remove_folio(mapping, raw) };
     }
 
-    /// Has the target of a symbolic link be read again when it is followed next, unless it is just being
-    /// read. Does nothing if this is no symbolic link. Does not sleep.
+    /// Has the target of a symbolic link read again the next time it is followed, unless it is
+    /// being read. Does nothing if this is not a symbolic link. Does not sleep.
     pub(crate) fn forget_target(&self) {
         if self.file_type() != Some(FileType::Symlink) {
             return;
@@ -179,7 +180,7 @@ impl<T: FileSystem> INode<T> {
             return;
         };
         if let Ok(folio) = Folio::try_lock(folio) {
-            // A walk that follows the link just now goes on with what it found.
+            // A walk that is following the link goes on with the target it found.
             // SAFETY: The folio is alive and locked. It is that of a link: never dirty, nor mapped.
             unsafe { bindings::folio_clear_uptodate(folio.as_ptr()) };
         }

@@ -14,12 +14,12 @@ use kernel::{
     prelude::*, //
 };
 
-/// What the byte at `at` is filled with.
+/// The value of the byte at `at`.
 fn pattern(at: usize) -> u8 {
     (at / 3) as u8
 }
 
-/// Fills `len` bytes from `at` on, in pieces of at most `piece` bytes.
+/// Fills `len` bytes from `at` on, in pieces of maximum `piece` bytes.
 fn fill(all: &mut FolioSegments, at: usize, len: usize, piece: usize) -> usize {
     let mut done = 0;
     while done < len {
@@ -67,7 +67,7 @@ mod tests {
         Ok(())
     }
 
-    /// What is not there in full is not there at all, but for a caller that takes less.
+    /// A partial allocation fails, except for a caller that accepts it.
     #[test]
     fn as_many_pages_as_there_are() -> Result {
         for there in 0..4 {
@@ -97,7 +97,7 @@ mod tests {
         for piece in [7, 1000, PAGE_SIZE, len] {
             let mut all = FolioSegments::alloc(len)?;
             assert_eq!(fill(&mut all, 0, len, piece), len);
-            // Backwards, so that the place of the last access is of no help.
+            // Backwards, so that the cached place of the last access does not help.
             for at in (0..len).rev().step_by(37) {
                 assert_eq!(byte(&mut all, at), Some(pattern(at)));
             }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mappings of the page cache that can be stored to.
+//! Writable mappings of the page cache.
 //!
-//! The VFS maps a file by [`NewArea::map_page_cache`], faults go to the page cache. A store to a
-//! page that is being written back waits until that is over: the file system, or whoever serves it,
-//! takes the bytes straight out of the page. When a mapping goes, what was stored through it is
-//! written, because there may be no open file to write it by afterwards.
+//! [`NewArea::map_page_cache`] maps a file; faults go to the page cache. A store to a page that is
+//! being written back waits until that has ended: the file system, or its server, takes the bytes
+//! straight out of the page. When a mapping is removed, pages that were stored through it are
+//! written, because there may be no open file to write them by afterwards.
 //!
 //! Locks: the folio lock, in the context of a fault; `mmap_lock` is held.
 
@@ -34,7 +34,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// An area of memory that is being set up to show a file. It can be mapped in one way, once.
+/// An area of memory that is being set up to map a file. It can be mapped in one way, once.
 ///
 /// # Invariants
 ///
@@ -63,12 +63,13 @@ impl<'a, T: FileSystem> NewArea<'a, T> {
         self.vma.flags()
     }
 
-    /// File and area, for another way to map it.
+    /// Returns the area, for another way to map it.
     pub(in crate::vfs) fn into_raw(self) -> *mut vm_area_struct {
         self.vma.as_ptr()
     }
 
-    /// Maps the file through the page cache, for stores, too. `F` is asked before pages are mapped.
+    /// Maps the file through the page cache, writable as well. `F` is called before pages are
+    /// mapped.
     ///
     /// # Errors
     ///
@@ -98,16 +99,16 @@ impl<'a, T: FileSystem> NewArea<'a, T> {
     }
 }
 
-/// What a file system has to do before pages of a file are mapped.
+/// What a file system does before pages of a file are mapped.
 pub(crate) trait Faults<T: FileSystem> {
-    /// Whether there is nothing to do. May not sleep.
+    /// Whether there is nothing to do. Must not sleep.
     fn is_ready(inode: &INode<T>) -> bool;
 
     /// Does it. The address space, or the area, is locked. May sleep.
     ///
     /// # Errors
     ///
-    /// Any: the task that faults gets `SIGBUS`, unless it is being killed.
+    /// Any error: the task that faults gets `SIGBUS`, unless it is being killed.
     fn make_ready(inode: &INode<T>) -> Result;
 }
 
@@ -126,19 +127,20 @@ impl<T: FileSystem, F: Faults<T>> Table<T, F> {
     ///
     /// Called by `__do_fault()` with a fault on an area that has the operations above.
     unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
-        // SAFETY: The fault is valid for the call, and its area keeps its file, which is one of `T`.
+        // SAFETY: The fault is valid for the call, and its area keeps its file, which is one of
+        // `T`.
         let inode = unsafe { inode_of(vmf) };
         if !F::is_ready(inode) && F::make_ready(inode).is_err() {
             return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         }
-        // SAFETY: The fault is passed on as it came.
+        // SAFETY: The fault is passed on unchanged.
         unsafe { bindings::filemap_fault(vmf) }
     }
 
     /// # Safety
     ///
-    /// Called by `do_fault_around()` with a fault on an area that has the operations above, in an RCU
-    /// read-side critical section.
+    /// Called by `do_fault_around()` with a fault on an area that has the operations above, in an
+    /// RCU read-side critical section.
     unsafe extern "C" fn map_pages(
         vmf: *mut vm_fault,
         first: c_ulong,
@@ -146,10 +148,10 @@ impl<T: FileSystem, F: Faults<T>> Table<T, F> {
     ) -> vm_fault_t {
         // SAFETY: As in `fault()`.
         if !F::is_ready(unsafe { inode_of(vmf) }) {
-            // None is mapped: then `fault()` is called.
+            // No page is mapped: then `fault()` is called.
             return 0;
         }
-        // SAFETY: The fault is passed on as it came.
+        // SAFETY: The fault is passed on unchanged.
         unsafe { bindings::filemap_map_pages(vmf, first, last) }
     }
 }
@@ -158,7 +160,7 @@ impl<T: FileSystem, F: Faults<T>> Table<T, F> {
 ///
 /// # Safety
 ///
-/// The fault is valid for `'a`, and its area shows an open file of `T`.
+/// The fault is valid for `'a`, and its area maps an open file of `T`.
 unsafe fn inode_of<'a, T: FileSystem>(vmf: *const vm_fault) -> &'a INode<T> {
     // SAFETY: By the safety requirement; the area keeps its file.
     unsafe { File::<T>::from_raw((*(*vmf).__bindgen_anon_1.vma).vm_file) }.inode()
@@ -166,8 +168,8 @@ unsafe fn inode_of<'a, T: FileSystem>(vmf: *const vm_fault) -> &'a INode<T> {
 
 /// # Safety
 ///
-/// Called by `remove_vma()` with an area that has the operations above: [`NewArea`] gives them to
-/// those of a regular file of a [`FileSystem`] alone, which they keep as their `vm_file`.
+/// Called by `remove_vma()` with an area that has the operations above: [`NewArea`] gives them only
+/// to those of a regular file of a [`FileSystem`], which they keep as their `vm_file`.
 unsafe extern "C" fn close(vma: *mut vm_area_struct) {
     // SAFETY: The area is valid, and keeps its file, which keeps its inode. `f_mapping` does not
     // change once the file is open.
@@ -205,7 +207,8 @@ unsafe extern "C" fn page_mkwrite(vmf: *mut vm_fault) -> vm_fault_t {
         unsafe { bindings::folio_unlock(folio) };
         return bindings::vm_fault_reason_VM_FAULT_NOPAGE;
     }
-    // Here, where only those wait who store to this file: nobody else shall depend on its server.
+    // Here, where only tasks that store to this file wait: no other task should depend on its
+    // server.
     // SAFETY: The caller has a reference to the page.
     unsafe { bindings::folio_wait_writeback(folio) };
     bindings::vm_fault_reason_VM_FAULT_LOCKED

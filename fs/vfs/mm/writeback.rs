@@ -2,14 +2,14 @@
 
 //! Writeback: dirty folios of the page cache on their way to the file.
 //!
-//! iomap walks the dirty folios of an inode and hands their ranges to a [`Writer`], each as a
-//! [`DirtyRange`]. The range carries the duty to end the writeback of its folio: whoever has it
-//! says how it went, or drops it, and then the file has lost data and its users are told `EIO`. So
-//! no folio stays under writeback for ever, and none is taken for written that was not.
+//! iomap walks the dirty folios of an inode and passes their ranges to a [`Writer`], each as a
+//! [`DirtyRange`]. The range has the obligation to end the writeback of its folio: its holder
+//! reports the result, or drops it, and then the file has lost data and its users get `EIO`. So no
+//! folio stays under writeback forever, or counts as written without having been.
 //!
 //! Calling context: [`super::mapping`]'s `writepages`, in process context, with each folio locked
-//! while its ranges are handed over. May sleep; no allocation recurses into a file system, because
-//! the memory that it would wait for may be what is being written.
+//! while its ranges are passed. May sleep; no allocation recurses into a file system, because the
+//! memory that it would wait for may be what is being written.
 
 use crate::vfs::{
     bindings,
@@ -56,7 +56,7 @@ pub(crate) struct DirtyPages<'a, T: FileSystem> {
     what: What,
 }
 
-/// Which folios.
+/// The folios.
 ///
 /// # Invariants
 ///
@@ -72,8 +72,8 @@ impl<'a, T: FileSystem> DirtyPages<'a, T> {
     ///
     /// # Safety
     ///
-    /// `control` is valid for the call, and used by nobody else; `inode`'s page cache is served by
-    /// iomap.
+    /// `control` is valid for the call, and only the caller uses it; `inode`'s page cache is served
+    /// by iomap.
     pub(super) unsafe fn controlled(
         inode: &'a INodeView<T>,
         control: *mut bindings::writeback_control,
@@ -98,12 +98,12 @@ impl<'a, T: FileSystem> DirtyPages<'a, T> {
         }
     }
 
-    /// The inode; nobody need hold a reference to it but the call.
+    /// The inode, to which only the call need hold a reference.
     pub(crate) fn inode(&self) -> &'a INodeView<T> {
         self.inode
     }
 
-    /// Whether nobody waits for any of them: a busy file system may leave them for later.
+    /// Whether no task waits for any of them: a busy file system may leave them for later.
     pub(crate) fn is_background(&self) -> bool {
         match self.what {
             // SAFETY: Valid by the type invariant.
@@ -114,11 +114,11 @@ impl<'a, T: FileSystem> DirtyPages<'a, T> {
         }
     }
 
-    /// Hands all ranges to `writer`. When this returns, it has them all.
+    /// Passes all ranges to `writer`, which has all of them when this returns.
     ///
     /// # Errors
     ///
-    /// The first one that `writer` refused a range with.
+    /// The first error with which `writer` refused a range.
     pub(crate) fn write<W: Writer>(self, writer: &mut W) -> Result {
         let mut wpc = bindings::iomap_writepage_ctx {
             iomap: bindings::iomap {
@@ -142,8 +142,8 @@ impl<'a, T: FileSystem> DirtyPages<'a, T> {
                 if !unsafe { bindings::folio_clear_dirty_for_io(folio) } {
                     return Ok(());
                 }
-                // SAFETY: As above, and the folio is neither dirty nor under writeback: who
-                // launders a folio has waited for that. Table and context as above.
+                // SAFETY: As above, and the folio is neither dirty nor under writeback: the caller
+                // of `launder_folio` has waited for that. Table and context as above.
                 to_result(unsafe { bindings::iomap_writeback_folio(&mut wpc, folio) })
             }
         }
@@ -154,14 +154,13 @@ impl<'a, T: FileSystem> DirtyPages<'a, T> {
 pub(crate) trait Writer {
     /// Takes `range`, whose first byte is at `pos` of the file, to write it now or later.
     ///
-    /// Ranges come in the order of the file, as far as the VFS wants them so; they may reach
-    /// beyond the end of the file. Whoever has the range when it is written ends it (see
+    /// Ranges come in the order of the file, as far as the VFS wants that; they may reach beyond
+    /// the end of the file. The holder of the range ends it when it is written (see
     /// [`DirtyRanges::finish`]).
     ///
     /// # Errors
     ///
-    /// Handing `range` back refuses it: the error is that of the writeback, and of the next
-    /// `fsync`.
+    /// Returning `range` refuses it: the error is that of the writeback, and of the next `fsync`.
     fn writeback_range(&mut self, range: DirtyRange, pos: i64) -> Result<(), (Error, DirtyRange)>;
 }
 
@@ -195,7 +194,7 @@ impl<W: Writer> Ops<W> {
         let size = unsafe { Folio::from_raw(folio.as_ptr()) }.size();
         // A folio's size is a power of two, less than 4 GiB.
         let offset = (pos as usize & size.wrapping_sub(1)) as u32;
-        // INVARIANT: If we return `len`, iomap has counted the range as being written; the folio
+        // INVARIANT: If this returns `len`, iomap has counted the range as being written; the folio
         // is under writeback already.
         let range = DirtyRange { folio, offset, len };
         // Positions of files are never negative.
@@ -205,8 +204,8 @@ impl<W: Writer> Ops<W> {
                 if range.refuse(folio, offset) {
                     error.to_errno() as isize
                 } else {
-                    // Some other range came back, which its drop has ended just now. Ours is
-                    // still out, and will be.
+                    // Another range was returned, which its drop has ended just now. Ours is
+                    // pending, and will be ended.
                     len as isize
                 }
             }
@@ -215,7 +214,7 @@ impl<W: Writer> Ops<W> {
 
     /// # Safety
     ///
-    /// Called by `iomap_writepages()` at its end. What was gathered is the writer's to send.
+    /// Called by `iomap_writepages()` at its end. The writer sends the gathered ranges itself.
     unsafe extern "C" fn writeback_submit(
         _wpc: *mut bindings::iomap_writepage_ctx,
         error: c_int,
@@ -224,13 +223,14 @@ impl<W: Writer> Ops<W> {
     }
 }
 
-/// Bytes of a folio that is under writeback, and the duty to end that for them.
+/// Bytes of a folio under writeback, and the obligation to end that for them.
 ///
 /// # Invariants
 ///
 /// - `offset + len` is within the folio.
-/// - `iomap_finish_folio_write()` is owed for exactly this range. Until then the folio is under
-///   writeback, and so stays in the page cache of its inode, which is not freed, and is not split.
+/// - `iomap_finish_folio_write()` has to be called for exactly this range. Until then the folio is
+///   under writeback, and so stays in the page cache of its inode, which is not freed, and is not
+///   split.
 pub(crate) struct DirtyRange {
     folio: NonNull<bindings::folio>,
     offset: u32,
@@ -241,17 +241,17 @@ pub(crate) struct DirtyRange {
 unsafe impl Send for DirtyRange {}
 
 impl DirtyRange {
-    /// How many bytes there are.
+    /// Number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Gives the duty back to iomap, which does not count the range after all.
+    /// Gives the obligation back to iomap, which does not count the range after all.
     ///
-    /// Tells whether this was the range of that folio and offset. If not, it is dropped as any
+    /// Returns whether this was the range of that folio and offset. If not, it is dropped as any
     /// other.
     fn refuse(self, folio: NonNull<bindings::folio>, offset: u32) -> bool {
-        // A folio is written back once at a time, so there is no other range like ours.
+        // Only one writeback of a folio runs at a time, so there is no other range like ours.
         let same = self.folio == folio && self.offset == offset;
         if same {
             core::mem::forget(self);
@@ -268,7 +268,7 @@ impl DirtyRange {
         unsafe { Piece::of_folio(folio, self.offset as usize + at, left, true) }
     }
 
-    /// Ends the writeback of the range, with what came of it.
+    /// Ends the writeback of the range with `result`.
     fn finish(self, result: Result) {
         ManuallyDrop::new(self).end(result);
     }
@@ -282,7 +282,7 @@ impl DirtyRange {
             // SAFETY: As above.
             unsafe { bindings::mapping_set_error(mapping, error.to_errno()) };
         }
-        // SAFETY: Owed for exactly this range by the type invariant, and no longer from here on.
+        // SAFETY: It has to be called for exactly this range by the type invariant, and not again.
         unsafe {
             bindings::iomap_finish_folio_write((*mapping).host, folio, self.len as usize);
         }
@@ -290,25 +290,25 @@ impl DirtyRange {
 }
 
 impl Drop for DirtyRange {
-    /// Nobody wrote it.
+    /// It was not written.
     fn drop(&mut self) {
         self.end(Err(EIO));
     }
 }
 
-/// Adjacent ranges, one after the other: what a request takes to the file.
+/// Adjacent ranges, one after the other: the data of a write request.
 #[derive(Default)]
 pub(crate) struct DirtyRanges {
     list: KVVec<DirtyRange>,
-    /// Bytes of all.
+    /// Number of bytes of all.
     total: usize,
-    /// Bytes to be written: those behind are beyond the end of the file.
+    /// Number of bytes to be written: those behind are beyond the end of the file.
     len: usize,
     cursor: Cursor,
 }
 
 impl DirtyRanges {
-    /// None yet. May sleep.
+    /// No ranges. May sleep.
     ///
     /// # Errors
     ///
@@ -326,7 +326,7 @@ impl DirtyRanges {
     ///
     /// # Errors
     ///
-    /// The range comes back if there is no memory for it.
+    /// The range is returned if there is no memory for it.
     pub(crate) fn push(&mut self, range: DirtyRange) -> Result<(), DirtyRange> {
         let Some(total) = self.total.checked_add(range.len()) else {
             return Err(range);
@@ -342,17 +342,17 @@ impl DirtyRanges {
         Ok(())
     }
 
-    /// Leaves what is behind the first `len` bytes unwritten. It counts as written nevertheless.
+    /// Leaves the bytes behind the first `len` unwritten. They count as written nevertheless.
     pub(crate) fn crop(&mut self, len: usize) {
         self.len = self.total.min(len);
     }
 
-    /// Bytes to be written.
+    /// Number of bytes to be written.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many ranges there are.
+    /// Number of ranges.
     pub(crate) fn ranges(&self) -> usize {
         self.list.len()
     }
@@ -368,9 +368,9 @@ impl DirtyRanges {
         Some(piece.first(left))
     }
 
-    /// Ends the writeback of all of them, with what came of it.
+    /// Ends the writeback of all of them with `result`.
     ///
-    /// Who waits for the folios runs; an error is that of the next `fsync` of each open file.
+    /// Tasks that wait for the folios run; an error is that of the next `fsync` of each open file.
     pub(crate) fn finish(mut self, result: Result) {
         for range in self.list.drain_all() {
             range.finish(result);
