@@ -21,8 +21,8 @@
 #include "trace_event.h"
 
 /*
- * The operations that have a name in the trace; others show as their number. Used once to define the
- * numbers for user space, and then as pairs of number and name.
+ * The operations that have a name in the trace; others show as their number. Used once to define
+ * the numbers for user space, and then as pairs of number and name.
  */
 #define VFS_TRACE_OPCODES(one, last)		\
 	one(FUSE_LOOKUP)			\

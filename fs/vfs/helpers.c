@@ -74,7 +74,7 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
-/* Pages of a bvec may be those of kmalloc(), which are not counted: they end with their owner. */
+/* Pages of a bvec may be those of kmalloc(), which are not counted: their owner frees them. */
 __vfs_helper bool vfs_helper_iov_iter_has_counted_pages(const struct iov_iter *i)
 {
 	size_t left = i->iov_offset + i->count;
@@ -296,7 +296,7 @@ __vfs_helper struct folio *vfs_helper_filemap_get_folio(struct address_space *ma
 	return filemap_get_folio(mapping, index);
 }
 
-/* Not locked: one that is there may be locked by others. */
+/* Not locked: an existing one may be locked by another task. */
 __vfs_helper struct folio *vfs_helper_filemap_make_folio(struct address_space *mapping,
 							 pgoff_t index)
 {
@@ -381,7 +381,7 @@ __vfs_helper __poll_t vfs_helper_demangle_poll(u16 events)
 
 __vfs_helper bool vfs_helper_waitqueue_active(struct wait_queue_head *queue)
 {
-	/* Only a hint: who has just registered looks at the state again before it sleeps. */
+	/* Only a hint: a new waiter checks the state again before it sleeps. */
 	return waitqueue_active(queue);
 }
 
@@ -669,7 +669,7 @@ __vfs_helper void vfs_helper_remove_inode_hash(struct inode *inode)
 
 __vfs_helper void vfs_helper_inode_dont_cache_acls(struct inode *inode)
 {
-	/* This is how forget_cached_acls() in inode.rs knows that there is none. */
+	/* forget_cached_acls() in inode.rs relies on these two values. */
 	BUILD_BUG_ON((unsigned long)ACL_NOT_CACHED != ULONG_MAX);
 	BUILD_BUG_ON((unsigned long)ACL_DONT_CACHE != (ULONG_MAX & ~2ul));
 #ifdef CONFIG_FS_POSIX_ACL
@@ -888,7 +888,7 @@ __vfs_helper void vfs_helper_attribute_init(struct attribute *attr, const char *
 	attr->mode = mode;
 }
 
-/* Also one that could not be added. */
+/* Also for one that could not be added. */
 __vfs_helper void vfs_helper_kobject_unlink(struct kobject *kobj)
 {
 	if (kobj->state_in_sysfs)
@@ -940,7 +940,7 @@ __vfs_helper u32 vfs_helper_virtio_read_le32(struct virtio_device *vdev, unsigne
 	return le32_to_cpu(value);
 }
 
-/* The first of them, `spare`, have no interrupt that is bound to a processor. */
+/* The first `spare` of them have no interrupt that is bound to a processor. */
 __vfs_helper int vfs_helper_virtio_find_queues(struct virtio_device *vdev, unsigned int count,
 					       struct virtqueue **queues,
 					       struct virtqueue_info *infos, unsigned int spare)
@@ -960,7 +960,7 @@ __vfs_helper void vfs_helper_virtio_ready(struct virtio_device *vdev)
 	virtio_device_ready(vdev);
 }
 
-/* NULL if the device does not say. */
+/* NULL if the device does not tell. */
 __vfs_helper const struct cpumask *vfs_helper_virtio_queue_cpus(struct virtio_device *vdev, int queue)
 {
 	return vdev->config->get_vq_affinity ? vdev->config->get_vq_affinity(vdev, queue) : NULL;
