@@ -9,8 +9,8 @@
 //!
 //! [`find`] takes cached bytes, and [`try_store`] caches bytes of the file.
 //!
-//! Locks: folio locks, in the order of the file; the caller holds the inode's lock, so that nobody
-//! else writes. Others may still change an unlocked folio (by truncation), so its bytes are only
+//! Locks: folio locks, in the order of the file; the caller holds the inode's lock, which excludes
+//! other writers. An unlocked folio may still be changed (by truncation), so its bytes are only
 //! lent as a [`Piece`].
 
 use crate::vfs::{
@@ -260,7 +260,8 @@ impl CachedRange {
         self.at_end
     }
 
-    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before it.
+    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before
+    /// it.
     fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let left = self.len.checked_sub(at)?;
         let offset = self.offset.saturating_add(at);
@@ -331,7 +332,7 @@ impl CachedRanges {
         }
     }
 
-    /// The bytes from `at` on, as many as lie together. [`None`] if all ranges end at or before it.
+    /// The contiguous bytes at `at`. [`None`] if all ranges end at or before it.
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (index, start) = self
             .cursor

@@ -104,8 +104,8 @@ impl CallerPages {
         }
     }
 
-    /// The page that byte `at` is in, where the byte is in it, and how many bytes follow in the
-    /// run and in the page.
+    /// The page with byte `at`, the offset of the byte in it, and how many bytes follow in the run
+    /// and in the page.
     fn locate(&self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
         let (index, start) = self
             .cursor
@@ -118,7 +118,7 @@ impl CallerPages {
         Some((page, in_page, left.min(PAGE_SIZE - in_page)))
     }
 
-    /// The bytes from `at` on, as many as are in one page. [`None`] if all pages end at or before it.
+    /// The bytes at `at` that are in one page. [`None`] if all pages end at or before it.
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (page, in_page, len) = self.locate(at)?;
         // SAFETY: Within the page, which is valid by the type invariant.
@@ -130,8 +130,8 @@ impl CallerPages {
         self.piece(at).filter(|_| self.writable)
     }
 
-    /// Calls `f` with room for the bytes from `at` on, as many as are in one page. Never sleeps, and
-    /// nor may `f`. [`None`] if all pages end at or before `at`, or must not be written.
+    /// Calls `f` with room for the bytes from `at` on, as many as are in one page. Never sleeps,
+    /// and nor may `f`. [`None`] if all pages end at or before `at`, or must not be written.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         if !self.writable {
             return None;

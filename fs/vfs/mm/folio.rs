@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Folios: references, the folio lock, mappings, and pages that belong to nothing.
+//! Folios: references, the folio lock, mappings, and free pages.
 //!
-//! Locks: the folio lock, as a type ([`Locked`]). Nothing here sleeps.
-//! What it does not do: look folios up ([`super::mapping`] does), write back, own ranges of them
-//! ([`super::segment`] does).
+//! Locks: the folio lock, as a type ([`Locked`]). Nothing here sleeps. Lookups are in
+//! [`super::mapping`], ranges with an owner in [`super::segment`], writeback in
+//! [`super::writeback`].
 
 use crate::vfs::bindings;
 use core::{
@@ -143,7 +143,7 @@ impl<F: Deref<Target = Folio>> Locked<F> {
 }
 
 impl Locked<ARef<Folio>> {
-    /// Hands the lock on to whoever has the reference now.
+    /// Passes the lock on to the holder of the returned reference.
     pub(super) fn into_locked_ref(self) -> ARef<Folio> {
         let this = core::mem::ManuallyDrop::new(self);
         // SAFETY: The reference is valid, and the one in `this` is not used or dropped.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pieces: where the bytes of a message lie, as pages.
+//! Pieces: the bytes of a message, as pages.
 //!
 //! A message is spread over vectors, folios of the page cache, memory of its own and pages of the
-//! caller. A [`Piece`] is as much of it as lies together: a first page, an offset and a length. A
-//! device, or another subsystem, is given whole pieces; a copy maps them, as far as that goes at once. [`merged`]
-//! makes one piece of neighbours, so that a folio of several pages is one entry of a list, however
+//! caller. A [`Piece`] is a contiguous part of it: a first page, an offset and a length. A device,
+//! or another subsystem, gets whole pieces; a copy maps them, as far as possible at once.
+//! [`merged`] joins neighbours, so that a folio of several pages is one entry of a list, however
 //! many ranges of it a request has.
 //!
 //! Locks: none.
@@ -24,14 +24,14 @@ use core::{
 };
 use kernel::page::PAGE_SIZE;
 
-/// Bytes that lie together.
+/// Contiguous bytes.
 ///
 /// # Invariants
 ///
-/// `len` bytes, at least one, begin `offset` bytes behind the start of `page`. Their pages lie
-/// together, in memory and in the kernel's map of pages, and are valid for `'a`. They are in one page,
-/// in one folio, or in the direct mapping. If there is a folio, `page` is its first page, and they are
-/// within it.
+/// `len` bytes, minimum one, begin `offset` bytes behind the start of `page`. Their pages are
+/// contiguous, in memory and in the kernel's map of pages, and are valid for `'a`. They are in one
+/// page, in one folio, or in the direct mapping. If there is a folio, `page` is its first page, and
+/// they are within it.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece<'a> {
     page: NonNull<bindings::page>,
@@ -43,8 +43,8 @@ pub(crate) struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// `len` bytes at `offset` of a folio, which a reader may refer to instead of a copy if they are
-    /// `shareable`; [`None`] if that is nothing.
+    /// `len` bytes at `offset` of a folio, which a reader may refer to instead of a copy if they
+    /// are `shareable`; [`None`] if `len` is 0.
     ///
     /// # Safety
     ///
@@ -67,7 +67,7 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// `len` bytes at `offset` of a page; [`None`] if that is nothing.
+    /// `len` bytes at `offset` of a page; [`None`] if `len` is 0.
     ///
     /// # Safety
     ///
@@ -89,8 +89,8 @@ impl<'a> Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// As many of `bytes` as lie together: one page of memory of `vmalloc()`, all of what the slab
-    /// has. [`None`] if there are none, or if they are in memory of another kind.
+    /// The contiguous bytes at the start of `bytes`: one page of memory of `vmalloc()`, all bytes
+    /// of slab memory. [`None`] if there are none, or if they are in memory of another kind.
     #[cfg_attr(
         not(CONFIG_KUNIT = "y"),
         expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
@@ -99,7 +99,7 @@ impl<'a> Piece<'a> {
         let start = bytes.as_ptr();
         // SAFETY: Looks at the address only.
         let scattered = unsafe { bindings::is_vmalloc_addr(start.cast()) };
-        // SAFETY: As long as the bytes are borrowed, their page does not change.
+        // SAFETY: While the bytes are borrowed, their page does not change.
         let page = unsafe { bindings::page_of_memory(start.cast()) };
         let offset = start.addr() % PAGE_SIZE;
         let max = if scattered {
@@ -107,7 +107,7 @@ impl<'a> Piece<'a> {
         } else {
             usize::MAX
         };
-        // INVARIANT: Memory of the direct mapping lies together, and so does a page.
+        // INVARIANT: Memory of the direct mapping is contiguous, and so is a page.
         (!bytes.is_empty()).then_some(Self {
             page: NonNull::new(page)?,
             offset,
@@ -117,25 +117,25 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// How many bytes there are; not 0.
+    /// Number of bytes; not 0.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The first of them, `len` at most, and one in any case.
+    /// The first bytes, maximum `len`, minimum one.
     pub(crate) fn first(self, len: usize) -> Self {
-        // INVARIANT: No more than there were.
+        // INVARIANT: Not more than before.
         Self {
             len: self.len.min(len.max(1)),
             ..self
         }
     }
 
-    /// What is left behind the first `len` bytes, if there is more.
+    /// The bytes behind the first `len`, if there are any.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn behind(self, len: usize) -> Option<Self> {
         let left = self.len.checked_sub(len).filter(|left| *left != 0)?;
-        // INVARIANT: The last of those that there were.
+        // INVARIANT: The last of the bytes.
         Some(Self {
             offset: self.offset.saturating_add(len),
             len: left,
@@ -143,14 +143,15 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// The page of byte `at` of it, and where the byte is in that.
+    /// The page of byte `at` of it, and the offset of the byte in that.
     fn place(&self, at: usize) -> (*mut bindings::page, usize) {
         let pos = self.offset.saturating_add(at);
         let page = self.page.as_ptr().wrapping_add(pos / PAGE_SIZE);
         (page, pos % PAGE_SIZE)
     }
 
-    /// This and `next`, if they lie together in one folio and may be used in the same ways.
+    /// This and `next` as one, if they are contiguous in one folio and may be used in the same
+    /// ways.
     fn joined(&self, next: &Self) -> Option<Self> {
         let len = self.len.checked_add(next.len)?;
         // Entries of lists have 32 bits for a length.
@@ -162,11 +163,11 @@ impl<'a> Piece<'a> {
         let together = unsafe {
             bindings::page_folio(self.place(0).0) == bindings::page_folio(next.place(0).0)
         };
-        // INVARIANT: The pages of a folio lie together.
+        // INVARIANT: The pages of a folio are contiguous.
         together.then_some(Self { len, ..*self })
     }
 
-    /// How many of the bytes one mapping has: all of them, or, on a machine that maps its memory page
+    /// The number of bytes in one mapping: all of them, or, on a machine that maps its memory page
     /// by page, those in the first page.
     fn reach(&self) -> usize {
         let (page, in_page) = self.place(0);
@@ -184,8 +185,8 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Calls `f` with as many of the bytes as can be mapped at once; the first of them in any case.
-    /// `f` may run with them mapped for this CPU's task only, so it should be short.
+    /// Calls `f` with as many of the bytes as can be mapped at once, minimum one. `f` may run with
+    /// them mapped for this CPU's task only, so it should be short.
     pub(crate) fn with_bytes<R>(&self, f: impl FnOnce(SharedBytes<'_>) -> R) -> R {
         let (page, in_page) = self.place(0);
         let len = self.reach();
@@ -193,7 +194,7 @@ impl<'a> Piece<'a> {
         let mapped = unsafe { bindings::kmap_local_page(page) };
         // SAFETY: Within the page that is mapped.
         let start = unsafe { mapped.cast::<u8>().add(in_page) };
-        // SAFETY: So many are mapped until after `f`.
+        // SAFETY: `len` bytes are mapped until after `f`.
         let bytes = unsafe { SharedBytes::new(start, len) };
         let result = f(match self.folio {
             // SAFETY: They are at this offset of the folio, by the type invariant.
@@ -206,7 +207,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Pieces one after the other, where `piece` has the one that begins with a byte; from byte 0 on.
+/// Pieces one after the other, from byte 0 on; `piece` returns the one that begins with a byte.
 #[cfg_attr(
     not(CONFIG_KUNIT = "y"),
     expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
@@ -241,13 +242,13 @@ pub(crate) fn merged<'a>(
     })
 }
 
-/// Where a list of ranges was used last: most accesses go on from there.
+/// The place of the last use of a list of ranges: most accesses continue there.
 #[derive(Default)]
 pub(super) struct Cursor(Cell<(usize, usize)>);
 
 impl Cursor {
-    /// The index of the range that byte `at` of all is in, and where that range starts; `len` has
-    /// the length of each.
+    /// The index of the range with byte `at` of all, and the start of that range; `len` returns the
+    /// length of each.
     pub(super) fn locate(
         &self,
         at: usize,

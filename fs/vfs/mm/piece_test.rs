@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pieces of each kind of memory: where they end, and what becomes one.
+//! Pieces of each kind of memory: their ends, and which ones are joined.
 
 use crate::vfs::{
     bindings,
@@ -27,10 +27,10 @@ fn folio(order: u32) -> Result<ARef<Folio>> {
     // SAFETY: May be called in any context that may sleep.
     let folio = unsafe { bindings::folio_alloc(bindings::GFP_KERNEL, order) };
     let folio = NonNull::new(folio.cast()).ok_or(ENOMEM)?;
-    // SAFETY: The allocation gave us one reference, which the `ARef` takes over.
+    // SAFETY: The allocation returned one reference, which the `ARef` takes over.
     let folio: ARef<Folio> = unsafe { ARef::from_raw(folio) };
     let bytes: KVVec<u8> = pattern(folio.size())?;
-    // SAFETY: The folio is as long as the bytes, and nobody else knows it.
+    // SAFETY: The folio is as long as the bytes, and only this has it.
     unsafe {
         bindings::memcpy_to_folio(folio.as_ptr(), 0, bytes.as_ptr().cast(), bytes.len());
     }
@@ -50,13 +50,13 @@ fn cut(folio: &Folio, start: usize, len: usize, step: usize) -> impl Iterator<It
     let end = folio.size().min(start + len);
     in_turn(move |at| {
         let left = end.checked_sub(start + at)?;
-        // SAFETY: They end at `end` at the latest, which is within the folio.
+        // SAFETY: They end at `end` or before, which is within the folio.
         unsafe { Piece::of_folio(folio, start + at, left.min(step), false) }
     })
 }
 
-/// How many pieces there are, how many bytes, and whether these are those of the pattern from
-/// `start` on. They are looked at as a copy does.
+/// Number of pieces, number of bytes, and whether these are those of the pattern from `start` on.
+/// They are read as a copy reads them.
 fn look<'a>(pieces: impl Iterator<Item = Piece<'a>>, start: usize) -> Result<(usize, usize, bool)> {
     let (mut count, mut len, mut right) = (0, 0, true);
     for piece in pieces {
@@ -66,9 +66,9 @@ fn look<'a>(pieces: impl Iterator<Item = Piece<'a>>, start: usize) -> Result<(us
             let mut seen = KVVec::with_capacity(PAGE_SIZE, GFP_KERNEL)?;
             rest.with_bytes(|bytes| {
                 for at in 0..bytes.len() {
-                    // SAFETY: Within the bytes, which nobody changes.
+                    // SAFETY: Within the bytes, which do not change.
                     let byte = unsafe { *bytes.as_ptr().add(at) };
-                    // What does not fit is looked at in the next turn.
+                    // A byte that does not fit is read in the next turn.
                     let _ = seen.push_within_capacity(byte);
                 }
             });
@@ -113,7 +113,7 @@ mod tests {
         Ok(())
     }
 
-    /// What is not in order, or has a gap, stays apart, and so does another folio.
+    /// Pieces that are not in order, have a gap, or are in another folio stay apart.
     #[test]
     fn apart() -> Result {
         let (one, other) = (folio(1)?, folio(1)?);
@@ -140,14 +140,14 @@ mod tests {
         );
         let gap = Iterator::chain(cut(&one, 0, 10, 10), cut(&one, 11, 10, 10));
         assert_eq!(merged(gap).count(), 2);
-        // What may be referred to is none with what may not.
+        // Bytes that may be referred to are not joined with others.
         // SAFETY: The second page of the folio.
         let shared = unsafe { Piece::of_folio(&one, PAGE_SIZE, PAGE_SIZE, true) };
         assert_eq!(merged(Iterator::chain(page(&one, 0), shared)).count(), 2);
         Ok(())
     }
 
-    /// Memory of the slab lies together; that of vmalloc() does so page by page.
+    /// Memory of the slab is contiguous; that of vmalloc() is so page by page.
     #[test]
     fn vectors() -> Result {
         let of = |bytes: &[u8]| -> Result<(usize, usize, bool)> {

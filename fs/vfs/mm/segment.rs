@@ -2,13 +2,12 @@
 
 //! Byte ranges of folios that one holder owns.
 //!
-//! A [`FolioSegment`] is the right to write a range of a folio, and nothing else touches that range
-//! meanwhile: it is either a range of the page cache that is being read in (made by
-//! [`super::iomap`], and it ends that read), or memory of its own. So a request can own where its
-//! answer goes. Nothing has set what is there before, so it is lent as [`Room`] and as [`Piece`],
-//! never as a slice.
+//! A [`FolioSegment`] is the exclusive right to write a range of a folio: it is either a range of
+//! the page cache that is being read in (made by [`super::iomap`], and it ends that read), or
+//! private memory. So a request can own the memory for its reply. The initial bytes are arbitrary,
+//! so they are lent as [`Room`] and as [`Piece`], never as a slice.
 //!
-//! Locks: none of its own. Nothing here sleeps but the allocations.
+//! Locks: none of its own. Only the allocations sleep here.
 
 use crate::vfs::{
     bindings,
@@ -35,7 +34,7 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// What is left of a [`FreePage`] that was used, and of the folio that it was used for.
+/// The rest of a [`FreePage`] that was used, and of the folio that it was used for.
 #[must_use = "drop it where a folio may be freed"]
 pub(crate) enum UsedPage {
     /// Its bytes were copied.
@@ -52,30 +51,30 @@ pub(crate) enum UsedPage {
     ),
 }
 
-/// What a segment's holder owes.
+/// The obligation of a segment's holder.
 enum Duty {
-    /// The folio is private memory: nothing but its reference.
+    /// The folio is private memory: only its reference has to be dropped.
     Memory,
     /// The range is counted as pending in a page-cache read: it must be finished, once.
     Read {
-        /// Whether the reader looks for the folio anew when the read has ended, so that another
-        /// one may be there by then.
+        /// Whether the reader looks the folio up again when the read has ended, so that it may have
+        /// been replaced by then.
         ahead: bool,
     },
 }
 
 /// The exclusive right to a byte range of a folio.
 ///
-/// If the range is part of a page-cache read, the segment also carries the duty to end it: by
-/// [`FolioSegment::finish`], or with `EIO` when it is dropped. A folio whose read is lost on the
-/// way therefore never stays locked.
+/// If the range is part of a page-cache read, the segment also has the obligation to end it: by
+/// [`FolioSegment::finish`], or with `EIO` when it is dropped. So a folio whose read gets lost does
+/// not stay locked.
 ///
 /// # Invariants
 ///
 /// - `offset + len` is within the folio, which cannot be split or freed meanwhile.
-/// - Nobody else reads or writes the bytes of the range while this value lives.
-/// - With [`Duty::Read`], `iomap_finish_folio_read()` is owed for exactly this range, and the folio
-///   is in the page cache and locked until all reads of it have ended.
+/// - The bytes of the range are read and written only through this value while it lives.
+/// - With [`Duty::Read`], `iomap_finish_folio_read()` has to be called for exactly this range, and
+///   the folio is in the page cache and locked until all reads of it have ended.
 pub(crate) struct FolioSegment {
     folio: ARef<Folio>,
     offset: u32,
@@ -84,7 +83,7 @@ pub(crate) struct FolioSegment {
 }
 
 impl FolioSegment {
-    /// A page of memory that belongs to nothing else; its bytes are arbitrary. May sleep.
+    /// A page of private memory; its bytes are arbitrary. May sleep.
     ///
     /// # Errors
     ///
@@ -93,9 +92,9 @@ impl FolioSegment {
         // SAFETY: May be called in any context that may sleep; order 0 is valid.
         let ptr = unsafe { bindings::folio_alloc(bindings::GFP_KERNEL, 0) };
         let ptr = NonNull::new(ptr).ok_or(ENOMEM)?;
-        // INVARIANT: A fresh folio of one page that only we know.
+        // INVARIANT: A new folio of one page that only this has.
         Ok(Self {
-            // SAFETY: The allocation gave us one reference, which the `ARef` takes over.
+            // SAFETY: The allocation returned one reference, which the `ARef` takes over.
             folio: unsafe { ARef::from_raw(ptr.cast()) },
             offset: 0,
             len: PAGE_SIZE as u32,
@@ -108,17 +107,17 @@ impl FolioSegment {
     /// # Safety
     ///
     /// - `offset + len` is within `folio`, which is locked until the read of it has ended.
-    /// - The range is not up to date, and the duty to call `iomap_finish_folio_read()` for it is
-    ///   handed over.
-    /// - If it is read `ahead`, nobody uses `folio` without a reference after the read has ended.
+    /// - The range is not up to date, and the obligation to call `iomap_finish_folio_read()` for it
+    ///   is passed.
+    /// - If it is read `ahead`, `folio` is not used without a reference after the read has ended.
     pub(in crate::vfs) unsafe fn pending_read(
         folio: &Folio,
         offset: u32,
         len: u32,
         ahead: bool,
     ) -> Self {
-        // INVARIANT: By the safety requirements; nobody reads a range that is not up to date, and
-        // the folio lock keeps other writers out.
+        // INVARIANT: By the safety requirements; a range that is not up to date is not read, and
+        // the folio lock excludes other writers.
         Self {
             folio: folio.into(),
             offset,
@@ -127,9 +126,9 @@ impl FolioSegment {
         }
     }
 
-    /// Gives the duty of a page-cache read back to iomap, which has not counted it after all.
+    /// Gives the obligation of a page-cache read back to iomap, which has not counted it after all.
     ///
-    /// Tells whether this was the segment of that folio and offset. If not, it is dropped as any
+    /// Returns whether this was the segment of that folio and offset. If not, it is dropped as any
     /// other.
     pub(in crate::vfs) fn refuse(mut self, folio: *mut bindings::folio, offset: u32) -> bool {
         let same = self.folio.as_ptr() == folio
@@ -141,7 +140,7 @@ impl FolioSegment {
         same
     }
 
-    /// Bytes of the range.
+    /// Number of bytes of the range.
     pub(crate) fn len(&self) -> usize {
         self.len as usize
     }
@@ -155,7 +154,7 @@ impl FolioSegment {
         }
     }
 
-    /// Where byte `at` of the range is in the folio, and how many bytes follow it in the range
+    /// The offset of byte `at` of the range in the folio, and how many bytes follow it in the range
     /// and can be mapped with it. [`None`] if the range ends before it.
     fn piece(&self, at: usize) -> Option<(usize, usize)> {
         let left = self.len().checked_sub(at).filter(|left| *left != 0)?;
@@ -171,29 +170,30 @@ impl FolioSegment {
     }
 
     /// Calls `f` with the room from `at` to the end of the range, as far as that can be mapped at
-    /// once. What is there may be anything, so it is no slice.
+    /// once. The bytes there are arbitrary, so it is not a slice.
     ///
     /// [`None`] if the range ends at or before `at`. `f` may run with the folio mapped for this
     /// CPU's task only, so it should be short; it may sleep if the caller may.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         let (offset, len) = self.piece(at)?;
-        // SAFETY: Within the range, and so within the folio. `f` cannot keep what it maps.
+        // SAFETY: Within the range, and so within the folio. `f` cannot keep the mapping.
         let mapped = unsafe { Mapped::new(&self.folio, offset) };
-        // SAFETY: `piece()` stays within the range, and within what is mapped until after `f`.
+        // SAFETY: `piece()` stays within the range, and within the mapping, which lasts until after
+        // `f`.
         let result = f(unsafe { Room::new(mapped.addr, len) });
         drop(mapped);
         Some(result)
     }
 
-    /// Whether the range is a whole page of a readahead, that another page may take the place of.
+    /// Whether the range is a whole page of a readahead, which another page may replace.
     pub(crate) fn is_replaceable(&self) -> bool {
         let folio = self.folio.as_ptr();
         matches!(self.duty, Duty::Read { ahead: true })
             && (self.offset, self.len()) == (0, PAGE_SIZE)
             && self.folio.size() == PAGE_SIZE
             // SAFETY: The folio is alive. It is locked by the type invariant, so that none of this
-            // becomes true later. None of it is expected of a folio that is being read in, but for
-            // private data: that is where iomap counts the pieces of a folio.
+            // becomes true later. A folio that is being read in has none of these, except private
+            // data, in which iomap counts the blocks of a folio.
             && !unsafe {
                 bindings::folio_has_private(folio)
                     || bindings::folio_mapped(folio)
@@ -203,11 +203,11 @@ impl FolioSegment {
             }
     }
 
-    /// Fills the range with a whole page: puts it into the page cache instead of the folio if that
-    /// is possible, and copies it otherwise. Never sleeps. What is given back is to be dropped
-    /// where that is allowed.
+    /// Fills the range with a whole page: puts it into the page cache in place of the folio if
+    /// possible, and copies it otherwise. Never sleeps. The return value has to be dropped where
+    /// that is allowed.
     ///
-    /// What does not fit into the range is left out.
+    /// Bytes that do not fit into the range are left out.
     pub(crate) fn take_page(&mut self, page: FreePage) -> UsedPage {
         if !self.is_replaceable() {
             // SAFETY: A folio has a first byte. The mapping of `with_room` ends before.
@@ -220,21 +220,21 @@ impl FolioSegment {
             return UsedPage::Copied(page);
         }
         let FreePage { folio, on_lru } = page;
-        // The new folio stays locked, as the one in whose place it comes.
+        // The new folio stays locked, as the one that it replaces.
         let folio = folio.into_locked_ref();
         // SAFETY: Both are locked: ours by the type invariant, which also says that it is in the
-        // page cache; the new one by that of `FreePage`, which also says that it is fit to be
-        // there.
+        // page cache; the new one by that of `FreePage`, which also says that it is suitable for
+        // it.
         unsafe { bindings::replace_page_cache_folio(self.folio.as_ptr(), folio.as_ptr()) };
         if !on_lru {
             // SAFETY: The folio is referenced, in the page cache, and not on the list.
             unsafe { bindings::folio_add_lru(folio.as_ptr()) };
         }
         // INVARIANT: The new folio has the place of the old one: it is locked, not up to date, and
-        // it is the one that the end of the read is owed for.
+        // its read has to be ended.
         let old = core::mem::replace(&mut self.folio, folio);
-        // SAFETY: The old folio was locked, and nobody else is going to unlock it: its reads are
-        // now those of the new one.
+        // SAFETY: The old folio was locked, and only this unlocks it: its reads are now those of
+        // the new one.
         unsafe { bindings::folio_unlock(old.as_ptr()) };
         UsedPage::Replaced(old)
     }
@@ -249,7 +249,7 @@ impl FolioSegment {
         unsafe { bindings::flush_dcache_folio(self.folio.as_ptr()) };
     }
 
-    /// Ends the page-cache read of this range, with what came of it.
+    /// Ends the page-cache read of this range with `result`.
     ///
     /// After the last range of a folio, readers that wait for the folio run; on an error they get
     /// `EIO`. Private memory is just freed.
@@ -267,8 +267,8 @@ impl FolioSegment {
             // SAFETY: As in `zero_from()`.
             unsafe { bindings::flush_dcache_folio(self.folio.as_ptr()) };
         }
-        // SAFETY: Owed for exactly this range by the type invariant, and no longer from here on.
-        // The reference that we hold keeps the folio alive across its unlock.
+        // SAFETY: It has to be called for exactly this range by the type invariant, and not again.
+        // The reference that this holds keeps the folio alive across its unlock.
         unsafe {
             bindings::iomap_finish_folio_read(
                 self.folio.as_ptr(),
@@ -286,11 +286,11 @@ impl Drop for FolioSegment {
     }
 }
 
-/// Segments, one after the other: where a reply's data goes.
+/// Segments, one after the other: the memory for a reply's data.
 #[derive(Default)]
 pub(crate) struct FolioSegments {
     list: KVVec<FolioSegment>,
-    /// Bytes of all.
+    /// Number of bytes of all.
     len: usize,
     cursor: Cursor,
 }
@@ -319,12 +319,12 @@ impl FolioSegments {
         failure.map_or(Ok(all), Err)
     }
 
-    /// Private memory of `max` bytes, or of fewer if there are not so many pages: for a transfer
-    /// that goes on with the rest. May sleep.
+    /// Private memory of `max` bytes, or of fewer if there are not enough pages: for a transfer
+    /// that continues with the rest. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if not even one page can be had.
+    /// `ENOMEM` if not even one page is available.
     pub(crate) fn alloc_some(max: usize) -> Result<Self> {
         match Self::from_pages(max, FolioSegment::alloc)? {
             (none, Some(error)) if none.len == 0 => Err(error),
@@ -332,7 +332,7 @@ impl FolioSegments {
         }
     }
 
-    /// Memory of `len` bytes from `alloc`, as far as that has pages, and why it has no more.
+    /// Memory of `len` bytes from `alloc`, as far as that has pages, and the error that ended it.
     pub(super) fn from_pages(
         len: usize,
         mut alloc: impl FnMut() -> Result<FolioSegment>,
@@ -351,11 +351,11 @@ impl FolioSegments {
         Ok((all, None))
     }
 
-    /// Adds a segment at the end, within the room asked for at first.
+    /// Adds a segment at the end, within the initial room.
     ///
     /// # Errors
     ///
-    /// The segment comes back when the room is used up.
+    /// The segment is returned when the room is used up.
     pub(crate) fn push(&mut self, segment: FolioSegment) -> Result<(), FolioSegment> {
         let Some(len) = self.len.checked_add(segment.len()) else {
             return Err(segment);
@@ -377,23 +377,23 @@ impl FolioSegments {
         Some(last)
     }
 
-    /// Bytes of all segments.
+    /// Number of bytes of all segments.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many segments there are.
+    /// Number of segments.
     pub(crate) fn segments(&self) -> usize {
         self.list.len()
     }
 
-    /// The index of the segment that byte `at` is in, and where that segment starts.
+    /// The index of the segment with byte `at`, and the start of that segment.
     fn locate(&self, at: usize) -> Option<(usize, usize)> {
         self.cursor
             .locate(at, |index| self.list.get(index).map(FolioSegment::len))
     }
 
-    /// The bytes from `at` on, as many as lie together. [`None`] if all segments end at or before it.
+    /// The contiguous bytes at `at`. [`None`] if all segments end at or before it.
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (index, start) = self.locate(at)?;
         self.list.get(index)?.shared_piece(at - start)
@@ -420,7 +420,7 @@ impl FolioSegments {
         }
     }
 
-    /// Calls `f` with the room from `at` on, as much as lies together.
+    /// Calls `f` with the contiguous room at `at`.
     ///
     /// [`None`] if all segments end at or before `at`.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
@@ -428,8 +428,8 @@ impl FolioSegments {
         self.list.get_mut(index)?.with_room(at - start, f)
     }
 
-    /// Calls `f` with the bytes from `at` on, as many as lie together: what they were filled with,
-    /// or whatever was there before.
+    /// Calls `f` with the contiguous bytes at `at`: those that they were filled with, or arbitrary
+    /// ones.
     ///
     /// [`None`] if all segments end at or before `at`.
     pub(crate) fn with_bytes<R>(
@@ -440,8 +440,8 @@ impl FolioSegments {
         self.piece(at).map(|piece| piece.with_bytes(f))
     }
 
-    /// Fills up to `want` bytes from `at` on by `source`, which is given room and says how much of
-    /// it it used; less than given ends it. Returns the bytes filled.
+    /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number
+    /// of bytes used; a short one ends it. Returns the number of bytes filled.
     pub(crate) fn fill(
         &mut self,
         at: usize,
@@ -465,7 +465,7 @@ impl FolioSegments {
         done
     }
 
-    /// Whether a whole page may take the place of the folio whose first byte is `at`; see
+    /// Whether a whole page may replace the folio whose first byte is `at`; see
     /// [`FolioSegment::is_replaceable`].
     pub(crate) fn is_replaceable(&mut self, at: usize) -> bool {
         let found = self.locate(at).filter(|(_, start)| *start == at);
@@ -478,7 +478,7 @@ impl FolioSegments {
     ///
     /// # Errors
     ///
-    /// The page comes back if no segment begins there.
+    /// The page is returned if no segment begins there.
     pub(crate) fn take_page(&mut self, at: usize, page: FreePage) -> Result<UsedPage, FreePage> {
         let found = self.locate(at).filter(|(_, start)| *start == at);
         match found.and_then(|(index, _)| self.list.get_mut(index)) {

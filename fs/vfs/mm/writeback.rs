@@ -259,7 +259,8 @@ impl DirtyRange {
         same
     }
 
-    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before it.
+    /// The bytes from `at` on, which may be referred to. [`None`] if the range ends at or before
+    /// it.
     fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let left = self.len().checked_sub(at)?;
         // SAFETY: The page cache has a reference to the folio, by the type invariant.
@@ -357,8 +358,7 @@ impl DirtyRanges {
         self.list.len()
     }
 
-    /// The bytes from `at` on, as many as lie together. [`None`] if there is nothing to be written at
-    /// or behind it.
+    /// The contiguous bytes at `at`. [`None`] if there is nothing to be written at or behind it.
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let left = self.len.checked_sub(at).filter(|left| *left != 0)?;
         let (index, start) = self
