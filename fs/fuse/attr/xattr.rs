@@ -201,7 +201,7 @@ pub(crate) fn listxattr(inode: &INode<Fuse>, room: usize) -> Result<Answer> {
     Ok(answer(reply, LIST_MAX))
 }
 
-/// A request for maximum `room` bytes; no answer is longer than 32 bits can tell.
+/// A request for up to `room` bytes; no answer is longer than 32 bits can tell.
 fn room_for(room: usize) -> GetxattrIn {
     GetxattrIn {
         size: room.try_into().unwrap_or(u32::MAX),

@@ -18,8 +18,8 @@ pub(crate) static DEFAULT_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
 /// Maximum number of seconds that a server may take to answer, whatever it asked for; 0 is forever.
 pub(crate) static MAX_REQUEST_TIMEOUT: Number = Number::new(0, 0, MOST);
 
-/// Seconds in which a server that asked for `asked` (0: for none) has to answer, minimum `least`;
-/// `None` is forever.
+/// Seconds in which a server that asked for `asked` (0: for none) has to answer, not less than
+/// `least`; `None` is forever.
 pub(crate) fn request_timeout(asked: u16, least: u32) -> Option<u32> {
     let wanted = match asked {
         0 => DEFAULT_REQUEST_TIMEOUT.get(),

@@ -182,7 +182,7 @@ fn write_back(handle: &OpenHandle, start: i64, len: usize) -> Result {
     Ok(())
 }
 
-/// Takes the caller's next pages, maximum `max_bytes`, and sends them with `send`, until there are
+/// Takes the caller's next pages, up to `max_bytes`, and sends them with `send`, until there are
 /// no more, or less was done than sent. `send` gets the number of bytes done before. A writer's
 /// `lock` lets it write in parallel from then on, but not while the pages are taken. Returns the
 /// number of bytes done in the end.

@@ -448,7 +448,7 @@ impl Answer {
 }
 
 /// Sends `input` with `args`, whose handle and lengths are filled in here; there is room for an
-/// answer of `room` bytes, minimum one page. May sleep.
+/// answer of `room` bytes, and of one page in any case. May sleep.
 ///
 /// # Errors
 ///

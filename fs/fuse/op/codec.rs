@@ -258,7 +258,7 @@ fn slice_mut(vec: &mut Option<KVVec<u8>>) -> &mut [u8] {
 ///
 /// Structures are sent whole, or only the part that old servers know.
 pub(crate) trait Head {
-    /// Adds it to `args`, maximum `limit` bytes of it.
+    /// Adds it to `args`, up to `limit` bytes of it.
     ///
     /// # Errors
     ///

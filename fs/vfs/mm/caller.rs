@@ -259,7 +259,7 @@ impl<'a> CallerBuffer<'a> {
         self.left = self.left.min(len);
     }
 
-    /// Takes the next pages, maximum `max_bytes` and `max_pages`, and advances. Sleeps, and faults
+    /// Takes the next pages, up to `max_bytes` and `max_pages`, and advances. Sleeps, and faults
     /// them in.
     ///
     /// # Errors

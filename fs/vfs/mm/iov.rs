@@ -126,7 +126,7 @@ impl<'a> SharedBytes<'a> {
         self.len
     }
 
-    /// The first bytes, maximum `len`.
+    /// The first bytes, up to `len`.
     pub(crate) fn first(self, len: usize) -> Self {
         // INVARIANT: Not more than before.
         Self {
@@ -200,7 +200,7 @@ impl<'a> Room<'a> {
         self.len
     }
 
-    /// The first bytes, maximum `len`.
+    /// The first bytes, up to `len`.
     pub(crate) fn first(self, len: usize) -> Self {
         // INVARIANT: Not more than before.
         Self {
@@ -312,7 +312,7 @@ pub(crate) trait Dest {
     /// Copies as much as fits at present; returns the number of bytes copied. Never sleeps.
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize;
 
-    /// Makes room for the next `len` bytes, minimum one. Sleeps.
+    /// Makes room for the next `len` bytes, or for the first of them. Sleeps.
     ///
     /// # Errors
     ///
@@ -328,7 +328,7 @@ pub(crate) trait Source {
     /// Copies as much as is present; returns the number of bytes copied. Never sleeps.
     fn copy_nofault(&mut self, room: Room<'_>) -> usize;
 
-    /// Makes the next `len` bytes present, minimum one. Sleeps.
+    /// Makes the next `len` bytes present, or the first of them. Sleeps.
     ///
     /// # Errors
     ///

@@ -170,7 +170,7 @@ impl<T: FileSystem, U: Targets<T>> TargetTable<T, U> {
         from_result(|| result.map(|()| 0))
     }
 
-    /// Fills the folio with the target and zeroes, minimum one.
+    /// Fills the folio with the target and one zero or more.
     ///
     /// # Safety
     ///

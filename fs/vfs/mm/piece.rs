@@ -28,7 +28,7 @@ use kernel::page::PAGE_SIZE;
 ///
 /// # Invariants
 ///
-/// `len` bytes, minimum one, begin `offset` bytes behind the start of `page`. Their pages are
+/// `len` bytes, one or more, begin `offset` bytes behind the start of `page`. Their pages are
 /// contiguous, in memory and in the kernel's map of pages, and are valid for `'a`. They are in one
 /// page, in one folio, or in the direct mapping. If there is a folio, `page` is its first page, and
 /// they are within it.
@@ -122,7 +122,7 @@ impl<'a> Piece<'a> {
         self.len
     }
 
-    /// The first bytes, maximum `len`, minimum one.
+    /// The first bytes: up to `len`, and one in any case.
     pub(crate) fn first(self, len: usize) -> Self {
         // INVARIANT: Not more than before.
         Self {
@@ -185,7 +185,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// Calls `f` with as many of the bytes as can be mapped at once, minimum one. `f` may run with
+    /// Calls `f` with as many of the bytes as can be mapped at once, one or more. `f` may run with
     /// them mapped for this CPU's task only, so it should be short.
     pub(crate) fn with_bytes<R>(&self, f: impl FnOnce(SharedBytes<'_>) -> R) -> R {
         let (page, in_page) = self.place(0);

@@ -112,7 +112,7 @@ pub(crate) trait FileSystem: Sized + Send + Sync + 'static {
     type Dentries: dentry::Operations<Self>;
 
     /// Called before the super block is shut down; all its inodes are still there. The VFS waits
-    /// for references that [keep](inode::Kept) it after this. Called maximum once, and not if it
+    /// for references that [keep](inode::Kept) it after this. Called once, or not at all if it
     /// never had a root. `s_umount` is held for writing. May sleep.
     fn kill_sb(sb: &SuperBlock<Self>);
 
@@ -602,7 +602,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         unsafe { write_once(&raw mut (*self.as_ptr()).s_time_gran, ns) };
     }
 
-    /// Sets how many file systems this one is stacked on, maximum [`MAX_STACK_DEPTH`]. Inodes that
+    /// Sets how many file systems this one is stacked on, up to [`MAX_STACK_DEPTH`]. Inodes that
     /// are made later get the lockdep class for it.
     pub(crate) fn set_stack_depth(&self, depth: u32) {
         let depth = depth.min(MAX_STACK_DEPTH) as c_int;

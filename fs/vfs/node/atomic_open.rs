@@ -253,8 +253,8 @@ impl<'a, T: FileSystem> TmpFile<'a, T> {
 
 /// # Safety
 ///
-/// Called by `finish_open`, maximum once, instead of the file's `open`, with an inode of `T` and a
-/// file of it that only the caller uses, whose private data is a function to open it by.
+/// Called by `finish_open`, not more than once, instead of the file's `open`, with an inode of `T`
+/// and a file of it that only the caller uses, whose private data is a function to open it by.
 unsafe extern "C" fn open_by<T, F>(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int
 where
     T: FileSystem,

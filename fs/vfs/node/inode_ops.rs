@@ -157,7 +157,7 @@ pub(crate) trait Node<T: FileSystem> {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The names of the extended attributes, each followed by a NUL; maximum `room` bytes, or the
+    /// The names of the extended attributes, each followed by a NUL; up to `room` bytes, or the
     /// length if `room` is 0. No locks; may sleep.
     fn listxattr(_inode: &INode<T>, _room: usize) -> Result<xattr::Answer> {
         build_error!(VTABLE_DEFAULT_ERROR)

@@ -63,7 +63,7 @@ impl Answer {
 
 /// The extended attributes of all inodes of `T`. All methods may sleep.
 pub(crate) trait Handler<T: FileSystem> {
-    /// The value of `name`, maximum `room` bytes, or its length if `room` is 0.
+    /// The value of `name`, up to `room` bytes, or its length if `room` is 0.
     fn get(inode: &INode<T>, name: &[u8], room: usize) -> Result<Answer>;
 
     /// Sets `name`; `flags` are those of `setxattr(2)`. The inode is locked exclusively.
