@@ -12,8 +12,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-/// Mounts with mount(2), which needs privilege. The file system type may carry a subtype after a dot; the options tell
-/// the kernel which opened device to talk to, the type of the root directory and who owns the mount.
+/// Mounts with mount(2), which needs privilege. The file system type may have a subtype after a dot; the options tell the
+/// kernel which opened device to talk to, the type of the root directory and the owner of the mount.
 pub fn direct(name: &str, mount_point: &str) -> io::Result<File> {
     let device = OpenOptions::new()
         .read(true)

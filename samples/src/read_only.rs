@@ -2,8 +2,8 @@
 
 //! A read-only file system of a few files in one directory, spoken directly to /dev/fuse.
 //!
-//! The kernel asks one thing at a time: which node a name stands for (LOOKUP), what a node looks like (GETATTR), what is
-//! in it (OPEN, READ, RELEASE; OPENDIR, READDIR, RELEASEDIR). Nodes are numbers that the server chooses; 1 is the root.
+//! The kernel sends one request at a time: for the node of a name (LOOKUP), the attributes of a node (GETATTR), its
+//! contents (OPEN, READ, RELEASE; OPENDIR, READDIR, RELEASEDIR). Nodes are numbers that the server chooses; 1 is the root.
 
 use crate::wire::opcode::*;
 use crate::wire::reply;
@@ -15,9 +15,9 @@ use std::fs::File;
 use std::io;
 
 const ROOT: u64 = 1;
-/// How long the kernel may believe names and attributes, in seconds: nothing here ever changes.
+/// How long the kernel may cache names and attributes, in seconds: nothing here ever changes.
 const VALID: u64 = 3600;
-/// The largest WRITE we would take. The buffer must hold it, though nobody writes here.
+/// The maximum WRITE that we would take. The buffer must hold it, though there are no writes here.
 const MAX_WRITE: u32 = 128 << 10;
 const BUFFER: usize = MAX_WRITE as usize + 4096;
 
@@ -61,7 +61,7 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// What this file system answers; `None` where no answer is expected.
+    /// The answer of this file system; `None` if none is expected.
     pub fn answer(&self, request: &Request<'_>) -> Option<Result<Body, i32>> {
         let mut out = Body::default();
         let result = match request.opcode {
@@ -73,7 +73,7 @@ impl ReadOnly {
             READ => self.read(request, &mut out),
             READDIR => self.readdir(request, &mut out),
             FLUSH | RELEASE | RELEASEDIR | DESTROY => Ok(()),
-            // Nobody waits for these. Node numbers are ours for ever, and nothing takes long enough to be interrupted.
+            // No caller waits for these. Nodes live forever, and no operation takes long enough to be interrupted.
             FORGET | BATCH_FORGET | INTERRUPT => return None,
             // For most operations the kernel remembers this answer and does not ask again.
             _ => Err(libc::ENOSYS),
@@ -81,7 +81,7 @@ impl ReadOnly {
         Some(result.map(|()| out))
     }
 
-    /// The first request: both sides say their version and what they can do.
+    /// The first request: both sides tell their version and their features.
     fn init(&self, request: &Request<'_>, out: &mut Body) -> Result<(), i32> {
         let (major, minor) = (u32_at(request.body, 0), u32_at(request.body, 4));
         let (max_readahead, flags) = (u32_at(request.body, 8), u32_at(request.body, 12));
@@ -99,13 +99,13 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// Which node is `name` in the directory? With it go its attributes, and how long both may be believed.
+    /// Returns the node of `name` in the directory, its attributes, and how long both may be cached.
     fn lookup(&self, request: &Request<'_>, out: &mut Body) -> Result<(), i32> {
         let mut names = self.0.iter().map(|f| f.name.as_bytes());
         let place = names.position(|name| name == request.name());
         let place = place.filter(|_| request.node == ROOT).ok_or(libc::ENOENT)?;
         let node = place as u64 + FIRST_FILE;
-        out.u64(node).u64(0); // the generation tells nodes apart whose number is used again: never
+        out.u64(node).u64(0); // the generation distinguishes nodes whose number is reused: never
         out.u64(VALID).u64(VALID).u32(0).u32(0);
         self.attr(node, out)
     }
@@ -170,7 +170,7 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// Reads, answers, and again, until the file system is unmounted. What `forgets` says yes to is never answered.
+    /// Reads requests and answers them until the file system is unmounted, except those that `forgets` selects.
     pub fn serve(
         &self,
         mut device: File,

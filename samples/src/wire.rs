@@ -7,7 +7,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 
-/// What the file system is asked to do; the numbers are part of the kernel's interface (include/uapi/linux/fuse.h).
+/// The operations; the numbers are part of the kernel's interface (include/uapi/linux/fuse.h).
 pub mod opcode {
     pub const LOOKUP: u32 = 1;
     pub const FORGET: u32 = 2;
@@ -29,9 +29,9 @@ pub mod opcode {
 /// A request: the fields of its header that matter here, and what follows the header.
 pub struct Request<'a> {
     pub opcode: u32,
-    /// Names the request in its reply.
+    /// The id of the request, which its reply repeats.
     pub unique: u64,
-    /// The file or directory that it is about.
+    /// The file or directory of the request.
     pub node: u64,
     pub body: &'a [u8],
 }
@@ -135,7 +135,7 @@ pub fn reply(device: &mut File, unique: u64, result: Result<&[u8], i32>) -> io::
     message.extend(body);
     match device.write(&message) {
         Ok(_) => Ok(()),
-        // The one who asked is gone, or the whole mount is.
+        // The caller has left, or the file system was unmounted.
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(()),
         Err(e) => Err(e),
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A server with a bug, to look for: it never answers the first READ of the file `letter`.
+//! A server with a bug, for an exercise: it never answers the first READ of the file `letter`.
 //!
 //! ```text
 //! stuck MOUNTPOINT    serve until it is unmounted
 //! ```
 //!
-//! Whoever reads `letter` first waits for ever. All other requests are answered, also later READs of the same file, as
-//! when a busy server has lost track of one. `Documentation/debug-a-hang.rst` finds it out from the outside.
+//! The first reader of `letter` waits forever. All other requests are answered, even later READs of the same file, as
+//! when a busy server has lost one. `Documentation/debug-a-hang.rst` finds this from the outside.
 
 use fuse_samples::mount;
 use fuse_samples::read_only::Entry;
