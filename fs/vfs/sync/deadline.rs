@@ -23,35 +23,35 @@ pub(crate) fn nanoseconds() -> u64 {
     unsafe { bindings::ktime_get() as u64 }
 }
 
-/// A moment of the coarse clock: 64-bit jiffies since boot.
+/// A time of the coarse clock: 64-bit jiffies since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jiffies(u64);
 
 impl Jiffies {
-    /// This moment.
+    /// The present time.
     pub(crate) fn now() -> Self {
         // SAFETY: Reading the clock has no precondition.
         Self(unsafe { bindings::get_jiffies_64() })
     }
 
-    /// Whether this moment comes before `other`; the clock may wrap around between the two.
+    /// Whether this time is before `other`; the clock may wrap around between the two.
     pub(crate) fn is_before(self, other: Self) -> bool {
         (self.0.wrapping_sub(other.0) as i64) < 0
     }
 
-    /// Jiffies since this moment.
+    /// Jiffies since this time.
     pub(crate) fn elapsed(self) -> u64 {
         Self::now().0.wrapping_sub(self.0)
     }
 
-    /// Milliseconds since this moment.
+    /// Milliseconds since this time.
     pub(crate) fn elapsed_ms(self) -> u64 {
         // SAFETY: It only computes.
         unsafe { bindings::jiffies64_to_msecs(self.elapsed()) }
     }
 }
 
-/// A point in time up to which something holds.
+/// A point in time until which something is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Jiffies);
 
@@ -61,8 +61,8 @@ impl Deadline {
 
     /// The point `secs` seconds and `nsecs` nanoseconds from now.
     ///
-    /// No time at all is [`Deadline::PAST`]. `nsecs` is cut to less than a second, and a time that
-    /// does not fit is the farthest one that the kernel's timers can express.
+    /// A span of 0 is [`Deadline::PAST`]. `nsecs` is limited to less than a second, and a time that
+    /// does not fit becomes the maximum that the kernel's timers can express.
     pub(crate) fn after(secs: u64, nsecs: u32) -> Self {
         if secs == 0 && nsecs == 0 {
             return Self::PAST;
@@ -77,12 +77,12 @@ impl Deadline {
         Self(Jiffies(Jiffies::now().0.wrapping_add(jiffies as u64)))
     }
 
-    /// Whether the point lies before `other`; [`Deadline::PAST`] lies before all others.
+    /// Whether the point is before `other`; [`Deadline::PAST`] is before all others.
     pub(crate) fn is_before(self, other: Self) -> bool {
         self.0 .0 < other.0 .0
     }
 
-    /// Whether the point lies before now.
+    /// Whether the point is before now.
     pub(crate) fn has_passed(self) -> bool {
         self.0.is_before(Jiffies::now())
     }
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_future_deadline_has_not_passed() {
         assert!(!Deadline::after(1000, 0).has_passed());
-        // The smallest time there is still is one.
+        // The minimum time is still a time.
         assert_ne!(Deadline::after(0, 1), Deadline::PAST);
     }
 

@@ -3,9 +3,8 @@
 //! Shared values that come from a slab of their own and can be queued.
 //!
 //! An [`Entry`] counts its references and has two links, by which a [`queue`](super::queue) refers
-//! to it. What `kernel::sync::Arc` and `kernel::list` offer is nearly that, but an `Arc` can only
-//! be made by the general allocator: that takes more instructions, and rounds the size up to a
-//! power of two.
+//! to it. `kernel::sync::Arc` and `kernel::list` offer nearly that, but only the general allocator
+//! can make an `Arc`: that takes more instructions, and rounds the size up to a power of two.
 
 use crate::vfs::bindings;
 use core::{
@@ -33,11 +32,11 @@ use kernel::{
     },
 };
 
-/// Objects that a processor keeps to itself before it goes to the slabs they lie in: as many as it
-/// keeps of small ones. Without that, those who are freed many at a time cost twice as much.
+/// Number of free objects that a processor keeps to itself instead of returning them to their
+/// slabs: as for small objects. Otherwise objects that are freed in bulk cost twice as much.
 const AT_HAND: u32 = 60;
 
-/// Where the entries of a type come from. One `static` for a type; empty while the module is not
+/// The allocator of the entries of a type. One `static` for a type; empty while the module is not
 /// loaded.
 pub(crate) struct Pool<T> {
     name: &'static CStr,
@@ -46,7 +45,7 @@ pub(crate) struct Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// Nothing yet; `name` is what the slab will be called.
+    /// An empty pool; `name` will be the name of the slab.
     pub(crate) const fn new(name: &'static CStr) -> Self {
         Self {
             name,
@@ -62,7 +61,7 @@ pub(crate) trait Pooled: Sized + 'static {
     fn pool() -> &'static Pool<Self>;
 }
 
-/// The pool of `T`, made; dropping it gives its slab back, when nothing is left of it.
+/// The pool of `T`, made; dropping it destroys its slab, in which no objects may be left.
 pub(crate) struct Registration<T: Pooled>(PhantomData<fn(T)>);
 
 impl<T: Pooled> Registration<T> {
@@ -70,15 +69,15 @@ impl<T: Pooled> Registration<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `EBUSY` if it has been made already.
+    /// `ENOMEM`; `EBUSY` if it exists already.
     ///
     /// # Safety
     ///
-    /// What is returned must be dropped only when the module goes, or fails to begin, and nothing
-    /// can reserve an entry any more.
+    /// The return value must be dropped only when the module is unloaded or fails to load, and no
+    /// task can reserve an entry any more.
     pub(crate) unsafe fn new() -> Result<Self> {
         let pool = T::pool();
-        // Now, because the kernel does not like two slabs of one name.
+        // Checked first, because two slabs must not have one name.
         if !pool.slab.load(Relaxed).is_null() {
             return Err(EBUSY);
         }
@@ -106,22 +105,22 @@ impl<T: Pooled> Drop for Registration<T> {
     fn drop(&mut self) {
         let slab = T::pool().slab.xchg(core::ptr::null_mut(), Full);
         // SAFETY: It was made in `new`, and nothing is about to allocate from it, as the caller of
-        // `new` has promised. If objects are left, the kernel complains and keeps it.
+        // `new` has promised. If objects are left, the kernel warns and keeps it.
         unsafe { bindings::kmem_cache_destroy(slab) };
     }
 }
 
-/// By the link that passes from queue to queue with the right to queue the entry.
+/// By the link that moves from queue to queue with the right to queue the entry.
 pub(crate) struct Main;
-/// By the second link, of a queue that lists entries which are owned elsewhere.
+/// By the second link, of a queue that lists entries with owners elsewhere.
 pub(crate) struct Side;
 
-/// Where an entry is in a chain by one of its links.
+/// The place of an entry in a chain by one of its links.
 ///
 /// # Invariants
 ///
 /// - While the entry is in a chain, `next` and `prev` are its neighbours in the ring of that chain;
-///   whoever exclusively has the chain may access them, and nobody else.
+///   only the exclusive holder of the chain may access them.
 /// - `on` is the number of the [`Queue`](super::queue::Queue) that it is on, or 0; only that queue
 ///   changes it then.
 pub(crate) struct Links<T, B> {
@@ -149,7 +148,7 @@ impl<T, B> Links<T, B> {
 ///
 /// # Invariants
 ///
-/// - Lies in memory that `kfree` frees, and the last of its counted references does so.
+/// - It is in memory that `kfree` frees, and the last of its counted references does so.
 /// - There is one [`Owned`] of it, or it is in one chain by its main link, or neither.
 #[pin_data]
 pub(crate) struct Entry<T> {
@@ -162,10 +161,10 @@ pub(crate) struct Entry<T> {
     _pin: PhantomPinned,
 }
 
-// SAFETY: It holds a value of `T`, and pointers that go with references to others of the kind.
+// SAFETY: It has a value of `T`, and pointers that move with references to others of the kind.
 unsafe impl<T: Send + Sync> Send for Entry<T> {}
-// SAFETY: A shared entry gives shared access to the value; its links are accessed only by who owns
-// the right to queue it, or exclusively has the queue that it is on.
+// SAFETY: A shared entry gives shared access to the value; only the owner of the right to queue it,
+// or the exclusive holder of its queue, accesses its links.
 unsafe impl<T: Send + Sync> Sync for Entry<T> {}
 
 // SAFETY: There is a count, and the entry lives while that is not zero.
@@ -179,7 +178,7 @@ unsafe impl<T> AlwaysRefCounted for Entry<T> {
     unsafe fn dec_ref(entry: NonNull<Self>) {
         // SAFETY: The caller has a reference, so the entry is alive.
         if unsafe { entry.as_ref() }.refs.dec_and_test() {
-            // SAFETY: That was the last reference: nobody else looks at the entry any more.
+            // SAFETY: That was the last reference: the entry has no other user any more.
             unsafe { core::ptr::drop_in_place(entry.as_ptr()) };
             // SAFETY: By the type invariant, and its content was dropped.
             unsafe { bindings::kfree(entry.as_ptr().cast()) };
@@ -188,18 +187,18 @@ unsafe impl<T> AlwaysRefCounted for Entry<T> {
 }
 
 impl<T: Pooled> Entry<T> {
-    /// Allocates memory for an entry, to be filled without another way to fail. May sleep.
+    /// Allocates memory for an entry, so that filling it cannot fail. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, also while its pool is not there.
+    /// `ENOMEM`, also while its pool does not exist.
     #[inline]
     pub(crate) fn reserve() -> Result<Reserved<T>> {
         let slab = T::pool().slab.load(Relaxed);
         if slab.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: The slab goes only when nothing can reserve an entry any more.
+        // SAFETY: The slab is destroyed only when no task can reserve an entry any more.
         let memory = unsafe { bindings::kmem_cache_alloc_noprof(slab, bindings::GFP_KERNEL) };
         // INVARIANT: Of the slab of `T`, whose objects have the size and alignment of an entry.
         Ok(Reserved(NonNull::new(memory.cast()).ok_or(ENOMEM)?))
@@ -226,7 +225,7 @@ pub(crate) struct Reserved<T>(NonNull<Entry<T>>);
 unsafe impl<T> Send for Reserved<T> {}
 
 impl<T> Reserved<T> {
-    /// Makes the entry. What is returned is the right to put it on queues by its main link; further
+    /// Makes the entry. The return value is the right to put it on queues by its main link; further
     /// references come from [`Owned::share`].
     #[inline]
     pub(crate) fn fill(self, value: impl PinInit<T>) -> Owned<T> {
@@ -238,11 +237,11 @@ impl<T> Reserved<T> {
             value <- value,
             _pin: PhantomPinned,
         });
-        // SAFETY: The memory is for one entry, nobody else accesses it, and it is not moved.
+        // SAFETY: The memory is for one entry, only this accesses it, and it is not moved.
         unsafe { pin_init::raw_init(entry.as_ptr(), made) };
         // SAFETY: The count of the new entry is this one reference.
         let entry = unsafe { ARef::from_raw(entry) };
-        // INVARIANT: It is in no chain, and there is no other.
+        // INVARIANT: It is in no chain, and there is no other `Owned`.
         Owned(entry)
     }
 }
@@ -258,7 +257,7 @@ impl<T> Drop for Reserved<T> {
 ///
 /// # Invariants
 ///
-/// The only one of its entry, which is in no chain by its main link.
+/// It is the only one of its entry, which is in no chain by its main link.
 pub(crate) struct Owned<T>(ARef<Entry<T>>);
 
 impl<T> Owned<T> {
@@ -277,7 +276,7 @@ impl<T> Owned<T> {
         self.0
     }
 
-    /// A reference to the entry, for others.
+    /// A reference to the entry, for other users.
     #[inline]
     pub(crate) fn share(&self) -> ARef<Entry<T>> {
         self.0.clone()

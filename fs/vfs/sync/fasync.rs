@@ -15,7 +15,7 @@ use kernel::{
 /// # Invariants
 ///
 /// `head` is only changed by `fasync_helper()`, which takes `fasync_lock`. Each file on it is
-/// valid: who put it there takes it off before it goes, and keeps this list until then.
+/// valid: it is taken off before it is freed, and keeps this list until then.
 pub(crate) struct Fasync {
     head: UnsafeCell<*mut bindings::fasync_struct>,
 }
@@ -34,7 +34,7 @@ impl Fasync {
         }
     }
 
-    /// Adds the file to the list, or takes it off; the result goes back to the VFS as it is.
+    /// Adds the file to the list, or takes it off; the result is the return value for the VFS.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl Fasync {
     ///
     /// # Safety
     ///
-    /// A file that was added must be taken off this list before it goes (`__fput` calls the
+    /// A file that was added must be taken off this list before it is freed (`__fput` calls the
     /// `fasync` method for that), and the list must live until then.
     pub(in crate::vfs) unsafe fn set(&self, fd: i32, file: &File, on: bool) -> Result<i32> {
         // INVARIANT: As the caller promises.

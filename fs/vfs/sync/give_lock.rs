@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock over a value that can be given away, to a device that reads and writes it without
-//! asking.
+//! A spinlock over a value that can be given away, to a device that reads and writes it at any
+//! time.
 //!
-//! A [`GiveLock`] guards a state, which is always there, and a value. While the value is given away
-//! no reference to it exists: the lock does not hand one out, and the value is in a cell of its
-//! own, so that no reference to the state, or to what the lock is part of, says anything of its
-//! bytes.
+//! A [`GiveLock`] guards a state, which is always accessible, and a value. While the value is given
+//! away no reference to it exists: the lock does not return one, and the value is in a cell of its
+//! own, so that references to the state, or to the object with the lock, do not cover its bytes.
 
 use core::{
     cell::UnsafeCell,
@@ -26,7 +25,7 @@ use kernel::{
 };
 use pin_init::Wrapper;
 
-/// Number of the gift that was made last; 64 bits do not run out.
+/// Number of the last gift; 64 bits do not run out.
 static LAST: Atomic<u64> = Atomic::new(0);
 
 struct State<S> {
@@ -39,7 +38,7 @@ struct State<S> {
 ///
 /// # Invariants
 ///
-/// `value` is accessed only by who has `lock`, while `given` is 0, or by who has the [`Gift`].
+/// Only the holder of `lock`, while `given` is 0, or the owner of the [`Gift`] accesses `value`.
 #[pin_data]
 pub(crate) struct GiveLock<S, V> {
     #[pin]
@@ -60,7 +59,7 @@ impl<S, V> GiveLock<S, V> {
         name: &'static CStr,
         key: Pin<&'static LockClassKey>,
     ) -> impl PinInit<Self> {
-        // INVARIANT: It is not given away, and nobody else has it.
+        // INVARIANT: It is not given away, and only this has it.
         pin_init!(Self {
             value <- UnsafeCell::pin_init(value),
             lock <- SpinLock::new(
@@ -83,7 +82,7 @@ impl<S, V> GiveLock<S, V> {
         }
     }
 
-    /// Stands in for the device that has `gift`, in tests. `None` if that is not of this lock.
+    /// Acts as the device that has `gift`, in tests. `None` if that belongs to another lock.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn as_device<R>(
         &self,
@@ -118,8 +117,8 @@ impl<S: Unpin, V> GiveGuard<'_, S, V> {
         if self.is_given() {
             return None;
         }
-        // SAFETY: By the type invariant of the lock, which is held for as long as this guard is
-        // borrowed, exclusively.
+        // SAFETY: By the type invariant of the lock, which is held while this guard is borrowed
+        // exclusively.
         Some(unsafe { &mut *self.of.value.get() })
     }
 
@@ -129,21 +128,21 @@ impl<S: Unpin, V> GiveGuard<'_, S, V> {
         self.guard.given != 0
     }
 
-    /// Gives the value away; `None` if it is already.
+    /// Gives the value away; `None` if it is given away already.
     pub(crate) fn give(&mut self) -> Option<Gift<V>> {
         if self.is_given() {
             return None;
         }
         let number = LAST.fetch_add(1, Relaxed) + 1;
         self.guard.given = number;
-        // INVARIANT: There was none, and there is one now.
+        // INVARIANT: There was no gift, and this is the only one now.
         Some(Gift {
             number,
             _value: PhantomData,
         })
     }
 
-    /// Takes the value back. That of another lock comes back itself.
+    /// Takes the value back. The gift of another lock is returned.
     pub(crate) fn take_back(&mut self, gift: Gift<V>) -> Result<(), Gift<V>> {
         if self.guard.given != gift.number {
             return Err(gift);
@@ -155,13 +154,13 @@ impl<S: Unpin, V> GiveGuard<'_, S, V> {
 
 /// The right to let a device have the value of one [`GiveLock`].
 ///
-/// Code that maps the value for a device owns the gift, and a reference to what the lock is part
-/// of, for as long as the device may access it. If the gift is dropped, the value stays away for
-/// ever.
+/// Code that maps the value for a device owns the gift, and a reference to the object with the
+/// lock, for as long as the device may access it. If the gift is dropped, the value stays away
+/// forever.
 ///
 /// # Invariants
 ///
-/// The only one with its number, which is the `given` of its lock.
+/// It is the only one with its number, which is the `given` of its lock.
 #[must_use = "the value is away until it is taken back"]
 pub(crate) struct Gift<V> {
     number: u64,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that are owed something when they are dropped.
+//! Values with an obligation when they are dropped.
 //!
 //! `kernel::types::ScopeGuard` does this for a scope: its closure has no type that a struct could
-//! name. A [`Guard`] is a field, and what is owed is a type.
+//! name. A [`Guard`] can be a field, and the obligation is a type.
 
 use core::{
     marker::PhantomData,
@@ -14,7 +14,7 @@ use core::{
     },
 };
 
-/// What becomes of a value whose guard is dropped.
+/// What is done with a value whose guard is dropped.
 pub(crate) trait OnDrop<T> {
     /// Takes the value.
     fn run(value: T);
@@ -36,11 +36,11 @@ impl<T, D: OnDrop<T>> Guard<T, D> {
         }
     }
 
-    /// The value, to which nothing is owed any more.
+    /// Returns the value, whose obligation is fulfilled.
     #[inline]
     pub(crate) fn dismiss(self) -> T {
         let mut guard = ManuallyDrop::new(self);
-        // SAFETY: `drop` does not run for this guard, so nobody else takes the value.
+        // SAFETY: `drop` does not run for this guard, so the value is taken only here.
         unsafe { ManuallyDrop::take(&mut guard.value) }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleeping, queueing and deadlines: what `kernel::sync` does not have yet.
+//! Sleeping, queueing and deadlines: additions to `kernel::sync`.
 
 pub(crate) mod deadline;
 pub(crate) mod entry;
@@ -35,9 +35,10 @@ pub(crate) fn change_bits(word: &Atomic<u32>, change: impl Fn(u32) -> u32) {
 /// Jiffies between two attempts of [`retry`].
 const RETRY_DELAY: kernel::ffi::c_long = 1;
 
-/// Runs `attempt`; if `insist`, again and again while it fails for want of memory. Sleeps.
+/// Runs `attempt`; if `insist`, repeatedly while it fails for lack of memory. Sleeps.
 ///
-/// For what must not fail and cannot be allocated ahead: `kernel::alloc` has no `__GFP_NOFAIL`.
+/// For an allocation that must not fail and cannot be made ahead: `kernel::alloc` has no
+/// `__GFP_NOFAIL`.
 ///
 /// # Errors
 ///
@@ -51,13 +52,12 @@ pub(crate) fn retry<R>(insist: bool, mut attempt: impl FnMut() -> Result<R>) -> 
     }
 }
 
-/// Allocates what is kept and must not fail, at the charge of the caller's memory cgroup if that
-/// can be had. `allocate` is told how, and fails for want of memory only; it runs again and again
-/// while it does. Sleeps.
+/// Allocates an object that is kept and must not fail, charged to the caller's memory cgroup if
+/// possible. `allocate` gets the flags, and fails for lack of memory only; it is repeated while it
+/// does. Sleeps.
 pub(crate) fn insist<R, E>(allocate: impl Fn(Flags) -> Result<R, E>) -> R {
-    // A task that the OOM killer of its cgroup has chosen is charged nothing more, and gives
-    // nothing back before it has left the kernel: to wait here for its cgroup would be to wait for
-    // itself.
+    // A task that the OOM killer of its cgroup has chosen cannot charge more, and gives nothing
+    // back before it has left the kernel: waiting for its cgroup here would be waiting for itself.
     let mut flags = GFP_KERNEL_ACCOUNT;
     loop {
         match allocate(flags) {

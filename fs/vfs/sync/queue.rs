@@ -2,9 +2,9 @@
 
 //! Intrusive queues whose items can be removed from the middle, safely.
 //!
-//! Each item of a [`Queue`] carries the number of the queue it is on, so that asking the wrong
-//! queue is a `None`. A [`Chain`] has no number and takes the place of one pointer: what is in it
-//! is found by looking for it.
+//! Each item of a [`Queue`] has the number of the queue it is on, so that asking the wrong queue
+//! returns `None`. A [`Chain`] has no number and is only one pointer: its entries are found by
+//! searching.
 
 use crate::vfs::sync::entry::{
     Entry,
@@ -36,10 +36,10 @@ use kernel::{
 
 /// One of the two links of an entry.
 pub(crate) trait By: sealed::Sealed + Sized {
-    /// What is put into a chain by this link, and taken from it.
+    /// The item that is put into a chain by this link, and taken from it.
     type Item<T>;
 
-    /// What is left of an item when a queue has let go of it.
+    /// The rest of an item that a queue has released.
     type Taken<T>;
 
     /// The link.
@@ -50,7 +50,7 @@ pub(crate) trait By: sealed::Sealed + Sized {
 
     /// # Safety
     ///
-    /// The reference is one that [`Self::into_shared`] gave, and the entry has left its chain.
+    /// The reference came from [`Self::into_shared`], and the entry has left its chain.
     unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Self::Item<T>;
 
     /// Takes the number of its queue from an item that has left it.
@@ -108,13 +108,13 @@ impl By for Side {
 
     #[inline]
     unsafe fn from_shared<T>(entry: ARef<Entry<T>>) -> Claimed<T> {
-        // INVARIANT: Its number stays until it is let go of.
+        // INVARIANT: Its number stays until it is released.
         Claimed(entry)
     }
 
     #[inline]
     fn let_go<T>(item: Claimed<T>) -> ARef<Entry<T>> {
-        // Others may claim it from here on.
+        // Other queues may claim it from here on.
         item.0.side.on.store(0, Release);
         item.0
     }
@@ -124,14 +124,15 @@ impl By for Side {
 ///
 /// # Invariants
 ///
-/// The only one of its entry, whose side link is in no chain; the number at the link is not 0.
+/// It is the only one of its entry, whose side link is in no chain; the number at the link is not
+/// 0.
 pub(crate) struct Claimed<T>(ARef<Entry<T>>);
 
 impl<T> Claimed<T> {
     /// Reserves the side link for the queue with this number, if it is free.
     #[inline]
     fn claim(entry: &ARef<Entry<T>>, number: u64) -> Option<Self> {
-        // INVARIANT: The number was 0, so there is no other, nor was it in a chain.
+        // INVARIANT: The number was 0, so there is no other, and it is in no chain.
         let free = entry.side.on.cmpxchg(0, number, Acquire).is_ok();
         free.then(|| Self(entry.clone()))
     }
@@ -143,8 +144,8 @@ impl<T> Claimed<T> {
 ///
 /// # Invariants
 ///
-/// `first` is the first of a ring of entries, whose links `B` lead to each other, if there is one.
-/// Each of them was an item that was pushed, and the chain owns the reference of that.
+/// `first` is the first of a ring of entries, whose links `B` refer to each other, if there is one.
+/// Each of them was an item that was pushed, and the chain owns its reference.
 pub(crate) struct Chain<T, B: By = Main> {
     first: Option<NonNull<Entry<T>>>,
     _items: PhantomData<(ARef<Entry<T>>, B)>,
@@ -156,7 +157,7 @@ unsafe impl<T, B: By> Send for Chain<T, B> where ARef<Entry<T>>: Send {}
 unsafe impl<T, B: By> Sync for Chain<T, B> where ARef<Entry<T>>: Sync {}
 
 impl<T, B: By> Chain<T, B> {
-    /// Without an entry.
+    /// An empty chain.
     #[inline]
     pub(crate) const fn new() -> Self {
         // INVARIANT: There is none.
@@ -166,20 +167,20 @@ impl<T, B: By> Chain<T, B> {
         }
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Puts one at the end.
+    /// Puts an item at the end.
     #[inline]
     pub(crate) fn push_back(&mut self, item: B::Item<T>) {
         let added = ARef::into_raw(B::into_shared(item));
-        // SAFETY: The reference is the chain's from now on.
+        // SAFETY: The chain owns the reference from now on.
         let links = B::links(unsafe { added.as_ref() });
         // INVARIANT: The new one is between the last and the first, in a ring of its own if there
-        // is none. Nobody else accesses its links: they come with the item.
+        // is none. Only this accesses its links, which come with the item.
         let Some(first) = self.first else {
             links.next.set(added);
             links.prev.set(added);
@@ -196,7 +197,7 @@ impl<T, B: By> Chain<T, B> {
         B::links(unsafe { last.as_ref() }).next.set(added);
     }
 
-    /// Takes the first.
+    /// Takes the first item.
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<B::Item<T>> {
         let first = self.first?;
@@ -204,7 +205,7 @@ impl<T, B: By> Chain<T, B> {
         Some(unsafe { self.unlink(first) })
     }
 
-    /// Takes the first that is `wanted`.
+    /// Takes the first item that is `wanted`.
     #[inline]
     pub(crate) fn take_first(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<B::Item<T>> {
         let found = NonNull::from(self.iter().find(|entry| wanted(entry))?);
@@ -220,7 +221,7 @@ impl<T, B: By> Chain<T, B> {
         // SAFETY: In the ring, so the chain has a reference to it.
         let links = B::links(unsafe { entry.as_ref() });
         let (next, prev) = (links.next.get(), links.prev.get());
-        // INVARIANT: Its neighbours are each other's. If it was alone, it was its own.
+        // INVARIANT: Its neighbours become each other's. If it was alone, it was its own neighbour.
         if next == entry {
             self.first = None;
         } else {
@@ -284,7 +285,7 @@ impl<'a, T, B: By> Iterator for Iter<'a, T, B> {
     }
 }
 
-/// Gives each queue a number that is never used twice: 2^64 queues are never made.
+/// Gives each queue a number that is never reused: 2^64 queues are never made.
 static NEXT_QUEUE: Atomic<u64> = Atomic::new(1);
 
 /// A first-in-first-out queue of [`Entry`]s by one of their links; owns a reference to each.
@@ -353,7 +354,7 @@ impl<T> Queue<T, Main> {
 }
 
 impl<T> Queue<T, Side> {
-    /// Lists a shared entry; `false` if it already is on some side queue.
+    /// Lists a shared entry; `false` if it is on a side queue already.
     #[inline]
     pub(crate) fn push_shared(&mut self, entry: &ARef<Entry<T>>) -> bool {
         let claimed = Claimed::claim(entry, self.number);

@@ -25,7 +25,7 @@ use kernel::{
 };
 
 static POOL: Pool<Number> = Pool::new(c"vfs_queue_test");
-/// How many entries there are.
+/// Number of existing entries.
 static ALIVE: Atomic<i32> = Atomic::new(0);
 
 /// An entry that counts itself.
@@ -59,7 +59,7 @@ fn numbers<'a>(entries: impl Iterator<Item = &'a Entry<Number>>) -> Result<KVec<
 
 /// The pool of [`Number`], made for one test.
 fn slab() -> Result<Registration<Number>> {
-    // SAFETY: Each test drops it when it is through with its numbers, and no others reserve any.
+    // SAFETY: Each test drops it when it has dropped its numbers, and only it reserves any.
     unsafe { Registration::new() }
 }
 
@@ -72,7 +72,7 @@ mod tests {
         assert!(make(0).is_err());
         let made = slab()?;
         assert!(slab().is_err());
-        // Memory that is not filled goes back.
+        // Unfilled memory is freed.
         drop(Entry::<Number>::reserve()?);
         drop(make(1)?);
         assert_eq!(ALIVE.load(Relaxed), 0);
@@ -155,7 +155,7 @@ mod tests {
         assert!(one.push_shared(&entry));
         assert!(!one.push_shared(&entry) && !other.push_shared(&entry));
         assert!(other.remove(&entry).is_none());
-        // The main link knows nothing of it.
+        // The main link is independent of it.
         drop(main.pop_front().ok_or(ENOENT)?);
         assert_eq!(one.remove(&entry).ok_or(ENOENT)?.0, 1);
         assert!(other.push_shared(&entry) && !one.push_shared(&entry));

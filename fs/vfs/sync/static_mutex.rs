@@ -3,7 +3,7 @@
 //! A mutex in a `static` of a generic type.
 //!
 //! `kernel::sync::global_lock!` declares the `static` itself, so it can have no type parameter, and
-//! leaves to its user that it is initialised before it is used.
+//! leaves it to its user to initialise it before the first use.
 
 use kernel::{
     prelude::*,
@@ -20,11 +20,11 @@ use kernel::{
     },
 };
 
-/// A mutex that cannot be locked until it has been made ready.
+/// A mutex that cannot be locked until it has been started.
 ///
 /// # Invariants
 ///
-/// `lock` is initialised once `ready` is set, by whoever has set `started`.
+/// `lock` is initialised once `ready` is set, by the task that has set `started`.
 pub(in crate::vfs) struct StaticMutex<B: GlobalLockBackend> {
     started: Atomic<bool>,
     ready: Atomic<bool>,
@@ -36,23 +36,23 @@ impl<B: GlobalLockBackend> StaticMutex<B> {
     ///
     /// # Safety
     ///
-    /// `B` must be of no other lock.
+    /// `B` must not be of another lock.
     pub(in crate::vfs) const unsafe fn new(data: B::Item) -> Self {
         // INVARIANT: Neither is set.
         Self {
             started: Atomic::new(false),
             ready: Atomic::new(false),
-            // SAFETY: By the type invariant it is initialised before it is locked; `B` is the
-            // caller's promise.
+            // SAFETY: By the type invariant it is initialised before it is locked; the caller
+            // promises the rest for `B`.
             lock: unsafe { GlobalLock::new(data) },
         }
     }
 
-    /// Makes it ready, once in the life of the module.
+    /// Initialises it, once in the life of the module.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if that was done before.
+    /// `EBUSY` on a second call.
     pub(in crate::vfs) fn start(&'static self) -> Result {
         if self.started.xchg(true, Full) {
             return Err(EBUSY);
@@ -68,7 +68,7 @@ impl<B: GlobalLockBackend> StaticMutex<B> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if it was never made ready.
+    /// `ENODEV` if it was never started.
     pub(in crate::vfs) fn lock(&'static self) -> Result<GlobalGuard<B>> {
         if !self.ready.load(Acquire) {
             return Err(ENODEV);

@@ -51,7 +51,7 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// One `___wait_event()`: sleeps in `state` until `condition` holds.
+    /// One `___wait_event()`: sleeps in `state` until `condition` is true.
     ///
     /// `condition` runs with the task state already set, so it must not sleep.
     fn wait_event(&self, state: u32, flags: u32, mut condition: impl FnMut() -> bool) -> Result {
@@ -85,13 +85,13 @@ impl WaitQueue {
         Ok(())
     }
 
-    /// Sleeps until `condition` holds, whatever signals come.
+    /// Sleeps until `condition` is true, ignoring signals.
     pub(crate) fn wait(&self, condition: impl FnMut() -> bool) {
         // An uninterruptible wait has no error to return.
         let _ = self.wait_event(bindings::TASK_UNINTERRUPTIBLE, 0, condition);
     }
 
-    /// Sleeps until `condition` holds or any signal comes.
+    /// Sleeps until `condition` is true or any signal comes.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl WaitQueue {
         self.wait_event(bindings::TASK_INTERRUPTIBLE, 0, condition)
     }
 
-    /// Sleeps until `condition` holds or a fatal signal comes.
+    /// Sleeps until `condition` is true or a fatal signal comes.
     ///
     /// # Errors
     ///
@@ -168,10 +168,10 @@ impl WaitQueue {
         self.wake(1);
     }
 
-    /// Like [`Self::wake_up`], without a lock if nobody waits.
+    /// Like [`Self::wake_up`], without a lock if there is no waiter.
     ///
-    /// A full barrier comes first: what the caller has stored before is seen by a waiter that is
-    /// not seen here, because who waits puts itself on the queue before it looks.
+    /// A full barrier comes first: a waiter that is not seen here sees what the caller has stored
+    /// before, because a waiter goes on the queue before it reads its condition.
     pub(crate) fn wake_up_if_waiting(&self) {
         // SAFETY: The head is initialised by the type invariant.
         if unsafe { bindings::wq_has_sleeper(self.head.get()) } {

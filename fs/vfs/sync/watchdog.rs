@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Something that is looked at again and again, until it says that this is enough; or once, by a
-//! worker, whenever somebody says so.
+//! A check that runs periodically in a worker, until it returns that it is done; or once, whenever
+//! it is triggered.
 //!
 //! `kernel::workqueue` has delayed work but cannot cancel it.
 
@@ -19,19 +19,19 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What is looked at.
+/// The check.
 pub(crate) trait Check: Send + Sync + 'static {
-    /// Looks; returns whether to look again. Runs in a worker, one call at a time. May sleep. Must
-    /// not drop or stop its [`Watchdog`], which waits for it.
+    /// Checks; returns whether to check again. Runs in a worker, one call at a time. May sleep.
+    /// Must not drop or stop its [`Watchdog`], which waits for it.
     fn check(&self) -> bool;
 }
 
-/// Looks at `C` once in a period, or when it is told to. Dropping it ends this, and waits for a
-/// look that goes on.
+/// Runs the check `C` once in a period, or when it is triggered. Dropping it ends this, and waits
+/// for a running check.
 ///
 /// # Invariants
 ///
-/// `work` is initialised with `run` of this type, and queued by nobody else. If `stopped`, it is
+/// `work` is initialised with `run` of this type, and only this queues it. If `stopped`, it is
 /// disabled: it neither runs nor can be queued.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Watchdog<C: Check> {
@@ -48,7 +48,7 @@ unsafe impl<C: Check> Send for Watchdog<C> {}
 unsafe impl<C: Check> Sync for Watchdog<C> {}
 
 impl<C: Check> Watchdog<C> {
-    /// The first look comes after one period.
+    /// The first check is after one period.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl<C: Check> Watchdog<C> {
         Ok(this)
     }
 
-    /// Looks when it is told to, and then once in a period, until `C` says that this is enough.
+    /// Checks when it is triggered, and then once in a period, until `C` is done.
     ///
     /// # Errors
     ///
@@ -73,8 +73,8 @@ impl<C: Check> Watchdog<C> {
             // INVARIANT: It is initialised here.
             pin_init!(Self {
                 work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
-                    // SAFETY: The work is pinned, and is disabled before it goes. The timer is
-                    // that of delayed work.
+                    // SAFETY: The work is pinned, and is disabled before it is dropped. The timer
+                    // is that of delayed work.
                     unsafe {
                         bindings::init_work_with_key(
                             &raw mut (*work).work,
@@ -100,7 +100,7 @@ impl<C: Check> Watchdog<C> {
         )
     }
 
-    /// Has a worker look soon, unless one is about to, or the watchdog was stopped.
+    /// Has a worker check soon, unless one is about to, or the watchdog was stopped.
     pub(crate) fn look(&self) {
         self.queue(0);
     }
@@ -110,14 +110,14 @@ impl<C: Check> Watchdog<C> {
         self.queue(self.period);
     }
 
-    /// What is looked at.
+    /// The check.
     pub(crate) fn check(&self) -> &C {
         &self.check
     }
 
     fn queue(&self, delay: Jiffies) {
-        // SAFETY: The queue is made at boot. The work is initialised, and is disabled before it
-        // goes: then this does nothing.
+        // SAFETY: The queue is made at boot. The work is initialised, and is disabled before it is
+        // dropped: then this does nothing.
         unsafe {
             bindings::queue_delayed_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -128,7 +128,7 @@ impl<C: Check> Watchdog<C> {
         };
     }
 
-    /// Ends it for good; a look that goes on has ended when this returns. Sleeps.
+    /// Ends it for good; a running check has ended when this returns. Sleeps.
     pub(crate) fn stop(&self) {
         // SAFETY: The work is initialised.
         unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
@@ -156,7 +156,7 @@ impl<C: Check> Watchdog<C> {
 #[pinned_drop]
 impl<C: Check> PinnedDrop for Watchdog<C> {
     fn drop(self: Pin<&mut Self>) {
-        // One that was stopped may be dropped where nothing may sleep.
+        // One that was stopped may be dropped in a context that must not sleep.
         if !self.stopped.load(Relaxed) {
             self.stop();
         }
@@ -174,7 +174,7 @@ mod tests {
         },
     };
 
-    /// Counts the looks.
+    /// Counts the checks.
     struct Looks(Arc<Atomic<u32>>);
 
     impl Check for Looks {
