@@ -12,8 +12,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-/// Mounts with mount(2), which needs privilege. The file system type may have a subtype after a dot; the options tell the
-/// kernel which opened device to talk to, the type of the root directory and the owner of the mount.
+/// Mounts with mount(2), which needs privilege. The file system type may have a subtype after a
+/// dot; the options tell the kernel which opened device to talk to, the type of the root directory
+/// and the owner of the mount.
 pub fn direct(name: &str, mount_point: &str) -> io::Result<File> {
     let device = OpenOptions::new()
         .read(true)
@@ -48,8 +49,8 @@ pub fn direct(name: &str, mount_point: &str) -> io::Result<File> {
     Ok(device)
 }
 
-/// Lets fusermount3 mount, which an ordinary user may run. It opens the device, mounts, and sends the descriptor through
-/// the socket that the environment names.
+/// Lets fusermount3 mount, which an ordinary user may run. It opens the device, mounts, and sends
+/// the descriptor through the socket that the environment names.
 pub fn fusermount(name: &str, mount_point: &str) -> io::Result<File> {
     let (ours, theirs) = UnixStream::pair()?;
     // The child inherits its end: it must not be closed on exec.

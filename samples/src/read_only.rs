@@ -2,8 +2,9 @@
 
 //! A read-only file system of a few files in one directory, spoken directly to /dev/fuse.
 //!
-//! The kernel sends one request at a time: for the node of a name (LOOKUP), the attributes of a node (GETATTR), its
-//! contents (OPEN, READ, RELEASE; OPENDIR, READDIR, RELEASEDIR). Nodes are numbers that the server chooses; 1 is the root.
+//! The kernel sends one request at a time: for the node of a name (LOOKUP), the attributes of a
+//! node (GETATTR), its contents (OPEN, READ, RELEASE; OPENDIR, READDIR, RELEASEDIR). Nodes are
+//! numbers that the server chooses; 1 is the root.
 
 use crate::wire::opcode::*;
 use crate::wire::reply;
@@ -21,7 +22,8 @@ const VALID: u64 = 3600;
 const MAX_WRITE: u32 = 128 << 10;
 const BUFFER: usize = MAX_WRITE as usize + 4096;
 
-/// A file: its name and what it holds. Its node is its place among the files, counted from [`FIRST_FILE`].
+/// A file: its name and what it holds. Its node is its place among the files, counted from
+/// [`FIRST_FILE`].
 pub struct Entry {
     pub name: &'static str,
     pub content: Vec<u8>,
@@ -73,7 +75,8 @@ impl ReadOnly {
             READ => self.read(request, &mut out),
             READDIR => self.readdir(request, &mut out),
             FLUSH | RELEASE | RELEASEDIR | DESTROY => Ok(()),
-            // No caller waits for these. Nodes live forever, and no operation takes long enough to be interrupted.
+            // No caller waits for these. Nodes live forever, and no operation takes long enough to
+            // be interrupted.
             FORGET | BATCH_FORGET | INTERRUPT => return None,
             // For most operations the kernel remembers this answer and does not ask again.
             _ => Err(libc::ENOSYS),
@@ -89,8 +92,8 @@ impl ReadOnly {
             eprintln!("the kernel speaks FUSE {major}.{minor}; 7.31 or later is needed");
             return Err(libc::EPROTO);
         }
-        // Only what the kernel offered may be asked for: reads ahead of the reader (ASYNC_READ), several lookups at once
-        // (PARALLEL_DIROPS).
+        // Only what the kernel offered may be asked for: reads ahead of the reader (ASYNC_READ),
+        // several lookups at once (PARALLEL_DIROPS).
         let wanted = flags & ((1 << 0) | (1 << 18));
         out.u32(7).u32(31).u32(max_readahead).u32(wanted);
         out.u16(0).u16(0); // limits on background requests: the kernel's own
@@ -99,7 +102,8 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// Returns the node of `name` in the directory, its attributes, and how long both may be cached.
+    /// Returns the node of `name` in the directory, its attributes, and how long both may be
+    /// cached.
     fn lookup(&self, request: &Request<'_>, out: &mut Body) -> Result<(), i32> {
         let mut names = self.0.iter().map(|f| f.name.as_bytes());
         let place = names.position(|name| name == request.name());
@@ -110,8 +114,9 @@ impl ReadOnly {
         self.attr(node, out)
     }
 
-    /// A handle of our own, a u64, could come back in READ and RELEASE. None is needed: it stays 0. The kernel may keep
-    /// what it has cached of a file (FOPEN_KEEP_CACHE), unless nothing is to be cached (FOPEN_DIRECT_IO).
+    /// A handle of our own, a u64, could come back in READ and RELEASE. None is needed: it stays 0.
+    /// The kernel may keep what it has cached of a file (FOPEN_KEEP_CACHE), unless nothing is to be
+    /// cached (FOPEN_DIRECT_IO).
     fn open(&self, request: &Request<'_>, out: &mut Body) -> Result<(), i32> {
         let direct = request.node != ROOT && self.file(request.node)?.direct;
         let flags = if direct { 1 << 0 } else { 1 << 1 };
@@ -144,8 +149,8 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// As many entries as fit, from an offset that is ours to define: here the number of entries before it. Each entry
-    /// says the offset of the next one. No entries means the end.
+    /// As many entries as fit, from an offset that is ours to define: here the number of entries
+    /// before it. Each entry says the offset of the next one. No entries means the end.
     fn readdir(&self, request: &Request<'_>, out: &mut Body) -> Result<(), i32> {
         if request.node != ROOT {
             return Err(libc::ENOTDIR);
@@ -170,7 +175,8 @@ impl ReadOnly {
         Ok(())
     }
 
-    /// Reads requests and answers them until the file system is unmounted, except those that `forgets` selects.
+    /// Reads requests and answers them until the file system is unmounted, except those that
+    /// `forgets` selects.
     pub fn serve(
         &self,
         mut device: File,

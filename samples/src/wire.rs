@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests and replies as they cross the device: integers in the machine's byte order, one after the other.
+//! Requests and replies as they cross the device: integers in the machine's byte order, one after
+//! the other.
 
 use std::fs::File;
 use std::io;
@@ -121,8 +122,8 @@ impl Body {
     }
 }
 
-/// Writes the reply to `unique`, whole, with one write(2): a header of length, negative errno and unique number, then,
-/// if there is no error, the body.
+/// Writes the reply to `unique`, whole, with one write(2): a header of length, negative errno and
+/// unique number, then, if there is no error, the body.
 pub fn reply(device: &mut File, unique: u64, result: Result<&[u8], i32>) -> io::Result<()> {
     let (error, body) = match result {
         Ok(body) => (0, body),

@@ -6,8 +6,9 @@
 //! stuck MOUNTPOINT    serve until it is unmounted
 //! ```
 //!
-//! The first reader of `letter` waits forever. All other requests are answered, even later READs of the same file, as
-//! when a busy server has lost one. `Documentation/debug-a-hang.rst` finds this from the outside.
+//! The first reader of `letter` waits forever. All other requests are answered, even later READs of
+//! the same file, as when a busy server has lost one. `Documentation/debug-a-hang.rst` finds this
+//! from the outside.
 
 use fuse_samples::mount;
 use fuse_samples::read_only::Entry;
