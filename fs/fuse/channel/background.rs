@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Background requests: how many may be with the server, and who waits for a slot.
+//! Background requests: how many may be with the server, and which of them wait for a slot.
 //!
 //! Locks: the queue lives in the channel's background lock, outside the input queue's lock.
 
@@ -30,15 +30,15 @@ pub(crate) const DEFAULT_MAX_BACKGROUND: u32 = 12;
 pub(crate) struct Background {
     /// Cleared by an abort.
     pub(super) connected: bool,
-    /// Most that may be outstanding.
+    /// Maximum of `outstanding`.
     pub(super) max: u32,
-    /// Outstanding, queued here ones included.
+    /// Outstanding requests, those queued here included.
     pub(super) outstanding: u32,
-    /// Handed to the transport.
+    /// Requests passed to the transport.
     active: u32,
-    /// Waiting for a slot.
+    /// Requests that wait for a slot.
     queue: PendingQueue,
-    /// Whether the transport may have queues of its own for those that wait.
+    /// Whether the transport may have its own queues for those that wait.
     pub(super) transport_queues: bool,
 }
 
@@ -54,7 +54,7 @@ impl Background {
         }
     }
 
-    /// Counts and queues one. Returns whether the queue is full now.
+    /// Counts and queues a request. Returns whether the queue is full now.
     pub(super) fn push(&mut self, request: Pending, transport: &dyn Transport) -> bool {
         self.outstanding = self.outstanding.saturating_add(1);
         let left = match self.transport_queues {
@@ -67,8 +67,9 @@ impl Background {
         self.outstanding == self.max
     }
 
-    /// Hands over what may go, which after an abort is everything, whatever limit is set then;
-    /// returns what a closed transport refused, to be ended without the lock.
+    /// Passes the requests that have a slot to the transport; after an abort these are all,
+    /// whatever the limit is set to then. Returns the requests that a closed transport refused, for
+    /// the caller to end without the lock.
     pub(super) fn flush(&mut self, transport: &dyn Transport, ids: &UniqueIds) -> PendingQueue {
         let mut refused = PendingQueue::default();
         let max = match self.connected {
@@ -90,18 +91,18 @@ impl Background {
         refused
     }
 
-    /// Whether the oldest that waits here was made more than `age` jiffies ago.
+    /// Whether the oldest request that waits here was made more than `age` jiffies ago.
     pub(super) fn has_older(&self, age: u64) -> bool {
         self.queue.has_older(age)
     }
 
-    /// Notes those that wait here in `seen`.
+    /// Notes the requests that wait here in `seen`.
     pub(super) fn look(&self, seen: &mut Snapshot) {
         seen.begin_unread();
         self.queue.look(seen, Place::Background);
     }
 
-    /// One has ended.
+    /// A request has ended.
     pub(super) fn finish(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
         self.active = self.active.saturating_sub(1);

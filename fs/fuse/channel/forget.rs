@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FORGETs on their way: paid for before the debt is made, batched when they are read.
+//! Pending FORGETs: allocated before the lookup that they undo, batched when they are read.
 
 use crate::fuse::abi::NodeId;
 use crate::vfs::sync::{
@@ -21,13 +21,13 @@ pub(crate) struct Forget {
     pub(crate) nlookup: u64,
 }
 
-/// The right to send one FORGET: its memory, allocated before the LOOKUP that makes the debt, so
-/// that sending it never fails.
+/// The right to send one FORGET: its memory, allocated before the LOOKUP that it undoes, so that
+/// sending it never fails.
 pub(crate) struct ForgetTicket(QueueBox<Option<Forget>>);
 
 impl ForgetTicket {
-    /// Allocates the ticket, at the charge of the caller's memory cgroup: there is one for each
-    /// inode that is known. May sleep.
+    /// Allocates the ticket, charged to the caller's memory cgroup: there is one for each known
+    /// inode. May sleep.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl ForgetTicket {
         Ok(Self(QueueBox::new(None, GFP_KERNEL_ACCOUNT)?))
     }
 
-    /// Allocates the ticket for a lookup that has been counted already. Sleeps until there is
-    /// memory.
+    /// Allocates the ticket for a lookup that has been counted already. Sleeps until memory is
+    /// available.
     pub(crate) fn insist() -> Self {
         Self(insist(|flags| QueueBox::new(None, flags)))
     }
@@ -48,24 +48,24 @@ impl ForgetTicket {
 pub(crate) struct ForgetList(BoxQueue<Option<Forget>>);
 
 impl ForgetList {
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether there is exactly one.
+    /// Whether the list has exactly one entry.
     pub(crate) fn is_single(&self) -> bool {
         self.0.is_single()
     }
 
-    /// Appends one.
+    /// Appends a FORGET.
     pub(crate) fn push(&mut self, ticket: ForgetTicket, forget: Forget) {
         let mut item = ticket.0;
         *item = Some(forget);
         self.0.push_back(item);
     }
 
-    /// Takes the oldest `max`, and says how many they are. Frees nothing.
+    /// Takes the oldest entries, up to `max`, and returns how many they are. Frees nothing.
     pub(crate) fn split_front(&mut self, max: usize) -> (ForgetList, usize) {
         let (taken, count) = self.0.take_front(max);
         (ForgetList(taken), count)

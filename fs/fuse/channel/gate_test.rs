@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The gate: who is counted, who waits, and who is sent.
+//! The gate: which requests are counted, wait and are sent.
 
 use super::{
     credits::Credits,
@@ -56,13 +56,13 @@ impl Reaches for Arc<Channel> {
     }
 }
 
-/// A transport whose server takes what was sent when the test says so.
+/// A transport whose server takes the sent requests when the test says so.
 #[pin_data]
 struct Line {
-    /// What was sent.
+    /// The sent requests.
     #[pin]
     sent: SpinLock<PendingQueue>,
-    /// Background requests on a queue of its own.
+    /// Background requests on the transport's own queue.
     #[pin]
     own: SpinLock<PendingQueue>,
 }
@@ -153,7 +153,7 @@ fn send(channel: &Arc<Channel>) -> Result {
 mod tests {
     use super::*;
 
-    /// A pass counts from the gate on, whoever has it, and until it is dropped.
+    /// A pass counts from the gate until it is dropped, whichever task holds it.
     #[test]
     fn a_pass_counts() -> Result {
         let (channel, _line) = channel()?;
@@ -179,7 +179,7 @@ mod tests {
         Ok(())
     }
 
-    /// What INIT has settled is in the pass.
+    /// The pass has what INIT settled.
     #[test]
     fn shut_until_init() -> Result {
         let (channel, _line) = channel()?;
@@ -190,7 +190,7 @@ mod tests {
         Ok(())
     }
 
-    /// While rings are built INIT is answered, and the gate is shut.
+    /// While rings are built, INIT is answered and the gate is shut.
     #[test]
     fn shut_while_rings_are_built() -> Result {
         let (channel, _line) = channel()?;
@@ -202,7 +202,7 @@ mod tests {
         Ok(())
     }
 
-    /// An abort opens the gate, whether rings are built or begin to be.
+    /// An abort opens the gate, even when rings are being built or begin to be.
     #[test]
     fn an_abort_opens() -> Result {
         let (one, _line) = channel()?;
@@ -220,7 +220,7 @@ mod tests {
         Ok(())
     }
 
-    /// As many background requests are sent as there may be; the next one when one has ended.
+    /// Background requests are sent up to the limit; the next one when one has ended.
     #[test]
     fn slots() -> Result {
         let (channel, line) = channel()?;
@@ -244,7 +244,7 @@ mod tests {
         Ok(())
     }
 
-    /// A turn that is not used counts nothing in the background.
+    /// A turn that is not used does not count in the background.
     #[test]
     fn a_turn_that_is_not_used() -> Result {
         let (channel, _line) = channel()?;
@@ -255,8 +255,7 @@ mod tests {
         Ok(())
     }
 
-    /// A transport that queues background requests by itself has the same limit, and after an abort
-    /// none.
+    /// A transport with its own background queue has the same limit, and none after an abort.
     #[test]
     fn the_transport_queues() -> Result {
         let (channel, line) = channel()?;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What waits to be read: requests, INTERRUPTs and FORGETs (`struct fuse_iqueue`).
+//! The queued requests, INTERRUPTs and FORGETs that readers take (`struct fuse_iqueue`).
 //!
-//! Senders push, one reader at a time takes. INTERRUPTs go first; FORGETs and requests alternate
-//! in the proportion 16 to 8 when there are both, so that neither starves.
+//! Senders push; one reader at a time takes. INTERRUPTs go first. While both FORGETs and requests
+//! are queued, 16 FORGETs alternate with 8 requests, so that neither starves.
 //!
-//! A reader looks at `has_work` before it locks: one that finds nothing, which is twice as a rule
-//! before it sleeps, does not lock at all.
+//! A reader checks `has_work` before it locks: a reader that finds nothing, usually twice before it
+//! sleeps, takes no lock.
 //!
 //! Locks: `inner`; under the background queue's lock, outside a request's body. Readers are woken
 //! after it is dropped.
@@ -68,7 +68,7 @@ const FORGET_BATCH: i32 = 16;
 /// Requests that are read before FORGETs get their turn again.
 const REQUEST_BATCH: i32 = 8;
 
-/// What a reader gets.
+/// What a reader takes.
 pub(crate) enum Work {
     /// An INTERRUPT for the request with this id.
     Interrupt(Unique),
@@ -85,11 +85,11 @@ pub(crate) enum Work {
     Request(Pending),
 }
 
-/// How a reader of FORGETs wants them.
+/// How many FORGETs a reader accepts.
 #[derive(Clone, Copy)]
 pub(crate) struct ForgetRoom {
-    /// Most FORGETs that fit the reader's buffer in one batch; 1 if the server does not know
-    /// BATCH_FORGET.
+    /// Maximum number of FORGETs that fit the reader's buffer in one batch; 1 if the server does
+    /// not know BATCH_FORGET.
     pub(crate) max: usize,
 }
 
@@ -103,7 +103,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// Whether nothing is on it, be it worth a message or not.
+    /// Whether nothing is queued, not even an entry that needs no message.
     fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.forgets.is_empty() && self.interrupts.is_empty()
     }
@@ -111,13 +111,13 @@ impl Inner {
     fn has_work(&self) -> bool {
         !self.pending.is_empty()
             || !self.forgets.is_empty()
-            // As `take()` sees it: who polls must find what it was woken for.
+            // Matches `take()`: a poller that is woken must find something to read.
             || self.interrupts.iter().any(|request| !request.is_finished())
     }
 
     fn take(&mut self, ids: &UniqueIds, room: ForgetRoom) -> Option<Work> {
         while let Some(interrupted) = self.interrupts.pop_front() {
-            // One that ended before its INTERRUPT was read is not worth a message.
+            // A request that ended before its INTERRUPT was read needs no message.
             if !interrupted.is_finished() {
                 return Some(Work::Interrupt(interrupted.unique()));
             }
@@ -158,7 +158,8 @@ impl Inner {
 pub(crate) struct InputQueue {
     #[pin]
     inner: SpinLock<Inner>,
-    /// Whether something is queued, or the queue closed. Changed under `inner`, read without.
+    /// Whether something is queued, or the queue closed. Changed under `inner`, read without the
+    /// lock.
     has_work: Atomic<bool>,
     #[pin]
     readers: WaitQueue,
@@ -190,7 +191,7 @@ impl InputQueue {
         &self.readers
     }
 
-    /// Who wants SIGIO.
+    /// The processes that want SIGIO.
     pub(crate) fn fasync(&self) -> &Fasync {
         &self.fasync
     }
@@ -203,12 +204,12 @@ impl InputQueue {
         self.fasync.notify_readable();
     }
 
-    /// Readers have to look, and find what is in `inner`.
+    /// Makes readers check `inner`.
     fn note_work(&self, _inner: &mut Inner) {
         self.has_work.store(true, Relaxed);
     }
 
-    /// Queues a request and gives it its id, unless it brings one; gives it back if closed.
+    /// Queues a request and assigns its id, unless it has one; returns the request if closed.
     pub(crate) fn push(
         &self,
         request: Pending,
@@ -232,8 +233,8 @@ impl InputQueue {
         Ok(())
     }
 
-    /// Queues requests that were sent before once more, ahead of all others, marked as such. Those
-    /// of a closed queue end.
+    /// Queues requests that were sent before once more, ahead of all others, marked as resent. If
+    /// the queue is closed, the requests end.
     pub(crate) fn push_again(&self, lost: SentQueue) {
         {
             let mut inner = self.inner.lock();
@@ -241,8 +242,8 @@ impl InputQueue {
                 drop(inner);
                 return lost.resend().refuse_all(Outcome::Aborted);
             }
-            // An INTERRUPT that was not read yet would name a request the server has not; so it
-            // goes before the id changes.
+            // An unread INTERRUPT would name a request that the server does not have, so it is
+            // removed before the id changes.
             for request in lost.iter() {
                 inner.interrupts.remove(request);
             }
@@ -251,13 +252,13 @@ impl InputQueue {
             inner.pending = resent;
             self.note_work(&mut inner);
         }
-        // As many as there are requests: who reads one may not come back before another is
+        // Wakes all readers: a reader may not return for the next request before another is
         // answered.
         self.readers.wake_up_all();
         self.fasync.notify_readable();
     }
 
-    /// Queues a FORGET; if closed, the debt is gone with the server.
+    /// Queues a FORGET; drops it if closed, because the server is gone.
     pub(crate) fn push_forget(&self, ticket: ForgetTicket, forget: Forget) {
         {
             let mut inner = self.inner.lock();
@@ -278,8 +279,8 @@ impl InputQueue {
             if !inner.connected || !request.is_sent() || !inner.interrupts.push_shared(request) {
                 return;
             }
-            // Pairs with the full barrier of the request's end: either that sees ... the waiter
-            // takes the entry off, or the end is seen here.
+            // Pairs with the full barrier of the request's end: either the waiter sees the entry
+            // and removes it, or the end is seen here.
             smp_mb(Full);
             if request.is_finished() {
                 // The waiter holds the last reference that matters.
@@ -292,12 +293,12 @@ impl InputQueue {
         self.wake(Wake::Normal);
     }
 
-    /// Takes an INTERRUPT off.
+    /// Removes an INTERRUPT.
     pub(crate) fn remove_interrupt(&self, request: &Handle) {
         self.inner.lock().interrupts.remove(request);
     }
 
-    /// Takes a request off that no reader has taken.
+    /// Removes a request that no reader has taken.
     pub(crate) fn remove(&self, request: &Handle) -> Option<Pending> {
         self.inner.lock().pending.remove(request)
     }
@@ -319,7 +320,7 @@ impl InputQueue {
         (inner.has_work(), inner.connected)
     }
 
-    /// Takes the next piece of work, with an id of `ids` if it needs one; waits for it unless
+    /// Takes the next piece of work, with an id of `ids` if it needs one; waits for work unless
     /// `nonblocking`.
     ///
     /// # Errors
@@ -332,7 +333,8 @@ impl InputQueue {
         nonblocking: bool,
     ) -> Result<Work> {
         let take = || {
-            // A sender wakes a reader after its store, so one that misses it here is woken.
+            // A sender wakes a reader after its store, so a reader that misses the store here is
+            // woken.
             if !self.has_work.load(Relaxed) {
                 return None;
             }
@@ -353,8 +355,8 @@ impl InputQueue {
             if nonblocking {
                 return Err(EAGAIN);
             }
-            // Off the queue of readers again before it takes: a reader that took while it was there
-            // would get the wake-up for what is queued next, and another reader would sleep on.
+            // A reader leaves the wait queue before it takes: a reader that took while on it would
+            // get the wake-up for the next request, and another reader would keep sleeping.
             self.readers
                 .wait_interruptible_exclusive(|| self.has_work.load(Relaxed))?;
         }

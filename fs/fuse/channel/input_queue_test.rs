@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who is served first.
+//! The order in which readers are served.
 
 use super::{
     forget::{
@@ -43,7 +43,7 @@ fn queue(requests: usize, forgets: usize) -> Result<Arc<InputQueue>> {
     Ok(queue)
 }
 
-/// One letter a message: what a reader with this room gets, until nothing is left.
+/// One letter for each message that a reader with this room gets, until nothing is left.
 fn served(queue: &InputQueue, room: usize) -> Result<KVec<u8>> {
     let mut letters = KVec::new();
     loop {
@@ -64,7 +64,7 @@ fn served(queue: &InputQueue, room: usize) -> Result<KVec<u8>> {
 mod tests {
     use super::*;
 
-    /// FORGETs and requests take turns: the first turn is the requests', 8 long; then 16 FORGETs.
+    /// FORGETs and requests take turns: 8 requests first, then 16 FORGETs.
     #[test]
     fn forgets_and_requests_take_turns() -> Result {
         let letters = served(&*queue(20, 20)?, 1)?;
@@ -75,7 +75,7 @@ mod tests {
         Ok(())
     }
 
-    /// FORGETs that wait together are read together, as many as fit.
+    /// FORGETs that are queued together are read together, as many as fit.
     #[test]
     fn forgets_are_batched() -> Result {
         assert_eq!(&served(&*queue(0, 10)?, 4)?[..], b"fff".as_slice());
@@ -83,7 +83,7 @@ mod tests {
         Ok(())
     }
 
-    /// Requests come out in the order in which they got their ids.
+    /// Requests are read in the order in which they got their ids.
     #[test]
     fn ids_grow_in_queue_order() -> Result {
         let queue = queue(3, 0)?;
@@ -97,7 +97,7 @@ mod tests {
         Ok(())
     }
 
-    /// Two queues of one channel give out no id twice.
+    /// Two queues of one channel never assign the same id.
     #[test]
     fn ids_are_of_the_channel() -> Result {
         let (one, other) = (queue(3, 0)?, queue(3, 1)?);
@@ -112,7 +112,7 @@ mod tests {
         Ok(())
     }
 
-    /// A closed queue takes nothing and gives nothing.
+    /// A closed queue accepts and returns nothing.
     #[test]
     fn closed() -> Result {
         let queue = queue(1, 1)?;

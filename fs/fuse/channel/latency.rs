@@ -3,14 +3,15 @@
 //! How long requests take, by operation and by part of their life, for one connection.
 //!
 //! Off unless its owner switches it on: then each request has a running
-//! [clock](crate::fuse::request::clock), and what its parts took is counted in powers of two. Each
-//! CPU counts for itself, in memory of its own, so that no cache line goes back and forth; the
-//! reader of the table adds them up.
+//! [clock](crate::fuse::request::clock), and the times of its parts are counted in powers of two.
+//! Each CPU counts in its own memory, so that no cache line bounces; the reader of the table adds
+//! the counters up.
 //!
-//! Neighbours: the channel starts the clock of what it sends, a transport says that a request was
-//! taken, answered, ended, and the waiter that it runs. `fstype/latency.rs` prints it.
+//! Neighbours: the channel starts the clock of a request that it sends. A transport reports that a
+//! request was taken, answered or ended, and the waiter that it runs. `fstype/latency.rs` prints
+//! the table.
 //!
-//! Locks: `switch`, a leaf; it may sleep.
+//! Locks: `switch`, a leaf that may sleep.
 
 use crate::fuse::{
     op::Opcode,
@@ -36,22 +37,22 @@ use kernel::{
     },
 };
 
-/// Shortest time that is told from shorter ones, as a power of two of nanoseconds.
+/// Times below two to the power of this many nanoseconds share a class.
 pub(crate) const SHORTEST: u32 = 10;
 
-/// Longest time that is told from longer ones, as a power of two of nanoseconds.
+/// Times from two to the power of this many nanoseconds on share a class.
 pub(crate) const LONGEST: u32 = 33;
 
-/// Classes of times: below each power from the shortest to the longest, and what is left.
+/// Classes of times: one below each power from `SHORTEST` to `LONGEST`, and one for the rest.
 pub(crate) const CLASSES: usize = (LONGEST - SHORTEST + 2) as usize;
 
 /// Parts of a life.
 const PARTS: usize = 3;
 
-/// Operations that are counted apart, by their numbers.
+/// Operations that have their own counters, by number.
 const OPCODES: usize = 64;
 
-// The numbers of FUSE are below that, and CUSE_INIT has the place of 0, which is none.
+// All FUSE opcodes are below that; CUSE_INIT is counted as 0, which is no opcode.
 const _: () = {
     let mut i = 0;
     while i < Opcode::ALL.len() {
@@ -67,7 +68,7 @@ fn class(nanoseconds: u64) -> usize {
     (bits.saturating_sub(SHORTEST) as usize).min(CLASSES - 1)
 }
 
-/// What one part of one operation took on one CPU.
+/// How long one part of one operation took on one CPU.
 struct Counter {
     total: Atomic<u64>,
     classes: [Atomic<u64>; CLASSES],
@@ -96,17 +97,17 @@ impl Counter {
     }
 }
 
-/// What one part of one operation took, on all CPUs.
+/// How long one part of one operation took, on all CPUs.
 #[derive(Default)]
 pub(crate) struct Sum {
-    /// Nanoseconds of all.
+    /// Sum in nanoseconds.
     pub(crate) total: u64,
-    /// How many were in each class.
+    /// Requests in each class.
     pub(crate) classes: [u64; CLASSES],
 }
 
 impl Sum {
-    /// How many there were.
+    /// Number of requests.
     pub(crate) fn count(&self) -> u64 {
         self.classes
             .iter()
@@ -114,12 +115,12 @@ impl Sum {
     }
 }
 
-/// The counters of one CPU, those of one operation together.
+/// The counters of one CPU; those of one operation are adjacent.
 struct OneCpu(KVVec<Counter>);
 
 impl OneCpu {
     fn new() -> Result<Self> {
-        // A user may switch this on: the memory is on the user's account.
+        // A user may switch this on: the memory is charged to the user's memory cgroup.
         let mut counters = KVVec::with_capacity(OPCODES * PARTS, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..OPCODES * PARTS {
             counters.push(Counter::new(), GFP_KERNEL_ACCOUNT)?;
@@ -140,7 +141,7 @@ impl OneCpu {
 #[pin_data]
 pub(crate) struct Latency {
     on: Atomic<bool>,
-    /// By number of the CPU; there from the first time that it is switched on.
+    /// By CPU number; allocated when it is switched on for the first time.
     cpus: SetOnce<KVec<OneCpu>>,
     /// Held while it is switched.
     #[pin]
@@ -190,13 +191,13 @@ impl Latency {
         Ok(())
     }
 
-    /// Counts no more requests than those that are on their way. Sleeps.
+    /// Stops the clocks of new requests; requests in flight are still counted. Sleeps.
     pub(crate) fn stop(&self) {
         let _switch = self.switch.lock();
         self.on.store(false, Relaxed);
     }
 
-    /// What `part` of `opcode` took so far.
+    /// The times of `part` of `opcode` so far.
     pub(crate) fn sum(&self, opcode: Opcode, part: Part) -> Sum {
         let mut sum = Sum::default();
         let cpus = self.cpus.as_ref().into_iter().flatten();
@@ -241,7 +242,7 @@ impl Latency {
         }
     }
 
-    /// Who waited for `request` runs.
+    /// The waiter of `request` runs.
     #[inline(always)]
     pub(super) fn woken(&self, request: &Request) {
         if request.clock().runs() {
@@ -249,8 +250,8 @@ impl Latency {
         }
     }
 
-    /// `part` of `request` ends now, and `next` begins. Where this CPU counts is only a matter of
-    /// speed: the counters are right if the thread moves on meanwhile.
+    /// `part` of `request` ends now, and `next` begins. The choice of the CPU matters only for
+    /// speed: the counters are right even if the thread migrates meanwhile.
     #[cold]
     #[inline(never)]
     fn count(&self, request: &Request, part: Part, next: Option<Part>) {

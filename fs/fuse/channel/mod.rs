@@ -79,12 +79,12 @@ use kernel::{
 pub(crate) struct Limits {
     /// Minor version of the protocol that the server speaks.
     pub(crate) minor: u32,
-    /// Most bytes of data in one WRITE.
+    /// Maximum number of data bytes in one WRITE.
     pub(crate) max_write: u32,
 }
 
 impl Limits {
-    /// What holds until INIT is answered.
+    /// The limits until INIT is answered.
     pub(crate) const UNTIL_INIT: Self = Self {
         minor: 0,
         max_write: 0,
@@ -97,7 +97,7 @@ impl Limits {
 enum Opening {
     /// INIT is not answered.
     Init = 0,
-    /// It is, but the transport builds rings first.
+    /// INIT is answered, but the transport builds rings first.
     Building = 1,
     /// Requests may be made. Also after an abort.
     Open = 2,
@@ -115,13 +115,13 @@ pub(crate) struct Channel {
     opening: Atomic<i32>,
     limits: SetOnce<Limits>,
     connected: Atomic<bool>,
-    /// The background queue is full. Changed under `background`, read without.
+    /// The background queue is full. Changed under `background`, read without the lock.
     blocked: Atomic<bool>,
     /// The server does not know INTERRUPT.
     no_interrupt: Atomic<bool>,
-    /// Requests between the gate and their end, and callers at the gate.
+    /// Requests between the gate and their end, plus callers at the gate.
     waiting: Atomic<i32>,
-    /// Callers at the gate, and the unmount that waits for `waiting` to become 0.
+    /// Where callers at the gate sleep, and the unmount until `waiting` is 0.
     #[pin]
     gate: WaitQueue,
     #[pin]
@@ -135,7 +135,7 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    /// A channel over `transport`, closed by the gate until INIT is answered.
+    /// A channel over `transport`; its gate is shut until INIT is answered.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl Channel {
         })
     }
 
-    /// The files that somebody polls.
+    /// The polled files.
     pub(crate) fn polled(&self) -> &PolledFiles {
         &self.polled
     }
@@ -194,7 +194,7 @@ impl Channel {
         self.connected.load(Relaxed)
     }
 
-    /// Whether INIT was answered; what INIT stored is visible then.
+    /// Whether INIT was answered; if so, the values it stored are visible.
     pub(crate) fn is_initialized(&self) -> bool {
         self.opening.load(Acquire) != Opening::Init as i32
     }
@@ -211,19 +211,19 @@ impl Channel {
     }
 
     /// INIT was answered, and the transport builds rings: stores the limits, but the gate stays
-    /// shut until what is returned is dropped, or the connection aborted.
+    /// shut until the returned value is dropped or the connection is aborted.
     pub(crate) fn set_initialized_building(self: &Arc<Self>, limits: Limits) -> Building {
         self.limits.populate(limits);
-        // Not if an abort was first: that leaves the gate open.
+        // Fails after an abort, which leaves the gate open.
         let _ = self
             .opening
             .cmpxchg(Opening::Init as i32, Opening::Building as i32, Release);
         Building::new(self.clone())
     }
 
-    /// INIT was answered, and the server has agreed to a ring, whose entries have room for
-    /// `max_payload` bytes: the gate stays shut until the server has set it up, or has failed to.
-    /// Without memory for a ring there is none.
+    /// INIT was answered, and the server has agreed to a ring whose entries have room for
+    /// `max_payload` bytes: the gate stays shut until the server has set up the ring or has failed
+    /// to. Without memory for a ring the connection has none.
     pub(crate) fn set_initialized_with_ring(self: &Arc<Self>, limits: Limits, max_payload: usize) {
         match self.transport.build_ring(max_payload) {
             Ok(()) => {
@@ -260,22 +260,22 @@ impl Channel {
         self.no_interrupt.store(true, Relaxed);
     }
 
-    /// One request, or caller at the gate, more; for [`pass`].
+    /// Counts a request or a caller at the gate in; for [`pass`].
     fn count_in(&self) {
         self.waiting.add(1, Relaxed);
     }
 
-    /// One less; for [`pass`].
+    /// Counts it out; for [`pass`].
     fn count_out(&self) {
-        // A full barrier: pairs with the one in `abort`, so that either the count is seen to be 0
-        // by who waits for it, or the disconnect is seen here.
+        // A full barrier, pairs with the one in `abort`: either the waiter for the end sees the
+        // count 0, or the disconnect is seen here.
         if self.waiting.fetch_sub(1, Full) == 1 && !self.is_connected() {
             self.gate.wake_up_all();
         }
     }
 
     fn is_shut(&self, for_background: bool) -> bool {
-        // A limit that is set after the abort holds nobody back.
+        // A limit that is set after the abort stops no caller.
         self.opening.load(Acquire) != Opening::Open as i32
             || (for_background && self.blocked.load(Relaxed) && self.is_connected())
     }
@@ -311,8 +311,8 @@ impl Channel {
         passed
     }
 
-    /// Queues a request that needs no slot in the background; ends it if the connection is closed.
-    /// The server's reader is woken in the way of `wake`.
+    /// Queues a request that needs no background slot; ends it if the connection is closed. `wake`
+    /// says how the server's reader is woken.
     pub(crate) fn send(&self, request: Pending, wake: Wake) {
         self.latency.queued(request.request());
         if let Err(refused) = self.transport.send_request(request, &self.ids, wake) {
@@ -320,23 +320,23 @@ impl Channel {
         }
     }
 
-    /// Background requests that are outstanding; a racy read.
+    /// Number of outstanding background requests; a racy read.
     pub(crate) fn num_background(&self) -> u32 {
         self.background.lock().outstanding
     }
 
-    /// A caller that was let through the gate makes no background request; for [`pass`].
+    /// A caller that has passed the gate makes no background request; for [`pass`].
     fn pass_on(&self) {
         self.gate.wake_up();
     }
 
-    /// Queues a background request and counts its slot, which its completion gets; for [`pass`].
+    /// Queues a background request and counts its slot, which its completion owns; for [`pass`].
     fn send_background(&self, request: Pending, complete: impl FnOnce() -> KBox<dyn Completion>) {
         trace::request_background(request.request());
         self.latency.queued(request.request());
         let refused = {
             let mut background = self.background.lock();
-            // Here, so that there is no slot that is not counted.
+            // Called here, so that each slot is counted.
             request.tell(complete());
             if background.push(request, &*self.transport) {
                 self.blocked.store(true, Relaxed);
@@ -346,8 +346,7 @@ impl Channel {
         refused.refuse_all(Outcome::NotConnected);
     }
 
-    /// From now on the transport is asked first to queue a background request, for queues of its
-    /// own.
+    /// From now on the transport is asked first to queue a background request on its own queues.
     #[cfg_attr(
         not(CONFIG_KUNIT = "y"),
         expect(dead_code, reason = "for transports with several queues")
@@ -356,7 +355,7 @@ impl Channel {
         self.background.lock().transport_queues = true;
     }
 
-    /// A background request has ended: gives its slot to the next; for [`pass`].
+    /// A background request has ended: passes its slot to the next; for [`pass`].
     fn free_slot(&self) {
         let refused = {
             let mut background = self.background.lock();
@@ -366,14 +365,14 @@ impl Channel {
             background.finish();
             background.flush(&*self.transport, &self.ids)
         };
-        // Those at the gate look at `blocked` again; one of them may go. As a rule nobody is there.
+        // Waiters at the gate check `blocked` again; one of them may go. Usually there is none.
         if !self.blocked.load(Relaxed) {
             self.gate.wake_up_if_waiting();
         }
         refused.refuse_all(Outcome::NotConnected);
     }
 
-    /// The server has lost what it had: sends every request again that is not answered.
+    /// The server has lost its requests: sends every unanswered request again.
     pub(crate) fn resend(&self) {
         if self.is_connected() {
             self.transport.resend();
@@ -386,9 +385,9 @@ impl Channel {
         self.transport.send_forget(ticket, forget);
     }
 
-    /// Ends the connection: every request, at the gate, queued, lent or sent, ends now, and none
-    /// can be made again. With `with_error`, reads of the device say `ECONNABORTED`: the last call
-    /// decides that. Sleeps; the first call does all the rest.
+    /// Ends the connection: every request, at the gate, queued, lent or sent, ends now, and no new
+    /// one can be made. With `with_error`, reads of the device return `ECONNABORTED`; the last call
+    /// decides that. Sleeps. Only the first call does the rest.
     pub(crate) fn abort(&self, with_error: bool) {
         self.transport.set_abort_error(with_error);
         {
@@ -404,7 +403,7 @@ impl Channel {
         self.open_gate();
         let refused = {
             let mut background = self.background.lock();
-            // Everything moves on to the transport, which is about to end it.
+            // Everything goes to the transport, which then ends it.
             background.max = u32::MAX;
             self.blocked.store(false, Relaxed);
             background.flush(&*self.transport, &self.ids)
@@ -415,15 +414,15 @@ impl Channel {
         self.gate.wake_up_all();
     }
 
-    /// Whether some request was made more than `age` jiffies ago, as far as the oldest of each
-    /// queue tell. Sleeps.
+    /// Whether a request was made more than `age` jiffies ago, judged by the oldest of each queue.
+    /// Sleeps.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.num_waiting() != 0
             && (self.background.lock().has_older(age) || self.transport.has_older(age))
     }
 
-    /// What is in flight now, but for callers at the gate. Sleeps, and stops nobody: each queue is
-    /// looked at by itself.
+    /// The requests in flight, without callers at the gate. Sleeps. Each queue is read separately,
+    /// and requests go on meanwhile.
     ///
     /// # Errors
     ///

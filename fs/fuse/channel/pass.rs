@@ -2,12 +2,12 @@
 
 //! The right to make one request, from the gate to the request's end.
 //!
-//! A [`Pass`] counts its request in, and out when it is dropped: by the caller that has waited, by
-//! the completion, or by whatever ends a request whose caller was killed and has gone. A background
-//! request has a [`Turn`] while it is made, and a [`Slot`] once it is queued.
+//! A [`Pass`] counts its request in. Its drop counts the request out: by the caller that has
+//! waited, by the completion, or by the code that ends a request whose caller was killed. A
+//! background request has a [`Turn`] while it is made, and a [`Slot`] once it is queued.
 //!
-//! On the walk: taken by `conn/call.rs` before the request is made, because what INIT settled
-//! decides how the request looks. No locks of its own.
+//! On the walk: taken by `conn/call.rs` before the request is made, because the request depends on
+//! what INIT settled. No locks of its own.
 
 use super::{
     Channel,
@@ -25,7 +25,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// A reference by which a channel is reached.
+/// A reference that leads to a channel.
 pub(crate) trait Reaches {
     /// The channel.
     fn channel(&self) -> &Channel;
@@ -48,7 +48,7 @@ impl<C: Reaches> OnDrop<C> for CountOut {
     }
 }
 
-/// One request, or caller at the gate, that is counted in; its drop counts it out.
+/// A request, or a caller at the gate, that is counted in; its drop counts it out.
 #[must_use = "dropping it counts the request out"]
 pub(crate) struct Pass<C: Reaches> {
     via: Guard<C, CountOut>,
@@ -77,13 +77,13 @@ impl<C: Reaches> Pass<C> {
         Ok(Self { via, limits })
     }
 
-    /// What the channel is reached by.
+    /// The reference to the channel.
     #[inline]
     pub(crate) fn via(&self) -> &C {
         &self.via
     }
 
-    /// What INIT has settled, as of when the gate was passed.
+    /// The limits from INIT, as of when the gate was passed.
     #[inline]
     pub(crate) fn limits(&self) -> Limits {
         self.limits
@@ -91,7 +91,7 @@ impl<C: Reaches> Pass<C> {
 }
 
 impl<C: Reaches + Clone> Pass<&C> {
-    /// The same pass, to outlive the call.
+    /// The same pass, in a form that outlives the call.
     pub(crate) fn into_owned(self) -> Pass<C> {
         let Self { via, limits } = self;
         Pass {
@@ -101,7 +101,7 @@ impl<C: Reaches + Clone> Pass<&C> {
     }
 }
 
-/// Lets the next caller at the gate go in one's stead.
+/// Lets the next caller at the gate go instead.
 struct PassOn;
 
 impl<C: Reaches> OnDrop<Pass<C>> for PassOn {
@@ -110,7 +110,7 @@ impl<C: Reaches> OnDrop<Pass<C>> for PassOn {
     }
 }
 
-/// The right to queue one background request; its drop passes it on.
+/// The right to queue one background request; its drop passes the right on.
 #[must_use = "dropping it passes the turn on"]
 pub(crate) struct Turn<C: Reaches>(Guard<Pass<C>, PassOn>);
 
@@ -132,8 +132,8 @@ impl<C: Reaches> Turn<C> {
 }
 
 impl<C: Reaches + Clone> Turn<&C> {
-    /// Queues the request. `complete` makes its completion, which gets the slot and runs whatever
-    /// happens; it is called under the lock of the background queue, and must not sleep.
+    /// Queues the request. `complete` makes its completion, which owns the slot and runs in any
+    /// case; it is called under the lock of the background queue and must not sleep.
     pub(crate) fn send(
         self,
         request: Pending,
@@ -146,7 +146,7 @@ impl<C: Reaches + Clone> Turn<&C> {
     }
 }
 
-/// Gives the slot to the next background request.
+/// Passes the slot to the next background request.
 struct FreeSlot;
 
 impl<C: Reaches> OnDrop<Pass<C>> for FreeSlot {
@@ -155,8 +155,8 @@ impl<C: Reaches> OnDrop<Pass<C>> for FreeSlot {
     }
 }
 
-/// The place of a request that is queued in the background, or with the server from there. Its drop
-/// gives the place to the next one.
+/// The slot of a background request that is queued or with the server. Its drop passes the slot to
+/// the next request.
 #[must_use = "dropping it frees the slot"]
 pub(crate) struct Slot<C: Reaches>(Guard<Pass<C>, FreeSlot>);
 

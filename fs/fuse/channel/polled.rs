@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files that somebody polls: the server names one by its number to wake its pollers.
+//! Polled open files: the server names a file by its number to wake its pollers.
 //!
-//! A file gets its number, and its place in the table, when it is polled for the first time, and
+//! A file gets its number and its entry in the table when it is polled for the first time, and
 //! keeps both until it is released. On the walk: entered by `file/poll.rs` before it asks the
-//! server, found by `notify` when the server tells, and woken as a whole by an abort.
+//! server, found by `notify` when the server reports an event, and all are woken by an abort.
 //!
 //! Locks: `files`; pollers are woken without it.
 
@@ -33,7 +33,7 @@ use kernel::{
     },
 };
 
-/// Who polls one open file.
+/// The pollers of one open file.
 #[pin_data]
 pub(crate) struct Pollers {
     kh: KernelHandle,
@@ -47,7 +47,7 @@ impl Pollers {
         self.kh
     }
 
-    /// Where they wait.
+    /// Where the pollers wait.
     pub(crate) fn queue(&self) -> &WaitQueue {
         &self.queue
     }
@@ -59,14 +59,14 @@ pub(crate) type PollersSlot = SetOnce<Arc<Pollers>>;
 /// The polled files of one connection (`polled_files`).
 #[pin_data]
 pub(crate) struct PolledFiles {
-    /// The last number that was given out.
+    /// The last number that was assigned.
     last: Atomic<u64>,
     #[pin]
     files: SpinLock<RBTree<KernelHandle, Arc<Pollers>>>,
 }
 
 impl PolledFiles {
-    /// No file is polled.
+    /// An empty table.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             last: Atomic::new(0),
@@ -74,8 +74,8 @@ impl PolledFiles {
         })
     }
 
-    /// The pollers of the file with this slot, at the charge of the caller's memory cgroup. May
-    /// sleep. The file has to be taken off by [`Self::remove`] before its slot goes.
+    /// The pollers of the file with this slot, charged to the caller's memory cgroup. May sleep.
+    /// The file must be removed by [`Self::remove`] before its slot is dropped.
     ///
     /// # Errors
     ///
@@ -94,8 +94,8 @@ impl PolledFiles {
         )?);
         let mut room = Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?);
         {
-            // Two that poll the file for the first time meet here; the second one's are dropped
-            // without the lock.
+            // Two callers may poll the file for the first time at once; the second one's
+            // allocations are dropped without the lock.
             let mut files = self.files.lock();
             if slot.as_ref().is_none() {
                 if let (Some(pollers), Some(room)) = (pollers.take(), room.take()) {
@@ -115,7 +115,7 @@ impl PolledFiles {
         }
     }
 
-    /// The server says that something has changed for the file with this number, if there is one.
+    /// The server reports an event for the file with this number, if there is one.
     pub(crate) fn wake(&self, kh: KernelHandle) {
         let pollers = self.files.lock().get(&kh).cloned();
         if let Some(pollers) = pollers {
@@ -123,7 +123,7 @@ impl PolledFiles {
         }
     }
 
-    /// There is no server any more: whoever polls shall look.
+    /// The server is gone: wakes all pollers to check again.
     pub(super) fn wake_all(&self) {
         let mut next = KernelHandle::new(0);
         loop {

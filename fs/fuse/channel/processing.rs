@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What one opened device has taken: requests that are being copied, and requests that its server
-//! owes an answer to (`struct fuse_pqueue`).
+//! The requests that one opened device has taken: those being copied, and those that its server has
+//! to answer (`struct fuse_pqueue`).
 //!
-//! A reply has to come through the device that read the request. A copier comes here before it faults or
-//! sleeps, so that an abort finds the request; as a rule it does neither, and does not come.
+//! A reply must come through the device that read the request. A copier registers the request here
+//! before it faults or sleeps, so that an abort finds it; usually it does neither and does not
+//! register.
 //!
 //! Locks: `inner`; outside a request's body. No request ends under it.
 
@@ -51,7 +52,7 @@ struct Open {
 pub(crate) struct Processing {
     #[pin]
     inner: SpinLock<Inner>,
-    /// Which of the connection's devices it is of.
+    /// Number of the device within its connection.
     device: Atomic<u32>,
 }
 
@@ -72,17 +73,17 @@ impl Processing {
         }))
     }
 
-    /// From now on it is that of this device of its connection.
+    /// Sets the number of the device that this queue belongs to.
     pub(crate) fn set_device(&self, device: u32) {
         self.device.store(device, Relaxed);
     }
 
-    /// A reader has taken the request: it may now be lent.
+    /// A reader has taken the request, which may now be lent.
     pub(crate) fn start(&self, request: Pending) -> Copying {
         request.start(self.device.load(Relaxed))
     }
 
-    /// The copier may fault or sleep: an abort finds the request here from now on.
+    /// The copier may fault or sleep: from now on an abort finds the request here.
     ///
     /// # Errors
     ///
@@ -94,11 +95,11 @@ impl Processing {
         Ok(())
     }
 
-    /// As [`Self::show_copying`], for an answer.
+    /// As [`Self::show_copying`], for a reply.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::show_copying`].
+    /// As [`Self::show_copying`].
     pub(crate) fn show_replying(&self, replying: &mut Replying) -> Result {
         let mut inner = self.inner.lock();
         let open = inner.0.as_mut().ok_or(ENOENT)?;
@@ -106,8 +107,9 @@ impl Processing {
         Ok(())
     }
 
-    /// The server has all of it: parks it under its id. Gives the token back if closed meanwhile.
-    /// Returns the request if its waiter got a signal before: an INTERRUPT has to be queued.
+    /// The server has the whole request: parks it under its id. Returns the token if closed
+    /// meanwhile. Returns the request if its waiter got a signal before: an INTERRUPT must be
+    /// queued.
     pub(crate) fn park(&self, copying: Copying) -> Result<Option<Handle>, Copying> {
         match self.inner.lock().0.as_mut() {
             Some(open) => copying.sent(&mut open.copying, &mut open.sent),
@@ -115,7 +117,7 @@ impl Processing {
         }
     }
 
-    /// Ends the time in which an abort may find the request here; `false` if closed.
+    /// An abort no longer finds the request here; `false` if closed.
     pub(crate) fn end_copying(&self, copying: &Copying) -> bool {
         match self.inner.lock().0.as_mut() {
             Some(open) => copying.detach(&mut open.copying),
@@ -123,14 +125,14 @@ impl Processing {
         }
     }
 
-    /// An answer for this id has come: takes the request out, to be lent.
+    /// A reply for this id has come: takes the request out, to be lent.
     pub(crate) fn take(&self, unique: Unique) -> Option<Replying> {
         let mut inner = self.inner.lock();
         let open = inner.0.as_mut()?;
         Some(open.sent.take(unique)?.reply(self.device.load(Relaxed)))
     }
 
-    /// Ends the time in which an abort may find the request here; `false` if closed.
+    /// An abort no longer finds the request here; `false` if closed.
     pub(crate) fn end_replying(&self, replying: &Replying) -> bool {
         match self.inner.lock().0.as_mut() {
             Some(open) => replying.detach(&mut open.copying),
@@ -160,7 +162,7 @@ impl Processing {
         }
     }
 
-    /// Moves all sent requests to `queue`, oldest first.
+    /// Moves all sent requests to `queue`.
     pub(crate) fn drain_sent(&self, queue: &mut SentQueue) {
         if let Some(open) = self.inner.lock().0.as_mut() {
             open.sent.drain_into(queue);

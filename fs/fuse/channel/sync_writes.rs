@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which writes of dirty pages a SYNCFS has to come after.
+//! The writes of dirty pages that a SYNCFS must follow.
 //!
 //! The VFS does not wait for the dirty pages of a file system that cannot promise to keep them
-//! (`SB_I_NO_DATA_INTEGRITY`), but SYNCFS is meaningless before they are with the server. So each
-//! WRITE of dirty pages holds a [`Counted`] of the epoch that it began in, and who syncs begins a
-//! new epoch and waits for the old one. Two counters do, because one sync runs at a time.
+//! (`SB_I_NO_DATA_INTEGRITY`), but SYNCFS is meaningless before the server has them. So each WRITE
+//! of dirty pages holds a [`Counted`] of the epoch that it began in. A sync begins a new epoch and
+//! waits for the old one. Two counters suffice, because only one sync runs at a time.
 //!
-//! Locks: `turn`, held while the old epoch drains; inside it that of the counters, a leaf.
+//! Locks: `turn`, held while the old epoch drains; inside it the lock of the counters, a leaf.
 
 use crate::vfs::sync::wait::{
     new_wait_queue,
@@ -52,13 +52,13 @@ pub(crate) struct SyncWrites {
     turn: Mutex<()>,
     #[pin]
     epochs: SpinLock<Epochs>,
-    /// Who waits for the old epoch.
+    /// Where a sync waits for the old epoch.
     #[pin]
     drained: WaitQueue,
 }
 
 impl SyncWrites {
-    /// None have begun.
+    /// No write has begun.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             turn <- new_mutex!((), "SyncWrites::turn"),
@@ -74,7 +74,7 @@ impl SyncWrites {
         })
     }
 
-    /// Waits for all writes that have begun before. Sleeps.
+    /// Waits for all writes that began before the call. Sleeps.
     pub(crate) fn wait(&self) {
         let _turn = self.turn.lock();
         let old = {
@@ -90,14 +90,14 @@ impl SyncWrites {
     }
 }
 
-/// One write of dirty pages, until it is dropped.
+/// A write of dirty pages, counted until this is dropped.
 pub(crate) struct Counted {
     writes: Arc<SyncWrites>,
     epoch: Epoch,
 }
 
 impl Counted {
-    /// A write begins, one of `writes`.
+    /// Counts a write that begins, in `writes`.
     pub(crate) fn new(writes: &Arc<SyncWrites>) -> Self {
         let mut epochs = writes.epochs.lock();
         let epoch = epochs.now;

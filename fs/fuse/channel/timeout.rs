@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that a server leaves unanswered for too long: they end their connection.
+//! Request timeout: a server that leaves a request unanswered for too long loses its connection.
 //!
-//! Looks every [`PERIOD`] at the first request of each queue, where requests are queued in the
-//! order in which they are made, and at all that a server has: there one that was sent again may
-//! be behind younger ones.
+//! Every [`PERIOD`] it checks the first request of each queue, where requests are in the order in
+//! which they were made, and all requests that a server has: there a resent request may be behind
+//! younger ones.
 //!
 //! Locks: those of the queues, one after the other.
 
@@ -22,17 +22,17 @@ use kernel::{
     },
 };
 
-/// Seconds between two looks, and the shortest timeout.
+/// Seconds between two checks, and the minimum timeout.
 pub(crate) const PERIOD: u32 = 15;
 
-/// Looks after one channel.
+/// Checks one channel.
 pub(crate) struct Expiry {
     channel: Arc<Channel>,
-    /// Greatest age of a request, in jiffies.
+    /// Maximum age of a request, in jiffies.
     max_age: Jiffies,
 }
 
-/// Aborts `channel` when a request is not answered within `seconds`; not any more once dropped.
+/// Aborts `channel` when a request is not answered within `seconds`, until the result is dropped.
 ///
 /// # Errors
 ///

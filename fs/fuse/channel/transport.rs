@@ -26,20 +26,20 @@ use kernel::{
 /// How the reader of a request is woken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// The sender goes on.
+    /// The sender continues.
     Normal,
-    /// The sender is about to sleep: the scheduler may put the reader in its place.
+    /// The sender is about to sleep: the scheduler may run the reader in its place.
     Sync,
 }
 
 /// The gate of a channel, for a transport that builds rings.
 pub(crate) trait Gate: Send + Sync {
-    /// Lets requests be made.
+    /// Opens the gate for requests.
     fn open(&self);
 }
 
-/// Rings are being built: no request is made before this is dropped, because they are ready or were
-/// given up.
+/// Rings are being built: no request is made until this is dropped, when the rings are ready or
+/// were abandoned.
 #[must_use = "dropping it opens the gate"]
 pub(crate) struct Building(Arc<dyn Gate>);
 
@@ -56,23 +56,23 @@ impl Drop for Building {
     }
 }
 
-/// Moves requests to a server and replies back. Methods never sleep unless they say so.
+/// Moves requests to a server and replies back. Methods never sleep unless documented.
 pub(crate) trait Transport: Send + Sync {
-    /// Queues the request, under an id of `ids` unless it brings one; gives it back if the
+    /// Queues the request under an id of `ids`, unless it has one; returns the request if the
     /// connection is closed. May be called under the background queue's lock, so it must not end
     /// the request itself.
     fn send_request(&self, request: Pending, ids: &UniqueIds, wake: Wake) -> Result<(), Pending>;
 
-    /// Takes a background request onto a queue of the transport's own, or gives it back: then the
-    /// channel queues it. Called under the background queue's lock, after
+    /// Takes a background request onto one of the transport's own queues, or returns it for the
+    /// channel to queue. Called under the background queue's lock, after
     /// [`Channel::let_transport_queue_background`](super::Channel::let_transport_queue_background).
     fn queue_background(&self, request: Pending) -> Result<(), Pending> {
         Err(request)
     }
 
-    /// Sends as many of the requests that [`Self::queue_background`] took as there are credits for,
-    /// which after an abort is all of them; returns those that a closed queue refuses. Called under
-    /// the background queue's lock, when one was queued and when one has ended.
+    /// Sends as many of the requests that [`Self::queue_background`] took as there are credits,
+    /// after an abort all of them; returns those that a closed queue refuses. Called under the
+    /// background queue's lock, when a request was queued and when one has ended.
     fn flush_background(&self, _ids: &UniqueIds, _credits: &mut Credits<'_>) -> PendingQueue {
         PendingQueue::default()
     }
@@ -83,24 +83,24 @@ pub(crate) trait Transport: Send + Sync {
     /// Tells the server that the caller of this request got a signal, if the server has it.
     fn send_interrupt(&self, request: &Handle);
 
-    /// Takes back an INTERRUPT that the server has not read.
+    /// Cancels an INTERRUPT that the server has not read.
     fn cancel_interrupt(&self, request: &Handle);
 
-    /// Takes back a request that the server has not read.
+    /// Cancels a request that the server has not read.
     fn cancel_request(&self, request: &Handle) -> Option<Pending>;
 
-    /// Queues every request that a server owes an answer to once more, before all others.
+    /// Queues every request that a server has to answer once more, before all others.
     fn resend(&self);
 
-    /// Whether a request that is queued, lent or sent was made more than `age` jiffies ago, as far
-    /// as the oldest of each queue tell. Sleeps.
+    /// Whether a request that is queued, lent or sent was made more than `age` jiffies ago, judged
+    /// by the oldest of each queue. Sleeps.
     fn has_older(&self, age: u64) -> bool;
 
     /// Notes every request that is queued, lent or sent in `seen`, in this order. Sleeps.
     fn look(&self, seen: &mut Snapshot);
 
-    /// Makes a ring, over which requests go as soon as the server has set it up; each of its
-    /// entries has room for `max_payload` bytes. Sleeps; called at most once.
+    /// Makes a ring whose entries have room for `max_payload` bytes; requests use it as soon as the
+    /// server has set it up. Sleeps; never called twice.
     ///
     /// # Errors
     ///
@@ -109,15 +109,15 @@ pub(crate) trait Transport: Send + Sync {
         Err(EOPNOTSUPP)
     }
 
-    /// Drops `building` when it is settled whether requests go over that ring, or at the abort.
+    /// Drops `building` when it is settled whether requests use that ring, or at the abort.
     fn settle_later(&self, building: Building) {
         drop(building);
     }
 
-    /// What reads of the device say after the abort: `ECONNABORTED` instead of `ENODEV`, or not.
+    /// Chooses the error of device reads after the abort: `ECONNABORTED` or `ENODEV`.
     fn set_abort_error(&self, with_error: bool);
 
-    /// Closes everything and ends every request that is queued, lent or sent. Sleeps; called at
-    /// most once.
+    /// Closes everything and ends every request that is queued, lent or sent. Sleeps; never
+    /// called twice.
     fn abort(&self);
 }

@@ -3,7 +3,7 @@
 //! The ids of one connection's messages.
 //!
 //! They belong to the channel, because requests may be queued in several places that share no lock.
-//! A queue that takes an id under its own lock has its requests in the order of their ids.
+//! A queue that takes an id under its own lock keeps its requests in the order of their ids.
 //!
 //! No locks.
 
@@ -13,16 +13,16 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// Ids step by two: the odd one after each names its INTERRUPT.
+/// Ids step by two: the odd id after each names its INTERRUPT.
 const STEP: u64 = 2;
 
-/// Gives out ids (`fiq->reqctr`).
+/// Generates ids (`fiq->reqctr`).
 pub(crate) struct UniqueIds {
     last: Atomic<u64>,
 }
 
 impl UniqueIds {
-    /// None is given out yet.
+    /// No id is assigned yet.
     pub(crate) const fn new() -> Self {
         Self {
             last: Atomic::new(0),
