@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request owns, and how it is lent to a copier.
+//! The memory of a request, and how it is lent to a copier.
 //!
-//! [`Body`] sits behind the request's spinlock. A loan is one hold of that lock: the copier's
-//! closure runs inside it and can neither fault nor sleep. A loan is refused once the request has
-//! ended, so nothing is copied out of, or into, a request whose caller has gone on. Between two
-//! loans the copier may fault its buffer in, and an abort may end the request.
+//! [`Body`] is protected by the request's spinlock. A loan is one hold of that lock: the copier's
+//! closure runs under it and can neither fault nor sleep. A loan is refused once the request has
+//! ended, so no byte is copied out of or into a request whose caller has gone. Between two loans
+//! the copier may fault its buffer in, and an abort may end the request.
 //!
-//! A device that reads and writes memory by itself gets all of the body, see
+//! A device that accesses memory on its own gets the whole body, see
 //! [`Given`](super::state::Given).
 
 use crate::fuse::{
@@ -48,12 +48,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// Bytes after which a loan ends, so that the lock is not held for long. Data on the way out ends
-/// it where a page of it does: in a pipe a page that is cut needs two buffers, which no device
-/// takes.
+/// Bytes after which a loan ends, to bound the time the lock is held. A loan of outgoing data ends
+/// at a page boundary: a page split in a pipe needs two buffers, and no device accepts that.
 const LOAN_MAX: usize = 32 * 1024;
 
-/// How far a copier is with one message; kept between its loans.
+/// The progress of a copier in one message; kept between its loans.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// Bytes done, from the start of the message's payload.
@@ -73,18 +72,18 @@ impl Progress {
 pub(crate) enum LoanEnd {
     /// Nothing is left to copy.
     Complete,
-    /// It has copied as much as one loan may.
+    /// The copier has copied the maximum of one loan.
     Full,
-    /// The copier took, or had, less than it was asked for: its buffer is not all there.
+    /// The copier took, or had, less than requested: its buffer is incomplete.
     Short,
 }
 
-/// One loan: how it goes on with a message, and how much of it it may deal with.
+/// One loan: where it continues a message, and how much it may copy.
 struct Loan<'a> {
     progress: &'a mut Progress,
-    /// Where in the rest of the message it goes on.
+    /// Offset in the rest of the message where the loan continues.
     at: usize,
-    /// Bytes that it may still copy.
+    /// Bytes that the loan may still copy.
     room: usize,
 }
 
@@ -98,8 +97,8 @@ impl<'a> Loan<'a> {
         }
     }
 
-    /// Goes on with the next part of the message, which is `len` bytes long: `copy` gets the range
-    /// that is its turn, and says how many bytes of it it has copied.
+    /// Continues with the next part of the message, which is `len` bytes long: `copy` gets the
+    /// range to copy, and returns how many of its bytes it has copied.
     #[inline]
     fn part(&mut self, len: usize, copy: impl FnOnce(Range<usize>) -> usize) -> LoanEnd {
         let start = self.at.min(len);
@@ -128,11 +127,11 @@ impl<'a> Loan<'a> {
     }
 }
 
-/// Everything of a request that is lent, or given to a device.
+/// The memory of a request that is lent, or given to a device.
 pub(super) struct Body {
     input: InArgs,
     output: OutArgs,
-    /// As a rule there are none.
+    /// Usually there are none.
     data: Option<Data>,
     /// Bytes of the reply's data that are filled.
     written: usize,
@@ -147,7 +146,7 @@ fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = Piece<'_>> {
 }
 
 impl Body {
-    /// A body without content but the header, made where it stays.
+    /// A body with only a header, initialized in place.
     #[inline]
     pub(super) fn init(header: InHeader, output: OutSpace) -> impl Init<Self> {
         init!(Self {
@@ -159,12 +158,12 @@ impl Body {
         })
     }
 
-    /// Takes what `encode` writes, and the data that it returns, and makes the header tell how long
-    /// all that is; returns that, and how long the first structure is.
+    /// Stores what `encode` writes and the data that it returns, and sets the length in the header;
+    /// returns that length, and the length of the first structure.
     ///
     /// # Errors
     ///
-    /// That of `encode`.
+    /// The error of `encode`.
     #[inline]
     pub(super) fn load<E>(
         &mut self,
@@ -183,12 +182,12 @@ impl Body {
         let header = self.input.header_mut();
         header.len = len;
         header.total_extlen = total_extlen;
-        // It is in the inline part, which is shorter than that.
+        // It is in the inline part, which is shorter.
         let head_len = u8::try_from(self.input.head_len()).unwrap_or(u8::MAX);
         Ok((len, head_len))
     }
 
-    /// Copies from `progress` on into `sink` until [`LOAN_MAX`] bytes are done, under this id.
+    /// Copies from `progress` on into `sink` under this id, until [`LOAN_MAX`] bytes are done.
     pub(super) fn send(
         &mut self,
         unique: Unique,
@@ -229,9 +228,9 @@ impl Body {
         Ok(LoanEnd::Full)
     }
 
-    /// The whole message in as few pieces as possible, as a device has them.
+    /// The whole message in as few pieces as possible, for a device.
     ///
-    /// A part in memory that consists of no pages ends it: there is none that a request owns.
+    /// A part in memory without pages ends it: no request owns such a part.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn message_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let [front, spill] = self.input.message();
@@ -240,7 +239,7 @@ impl Body {
         merged(Iterator::chain(vectors, data))
     }
 
-    /// The room for the data of a reply, likewise.
+    /// The room for the data of a reply, as for [`Self::message_pieces`].
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn room_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         merged(in_turn(|at| self.data.as_ref()?.room_piece(at)))
@@ -287,20 +286,19 @@ impl Body {
         })
     }
 
-    /// The folios that the reply fills, if there are some.
+    /// The folios that the reply fills, if any.
     fn folios(&mut self) -> Option<&mut FolioSegments> {
         self.data.as_mut()?.filled_folios()
     }
 
-    /// Whether there are data that the reply which was accepted does not fill, and which have to be
-    /// zeroed then.
+    /// Whether the accepted reply leaves data unfilled that then must be zeroed.
     pub(super) fn is_short(&mut self) -> bool {
         let filled = self.output.data_len();
         self.folios().is_some_and(|folios| filled < folios.len())
     }
 
-    /// Where in the data `progress` is, if everything before the data is done and `len` bytes of
-    /// the reply are still to come into it.
+    /// The offset of `progress` in the data, if everything before the data is done and `len` bytes
+    /// of the reply still have to be stored there.
     fn place_in_data(&mut self, progress: &Progress, len: usize) -> Option<usize> {
         let [fixed, var] = self.output.parts_mut();
         let before = fixed.len().saturating_add(var.len());
@@ -309,7 +307,7 @@ impl Body {
             .then_some(self.written)
     }
 
-    /// Whether the next bytes may be given as a page of their own.
+    /// Whether the next bytes may be replaced by a whole page.
     pub(super) fn takes_page(&mut self, progress: &Progress) -> Result<bool> {
         let Some(at) = self.place_in_data(progress, PAGE_SIZE) else {
             return Ok(false);
@@ -319,7 +317,7 @@ impl Body {
             .is_some_and(|folios| folios.is_replaceable(at)))
     }
 
-    /// Takes the next bytes as a page of their own. The page comes back if it cannot be taken.
+    /// Replaces the next bytes by a whole page. Returns the page if that fails.
     pub(super) fn receive_page(
         &mut self,
         progress: &mut Progress,
@@ -335,8 +333,8 @@ impl Body {
         Ok(used)
     }
 
-    /// Zeroes the next piece of what a short reply left of the data, `done` bytes of which are zero
-    /// already. `false` if nothing is left after that.
+    /// Zeroes the next piece of the data that a short reply did not fill; `done` bytes of it are
+    /// zero already. `false` if nothing is left after that.
     pub(super) fn zero_piece(&mut self, done: &mut usize) -> Result<bool> {
         let at = self.written.saturating_add(*done);
         let Some(folios) = self.folios() else {
@@ -347,12 +345,12 @@ impl Body {
         Ok(zeroed == LOAN_MAX)
     }
 
-    /// The reply, and what was lent.
+    /// The reply, and the lent data.
     pub(super) fn reply(&mut self) -> (&mut OutArgs, &mut Option<Data>) {
         (&mut self.output, &mut self.data)
     }
 
-    /// Where a device writes the header of the reply.
+    /// The space for the reply's header that a device writes.
     pub(super) fn reply_header(&mut self) -> &mut OutHeader {
         &mut self.reply_header
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A message as pieces: each of its parts, in order, and every byte once.
+//! A message as pieces: each part in order, and every byte once.
 
 use super::Request;
 use crate::{
@@ -18,15 +18,15 @@ use kernel::{
     prelude::*, //
 };
 
-/// Notes the lengths of pieces, as far as there is room.
+/// Notes the lengths of pieces, as far as room is left.
 fn note<'a>(lengths: &mut KVec<usize>, pieces: impl Iterator<Item = Piece<'a>>) {
     for piece in pieces {
         let _ = lengths.push_within_capacity(piece.len());
     }
 }
 
-/// The lengths of the pieces of a request with so many bytes behind its header, and so much data in
-/// each direction; those of the message, and those of the room for its reply.
+/// The lengths of the pieces of a request with `args` bytes behind its header and `data` bytes in
+/// each direction: those of the message, and those of the room for its reply.
 fn lengths(args: usize, data: usize) -> Result<(KVec<usize>, KVec<usize>)> {
     let bytes = KVVec::from_elem(0, args, GFP_KERNEL)?;
     let exchange = Exchange {
@@ -53,7 +53,7 @@ fn lengths(args: usize, data: usize) -> Result<(KVec<usize>, KVec<usize>)> {
 mod tests {
     use super::*;
 
-    /// What is short lies with the header.
+    /// A short input is in one piece with the header.
     #[test]
     fn inline() -> Result {
         let (sent, room) = lengths(10, 0)?;
@@ -61,14 +61,14 @@ mod tests {
         Ok(())
     }
 
-    /// What is long has memory of its own.
+    /// A long input has its own memory.
     #[test]
     fn long() -> Result {
         assert_eq!(*lengths(3000, 0)?.0, [40, 3000]);
         Ok(())
     }
 
-    /// Data comes behind it, in its pages.
+    /// Data follows the input, in its own pages.
     #[test]
     fn data() -> Result {
         let (sent, room) = lengths(10, 2 * PAGE_SIZE + 1)?;

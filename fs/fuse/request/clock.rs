@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The clock of one request: when it entered the part of its life that it is in.
+//! The clock of one request: when it entered the current part of its life.
 //!
-//! It stands still, and costs a look at one word, unless the connection measures. One word is
-//! enough: a part ends where the next begins. It says which part it is, so that a request which
-//! was on its way when the measuring began or ended is not counted for what it is not.
+//! The clock is stopped unless the connection measures; it then costs the read of one word. One
+//! word suffices, because a part ends where the next begins. The word names its part, so that a
+//! request that was in flight when the measuring began or ended is not counted wrongly.
 //!
-//! No locks: who holds the request's token writes, and the waiter after its end.
+//! No locks: the holder of the request's token writes, and the waiter after the request's end.
 
 use crate::vfs::sync::deadline::nanoseconds;
 use kernel::{
@@ -21,27 +21,27 @@ use kernel::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Part {
-    /// From when it is queued, in the background or for a reader, until a reader takes it.
+    /// From its queueing, in the background or for a reader, until a reader takes it.
     Queue = 1,
-    /// From then until its answer comes.
+    /// From then until its reply comes.
     Service = 2,
-    /// From its end until the one who waits runs.
+    /// From its end until its waiter runs.
     Wakeup = 3,
 }
 
-/// Bits that say which part it is, below those of the time.
+/// Bits that name the part, below those of the time.
 const PART_BITS: u32 = 2;
 
-/// A clock that may stand still.
+/// A clock that may be stopped.
 pub(crate) struct Clock(Atomic<u64>);
 
 impl Clock {
-    /// One that stands still.
+    /// A stopped clock.
     pub(super) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
-    /// Whether it runs.
+    /// Whether the clock runs.
     #[inline(always)]
     pub(crate) fn runs(&self) -> bool {
         self.0.load(Relaxed) != 0
@@ -56,8 +56,8 @@ impl Clock {
         self.0.store((now << PART_BITS) | part as u64, Relaxed);
     }
 
-    /// `part` ends now, and what it took, in nanoseconds; [`None`] if it was not in that part.
-    /// `next` begins, if there is one.
+    /// `part` ends now: returns its duration in nanoseconds, or [`None`] if the clock was not in
+    /// that part. `next` begins, if there is one.
     pub(crate) fn end(&self, part: Part, next: Option<Part>) -> Option<u64> {
         let then = self.0.load(Relaxed);
         let now = nanoseconds();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who is told of the end of a request that nobody waits for.
+//! The code that runs at the end of a request that has no waiter.
 
 use super::{
     args::Body,
@@ -15,17 +15,17 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// A request that has ended, in the hands of what takes it apart.
+/// A request that has ended, for the code that takes it apart.
 pub(crate) struct Ended<'a>(&'a GiveLock<End, Body>);
 
 impl<'a> Ended<'a> {
-    /// The request that has this body, and has ended.
+    /// The ended request that has this body.
     pub(super) fn new(body: &'a GiveLock<End, Body>) -> Self {
         Self(body)
     }
 
-    /// Shows what the reply brought to `read`, which runs under the lock of the body and must not
-    /// sleep, and gives back what was lent: that may be memory whose freeing sleeps.
+    /// Passes the reply to `read`, which runs under the lock of the body and must not sleep.
+    /// Returns the lent data, whose memory may sleep when it is freed.
     #[inline]
     pub(crate) fn read<D: OpData, R>(
         self,
@@ -33,14 +33,14 @@ impl<'a> Ended<'a> {
     ) -> (R, D) {
         let (read, data) = {
             let mut body = self.0.lock();
-            // Only a request that has ended is taken apart.
+            // Only an ended request is taken apart.
             let outcome = body.state().outcome().unwrap_or(Outcome::Io);
             match body.value() {
                 Some(body) => {
                     let (output, data) = body.reply();
                     (read(outcome, output), D::take(data))
                 }
-                // No request has ended that a device has: there is nothing to be read of one.
+                // A request that a device has has not ended: nothing can be read.
                 None => (read(Outcome::Io, &mut OutArgs::empty()), None),
             }
         };
@@ -48,18 +48,18 @@ impl<'a> Ended<'a> {
     }
 }
 
-/// Runs when a background request ends: exactly once, whatever ends it, without any spinlock, in
-/// the context of whoever ended it (a server's thread, an aborter, the sender itself).
+/// Runs exactly once when a background request ends, in any case, without a spinlock, in the
+/// context that ends it (a server's thread, an aborter, the sender itself).
 pub(crate) trait Completion: Send {
     /// Takes the finished request.
     fn complete(self: KBox<Self>, ended: Ended<'_>);
 }
 
-/// How a request ends, and what is told of it.
+/// How a request ends, and which completion then runs.
 ///
 /// # Invariants
 ///
-/// `outcome` changes once, from `None`; after that the body is not lent any more.
+/// `outcome` changes once, from `None`; after that the body is not lent.
 #[derive(Default)]
 pub(super) struct End {
     outcome: Option<Outcome>,
@@ -67,7 +67,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Sets the outcome; the first one stays. Returns whether this was it.
+    /// Sets the outcome, unless it is set. Returns whether this call set it.
     pub(super) fn set(&mut self, outcome: Outcome) -> bool {
         let first = self.outcome.is_none();
         if first {
@@ -81,12 +81,12 @@ impl End {
         self.outcome
     }
 
-    /// What is told of the end, instead of a waiter.
+    /// Sets the completion that runs at the end instead of waking a waiter.
     pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
         self.completion = Some(completion);
     }
 
-    /// The completion; `None` if a waiter waits instead.
+    /// The completion; `None` if a waiter waits.
     pub(super) fn take_completion(&mut self) -> Option<KBox<dyn Completion>> {
         self.completion.take()
     }

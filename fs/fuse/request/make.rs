@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a request is made: memory first, then all of it at once, where it stays.
+//! Makes a request: memory first, then the whole request at once, in place.
 
 use super::{
     args::Body,
@@ -36,9 +36,9 @@ use kernel::{
     sync::atomic::Atomic, //
 };
 
-/// What a new request is made of.
+/// The values that a new request is made of.
 pub(crate) struct Parts {
-    /// The header; lengths are filled in, and `unique` but for NOTIFY_REPLY.
+    /// The header; lengths are filled in later, and so is `unique` except for NOTIFY_REPLY.
     pub(crate) header: InHeader,
     /// Device number of the mount, for the tracepoints.
     pub(crate) connection: u32,
@@ -52,17 +52,17 @@ pub(crate) struct Parts {
 
 /// Memory for a request.
 ///
-/// Taken before anything is given away, so that making the request cannot fail and nothing that it
-/// was to own is lost.
+/// Allocated before the request takes ownership of anything, so that making the request cannot fail
+/// and lose what it was to own.
 pub(crate) struct ReservedRequest(Reserved<Request>);
 
 impl ReservedRequest {
-    /// Makes the request, ready to be queued. `encode` writes what follows the header where it
-    /// stays; the data that it returns come behind that.
+    /// Makes the request, ready to be queued. `encode` writes the bytes after the header in place;
+    /// the data that it returns follow them.
     ///
     /// # Errors
     ///
-    /// That of `encode`.
+    /// The error of `encode`.
     #[inline]
     pub(crate) fn make<E>(
         self,
@@ -79,7 +79,7 @@ impl ReservedRequest {
         let has_reply_body = output.has_room();
         let (loaded, failed) = (&Cell::new((0, 0)), &Cell::new(None));
         let entry = self.0.fill(pin_init!(Request {
-            // First, because it tells how long the message is.
+            // First, because it determines the length of the message.
             body <- new_give_lock!(
                 End::default(),
                 Body::init(header, output).chain(|body| {
@@ -114,7 +114,7 @@ impl ReservedRequest {
 }
 
 impl Request {
-    /// Memory for a request. May sleep.
+    /// Allocates memory for a request. May sleep.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Request {
         Self::reserve()?.make(Self::sample_parts(), |_| Ok(None))
     }
 
-    /// What that is made of.
+    /// The parts of that request.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn sample_parts() -> Parts {
         Parts {

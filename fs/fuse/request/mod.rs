@@ -4,18 +4,17 @@
 //!
 //! A [`Request`] is one allocation that owns everything it needs: the header, the input (fixed
 //! struct and names, copied in), the space for the reply, and references to the folios that it
-//! carries or the reply fills. Nothing of it is on the caller's stack, so no lifetime crosses
-//! threads.
+//! carries or the reply fills. No part is on the caller's stack, so no lifetime crosses threads.
 //!
-//! It is shared (the waiter looks at it while a server's thread copies it), so its state is not a
-//! type parameter but a move-only token that exactly one party holds: see [`state`]. What ends a
-//! request is set once, under the lock of its body; who comes second changes nothing.
+//! It is shared (the waiter reads it while a server's thread copies it), so its state is not a type
+//! parameter but a move-only token with exactly one holder: see [`state`]. The outcome is set once,
+//! under the lock of the body; a second end changes nothing.
 //!
 //! On the walk: made by `conn/call.rs`, sent by `channel`, moved by a `transport`, ended there,
 //! and taken apart by [`wait::Waiter`] or a [`completion::Completion`].
 //!
-//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held. A device that reads
-//! and writes the request's memory by itself takes no lock: see [`state::Given`].
+//! Locks: `body`, innermost of all; nothing sleeps or faults while it is held. A device that
+//! accesses the request's memory on its own takes no lock: see [`state::Given`].
 
 pub(crate) mod args;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -104,7 +103,7 @@ use kernel::{
 /// A shared reference to a request.
 pub(crate) type Handle = ARef<Entry<Request>>;
 
-/// Where requests come from, under the name that they have in `/proc/slabinfo` with C, too.
+/// The slab cache of requests, with the same name in `/proc/slabinfo` as in C.
 static POOL: Pool<Request> = Pool::new(c"fuse_request");
 
 impl Pooled for Request {
@@ -117,28 +116,28 @@ impl Pooled for Request {
 ///
 /// # Invariants
 ///
-/// - `phase` is changed only by the holder of the request's token, except that whoever sets the
-///   outcome makes it `Finished`.
+/// - `phase` is changed only by the holder of the request's token, except that the thread that sets
+///   the outcome makes it `Finished`.
 /// - The outcome changes once, from none.
 #[pin_data]
 pub(crate) struct Request {
     /// Length of the message to the server, header included, in bytes.
     len: u32,
-    /// What it is on, and who asks, as the header has them.
+    /// The node, the caller's pid and the operation, as in the header.
     nodeid: NodeId,
     pid: u32,
     opcode: Opcode,
-    /// When it was made.
+    /// When the request was made.
     created: Jiffies,
     /// Runs if the connection measures.
     clock: Clock,
-    /// 0 until queued, unless it brings its own.
+    /// 0 until queued, unless the request has its own id.
     unique: Atomic<u64>,
     /// Device number of the mount, as the tracepoints show it.
     connection: u32,
-    /// How much of `len` is the first structure behind the header, in bytes.
+    /// Length of the first structure behind the header, in bytes.
     head_len: u8,
-    /// Whether an answer has more than a header.
+    /// Whether a reply has more than a header.
     has_reply_body: bool,
     /// Whether the server has to answer.
     expects_reply: bool,
@@ -163,12 +162,12 @@ impl Request {
         self.len as usize
     }
 
-    /// Its clock.
+    /// The clock of the request.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Whether it was made more than `age` jiffies ago, which is longer than it may take.
+    /// Whether the request was made more than `age` jiffies ago: it has timed out.
     pub(crate) fn is_older(&self, age: u64) -> bool {
         let older = self.created.elapsed() > age;
         if older {
@@ -177,46 +176,45 @@ impl Request {
         older
     }
 
-    /// Whether its id is the server's: it answers a notification.
+    /// Whether its id is the server's, because it answers a notification.
     pub(crate) fn brings_unique(&self) -> bool {
         self.opcode == Opcode::NotifyReply
     }
 
-    /// Whether it may go over a ring: what answers a notification does not.
+    /// Whether it may use a ring; the answer to a notification does not.
     pub(crate) fn goes_over_ring(&self) -> bool {
         self.expects_reply
     }
 
-    /// Whether anything of it, or of its answer, goes to a ring's place for payload.
+    /// Whether it or its reply needs a ring's payload buffer.
     pub(crate) fn has_payload(&self) -> bool {
         self.has_reply_body || self.len() > size_of::<InHeader>() + self.head_len()
     }
 
-    /// Length of the structure behind the header, in bytes, which a ring has a place of its own
-    /// for.
+    /// Length of the structure behind the header, in bytes; a ring has a separate place for it.
     pub(crate) fn head_len(&self) -> usize {
         self.head_len.into()
     }
 
-    /// Its id; 0 before it is queued.
+    /// The id; 0 before the request is queued.
     pub(crate) fn unique(&self) -> Unique {
         Unique::new(self.unique.load(Relaxed))
     }
 
-    /// Whether the server has to answer.
+    /// Whether the server has to reply.
     pub(crate) fn expects_reply(&self) -> bool {
         self.expects_reply
     }
 
-    /// Gives the request its id and tells the tracepoint; a queue calls this under its lock, so
-    /// that ids grow in queue order. One that brings its own keeps that.
+    /// Assigns the id and emits the tracepoint; a queue calls this under its lock, so that ids grow
+    /// in queue order. A request that has its own id keeps it.
     pub(crate) fn assign_unique(&self, unique: Unique) {
         self.unique.store(unique.get(), Relaxed);
         trace::request_send(self);
         trace::request_queue(self);
     }
 
-    /// It is sent once more: the id says so, and the phase that no server has it.
+    /// The request is sent again: its id is marked, and its phase says that no server has it.
     fn mark_resent(&self) {
         let unique = self.unique().get() | Unique::RESEND;
         self.unique.store(unique, Relaxed);
@@ -232,12 +230,12 @@ impl Request {
         self.phase.store(phase as i32, Release);
     }
 
-    /// Whether it has ended. Acquires what the ender wrote.
+    /// Whether it has ended. Acquires the stores of the thread that ended it.
     pub(crate) fn is_finished(&self) -> bool {
         self.phase() == Phase::Finished
     }
 
-    /// Whether the server has it and owes an answer.
+    /// Whether the server has it and must reply.
     pub(crate) fn is_sent(&self) -> bool {
         self.phase() == Phase::Sent
     }
@@ -266,7 +264,7 @@ impl Request {
         if !body.state().set(outcome) {
             return false;
         }
-        // It ends so when the device that has it gives it back.
+        // If a device has it, it ends when the device returns it.
         if !body.is_given() {
             self.conclude(body, outcome);
         }
@@ -276,13 +274,13 @@ impl Request {
     /// The outcome takes effect.
     #[inline]
     fn conclude(&self, mut body: GiveGuard<'_, End, Body>, outcome: Outcome) {
-        // Before a waiter can run. One that was withdrawn has come to no server: C shows no end of
-        // it.
+        // Before a waiter can run. A cancelled request has reached no server, and C emits no end
+        // for it.
         if outcome != Outcome::Interrupted {
             trace::request_end(self, outcome.reply_len(), outcome.errno());
         }
-        // Full barrier against the waiter that puts itself on the interrupt list and then
-        // looks whether the request has ended.
+        // Full barrier against the waiter that puts itself on the interrupt list and then checks
+        // whether the request has ended.
         self.phase.xchg(Phase::Finished as i32, Full);
         let completion = body.state().take_completion();
         drop(body);
@@ -292,16 +290,16 @@ impl Request {
         }
     }
 
-    /// A device gets the body; `None` if one has it.
+    /// Gives the body to a device; `None` if a device has it already.
     fn give(&self) -> Option<Gift<Body>> {
         self.body.lock().give()
     }
 
-    /// The device has given the body back, with this header of a reply. `None` if it is known how
-    /// the request ends: it has ended now.
+    /// The device has returned the body, with this header of a reply. `None` if the outcome was set
+    /// before: the request has ended now.
     fn take_back(&self, gift: Gift<Body>) -> Option<OutHeader> {
         let mut body = self.body.lock();
-        // Of another request it is not: then the memory would stay away.
+        // The gift is always this request's; otherwise its memory would be lost.
         let _ = body.take_back(gift);
         match body.state().outcome() {
             Some(outcome) => {
@@ -326,8 +324,8 @@ impl Request {
         f(body.value().ok_or(ENOENT)?)
     }
 
-    /// One loan for the way out: copies the next piece of the message into `sink`, which must
-    /// neither fault nor sleep. Says why it ended.
+    /// One outgoing loan: copies the next piece of the message into `sink`, which must neither
+    /// fault nor sleep. Returns why the loan ended.
     ///
     /// # Errors
     ///
@@ -341,13 +339,13 @@ impl Request {
         self.lend(|body| body.send(unique, progress, sink))
     }
 
-    /// Gets the reply space ready for a payload of `len` bytes, and is the first loan for the way
-    /// back, see [`Self::lend_output`], if there is a `source`. Says why that ended (as full if
-    /// there is none), and whether the reply leaves out data that [`Self::zero_rest`] has to zero.
+    /// Prepares the reply space for a payload of `len` bytes, and with a `source` makes the first
+    /// incoming loan, see [`Self::lend_output`]. Returns why that ended (as full without a
+    /// `source`), and whether the reply omits data that [`Self::zero_rest`] has to zero.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the operation's reply cannot have that length; `ENOENT` if it has ended.
+    /// `EINVAL` if the operation does not allow that length; `ENOENT` if the request has ended.
     pub(crate) fn begin_output(
         &self,
         len: usize,
@@ -364,8 +362,8 @@ impl Request {
         })
     }
 
-    /// One loan for the way back: fills the next piece of the reply space from `source`, which
-    /// must neither fault nor sleep. Says why it ended.
+    /// One incoming loan: fills the next piece of the reply space from `source`, which must neither
+    /// fault nor sleep. Returns why the loan ended.
     ///
     /// # Errors
     ///
@@ -378,8 +376,8 @@ impl Request {
         self.lend(|body| body.receive(progress, source))
     }
 
-    /// Whether a server that gives pages away may give the next bytes as one: they are for a page
-    /// of the page cache that nobody has looked at yet.
+    /// Whether a server that gives pages away may give the next bytes as a page: they are for a
+    /// page of the page cache that no reader has seen yet.
     ///
     /// # Errors
     ///
@@ -388,13 +386,13 @@ impl Request {
         self.lend(|body| body.takes_page(progress))
     }
 
-    /// One loan for the way back, of a whole page: puts it where the reply's next bytes belong.
+    /// One incoming loan of a whole page: puts it where the reply's next bytes belong.
     ///
     /// # Errors
     ///
     /// `ENOENT` if the request has ended; `EIO` if the page has no place.
     pub(crate) fn lend_page(&self, progress: &mut Progress, page: FreePage) -> Result {
-        // Bound, so that the lock is dropped before what came back is.
+        // Declared first, so that the lock is dropped before the returned pages are.
         let (mut page, mut back) = (Some(page), None);
         let lent = self.lend(|body| {
             back = page.take().map(|page| body.receive_page(progress, page));
@@ -414,29 +412,29 @@ impl Request {
         }
     }
 
-    /// Zeroes the part of the data that the reply left out.
+    /// Zeroes the part of the data that the reply omitted.
     ///
     /// # Errors
     ///
     /// `ENOENT` if the request has ended.
     pub(crate) fn zero_rest(&self) -> Result {
         let mut done = 0;
-        // A loan at a time: that may be all that the limits of the mount allow.
+        // One loan after the other: the data may be as large as the mount's limits allow.
         while self.lend(|body| body.zero_piece(&mut done))? {}
         Ok(())
     }
 
-    /// Nobody waits for the end of the request: `completion` runs then.
+    /// The request has no waiter: `completion` runs at its end.
     fn tell(&self, completion: KBox<dyn Completion>) {
         self.body.lock().state().set_completion(completion);
     }
 
-    /// Its waiter goes and does not look at the request any more: the completion that `complete`
-    /// makes is told of the end. `false` if it has ended already: then `complete` is not called. It
-    /// runs under the lock of the body, and must not sleep.
+    /// The waiter leaves and never accesses the request again: the completion that `complete` makes
+    /// runs at the end. `false` if the request has ended already: then `complete` is not called.
+    /// `complete` runs under the lock of the body and must not sleep.
     fn abandon(&self, complete: impl FnOnce() -> KBox<dyn Completion>) -> bool {
         let mut body = self.body.lock();
-        // One that a device has is not over when its outcome is known.
+        // A request that a device has is not over when its outcome is known.
         let abandoned = !self.is_finished();
         if abandoned {
             body.state().set_completion(complete());
@@ -460,7 +458,7 @@ impl Traced for Request {
     }
 }
 
-/// A handle tells of its request.
+/// Trace events of a handle show its request.
 impl Traced for Entry<Request> {
     fn subject(&self) -> Subject {
         Request::subject(self)

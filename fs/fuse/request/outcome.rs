@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How a request ended, and the one place that turns it into an errno.
+//! How a request ended, and the only conversion of that to an errno.
 
 use crate::fuse::abi::header::OutHeader;
 use kernel::{
@@ -8,11 +8,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// Largest errno, in magnitude, that a server may answer plus one: kernel-internal codes start
-/// here (`ERESTARTSYS` of `linux/errno.h`).
+/// The lowest kernel-internal errno (`ERESTARTSYS` of `linux/errno.h`); a server may answer with
+/// smaller ones only.
 const FIRST_INTERNAL_ERRNO: i32 = 512;
 
-/// An errno out of a server's reply: -511 to 0, which is none.
+/// The errno of a server's reply: -511 to 0, where 0 is success.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ServerErrno(Option<Error>);
 
@@ -36,14 +36,14 @@ impl ServerErrno {
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The server answered; `len` is the length of its message.
+    /// The server replied; `len` is the length of its message.
     Answered {
-        /// Its errno.
+        /// The errno of the reply.
         errno: ServerErrno,
         /// Length of the reply, header included, in bytes.
         len: u32,
     },
-    /// Delivered, and no answer is expected.
+    /// Delivered, and no reply is expected.
     Delivered,
     /// The connection was gone before the request could be queued.
     NotConnected,
@@ -51,22 +51,22 @@ pub(crate) enum Outcome {
     Aborted,
     /// The caller was killed before the server read it.
     Interrupted,
-    /// The server's buffer was too small for it.
+    /// The server's buffer was too small for the request.
     TooLarge,
     /// A copy failed, or the reply had a length that the operation does not allow.
     Io,
-    /// The memory of its entry in a ring is not there.
+    /// The memory of its ring entry is not accessible.
     Fault,
-    /// The answer in its entry makes no sense.
+    /// The reply in its ring entry is malformed.
     Malformed,
-    /// The answer in its entry is another request's.
+    /// The reply in its ring entry belongs to another request.
     Misdirected,
-    /// The task that it was on its way to is exiting.
+    /// The task that was to receive it is exiting.
     Canceled,
 }
 
 impl Outcome {
-    /// The server's answer with this header.
+    /// The outcome of a server's reply with this header.
     pub(crate) fn answered(errno: ServerErrno, header: &OutHeader) -> Self {
         Self::Answered {
             errno,
@@ -74,7 +74,7 @@ impl Outcome {
         }
     }
 
-    /// A copy from or to an entry of a ring failed with `error`.
+    /// A copy from or to a ring entry failed with `error`.
     pub(crate) fn not_copied(error: Error) -> Self {
         match error {
             EFAULT => Self::Fault,

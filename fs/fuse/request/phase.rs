@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which token a request has, for those that do not hold it.
+//! The token that a request has, for code that does not hold it.
 
-/// The token as the waiter sees it: can the request still be cancelled, is it worth interrupting?
+/// The token as the waiter sees it: whether it can still cancel or must interrupt the request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub(super) enum Phase {
@@ -12,7 +12,7 @@ pub(super) enum Phase {
     Copying = 1,
     /// With the server.
     Sent = 2,
-    /// On its way back.
+    /// Its reply is being copied.
     Replying = 3,
     /// A device has its memory.
     Given = 4,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is in flight, as one look at the queues finds it.
+//! The requests in flight, collected in one pass over the queues.
 //!
-//! The look goes the way of a request (background queue, input queue, devices), so that one which
-//! moves on meanwhile is seen twice rather than missed; [`Snapshot::sorted`] keeps the later sight. No
-//! queue is stopped for longer than its own part takes, and that is bounded, as is the memory: all
-//! of it is there before the first lock is taken.
+//! The pass follows the way of a request (background queue, input queue, devices), so that a
+//! request that moves meanwhile is seen twice rather than missed; [`Snapshot::sorted`] keeps the
+//! later sight. Each queue is locked only while its own requests are noted. Their number is
+//! bounded, as is the memory, which is allocated before the first lock is taken.
 //!
 //! Neighbours: the channel and the transport call the containers of [`state`](super::state), which
 //! add their requests. No locks here.
@@ -25,11 +25,10 @@ use crate::vfs::sync::entry::Entry;
 use core::cell::Cell;
 use kernel::prelude::*;
 
-/// Most requests that are shown.
+/// Maximum number of shown requests.
 pub(crate) const BOUND: usize = 1024;
 
-/// How many of them may come from each of the two queues that no server has read; the devices get
-/// the rest.
+/// Maximum number from each of the two queues that no server has read; the devices get the rest.
 const UNREAD: usize = BOUND / 4;
 
 /// Where a request is.
@@ -47,16 +46,16 @@ pub(crate) enum Place {
     RingEntry(u16, u32),
 }
 
-/// One request at the moment of the look.
+/// One request as the pass found it.
 #[derive(Clone, Copy)]
 pub(crate) struct Sight {
-    /// Its id; 0 as long as it has none.
+    /// Its id; 0 until it has one.
     pub(crate) unique: Unique,
     /// Its operation.
     pub(crate) opcode: Opcode,
-    /// What it is on.
+    /// Its node.
     pub(crate) node: NodeId,
-    /// The thread that asked, as the server sees it.
+    /// The calling thread, as the server sees it.
     pub(crate) pid: u32,
     /// Its token.
     pub(crate) state: &'static str,
@@ -68,7 +67,7 @@ pub(crate) struct Sight {
     pub(crate) interrupted: bool,
     /// Length of the message to the server, header included.
     pub(crate) len: usize,
-    /// Tells the same request from another that was seen.
+    /// Distinguishes the request from others that were seen.
     address: usize,
 }
 
@@ -97,18 +96,18 @@ impl Sight {
     }
 }
 
-/// What a look has found.
+/// The result of a pass.
 pub(crate) struct Snapshot {
     sights: KVVec<Sight>,
-    /// Which sight comes when, and whether it counts, while that is found out.
+    /// Scratch for `sorted`: the order of the sights, and which of them count.
     order: KVVec<(u64, usize)>,
-    /// Up to where the queue that is being looked at may fill `sights`.
+    /// Maximum length of `sights` for the current queue.
     limit: usize,
     incomplete: bool,
 }
 
 impl Snapshot {
-    /// Memory for all that can be found.
+    /// Allocates memory for the maximum.
     ///
     /// # Errors
     ///
@@ -122,35 +121,35 @@ impl Snapshot {
         })
     }
 
-    /// What comes next is one of the queues that no server has read.
+    /// The next requests are from a queue that no server has read.
     pub(crate) fn begin_unread(&mut self) {
         self.limit = self.sights.len().saturating_add(UNREAD).min(BOUND);
     }
 
-    /// What comes next are the devices.
+    /// The next requests are from the devices.
     pub(crate) fn begin_devices(&mut self) {
         self.limit = BOUND;
     }
 
-    /// How many more have room.
+    /// Number of requests that still fit.
     pub(super) fn room(&self) -> usize {
         self.limit.saturating_sub(self.sights.len())
     }
 
-    /// Notes one; `false` if there was no room. Does not allocate.
+    /// Notes a request; `false` if it does not fit. Does not allocate.
     pub(crate) fn add(&mut self, request: &Request, place: Place) -> bool {
         if self.room() == 0 {
             self.incomplete = true;
             return false;
         }
-        // One that has just ended is not in flight.
+        // A request that has just ended is not in flight.
         if let Some(sight) = Sight::of(request, place) {
             self.incomplete |= self.sights.push_within_capacity(sight).is_err();
         }
         true
     }
 
-    /// Notes as many of these as have room.
+    /// Notes as many of these as fit.
     pub(super) fn add_all<'a>(
         &mut self,
         requests: impl Iterator<Item = &'a Entry<Request>>,
@@ -163,21 +162,21 @@ impl Snapshot {
         }
     }
 
-    /// Whether some requests had no room.
+    /// Whether some requests did not fit.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete
     }
 
-    /// What was found, each request once, the oldest first.
+    /// The requests, each once, the oldest first.
     pub(crate) fn sorted(&mut self) -> impl Iterator<Item = &Sight> {
         let Self { sights, order, .. } = self;
         order.clear();
         for (at, sight) in sights.iter().enumerate() {
-            // There is room for as many as there are sights.
+            // The capacity equals the number of sights.
             let _ = order.push_within_capacity((sight.address as u64, at));
         }
         sort(order);
-        // Of the sights of one request only the last counts, which comes last here.
+        // Of the sights of one request only the last counts, and it comes last here.
         let mut kept = 0;
         for i in 0..order.len() {
             let next = order.get(i + 1).map(|(address, _)| *address);
@@ -200,7 +199,7 @@ impl Snapshot {
     }
 }
 
-/// Sorts (Shell's way: `core` has none without a panic in it).
+/// Sorts (Shell sort: the sort functions of `core` may panic).
 fn sort(order: &mut [(u64, usize)]) {
     let order = Cell::from_mut(order).as_slice_of_cells();
     for gap in [701, 301, 132, 57, 23, 10, 4, 1] {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a look finds: each request once, where it was seen last, and no more than has room.
+//! The result of a pass: each request once, where it was seen last, and no more than fit.
 
 use super::{
     snapshot::{
@@ -25,7 +25,7 @@ fn request(unique: u64) -> Result<Pending> {
     Ok(pending)
 }
 
-/// A queue of `count` requests, and another that is looked at first.
+/// A queue of `count` requests, and another that is passed first.
 fn queue(count: usize) -> Result<PendingQueue> {
     let mut queue = PendingQueue::default();
     for i in 0..count {
@@ -38,7 +38,7 @@ fn queue(count: usize) -> Result<PendingQueue> {
 mod tests {
     use super::*;
 
-    /// Nothing is nothing.
+    /// Empty queues give an empty snapshot.
     #[test]
     fn empty() -> Result {
         let mut seen = Snapshot::new()?;
@@ -79,7 +79,8 @@ mod tests {
         Ok(())
     }
 
-    /// A queue that nobody has read fills a quarter of the bound; what has no room is told.
+    /// A queue that no server has read fills a quarter of the bound; the snapshot is then
+    /// incomplete.
     #[test]
     fn bound_of_a_queue() -> Result {
         let mut seen = Snapshot::new()?;
@@ -94,7 +95,7 @@ mod tests {
         Ok(())
     }
 
-    /// What a device has fills the rest, the oldest of each chain first.
+    /// The requests of a device fill the rest, the oldest of each chain first.
     #[test]
     fn bound_of_a_device() -> Result {
         let mut seen = Snapshot::new()?;
@@ -108,7 +109,7 @@ mod tests {
         table.look(&mut seen, Place::Device(0));
         assert_eq!(seen.sorted().count(), BOUND);
         assert!(seen.is_incomplete());
-        // The last of all is the one that is missing.
+        // The very last request is the missing one.
         let last = 2 * count as u64;
         assert!(seen.sorted().all(|sight| sight.unique.get() < last));
         table.abort_all();

@@ -2,23 +2,23 @@
 
 //! The states of a request, as tokens.
 //!
-//! Whoever may act on a request next holds its token; a transition takes the token and gives the
-//! next one. A token that is dropped ends its request, so none can be lost.
+//! The holder of a request's token acts on the request next; a transition takes the token and
+//! returns the next one. Dropping a token ends its request, so none can be lost.
 //!
-//! | Token        | Held by                            | Next                          | If dropped       |
-//! |--------------|------------------------------------|-------------------------------|------------------|
-//! | [`Pending`]  | a queue                            | `start`, `cancel`, `refuse`   | ends `ENOTCONN`  |
-//! | [`Copying`]  | the thread that reads the device   | `sent`, `delivered`, `fail`   | ends `EIO`       |
-//! | [`Sent`]     | a processing table, a ring's entry | `reply`                       | ends `ECONNABORTED` |
-//! | [`Replying`] | the thread that writes the device  | `finish`                      | ends `EIO`       |
-//! | [`Given`]    | the queue of a device              | `take_back`                   | ends `ECONNABORTED` |
+//! | Token        | Held by                      | Next                        | Ends if dropped |
+//! |--------------|------------------------------|-----------------------------|-----------------|
+//! | [`Pending`]  | a queue                      | `start`, `cancel`, `refuse` | `ENOTCONN`      |
+//! | [`Copying`]  | the device's reader          | `sent`, `delivered`, `fail` | `EIO`           |
+//! | [`Sent`]     | processing table, ring entry | `reply`                     | `ECONNABORTED`  |
+//! | [`Replying`] | the device's writer          | `finish`                    | `EIO`           |
+//! | [`Given`]    | a device's queue             | `take_back`                 | `ECONNABORTED`  |
 //!
-//! A copier has its request alone: nobody else can end it. Before the copier faults or sleeps, it
-//! shows the request (`show`): from then on the [`CopySet`] of the processing table has it, and an
-//! abort can end it although the copier may be stuck in a page fault.
+//! A copier owns its request exclusively: no other thread can end it. Before the copier faults or
+//! sleeps, it shows the request (`show`): from then on the [`CopySet`] of the processing table has
+//! it, and an abort can end it although the copier may be stuck in a page fault.
 //!
-//! The containers here are not locked; `channel` puts them inside their locks. Tokens end requests
-//! when dropped, and that must not happen under a spinlock: take them out first.
+//! The containers here are not locked; `channel` puts them inside its locks. A dropped token ends
+//! its request, which must not happen under a spinlock: take tokens out first.
 
 use super::{
     args::Body,
@@ -71,12 +71,12 @@ impl Pending {
         &self.0
     }
 
-    /// The request, to share.
+    /// A shared reference to the request.
     pub(super) fn share(&self) -> Handle {
         self.0.share()
     }
 
-    /// Instead of a waiter: what is told of the end.
+    /// Sets the completion that runs at the end, instead of a waiter.
     pub(crate) fn tell(&self, completion: KBox<dyn Completion>) {
         self.request().tell(completion);
     }
@@ -89,8 +89,8 @@ impl Pending {
         Copying(Guard::new(Lent::Alone(entry)))
     }
 
-    /// Gives the request to `device`, which reads and writes its memory without asking. It comes back
-    /// if a device has it.
+    /// Gives the request to `device`, which accesses its memory on its own. Returns the token if a
+    /// device has it already.
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
     pub(crate) fn give(self, device: u32) -> Result<Given, Pending> {
         let Some(gift) = self.request().give() else {
@@ -106,23 +106,23 @@ impl Pending {
         })))
     }
 
-    /// Ends it without ever showing it to a server.
+    /// Ends the request; no server has seen it.
     pub(crate) fn refuse(self, outcome: Outcome) {
         self.0.dismiss().end(outcome);
     }
 
-    /// Its waiter was killed before a server read it.
+    /// The waiter was killed before a server read the request.
     pub(crate) fn cancel(self) {
         trace::request_cancel(self.request());
         self.refuse(Outcome::Interrupted);
     }
 }
 
-/// How a copier has its request.
+/// How a copier owns its request.
 enum Lent {
-    /// Alone. It neither faults nor sleeps before it shows the request.
+    /// Exclusively. The copier neither faults nor sleeps before it shows the request.
     Alone(Owned<Request>),
-    /// In sight of an abort: the entry is on a [`CopySet`], unless an abort was there.
+    /// Visible to an abort: the entry is on a [`CopySet`], unless an abort has taken it.
     Shown(Handle),
 }
 
@@ -136,7 +136,7 @@ impl Lent {
         }
     }
 
-    /// Takes the request off `set`, if it was shown. `false` if an abort was first.
+    /// Removes the request from `set`, if it was shown. `false` if an abort was first.
     fn hide(&self, set: &mut CopySet) -> bool {
         match self {
             Self::Alone(_) => true,
@@ -144,7 +144,7 @@ impl Lent {
         }
     }
 
-    /// The entry, off `set`; comes back if an abort was first.
+    /// The entry, removed from `set`; returns `self` if an abort was first.
     fn take(self, set: &mut CopySet) -> Result<Owned<Request>, Self> {
         match self {
             Self::Alone(entry) => Ok(entry),
@@ -174,16 +174,16 @@ impl Copying {
         &self.0
     }
 
-    /// The copier may fault or sleep: `set` keeps the request in sight of an abort from now on.
+    /// The copier may fault or sleep: from now on an abort finds the request in `set`.
     pub(crate) fn show(&mut self, set: &mut CopySet) {
         self.0.show(set);
     }
 
-    /// The server has all of it: parks it in `table`. Gives the token back if an abort took the
-    /// request out of `set` meanwhile.
+    /// The server has the whole request: parks it in `table`. Returns the token if an abort took
+    /// the request out of `set` meanwhile.
     ///
-    /// Returns the request if its waiter got a signal before it was sent: the waiter could not tell
-    /// the server.
+    /// Returns the request if its waiter got a signal before it was sent, when the waiter could not
+    /// tell the server.
     pub(crate) fn sent(
         self,
         set: &mut CopySet,
@@ -202,30 +202,29 @@ impl Copying {
             .take(set)
             .map_err(|shown| Copying(Guard::new(shown)))?;
         trace::request_sent(&*entry);
-        // Pairs with the waiter's look at the request after its signal.
+        // Pairs with the waiter's check of the request after its signal.
         entry.mark_sent();
         let interrupted = entry.is_interrupted().then(|| entry.share());
         Ok((Sent(Guard::new(entry)), interrupted))
     }
 
-    /// Takes the request out of the sight of an abort, before the token ends it. `false` if an
-    /// abort was first.
+    /// Hides the request from an abort, before the token ends it. `false` if an abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
         self.0.hide(set)
     }
 
-    /// The server has it and owes no answer.
+    /// The server has it and need not reply.
     pub(crate) fn delivered(self) {
         self.fail(Outcome::Delivered);
     }
 
-    /// It could not be copied, or must not be sent any more.
+    /// The request could not be copied, or must not be sent.
     pub(crate) fn fail(self, outcome: Outcome) {
         self.0.dismiss().end(outcome);
     }
 }
 
-/// A request that a server has and owes an answer to.
+/// A request that a server has and must reply to.
 #[must_use = "dropping it ends the request"]
 pub(crate) struct Sent(Guard<Owned<Request>, ServerGone>);
 
@@ -235,7 +234,7 @@ impl Sent {
         &self.0
     }
 
-    /// The answer has come, through `device`.
+    /// The reply has come, through `device`.
     pub(crate) fn reply(self, device: u32) -> Replying {
         let entry = self.0.dismiss();
         entry.set_phase(Phase::Replying);
@@ -244,7 +243,7 @@ impl Sent {
     }
 }
 
-/// A request whose answer is being copied.
+/// A request whose reply is being copied.
 #[must_use = "dropping it ends the request"]
 pub(crate) struct Replying(Guard<Lent, Failed>);
 
@@ -254,23 +253,22 @@ impl Replying {
         &self.0
     }
 
-    /// The copier may fault or sleep: `set` keeps the request in sight of an abort from now on.
+    /// The copier may fault or sleep: from now on an abort finds the request in `set`.
     pub(crate) fn show(&mut self, set: &mut CopySet) {
         self.0.show(set);
     }
 
-    /// Whether an abort could have ended the request meanwhile.
+    /// Whether an abort may have ended the request meanwhile.
     pub(crate) fn is_shown(&self) -> bool {
         matches!(&*self.0, Lent::Shown(_))
     }
 
-    /// Takes the request out of the sight of an abort, before [`Self::finish`]. `false` if an
-    /// abort was first.
+    /// Hides the request from an abort, before [`Self::finish`]. `false` if an abort was first.
     pub(crate) fn detach(&self, set: &mut CopySet) -> bool {
         self.0.hide(set)
     }
 
-    /// The answer is in.
+    /// The reply is complete.
     pub(crate) fn finish(self, outcome: Outcome) {
         self.0.dismiss().end(outcome);
     }
@@ -284,38 +282,38 @@ struct Away {
 }
 
 impl Away {
-    /// The device gives it back, and it ends; as was known before, if it was.
+    /// The device returns the request, which ends with `outcome`, or with the one set before.
     fn end(self, outcome: Outcome) {
         self.entry.end(outcome);
         self.entry.take_back(self.gift);
     }
 }
 
-/// A request whose memory a device has. Nothing is lent of it, and no reference to it exists.
+/// A request whose memory a device has. None of it is lent, and no reference to it exists.
 ///
-/// It cannot end as long as this is there: how it ends is only noted. Code that lets a device have the
-/// memory owns this for as long as the device may access it; to drop it says that the device was
-/// reset.
+/// Its end is deferred: the outcome is only noted while this exists. Code that gives the memory to
+/// a device owns this for as long as the device may access it; dropping it asserts that the device
+/// was reset.
 #[must_use = "dropping it ends the request"]
 pub(crate) struct Given(Guard<Away, DeviceReset>);
 
 impl Given {
-    /// The request, but for what the device has.
+    /// The request, without the memory that the device has.
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
     pub(crate) fn request(&self) -> &Request {
         &self.0.entry
     }
 
-    /// It ends so when the device has given it back, unless that was known before.
+    /// Sets the outcome for when the device has returned the request, unless one is set.
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
     pub(crate) fn end_when_back(&self, outcome: Outcome) {
         self.0.entry.end(outcome);
     }
 
-    /// The device has given it back, with this header of a reply. `None` if it has ended with that.
+    /// The device has returned it, with this header of a reply. `None` if the request has ended
+    /// now.
     ///
-    /// Its answer is worked in without a fault, and so an abort need not find it. Call it without a
-    /// lock.
+    /// The reply is processed without faults, so an abort need not find it. Call it without a lock.
     #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
     pub(crate) fn take_back(self) -> Option<(Replying, OutHeader)> {
         let Away {
@@ -329,7 +327,7 @@ impl Given {
         Some((Replying(Guard::new(Lent::Alone(entry))), header))
     }
 
-    /// Stands in for the device: writes the header of a reply.
+    /// Acts as the device in tests: writes the header of a reply.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn write_header(&mut self, header: OutHeader) -> Result {
         let Away { entry, gift, .. } = &mut *self.0;
@@ -340,7 +338,7 @@ impl Given {
     }
 }
 
-/// Declares how a request ends whose token is dropped.
+/// Declares the outcome of a request whose token is dropped.
 macro_rules! drops {
     ($( $(#[$doc:meta])* $name:ident($token:ty) = $outcome:ident; )+) => {$(
         $(#[$doc])*
@@ -355,13 +353,13 @@ macro_rules! drops {
 }
 
 drops! {
-    /// No server has got it.
+    /// No server has seen it.
     NotConnected(Owned<Request>) = NotConnected;
-    /// Its copier has lost it.
+    /// The copier dropped it.
     Failed(Lent) = Io;
-    /// Its server has lost it.
+    /// The server dropped it.
     ServerGone(Owned<Request>) = Aborted;
-    /// Its device was reset.
+    /// The device was reset.
     DeviceReset(Away) = Aborted;
 }
 
@@ -372,12 +370,12 @@ pub(crate) struct PendingQueue {
 }
 
 impl PendingQueue {
-    /// Whether none waits.
+    /// Whether the queue is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The oldest, which stays.
+    /// The oldest request, which stays queued.
     pub(crate) fn front(&self) -> Option<&Request> {
         self.queue.iter().next().map(|entry| &**entry)
     }
@@ -387,24 +385,24 @@ impl PendingQueue {
         self.queue.push_back(pending.0.dismiss());
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest request.
     pub(crate) fn pop_front(&mut self) -> Option<Pending> {
         self.queue.pop_front().map(Pending::new)
     }
 
-    /// Takes this one, if it is on this queue.
+    /// Takes this request, if it is on this queue.
     pub(crate) fn remove(&mut self, handle: &Handle) -> Option<Pending> {
         self.queue.remove(handle).map(Pending::new)
     }
 
-    /// Puts all of `later` behind these.
+    /// Moves all of `later` to the end of this queue.
     pub(crate) fn append(&mut self, later: &mut PendingQueue) {
         while let Some(pending) = later.pop_front() {
             self.push_back(pending);
         }
     }
 
-    /// Whether the oldest was made more than `age` jiffies ago.
+    /// Whether the oldest request was made more than `age` jiffies ago.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.queue
             .iter()
@@ -412,12 +410,12 @@ impl PendingQueue {
             .is_some_and(|request| request.is_older(age))
     }
 
-    /// Notes them in `seen`, oldest first.
+    /// Notes the requests in `seen`, oldest first.
     pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
         seen.add_all(self.queue.iter(), place);
     }
 
-    /// Ends all of them; call it without a lock.
+    /// Ends all requests; call it without a lock.
     pub(crate) fn refuse_all(mut self, outcome: Outcome) {
         while let Some(pending) = self.pop_front() {
             pending.refuse(outcome);
@@ -433,24 +431,24 @@ impl Drop for PendingQueue {
     }
 }
 
-/// The requests of one device whose copiers may sleep just now.
+/// The requests of one device whose copiers may be asleep.
 #[derive(Default)]
 pub(crate) struct CopySet {
     queue: Queue<Request>,
 }
 
 impl CopySet {
-    /// Whether one was made more than `age` jiffies ago; who came first need not be the oldest.
+    /// Whether one was made more than `age` jiffies ago; the first need not be the oldest.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.queue.iter().any(|request| request.is_older(age))
     }
 
-    /// Notes them in `seen`, at `place`.
+    /// Notes the requests in `seen`, at `place`.
     pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
         seen.add_all(self.queue.iter(), place);
     }
 
-    /// Ends all of them, whatever their copiers do; call it without a lock.
+    /// Ends all requests, whatever their copiers do; call it without a lock.
     pub(crate) fn abort_all(mut self) {
         while let Some(entry) = self.queue.pop_front() {
             entry.end(Outcome::Aborted);
@@ -461,7 +459,7 @@ impl CopySet {
 /// Chains of a [`SentTable`]; a power of two.
 const BUCKETS: usize = 256;
 
-/// The requests that the server of one device owes an answer to, by id (`fpq->processing`).
+/// The requests that the server of one device must reply to, by id (`fpq->processing`).
 pub(crate) struct SentTable {
     buckets: KVec<Chain<Request>>,
 }
@@ -480,7 +478,7 @@ impl SentTable {
         Ok(Self { buckets })
     }
 
-    /// Ids step by two and grow by one queue, so their low bits spread evenly as they are.
+    /// Ids step by two and grow in one sequence, so their low bits spread evenly without a hash.
     fn bucket(unique: Unique) -> usize {
         (unique.get() >> 1) as usize % BUCKETS
     }
@@ -499,7 +497,7 @@ impl SentTable {
         found.map(|entry| Sent(Guard::new(entry)))
     }
 
-    /// Finds the request with this id and leaves it there.
+    /// Finds the request with this id and leaves it in the table.
     pub(crate) fn find(&self, unique: Unique) -> Option<Handle> {
         self.buckets
             .get(Self::bucket(unique))?
@@ -508,16 +506,16 @@ impl SentTable {
             .map(Handle::from)
     }
 
-    /// Whether one was made more than `age` jiffies ago. One that was sent again is behind others that
-    /// are younger.
+    /// Whether one was made more than `age` jiffies ago. A resent request may be behind younger
+    /// ones.
     pub(crate) fn has_older(&self, age: u64) -> bool {
         self.buckets
             .iter()
             .any(|bucket| bucket.iter().any(|request| request.is_older(age)))
     }
 
-    /// Notes them in `seen`. If there is no room for all, the oldest of each chain come first,
-    /// which are about the oldest of all.
+    /// Notes the requests in `seen`. If not all fit, the oldest of each chain come first, which are
+    /// about the oldest of all.
     pub(crate) fn look(&self, seen: &mut Snapshot, place: Place) {
         let first = (seen.room() / BUCKETS).max(1);
         for bucket in &self.buckets {
@@ -528,16 +526,16 @@ impl SentTable {
         }
     }
 
-    /// Ends all of them; call it without a lock.
+    /// Ends all requests; call it without a lock.
     pub(crate) fn abort_all(mut self) {
         self.drain();
     }
 
-    /// Moves all of them to `queue`. Those of one bucket are in order; ids tell of the others.
+    /// Moves all requests to `queue`, bucket by bucket; each bucket is in the order of sending.
     pub(crate) fn drain_into(&mut self, queue: &mut SentQueue) {
         for bucket in self.buckets.iter_mut() {
             while let Some(entry) = bucket.pop_front() {
-                // No INTERRUPT may be queued for it from now on.
+                // From now on no INTERRUPT may be queued for it.
                 entry.set_phase(Phase::Pending);
                 queue.queue.push_back(entry);
             }
@@ -553,20 +551,20 @@ impl SentTable {
     }
 }
 
-/// Sent requests that were taken out of their tables, oldest first.
+/// Sent requests that were taken out of their tables, in the order of the buckets.
 #[derive(Default)]
 pub(crate) struct SentQueue {
     queue: Queue<Request>,
 }
 
 impl SentQueue {
-    /// The requests, oldest first.
+    /// The requests, in that order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry<Request>> {
         self.queue.iter()
     }
 
-    /// They shall be sent again: their ids say so from now on. Their INTERRUPTs must be off the
-    /// input queue before.
+    /// Marks the ids of the requests as resent and makes them pending again. Their INTERRUPTs must
+    /// be off the input queue before.
     pub(crate) fn resend(mut self) -> PendingQueue {
         let mut pending = PendingQueue::default();
         while let Some(entry) = self.queue.pop_front() {

@@ -56,7 +56,7 @@ use kernel::{
     },
 };
 
-/// What became of a request: how often it ended, and with which errno.
+/// The fate of a request: how often it ended, and with which errno.
 struct Fate {
     ends: Atomic<i32>,
     errno: Atomic<i32>,
@@ -73,7 +73,7 @@ impl Fate {
         )?)
     }
 
-    /// The errno of its one end; 1 before that, 2 if there were several.
+    /// The errno of its only end; 1 before the end, 2 after several.
     fn errno(&self) -> i32 {
         match self.ends.load(Relaxed) {
             0 => 1,
@@ -93,10 +93,10 @@ impl Completion for Tell {
     }
 }
 
-/// So many folios that no slab has room for their list.
+/// A number of folios whose list is too large for any slab.
 const TOO_MANY: usize = 1 << 19;
 
-/// Takes what the request was lent, and drops it.
+/// Takes the lent data out of the request, and drops it.
 struct Frees(Arc<Fate>);
 
 impl Completion for Frees {
@@ -109,7 +109,7 @@ impl Completion for Frees {
     }
 }
 
-/// A request that tells its fate.
+/// A request that reports its end to `fate`.
 fn request(fate: &Arc<Fate>) -> Result<Pending> {
     request_with(Some(KBox::new(Tell(fate.clone()), GFP_KERNEL)?))
 }
@@ -143,7 +143,7 @@ mod tests {
         Ok(())
     }
 
-    /// So does one whose queue is dropped.
+    /// The same when its queue is dropped.
     #[test]
     fn pending_queue_dropped() -> Result {
         let fate = Fate::new()?;
@@ -155,8 +155,8 @@ mod tests {
         Ok(())
     }
 
-    /// A caller that is killed before the request is read takes it back: EINTR. Only the queue
-    /// that has it gives it back, and only once.
+    /// A caller that is killed before the request is read cancels it: EINTR. Only the queue that
+    /// has the request returns it, and only once.
     #[test]
     fn pending_cancelled() -> Result {
         let fate = Fate::new()?;
@@ -199,7 +199,7 @@ mod tests {
         Ok(())
     }
 
-    /// A request that needs no answer ends well when it is delivered.
+    /// A request that needs no reply ends with success when it is delivered.
     #[test]
     fn copying_delivered() -> Result {
         let fate = Fate::new()?;
@@ -215,7 +215,8 @@ mod tests {
         Ok(())
     }
 
-    /// An abort does not find a request that its copier has alone; the copier parks it as ever.
+    /// An abort does not find a request that its copier owns exclusively; the copier parks it as
+    /// usual.
     #[test]
     fn copying_alone() -> Result {
         let fate = Fate::new()?;
@@ -234,7 +235,7 @@ mod tests {
         Ok(())
     }
 
-    /// A signal that comes while a request is copied is the copier's to tell.
+    /// The copier reports a signal that comes while the request is copied.
     #[test]
     fn copying_interrupted() -> Result {
         for is_shown in [false, true] {
@@ -252,8 +253,8 @@ mod tests {
         Ok(())
     }
 
-    /// An abort ends a request whose copier may sleep, at once; its copier then can neither lend
-    /// nor park it, and ends it no second time.
+    /// An abort ends a request at once when its copier may sleep; the copier then can neither lend
+    /// nor park it, and does not end it again.
     #[test]
     fn copying_aborted() -> Result {
         let fate = Fate::new()?;
@@ -309,7 +310,7 @@ mod tests {
         Ok(())
     }
 
-    /// The whole way: the answer's errno arrives, once, and an abort that comes too late changes
+    /// The whole life: the reply's errno arrives once, and an abort that comes too late changes
     /// nothing.
     #[test]
     fn answered() -> Result {
@@ -331,7 +332,7 @@ mod tests {
         Ok(())
     }
 
-    /// An abort ends a request whose answer is being copied by one who may sleep.
+    /// An abort ends a request whose reply is being copied by a thread that may sleep.
     #[test]
     fn replying_aborted() -> Result {
         for is_first in [false, true] {
@@ -355,8 +356,8 @@ mod tests {
         Ok(())
     }
 
-    /// What a server has lost is queued once more, marked so in its id, and no longer counts as
-    /// sent; its queue ends it like any other.
+    /// A request that a server has lost is queued once more, marked in its id, and no longer counts
+    /// as sent; its queue ends it like any other.
     #[test]
     fn sent_again() -> Result {
         let fate = Fate::new()?;
@@ -378,7 +379,7 @@ mod tests {
         Ok(())
     }
 
-    /// A request that was made long ago is seen behind those that were made after it, too.
+    /// A request that was made long ago is found behind younger ones, too.
     #[test]
     fn older_behind_newer() -> Result {
         let old = request(&Fate::new()?)?;
@@ -398,8 +399,7 @@ mod tests {
         Ok(())
     }
 
-    /// A request that its caller has abandoned tells its completion; one that has ended is not
-    /// abandoned.
+    /// An abandoned request runs its completion; a request that has ended is not abandoned.
     #[test]
     fn abandoned() -> Result {
         let fate = Fate::new()?;
@@ -431,7 +431,7 @@ mod tests {
         Ok(())
     }
 
-    /// What a device gives back is answered with the header that it wrote.
+    /// A returned request is answered with the header that the device wrote.
     #[test]
     fn given_taken_back() -> Result {
         let fate = Fate::new()?;
@@ -447,7 +447,7 @@ mod tests {
         Ok(())
     }
 
-    /// As long as a device has it, nothing of it is lent.
+    /// While a device has the request, none of its memory is lent.
     #[test]
     fn given_is_not_lent() -> Result {
         let fate = Fate::new()?;
@@ -474,8 +474,8 @@ mod tests {
         Ok(())
     }
 
-    /// An end that comes while a device has it takes effect when the device has given it back, and
-    /// the first one counts.
+    /// An end that comes while a device has the request takes effect when the device has returned
+    /// it, and the first outcome counts.
     #[test]
     fn given_ends_when_it_is_back() -> Result {
         let fate = Fate::new()?;
@@ -495,8 +495,8 @@ mod tests {
         Ok(())
     }
 
-    /// A caller that is killed while a device has its request may abandon it, also when it is known
-    /// already how it ends.
+    /// A caller that is killed while a device has its request may abandon it, also when the outcome
+    /// is already known.
     #[test]
     fn given_abandoned() -> Result {
         for known in [false, true] {
@@ -514,8 +514,8 @@ mod tests {
         Ok(())
     }
 
-    /// What a request was lent comes back without the lock of its body: the list of many folios is
-    /// vmalloc memory, whose freeing sleeps (`DEBUG_ATOMIC_SLEEP` tells).
+    /// The lent data is freed without the lock of the body: the list of many folios is vmalloc
+    /// memory, whose freeing sleeps (`DEBUG_ATOMIC_SLEEP` checks that).
     #[test]
     fn lent_memory_is_freed_without_the_lock() -> Result {
         let vacant = Request::reserve()?;

@@ -2,9 +2,10 @@
 
 //! The caller's side: sleeping until the request ends (`request_wait_answer()`).
 //!
-//! Three phases. Any signal ends the first: the server is told by an INTERRUPT, once it has the
-//! request. A fatal signal ends the second: a request that no server has read is taken back. One
-//! that the server has is abandoned, if the operation allows that; else the third phase waits for
+//! Three phases. Any signal ends the first: an INTERRUPT tells the server, once it has the request.
+//! A fatal signal ends the second: a request that no server has read is cancelled. A request that
+//! the server has is abandoned, if the operation allows that; otherwise the third phase waits for
+//! its end, uninterruptibly.
 //! its end, whatever comes.
 
 use super::{
@@ -25,7 +26,7 @@ use crate::fuse::{
 };
 use kernel::prelude::*;
 
-/// What the waiter needs of the channel.
+/// The channel as the waiter uses it.
 pub(crate) trait Canceller {
     /// Whether the server does not know INTERRUPT.
     fn no_interrupt(&self) -> bool;
@@ -33,20 +34,20 @@ pub(crate) trait Canceller {
     /// Tells the server that the caller of a sent request got a signal.
     fn interrupt(&self, request: &Handle);
 
-    /// Takes an INTERRUPT that was not read yet off its queue.
+    /// Removes an unread INTERRUPT from its queue.
     fn forget_interrupt(&self, request: &Handle);
 
-    /// Takes the request back, if no server has read it.
+    /// Cancels the request and returns it, if no server has read it.
     fn cancel(&self, request: &Handle) -> Option<Pending>;
 
     /// Ends every request of the connection. Sleeps.
     fn abort(&self);
 
-    /// Who waited for the request runs.
+    /// The waiter of the request runs.
     fn woken(&self, request: &Handle);
 }
 
-/// How a caller meets a fatal signal.
+/// What a caller does on a fatal signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
     /// It leaves if the server has not read the request.
@@ -58,7 +59,7 @@ pub(crate) enum Patience {
 }
 
 impl Pending {
-    /// The right to wait for the end; take it before the token is queued.
+    /// The right to wait for the end; take it before queueing the token.
     pub(crate) fn waiter(&self) -> Waiter {
         Waiter {
             request: self.share(),
@@ -128,16 +129,16 @@ impl Waiter {
 pub(crate) struct Killed(Waiter);
 
 impl Killed {
-    /// Sleeps until the request has ended, whatever comes.
+    /// Sleeps uninterruptibly until the request has ended.
     pub(crate) fn wait(self, channel: &impl Canceller) -> Finished {
         let Self(waiter) = self;
         waiter.request.ended.wait(|| waiter.request.is_finished());
         waiter.done(channel)
     }
 
-    /// Abandons the request: the completion that `complete` makes is told of its end. It comes back
-    /// if the request has ended already: then `complete` is not called. That runs under the lock of
-    /// the body, and must not sleep.
+    /// Abandons the request: the completion that `complete` makes runs at its end. Returns `self`
+    /// if the request has ended already: then `complete` is not called. `complete` runs under the
+    /// lock of the body and must not sleep.
     pub(crate) fn abandon(
         self,
         complete: impl FnOnce(Handle) -> KBox<dyn Completion>,
@@ -150,12 +151,12 @@ impl Killed {
     }
 }
 
-/// A request that has ended, in the hands of who waited for that.
+/// A request that has ended, for its waiter.
 pub(crate) struct Finished(Handle);
 
 impl Finished {
-    /// Reads the reply where it is, and gives back what was lent. `read` runs under the lock of the
-    /// request's body, and must not sleep.
+    /// Reads the reply in place, and returns the lent data. `read` runs under the lock of the
+    /// request's body and must not sleep.
     #[inline]
     pub(crate) fn read<D: OpData, R>(
         self,
