@@ -2,12 +2,12 @@
 
 //! Copying between a request and a server's buffer, loan by loan.
 //!
-//! A loan copies what is present of the buffer, and says why it ended. When it came short, the
-//! request is shown to an abort, and the buffer is faulted in (which may sleep, for ever if the buffer
-//! is a file of this very mount); a buffer that is present is never faulted in. The next loan goes
-//! on, unless the request has ended meanwhile.
+//! A loan copies the present part of the buffer, and says why it ended. After a short loan the
+//! request is shown to an abort, and the buffer is faulted in, which may sleep, forever if the
+//! buffer is a file of this very mount. A buffer that is present is never faulted in. The next loan
+//! continues, unless the request has ended meanwhile.
 //!
-//! A server that splices may give pages away: those become part of the page cache as they are.
+//! A server that splices may give pages away: these become part of the page cache without a copy.
 
 use crate::fuse::{
     request::{
@@ -32,7 +32,7 @@ use kernel::prelude::*;
 /// Bytes that are faulted in at once.
 const FAULT_IN: usize = 64 * 1024;
 
-/// A request in the hands of a copier.
+/// A request that is lent to a copier.
 pub(crate) trait Lent {
     /// The request.
     fn request(&self) -> &Request;
@@ -45,7 +45,7 @@ pub(crate) trait Lent {
     fn show(&mut self) -> Result;
 }
 
-/// One that an abort can end at any time.
+/// A request that an abort can end at any time.
 impl Lent for &Request {
     fn request(&self) -> &Request {
         self
@@ -60,8 +60,8 @@ impl Lent for &Request {
 ///
 /// # Errors
 ///
-/// `ENOENT` if the request, or the connection, ended; `EFAULT`; `EIO` if it has fewer bytes than its
-/// header says.
+/// `ENOENT` if the request, or the connection, ended; `EFAULT`; `EIO` if the request has fewer
+/// bytes than its header says.
 #[inline]
 pub(crate) fn copy_request(mut lent: impl Lent, to: &mut impl Dest) -> Result {
     let mut progress = Progress::default();
@@ -91,8 +91,8 @@ fn copy_out(lent: &mut impl Lent, to: &mut impl Dest, progress: &mut Progress) -
 ///
 /// # Errors
 ///
-/// `EINVAL` if the reply has a length that the operation does not allow; `ENOENT` if the request, or
-/// the connection, ended; `EFAULT`; `EIO` if the request has no room for what it allows.
+/// `EINVAL` if the operation does not allow that length; `ENOENT` if the request, or the
+/// connection, ended; `EFAULT`; `EIO` if the request has less room than the operation allows.
 #[inline]
 pub(crate) fn copy_reply(mut lent: impl Lent, from: &mut impl Source) -> Result {
     let mut progress = Progress::default();
@@ -103,7 +103,7 @@ pub(crate) fn copy_reply(mut lent: impl Lent, from: &mut impl Source) -> Result 
 
 fn copy_in(lent: &mut impl Lent, from: &mut impl Source, progress: &mut Progress) -> Result {
     let payload = from.len();
-    // As a rule all of it is at hand: then this is all, under one lock.
+    // Usually the whole payload is present and one loan suffices.
     let at_hand = !from.has_page();
     let source = at_hand.then_some(|bytes: Room<'_>| from.copy_nofault(bytes));
     let (mut end, leaves_rest) = lent.request().begin_output(payload, progress, source)?;
@@ -119,7 +119,7 @@ fn copy_in(lent: &mut impl Lent, from: &mut impl Source, progress: &mut Progress
             }
             LoanEnd::Complete => return Err(EIO),
         }
-        // A page that is given away is taken outside of the loans: that sleeps.
+        // A page is taken outside of the loans, because that sleeps.
         while from.has_page() && lent.request().takes_page(progress)? {
             lent.show()?;
             match from.take_page()? {

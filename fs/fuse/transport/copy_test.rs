@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Only what is absent of a server's buffer is faulted in, however many loans a copy takes.
+//! Only the absent part of a server's buffer is faulted in, however many loans a copy takes.
 
 use super::copy::{
     copy_reply,
@@ -34,16 +34,16 @@ use crate::vfs::mm::{
 };
 use kernel::prelude::*;
 
-/// Bytes of data: several loans, and not a whole number of them.
+/// Bytes of data: several loans, the last one partial.
 const DATA: usize = 100_000;
 
-/// A server's buffer of which some bytes are present, and more are once they are faulted in.
+/// A server's buffer that is partly present; each fault makes more of it present.
 struct Buffer {
-    /// Bytes of it that are still to be copied.
+    /// Bytes still to be copied.
     left: usize,
-    /// Bytes of these that are present.
+    /// How many of these are present.
     present: usize,
-    /// Bytes that become present at once.
+    /// Bytes that one fault makes present.
     step: usize,
     faults: usize,
 }
@@ -66,7 +66,7 @@ impl Buffer {
     }
 
     fn fault(&mut self) -> Result {
-        // What is present must not be looked for.
+        // Present bytes must not be faulted in.
         if self.present != 0 {
             return Err(EDEADLK);
         }
@@ -104,7 +104,8 @@ impl Source for Buffer {
     }
 }
 
-/// A request that carries `input` bytes, and whose reply has two bytes and then up to `output`.
+/// A request that carries `input` bytes, and whose reply has two bytes and then up to `output`
+/// more.
 fn request(input: usize, output: usize) -> Result<Pending> {
     let spec = OutSpec {
         fixed: 2,
@@ -152,7 +153,7 @@ fn faults_in(len: usize, present: usize, step: usize) -> Result<usize> {
 mod tests {
     use super::*;
 
-    /// A buffer that is there is never faulted in.
+    /// A present buffer is never faulted in.
     #[test]
     fn present() -> Result {
         assert_eq!(faults_out(usize::MAX, 0)?, 0);
@@ -162,7 +163,7 @@ mod tests {
         Ok(())
     }
 
-    /// One that is not there is, once for each time that it comes short.
+    /// An absent buffer is faulted in once for each short loan.
     #[test]
     fn absent() -> Result {
         let message = size_of::<InHeader>() + 300 + DATA;
@@ -176,7 +177,7 @@ mod tests {
         Ok(())
     }
 
-    /// One that cannot be had is an error, and so is a reply that is too long.
+    /// A buffer that cannot be faulted in is an error, and so is a reply that is too long.
     #[test]
     fn never() -> Result {
         assert_eq!(faults_in(3 + DATA, usize::MAX, 0), Err(EINVAL));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a server asks of its device besides messages.
+//! The ioctls of a server on its device.
 
 use super::{
     Device,
@@ -33,8 +33,8 @@ impl Device {
     /// # Errors
     ///
     /// `ENOTTY` for an unknown command; `EFAULT`; `EINVAL` if the device serves a connection
-    /// already, or the descriptor is not one of `/dev/fuse`; `EPERM` if that one serves none; for
-    /// backing files, what the connection says of them.
+    /// already, or the descriptor is not of `/dev/fuse`; `EPERM` if the other device serves no
+    /// connection; for backing files, the error of the connection.
     pub(super) fn ioctl(&self, command: u32, argument: usize) -> Result<isize> {
         match command {
             IOC_CLONE => {
@@ -60,8 +60,8 @@ impl Device {
         Ok(0)
     }
 
-    /// Installs the connection of another device of the caller's here as well. What this device
-    /// reads has to be answered through it.
+    /// Installs the connection of another of the caller's devices here as well. Requests that this
+    /// device reads must be answered through it.
     fn clone_of(&self, fd: u32) -> Result {
         let file = LocalFile::fget(fd).map_err(|_| EINVAL)?;
         let other = DEVICE_OPS.device_of(&file).ok_or(EINVAL)?;
@@ -75,7 +75,7 @@ impl Device {
     }
 }
 
-/// Reads what the argument of an ioctl points to.
+/// Reads the argument that an ioctl points to.
 fn read_argument<T: FromBytes + IntoBytes>(argument: usize) -> Result<T> {
     let mut value = T::new_zeroed();
     UserSlice::new(UserPtr::from_addr(argument), size_of::<T>())

@@ -2,8 +2,8 @@
 
 //! `/dev/fuse`: the transport in which a server reads requests and writes replies.
 //!
-//! A file that is opened there is a [`Device`]; a mount installs a connection in it. Several
-//! devices may serve one connection, which has one [`DevTransport`].
+//! Each open file is a [`Device`]; a mount installs a connection in it. Several devices may serve
+//! one connection, which has one [`DevTransport`].
 //!
 //! Locks: `DevTransport::devices`, outside everything else here; it may sleep. `Device::closed`, a
 //! leaf.
@@ -91,9 +91,9 @@ use kernel::{
 
 /// The devices of a connection.
 struct Devices {
-    /// Those that are open; `None` after the abort.
+    /// The open devices; `None` after the abort.
     open: Option<KVec<Arc<Processing>>>,
-    /// How many there have been: the number of the next.
+    /// How many devices have been attached: the number of the next.
     attached: u32,
 }
 
@@ -104,9 +104,9 @@ pub(crate) struct DevTransport {
     input: InputQueue,
     #[pin]
     devices: Mutex<Devices>,
-    /// What reads say after the abort: `ECONNABORTED`, not `ENODEV`.
+    /// Whether reads fail with `ECONNABORTED` after the abort, instead of `ENODEV`.
     abort_with_error: Atomic<bool>,
-    /// The other way of requests, if the server has agreed to one.
+    /// The ring that requests may use, if the server has agreed to one.
     ring: SetOnce<Arc<Ring>>,
 }
 
@@ -127,12 +127,12 @@ impl DevTransport {
         })
     }
 
-    /// The ring, if requests go over it.
+    /// The ring, if requests use it.
     fn ready_ring(&self) -> Option<&Arc<Ring>> {
         self.ring.as_ref().filter(|ring| ring.is_ready())
     }
 
-    /// What a read or write of the device says once the connection is aborted.
+    /// The error of reads and writes of the device after the abort.
     fn abort_errno(&self) -> Error {
         if self.abort_with_error.load(Relaxed) {
             ECONNABORTED
@@ -158,7 +158,7 @@ impl DevTransport {
         Ok(true)
     }
 
-    /// Takes a device off; returns whether it was the last.
+    /// Removes a device; returns whether it was the last.
     fn remove(&self, processing: &Arc<Processing>) -> bool {
         match self.devices.lock().open.as_mut() {
             Some(devices) => {
@@ -264,13 +264,13 @@ struct Link {
     owner: Arc<dyn ChannelOwner>,
     /// Device number of the mount, for fdinfo.
     connection: u32,
-    /// What this device has read.
+    /// The requests that this device has read.
     processing: Arc<Processing>,
 }
 
 impl Link {
-    /// The device is gone: what its server was to answer is lost, and without any device the
-    /// connection is. Sleeps.
+    /// The device is closed: its unanswered requests end, and with the last device the connection.
+    /// Sleeps.
     fn close(&self) {
         let last = self.transport.remove(&self.processing);
         self.processing.close();
@@ -288,8 +288,8 @@ pub(crate) struct Device {
     /// Whether the file was closed.
     #[pin]
     closed: SpinLock<bool>,
-    /// The server asked for the mount to wait until INIT is answered, and for its reads to wait
-    /// for the mount.
+    /// The server asked for the mount to wait for the reply to INIT, and for its reads to wait for
+    /// the mount.
     sync_init: Atomic<bool>,
     /// Where those reads wait.
     #[pin]
@@ -297,7 +297,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// A device that serves no connection yet, and has no memory for one.
+    /// A device that serves no connection, and has allocated no memory for one.
     ///
     /// # Errors
     ///
@@ -324,12 +324,12 @@ impl Device {
         self.link.as_ref().is_some()
     }
 
-    /// Whether it is open, and a mount has installed a connection.
+    /// Whether the file is open, and a mount has installed a connection.
     pub(crate) fn is_serving(&self) -> bool {
         self.is_installed() && !*self.closed.lock()
     }
 
-    /// Whether it is open, and the installed connection is this one. Does not sleep.
+    /// Whether the file is open, and `channel` is the installed connection's. Does not sleep.
     pub(crate) fn serves(&self, channel: &Arc<Channel>) -> bool {
         match self.link.as_ref() {
             Some(link) => Arc::ptr_eq(&link.channel, channel) && !*self.closed.lock(),
@@ -337,8 +337,8 @@ impl Device {
         }
     }
 
-    /// Makes the device serve a connection, whose mount has device number `connection`; `owner`
-    /// hears its notifications.
+    /// Makes the device serve a connection whose mount has device number `connection`; `owner`
+    /// receives its notifications.
     ///
     /// # Errors
     ///
@@ -358,9 +358,9 @@ impl Device {
             connection,
             processing: Arc::pin_init(Processing::new()?, GFP_KERNEL_ACCOUNT)?,
         };
-        // First, so that an abort finds all that is read.
+        // First, so that an abort finds every request that is read.
         if !link.transport.add(&link.processing)? {
-            // Aborted: the device will say so.
+            // Aborted: reads of the device will fail.
             link.processing.close();
         }
         match self.set_link(link) {
@@ -375,7 +375,7 @@ impl Device {
         }
     }
 
-    /// Makes `link` that of the device, or gives it back with what is wrong.
+    /// Installs `link` in the device, or returns it with the error.
     fn set_link(&self, link: Link) -> Result<(), (Error, Link)> {
         let closed = self.closed.lock();
         match self.check_vacant(*closed) {
@@ -387,7 +387,7 @@ impl Device {
         }
     }
 
-    /// Fails as [`Self::install`] does if nothing can be installed.
+    /// Fails as [`Self::install`] does if no connection can be installed.
     fn check_vacant(&self, closed: bool) -> Result {
         if closed {
             Err(ENOTCONN)
@@ -398,7 +398,7 @@ impl Device {
         }
     }
 
-    /// Whether the mount shall wait until INIT is answered.
+    /// Whether the mount must wait for the reply to INIT.
     pub(crate) fn is_sync_init(&self) -> bool {
         self.sync_init.load(Relaxed)
     }
@@ -412,7 +412,7 @@ impl Device {
         self.link.as_ref().ok_or(EPERM)
     }
 
-    /// The connection; waits for the mount if the server asked for that.
+    /// The connection; waits for the mount if the server asked for it.
     ///
     /// # Errors
     ///
@@ -433,8 +433,8 @@ impl Device {
         self.link()
     }
 
-    /// The last reference to the file is gone: what its server was to answer is lost, and without
-    /// any device the connection is.
+    /// The last reference to the file is gone: its unanswered requests end, and with the last
+    /// device the connection.
     fn close(&self) {
         *self.closed.lock() = true;
         if let Some(link) = self.link.as_ref() {
@@ -443,7 +443,7 @@ impl Device {
     }
 }
 
-/// The one table of `/dev/fuse`: a mount tells its files by this address.
+/// The only table of `/dev/fuse`: a mount recognises its files by this address.
 static DEVICE_OPS: FileOps<Device> = FileOps::with_uring();
 
 #[vtable]
@@ -468,7 +468,7 @@ impl miscdev::Device for Device {
         file: &File,
         to: &mut IovIterDest<'_>,
     ) -> Result<usize> {
-        // Not mounted comes first, then what the buffer is.
+        // A missing mount is reported before a bad buffer.
         let link = device.link_or_wait()?;
         link.read(file, &mut UserDest::new(to)?)
     }

@@ -51,17 +51,17 @@ use kernel::{
 };
 use zerocopy::IntoBytes;
 
-/// Smallest buffer that a server may read with, in bytes (`FUSE_MIN_READ_BUFFER`).
+/// Minimum size of a server's read buffer, in bytes (`FUSE_MIN_READ_BUFFER`).
 const MIN_READ_BUFFER: usize = 8192;
 
-/// How many nodes of BATCH_FORGET are copied at once.
+/// Nodes of a BATCH_FORGET that are copied at once.
 const FORGETS_AT_ONCE: usize = 16;
 
 /// First minor version with BATCH_FORGET.
 const MINOR_BATCH_FORGET: u32 = 16;
 
 impl Link {
-    /// Gives the server its next message; sleeps until there is one.
+    /// Passes the next message to the server; sleeps until there is one.
     ///
     /// # Errors
     ///
@@ -177,14 +177,14 @@ impl Lent for Reading<'_> {
     }
 }
 
-/// Passes the request if it fits the server's buffer, and ends it otherwise.
+/// Returns the request if it fits the server's buffer, and ends it otherwise.
 fn fitting(request: Pending, room: usize) -> Option<Pending> {
     let (len, opcode) = (request.request().len(), request.request().opcode());
     if len <= room {
         return Some(request);
     }
     request.refuse(if opcode == Opcode::Setxattr {
-        // An attribute may be larger than any buffer; the caller should know.
+        // An attribute may be larger than any buffer; the caller then gets its own error.
         Outcome::TooLarge
     } else {
         Outcome::Io
@@ -197,7 +197,7 @@ fn message_len<T>() -> usize {
     size_of::<InHeader>() + size_of::<T>()
 }
 
-/// Sends the INTERRUPT for a request; its own id is that of the request plus one.
+/// Sends the INTERRUPT for a request; its id is that of the request plus one.
 fn send_interrupt(unique: Unique, to: &mut impl Dest) -> Result<usize> {
     let len = message_len::<InterruptIn>();
     let header = InHeader {
@@ -258,7 +258,7 @@ fn send_forgets(
         .as_bytes(),
         to,
     )?;
-    // A copy costs more than its few bytes.
+    // Copied in groups, because a copy has a fixed cost.
     let mut some = [ForgetOne::default(); FORGETS_AT_ONCE];
     loop {
         let mut filled = 0;

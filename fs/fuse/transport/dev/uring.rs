@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Commands of io_uring to the device: what has to hold before the ring sees them.
+//! io_uring commands to the device: the checks before the ring gets them.
 
 use super::{
     DevTransport,
@@ -61,12 +61,13 @@ impl UringDevice for Device {
 }
 
 impl Device {
-    /// The ring that a command is for, and what it says (`fuse_uring_cmd()`).
+    /// The ring that a command is for, and its content (`fuse_uring_cmd()`).
     ///
     /// # Errors
     ///
-    /// `EINVAL` for an entry of 64 bytes, `EPERM` before the mount, `EAGAIN` before the reply to INIT,
-    /// `ECONNABORTED` or `ENOTCONN` after the end of the connection, `EOPNOTSUPP` without a ring.
+    /// `EINVAL` for an entry of 64 bytes, `EPERM` before the mount, `EAGAIN` before the reply to
+    /// INIT, `ECONNABORTED` or `ENOTCONN` after the end of the connection, `EOPNOTSUPP` without a
+    /// ring.
     fn ring_for(&self, command: &Command<'_, Queue>) -> Result<(&Link, &Ring, RingCmdReq)> {
         let bytes = command.bytes().ok_or(EINVAL)?;
         let (req, _) = RingCmdReq::read_from_prefix(&bytes).map_err(|_| EINVAL)?;
@@ -87,7 +88,7 @@ impl Device {
 }
 
 impl Link {
-    /// What the entries of a ring need of this device.
+    /// The host of a ring's entries for this device.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl Link {
     }
 }
 
-/// The connection as the entries of a ring see it; they are gone when it is.
+/// The connection as the entries of a ring see it; the entries do not outlive it.
 struct RingHost {
     channel: Arc<Channel>,
     transport: Arc<DevTransport>,

@@ -37,12 +37,12 @@ use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
 impl Link {
-    /// Takes one reply, or notification, from the server.
+    /// Takes one reply or notification from the server.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the message is malformed, or its length is not what
-    /// the operation answers; `ENOENT` if no request waits for it; `EFAULT`.
+    /// `EINVAL` if the message is malformed, or the operation does not allow its length; `ENOENT`
+    /// if no request waits for it; `EFAULT`.
     pub(super) fn write(&self, from: &mut impl Source) -> Result<usize> {
         let len = from.len();
         if len < size_of::<OutHeader>() {
@@ -71,7 +71,7 @@ impl Link {
         Ok(len)
     }
 
-    /// The answer to an INTERRUPT: only its errno matters.
+    /// The reply to an INTERRUPT: only its errno matters.
     fn interrupt_answered(&self, header: &OutHeader, len: usize) -> Result {
         let unique = Unique::new(header.unique.get() & !Unique::INTERRUPT);
         let request = self.processing.find(unique).ok_or(ENOENT)?;
@@ -89,7 +89,7 @@ impl Link {
         Ok(())
     }
 
-    /// The answer to a request: Replying, Finished.
+    /// The reply to a request: Replying, Finished.
     fn reply(&self, header: &OutHeader, errno: ServerErrno, from: &mut impl Source) -> Result {
         let mut replying = self.processing.take(header.unique).ok_or(ENOENT)?;
         self.channel.latency().answered(replying.request());
@@ -103,7 +103,7 @@ impl Link {
             no_payload(replying.request(), from)
         };
         self.channel.latency().ending(replying.request());
-        // One that was never shown, nobody else has ended.
+        // No other thread can have ended a request that was never shown.
         let connected =
             (copied.is_ok() && !replying.is_shown()) || self.processing.end_replying(&replying);
         replying.finish(match copied {
@@ -119,7 +119,7 @@ impl Link {
     }
 }
 
-/// A request whose answer the server writes to this device.
+/// A request whose reply the server writes to this device.
 struct Writing<'a> {
     processing: &'a Processing,
     replying: &'a mut Replying,
@@ -135,11 +135,11 @@ impl Lent for Writing<'_> {
     }
 }
 
-/// An answer that is an error has nothing behind its header.
+/// A reply with an error has only a header.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it has.
+/// `EINVAL` if it has a payload.
 fn no_payload(request: &Request, from: &impl Source) -> Result {
     let right = if from.len() == 0 { Ok(()) } else { Err(EINVAL) };
     trace::request_copy(request, Direction::In, 0, &right);

@@ -2,7 +2,7 @@
 
 //! The commands of a server: REGISTER, COMMIT_AND_FETCH, ADD_QUEUE.
 //!
-//! The order of the checks decides which errno a bad command gets; it is C's.
+//! The order of the checks decides the errno of a bad command; it is the same as in C.
 
 use super::{
     entry::Entry,
@@ -48,7 +48,7 @@ use kernel::{
 };
 
 impl Ring {
-    /// Carries a command out, whose bytes are `req`.
+    /// Executes the command with the bytes `req`.
     pub(crate) fn command<'a>(
         &self,
         command: Command<'a, Queue>,
@@ -80,17 +80,17 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there can be none.
+    /// `EINVAL` if the number is out of range.
     fn queue(&self, number: u16) -> Result<Option<&Arc<Queue>>> {
         let place = self.queues.get(usize::from(number)).ok_or(EINVAL)?;
         Ok(place.as_ref())
     }
 
-    /// Makes the queue with this number; `false` if it is there already.
+    /// Makes the queue with this number; `false` if it exists already.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there can be none, `ENOMEM`.
+    /// `EINVAL` if the number is out of range, `ENOMEM`.
     fn add(&self, number: u16) -> Result<bool> {
         let place = self.queues.get(usize::from(number)).ok_or(EINVAL)?;
         if place.as_ref().is_some() {
@@ -119,7 +119,7 @@ impl Ring {
             return Err(EINVAL);
         }
         if req.flags.contains(RingQueueFlag::ZeroCopy) {
-            // It is not there yet, for those either who would be allowed to use it.
+            // Zero copy is not implemented yet, not even for a server that may use it.
             return Err(match capable(Capability::SysAdmin) {
                 true => EINVAL,
                 false => EPERM,
@@ -164,7 +164,7 @@ impl Ring {
         }
     }
 
-    /// The entry that REGISTER asks for, and its queue.
+    /// The entry that a REGISTER describes, and its queue.
     fn entry(
         &self,
         command: &Command<'_, Queue>,
@@ -195,8 +195,8 @@ impl Ring {
         }
     }
 
-    /// It is settled where requests go, if it was not. A server that could not register its first
-    /// entry never has a ring.
+    /// Settles which way requests go, unless that is settled. A server that could not register its
+    /// first entry never gets a ring.
     fn settle_as(&self, state: i32) {
         // A full barrier: pairs with the one in `hold`.
         if self.state.cmpxchg(BUILDING, state, Full).is_ok() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Entries of a ring, and where they are kept.
+//! Entries of a ring, and their containers.
 //!
-//! An entry is one allocation that goes from place to place, and its state says what it holds. One
-//! that is dropped ends what it holds: its command, its request.
+//! An entry is one allocation that moves between containers, and its state says what it holds.
+//! Dropping it ends its command and its request.
 
 use super::{
     memory::Area,
@@ -30,15 +30,15 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What an entry is about (`enum fuse_ring_req_state`).
+/// What an entry holds (`enum fuse_ring_req_state`).
 pub(super) enum State {
     /// Its command waits for a request.
     Available(Parked<Queue>),
     /// A request is on its way to its command's task.
     Assigned(Copying),
-    /// The server has a request in it.
+    /// The server has the request in this entry.
     Lent(Sent),
-    /// A thread of the server is at it.
+    /// A thread of the server works on it.
     Held,
 }
 
@@ -46,15 +46,15 @@ pub(super) enum State {
 pub(crate) struct Entry {
     pub(super) area: Area,
     pub(super) host: Arc<dyn Host>,
-    /// How many were registered on its queue before; `None` until it is one of the queue's.
+    /// How many were registered on its queue before; `None` until it is admitted to the queue.
     number: Option<u32>,
     state: State,
-    /// Behind it in its stack or chain.
+    /// The next entry in its stack or chain.
     next: Option<KBox<Entry>>,
 }
 
 impl Entry {
-    /// An entry whose command is being looked at.
+    /// An entry whose command is being processed.
     ///
     /// # Errors
     ///
@@ -72,8 +72,7 @@ impl Entry {
         )?)
     }
 
-    /// Counts it among the `entries` that were registered and the `living` that there are, if it is
-    /// new.
+    /// Counts a new entry among the `entries` that were registered and the `living` ones.
     pub(super) fn admit(&mut self, entries: &mut u32, living: &mut u32) {
         if self.number.is_none() {
             self.number = Some(*entries);
@@ -82,12 +81,12 @@ impl Entry {
         }
     }
 
-    /// Takes a request on the way to its task.
+    /// Assigns a request on the way to its task.
     pub(super) fn assign(&mut self, request: Copying) {
         self.state = State::Assigned(request);
     }
 
-    /// The request that the server has in it.
+    /// The request that the server has in this entry.
     fn request(&self) -> Option<&Request> {
         match &self.state {
             State::Lent(sent) => Some(sent.request()),
@@ -95,7 +94,7 @@ impl Entry {
         }
     }
 
-    /// That request, which the server has answered.
+    /// Takes that request; the server has answered it.
     fn take_sent(&mut self) -> Option<Sent> {
         match core::mem::replace(&mut self.state, State::Held) {
             State::Lent(sent) => Some(sent),
@@ -106,7 +105,7 @@ impl Entry {
         }
     }
 
-    /// The request that it was assigned.
+    /// Takes the request that was assigned.
     pub(super) fn take_request(&mut self) -> Option<Copying> {
         match core::mem::replace(&mut self.state, State::Held) {
             State::Assigned(request) => Some(request),
@@ -118,26 +117,26 @@ impl Entry {
     }
 }
 
-/// Entries whose commands wait; the last that came is the first that goes, as its memory is warm.
+/// Entries whose commands wait; the last one in is the first one out, because its memory is warm.
 #[derive(Default)]
 pub(super) struct Stack {
     first: Option<KBox<Entry>>,
 }
 
 impl Stack {
-    /// Whether there is none.
+    /// Whether the stack is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Puts an entry on it, whose command waits from now on.
+    /// Pushes an entry, whose command waits from now on.
     pub(super) fn push(&mut self, mut entry: KBox<Entry>, command: Parked<Queue>) {
         entry.state = State::Available(command);
         entry.next = self.first.take();
         self.first = Some(entry);
     }
 
-    /// Takes one, and its command.
+    /// Pops an entry and its command.
     pub(super) fn pop(&mut self) -> Option<(KBox<Entry>, Parked<Queue>)> {
         loop {
             let mut entry = self.first.take()?;
@@ -148,7 +147,7 @@ impl Stack {
         }
     }
 
-    /// Takes the one with this command.
+    /// Removes the entry with this command.
     pub(super) fn remove(&mut self, id: CommandId) -> Option<(KBox<Entry>, Parked<Queue>)> {
         let mut found = None;
         let mut others = Stack::default();
@@ -169,7 +168,7 @@ impl Stack {
 /// Chains of a [`Table`]; a power of two.
 const CHAINS: usize = 16;
 
-/// Entries that the server has a request in, by its id.
+/// Entries in which the server has a request, by the request's id.
 #[derive(Default)]
 pub(super) struct Table {
     chains: [Option<KBox<Entry>>; CHAINS],
@@ -180,7 +179,7 @@ impl Table {
         self.chains.get_mut((unique.get() >> 1) as usize % CHAINS)
     }
 
-    /// Puts an entry into it, in which the server has this request.
+    /// Inserts an entry, in which the server has this request.
     pub(super) fn insert(&mut self, mut entry: KBox<Entry>, sent: Sent) {
         let chain = self.chain(sent.request().unique());
         entry.state = State::Lent(sent);
@@ -190,7 +189,7 @@ impl Table {
         }
     }
 
-    /// Takes the entry that has the request with this id, and the request.
+    /// Removes the entry that has the request with this id; returns both.
     pub(super) fn take(&mut self, unique: Unique) -> Option<(KBox<Entry>, Sent)> {
         let mut link = self.chain(unique)?;
         while link.as_ref()?.request()?.unique() != unique {
@@ -202,7 +201,7 @@ impl Table {
         Some((entry, sent))
     }
 
-    /// Takes any of them.
+    /// Removes any entry.
     fn pop(&mut self) -> Option<KBox<Entry>> {
         let chain = self.chains.iter_mut().find(|chain| chain.is_some())?;
         let mut entry = chain.take()?;
@@ -222,7 +221,7 @@ impl Table {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // One by one: a chain of boxes would be dropped by recursion.
+        // One by one: dropping a chain of boxes would recurse.
         while self.pop().is_some() {}
     }
 }

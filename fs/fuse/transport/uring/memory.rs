@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The server's memory of an entry, as a place for messages.
+//! The server's memory of an entry, as the source and destination of messages.
 //!
-//! A message to the server is cut in three: the in-header, the structure of the operation, and all
-//! else. An answer is in two: the out-header, and the payload. All of it may change at any time, and
-//! need not be there.
+//! A message to the server has three parts: the in-header, the structure of the operation, and the
+//! rest. A reply has two: the out-header, and the payload. The memory may change at any time, and
+//! may not be present.
 
 use super::pool::{
     Lease,
@@ -48,14 +48,14 @@ use core::mem::offset_of;
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
-/// Where an entry's memory is: addresses in the task that registered it.
+/// The memory of an entry: addresses in the task that registered it.
 pub(super) struct Area {
-    /// Of a [`RingReqHeader`].
+    /// Address of a [`RingReqHeader`].
     headers: usize,
     payload: Payload,
 }
 
-/// The place for what does not fit into the headers.
+/// The place for the part that does not fit into the headers.
 struct Payload {
     /// Its address, or that in the registered buffer.
     address: usize,
@@ -63,14 +63,14 @@ struct Payload {
     len: usize,
     /// Whether it is in a registered buffer.
     fixed: bool,
-    /// The buffer of the pool that it is, and where that is in the pool.
+    /// The pool's buffer, if it is one; `offset` is its place in the pool.
     lease: Option<Lease>,
     offset: u32,
 }
 
 impl Area {
-    /// The memory of an entry with headers at this address, and with this room of its own for
-    /// payload; without, it gets a buffer when it needs one.
+    /// The memory of an entry with headers at this address and its own room for `payload`; without
+    /// that, it gets a buffer when it needs one.
     pub(super) fn new(headers: usize, payload: Option<(usize, usize)>) -> Self {
         let (address, len) = payload.unwrap_or((0, 0));
         Self {
@@ -90,7 +90,7 @@ impl Area {
         self.payload.lease.is_some()
     }
 
-    /// Its place is this buffer of `pool` from now on.
+    /// Uses this buffer of `pool` from now on.
     pub(super) fn set_lease(&mut self, pool: &Pool, lease: Lease) {
         let (address, len, offset) = pool.place(&lease);
         self.payload = Payload {
@@ -102,7 +102,7 @@ impl Area {
         };
     }
 
-    /// Takes its buffer of the pool away.
+    /// Removes its buffer of the pool.
     pub(super) fn take_lease(&mut self) -> Option<Lease> {
         let lease = self.payload.lease.take()?;
         self.payload.len = 0;
@@ -110,7 +110,7 @@ impl Area {
         Some(lease)
     }
 
-    /// Copies a request into it. In the server's task; sleeps.
+    /// Copies a request into the memory. In the server's task; sleeps.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Area {
         RingDest::of_user(self.ent(), size_of::<RingEntInOut>())
     }
 
-    /// The header of an answer.
+    /// Reads the header of a reply.
     ///
     /// # Errors
     ///
@@ -162,12 +162,12 @@ impl Area {
         Ok(header)
     }
 
-    /// Copies the payload of an answer into `request`.
+    /// Copies the payload of a reply into `request`.
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `EINVAL` if it has a length that the operation does not allow; `ENOENT` if the
-    /// request has ended.
+    /// `EFAULT`; `EINVAL` if the operation does not allow its length; `ENOENT` if the request has
+    /// ended.
     pub(super) fn take(&self, request: &Request, access: &Access<'_>) -> Result {
         let mut ent = RingEntInOut::default();
         let mut from = RingSource::of_user(self.ent(), size_of::<RingEntInOut>())?;
@@ -183,16 +183,16 @@ impl Area {
     }
 }
 
-/// A message to the server, cut in its three places.
+/// A message to the server, split into its three places.
 struct Message<'a> {
     header: RingDest<'a>,
     op: RingDest<'a>,
-    /// All else.
+    /// The rest.
     payload: RingDest<'a>,
 }
 
 impl<'a> Message<'a> {
-    /// The part that has the next byte, if there is one.
+    /// The part that contains the next byte, if there is one.
     fn next(&mut self) -> Option<&mut RingDest<'a>> {
         let parts = [&mut self.header, &mut self.op, &mut self.payload];
         parts.into_iter().find(|part| part.len() > 0)
@@ -226,7 +226,7 @@ impl Dest for Message<'_> {
     }
 }
 
-/// The id that an answer is for, without the bit of INTERRUPT.
+/// The id of the answered request, without the INTERRUPT bit.
 pub(super) fn answered(header: &OutHeader) -> Unique {
     Unique::new(header.unique.get() & !Unique::INTERRUPT)
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FUSE over io_uring: a server takes a request and answers the one before in one command.
+//! FUSE over io_uring: one command answers a request and fetches the next.
 //!
 //! The server registers *entries*, each with memory for a message, on a queue for each processor.
 //! An entry waits as a parked command until a request comes; the request is copied into its memory
-//! in the server's task, and the command completes. The answer comes with the next command, which
-//! fetches the next request in the same step. FORGET, INTERRUPT, INIT and notifications stay with
-//! `/dev/fuse`.
+//! in the server's task, and the command completes. The reply comes with the next command, which
+//! also fetches the next request. FORGET, INTERRUPT, INIT and notifications stay with `/dev/fuse`.
 //!
 //! On the walk: `transport/dev` passes requests on to the ring once an entry was registered.
 //!
@@ -56,12 +55,12 @@ use kernel::{
     },
 };
 
-/// What a ring needs of the device that its entries were registered on.
+/// The services that a ring needs of the device that its entries were registered on.
 pub(crate) trait Host: Send + Sync {
     /// Queues the INTERRUPT of a request whose caller got a signal while it was copied.
     fn interrupt(&self, request: &Handle);
 
-    /// Sends requests whose queue has lost its last entry. Never sleeps.
+    /// Sends requests whose queue has lost its last entry some other way. Never sleeps.
     fn send_elsewhere(&self, requests: PendingQueue);
 
     /// The clock of the connection.
@@ -70,21 +69,21 @@ pub(crate) trait Host: Send + Sync {
 
 /// The server registers entries.
 const BUILDING: i32 = 0;
-/// Requests go over the ring, as long as it has entries.
+/// Requests use the ring, as long as it has entries.
 const READY: i32 = 1;
-/// The server could not set the ring up: requests go by `/dev/fuse` for good.
+/// The server could not set the ring up: requests use `/dev/fuse` from then on.
 const GIVEN_UP: i32 = 2;
 
-/// The ring of a connection: a queue for each processor that there can be.
+/// The ring of a connection: one queue for each possible processor.
 #[pin_data]
 pub(crate) struct Ring {
     queues: KVec<SetOnce<Arc<Queue>>>,
-    /// Bytes that an entry has to have room for behind its headers.
+    /// Minimum payload bytes of an entry, without its headers.
     max_payload: usize,
-    /// One of the constants below; it changes once, from [`BUILDING`].
+    /// [`BUILDING`], [`READY`] or [`GIVEN_UP`]; it changes once, from [`BUILDING`].
     state: Atomic<i32>,
     closed: Atomic<bool>,
-    /// One queue is put in its place at a time: a command that finds the place taken finds the queue.
+    /// Serialises adding queues: a command that finds a queue's place taken finds the queue.
     #[pin]
     adding: Mutex<()>,
     /// Keeps the gate shut while the state is [`BUILDING`].
@@ -117,7 +116,7 @@ impl Ring {
         )
     }
 
-    /// Keeps the gate shut until the ring is settled, which it may be by now.
+    /// Keeps the gate shut until the ring is settled; opens it if that has happened already.
     pub(crate) fn hold(&self, building: Building) {
         *self.building.lock() = Some(building);
         // A full barrier: pairs with the one in `settle_as`.
@@ -129,17 +128,17 @@ impl Ring {
 
     /// Opens the gate.
     fn let_go(&self) {
-        // Bound, so that the lock is dropped before the gate is opened.
+        // Bound to a variable, so that the lock is dropped before the gate is opened.
         let building = self.building.lock().take();
         drop(building);
     }
 
-    /// Whether requests go over it.
+    /// Whether requests use the ring.
     pub(crate) fn is_ready(&self) -> bool {
         self.state.load(Acquire) == READY
     }
 
-    /// Whether the server has failed to set it up.
+    /// Whether the server has failed to set the ring up.
     pub(crate) fn is_given_up(&self) -> bool {
         self.state.load(Relaxed) == GIVEN_UP
     }
@@ -148,9 +147,9 @@ impl Ring {
         self.queues.iter().filter_map(SetOnce::as_ref)
     }
 
-    /// Queues a request for the caller's processor, or the next one whose queue has entries; gives it
-    /// back if there is none. If the caller goes on meanwhile, as for data that is read ahead, a
-    /// queue in which an entry waits comes first: its server can begin at once.
+    /// Queues a request for the caller's processor, or the next one whose queue has entries;
+    /// returns it if there is none. If the caller continues meanwhile, as for read-ahead, queues
+    /// with a waiting entry come first: their server can start at once.
     pub(crate) fn send(
         &self,
         mut request: Pending,
@@ -175,7 +174,7 @@ impl Ring {
         Err(request)
     }
 
-    /// The queues, from that of this processor on.
+    /// The queues, starting with that of this processor.
     fn queues_from(&self, cpu: usize) -> impl Iterator<Item = &Arc<Queue>> {
         let (before, from) = self
             .queues
@@ -185,7 +184,7 @@ impl Ring {
         queues.filter_map(SetOnce::as_ref)
     }
 
-    /// Takes back a request that no entry has.
+    /// Cancels a request that no entry has.
     pub(crate) fn cancel(&self, request: &Handle) -> Option<Pending> {
         self.queues()
             .find_map(|queue| queue.cancel_request(request))

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers for payload that the entries of a queue share (`struct fuse_bufpool`).
+//! Payload buffers that the entries of a queue share (`struct fuse_bufpool`).
 
 use kernel::prelude::*;
 
-/// The right to one buffer of a pool. It goes back by [`Pool::put`].
+/// The right to one buffer of a pool. [`Pool::put`] returns it.
 pub(super) struct Lease(u32);
 
-/// Buffers of the same size, one behind the other in the server's memory.
+/// Buffers of the same size, adjacent in the server's memory.
 pub(super) struct Pool {
     base: usize,
     size: usize,
     count: u32,
     /// A bit for each buffer, set while it is free.
     free: KVec<u64>,
-    /// The registered buffer of the server's ring that they lie in, if they do.
+    /// The registered buffer of the server's ring that contains them, if any.
     fixed: Option<u16>,
 }
 
 impl Pool {
-    /// As many buffers of `size` bytes as there are in `len` bytes at `base`.
+    /// As many buffers of `size` bytes as fit into the `len` bytes at `base`.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if there is none, `ENOMEM`.
+    /// `EINVAL` if none fits, `ENOMEM`.
     pub(super) fn new(base: usize, len: u32, size: usize, fixed: Option<u16>) -> Result<Self> {
         let count = u32::try_from(len as usize / size.max(1)).unwrap_or(u32::MAX);
         if count == 0 {
@@ -45,12 +45,12 @@ impl Pool {
         })
     }
 
-    /// Whether a command that names this registered buffer may get at them.
+    /// Whether a command that names this registered buffer may access them.
     pub(super) fn is_named(&self, fixed: Option<u16>) -> bool {
         self.fixed.is_none() || self.fixed == fixed
     }
 
-    /// Whether they lie in a registered buffer.
+    /// Whether they are in a registered buffer.
     pub(super) fn is_fixed(&self) -> bool {
         self.fixed.is_some()
     }
@@ -67,7 +67,7 @@ impl Pool {
         Some(Lease(at as u32 * u64::BITS + bit))
     }
 
-    /// Gives a buffer back.
+    /// Returns a buffer.
     pub(super) fn put(&mut self, lease: Lease) {
         let Lease(number) = lease;
         debug_assert!(number < self.count);
@@ -76,10 +76,10 @@ impl Pool {
         }
     }
 
-    /// Where a buffer is: its address, its length, and its offset in the pool, in bytes.
+    /// The place of a buffer: its address, its length, and its offset in the pool, in bytes.
     pub(super) fn place(&self, lease: &Lease) -> (usize, usize, u32) {
         let offset = lease.0 as usize * self.size;
-        // The pool is less than 4 GiB long.
+        // The pool is shorter than 4 GiB.
         (self.base.wrapping_add(offset), self.size, offset as u32)
     }
 }

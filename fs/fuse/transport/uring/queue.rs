@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One queue of a ring: where requests meet entries.
+//! One queue of a ring: assigns requests to entries.
 
 use super::{
     entry::{
@@ -58,14 +58,14 @@ use kernel::{
     },
 };
 
-/// Added to the number of a queue where a tracepoint has that of a device.
+/// Added to the number of a queue in tracepoints, whose field otherwise has a device's number.
 const TRACED_AS: u32 = 1 << 16;
 
-/// How the payload of messages gets a place (`enum fuse_queue_payload_mode`).
+/// Where the payload of messages goes (`enum fuse_queue_payload_mode`).
 pub(super) enum Mode {
     /// Not settled.
     Unset,
-    /// Each entry has room of its own.
+    /// Each entry has its own room.
     PerEntry,
     /// The entries share these buffers.
     Pool(Pool),
@@ -75,47 +75,47 @@ pub(super) enum Mode {
 #[pin_data]
 pub(crate) struct Queue {
     number: u16,
-    /// Whether an entry waits for a request: written under `inner`, read without.
+    /// Whether an entry waits for a request: written under `inner`, read without the lock.
     idle: Atomic<bool>,
     /// `None` once the connection is gone.
     #[pin]
     inner: SpinLock<Option<Open>>,
 }
 
-/// What an open queue has.
+/// The content of an open queue.
 struct Open {
-    /// Which of the connection's devices the tracepoints show.
+    /// The number of the device in tracepoints.
     device: u32,
     mode: Mode,
-    /// Entries whose commands wait. While requests wait there is none, unless they wait for a
-    /// buffer of the pool.
+    /// Entries whose commands wait. It is empty while requests wait, unless these wait for a buffer
+    /// of the pool.
     available: Stack,
     /// Requests that wait for an entry.
     pending: PendingQueue,
-    /// Requests that are on their way to a task, or being copied.
+    /// Requests on their way to a task, or being copied.
     copying: CopySet,
-    /// Entries that the server has a request in.
+    /// Entries in which the server has a request.
     lent: Table,
     /// How many entries were registered.
     entries: u32,
-    /// How many of them there are. A queue without any takes no request.
+    /// How many of them are left. A queue without any accepts no request.
     living: u32,
 }
 
-/// Why an entry did not get to the server with a request.
+/// Why an entry failed to bring a request to the server.
 enum Failed {
-    /// The request could not be copied: the entry takes the next.
+    /// The request could not be copied: the entry takes the next one.
     Request(KBox<Entry>),
     /// The connection is gone.
     Closed,
 }
 
-/// What is next for an entry whose answer is in.
+/// The next step of an entry after its reply.
 enum Next {
-    /// This request; and whether others may go on: a buffer has come back, or what stood in their
-    /// way has got one.
+    /// This request. Whether others may go on: a buffer was returned, or the request that blocked
+    /// them has got one.
     Request(Copying, bool),
-    /// None is there.
+    /// No request is there.
     Wait,
     /// The connection is gone.
     Closed,
@@ -151,14 +151,15 @@ impl Queue {
         )
     }
 
-    /// Checks the room for payload that an entry brings, and settles that of the queue, if it is not
+    /// Checks the payload room of an entry, and settles the mode of the queue, unless it is
     /// settled. `fixed` is the registered buffer that the command names. Returns the room that the
     /// entry has for itself.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if an entry of this queue has to bring `max` bytes, or none and the registered
-    /// buffer of the pool; `ECONNABORTED` if the connection is gone.
+    /// `EINVAL` if the entry lacks `max` bytes of room that this queue requires, or has room or
+    /// another registered buffer although the queue has a pool; `ECONNABORTED` if the connection is
+    /// gone.
     pub(super) fn settle(
         &self,
         payload: (usize, usize),
@@ -178,23 +179,23 @@ impl Queue {
         }
     }
 
-    /// Gives buffers to the queue, which the entries share.
+    /// Gives the queue a pool of buffers, which the entries share.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is settled where payload goes, `ENOTCONN` if the connection is gone.
+    /// `EINVAL` if the mode of the queue is settled, `ENOTCONN` if the connection is gone.
     pub(super) fn add_pool(&self, pool: Pool) -> Result {
         let mut inner = self.inner.lock();
         let open = Option::as_mut(&mut inner).ok_or(ENOTCONN)?;
         if !matches!(open.mode, Mode::Unset) {
-            // The pool is freed by the caller, when the lock is dropped.
+            // The caller frees the pool after the lock is dropped.
             return Err(EINVAL);
         }
         open.mode = Mode::Pool(pool);
         Ok(())
     }
 
-    /// Whether an entry waits for a request, which another may get first.
+    /// Whether an entry waits for a request. Another caller may get it first.
     pub(super) fn is_idle(&self) -> bool {
         self.idle.load(Relaxed)
     }
@@ -204,15 +205,15 @@ impl Queue {
         self.idle.store(!open.available.is_empty(), Relaxed);
     }
 
-    /// Starts the oldest request that waits, with an entry that waits.
+    /// Starts the oldest waiting request in a waiting entry.
     fn pair(&self, open: &mut Open) -> Option<(KBox<Entry>, Parked<Self>)> {
         let ready = open.pair();
         self.note_idle(open);
         ready
     }
 
-    /// Queues a request, and sends it on its way if an entry waits; gives it back if the queue is
-    /// closed or has no entry. Never sleeps.
+    /// Queues a request, and dispatches it if an entry waits; returns it if the queue is closed or
+    /// has no entry. Never sleeps.
     pub(super) fn send(&self, request: Pending, ids: &UniqueIds) -> Result<(), Pending> {
         let ready = {
             let mut inner = self.inner.lock();
@@ -230,7 +231,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Sends on their way what can go: a buffer has come back.
+    /// Dispatches the requests that can go after a buffer was returned.
     fn pump(&self) {
         loop {
             let ready = match Option::as_mut(&mut self.inner.lock()) {
@@ -244,7 +245,7 @@ impl Queue {
         }
     }
 
-    /// Takes back a request that waits for an entry.
+    /// Cancels a request that waits for an entry.
     pub(super) fn cancel_request(&self, request: &Handle) -> Option<Pending> {
         Option::as_mut(&mut self.inner.lock())?
             .pending
@@ -273,15 +274,15 @@ impl Queue {
         }
     }
 
-    /// Closes the queue: ends every request, and every command that waits.
+    /// Closes the queue: ends every request, and every waiting command.
     pub(super) fn close(&self) {
-        // Bound, so that the lock is dropped before what was there is.
+        // Bound to a variable, so that the lock is dropped before its content is.
         let open = self.inner.lock().take();
         let Some(mut open) = open else { return };
         drop(open.lent);
         open.copying.abort_all();
         open.pending.refuse_all(Outcome::Aborted);
-        // In their tasks: one of the server's may be copying under the lock of the ring, for as
+        // In their tasks: another task of the server may be copying under the lock of the ring, as
         // long as a page fault lasts.
         while let Some((entry, command)) = open.available.pop() {
             command.end(Err(ENOTCONN));
@@ -337,7 +338,7 @@ impl Queue {
         }
     }
 
-    /// The next request for an entry that has nothing to do.
+    /// The next request for an idle entry.
     fn next(&self, entry: &mut Entry) -> Next {
         let mut inner = self.inner.lock();
         match Option::as_mut(&mut inner) {
@@ -346,7 +347,7 @@ impl Queue {
         }
     }
 
-    /// Gives an entry its next request, if one waits, and copies it; the entry comes back if not.
+    /// Copies the next request into an entry, if one waits; otherwise returns the entry.
     ///
     /// # Errors
     ///
@@ -429,7 +430,7 @@ impl Queue {
         };
         let next = self.answer(&mut entry, replying, &command.access());
         match self.fetch(entry, next, &command.access()) {
-            // At once, as is usual under load: then the command need not wait at all.
+            // Usual under load: the command need not wait.
             Ok(None) => command.done(Ok(())),
             Err(error) => command.done(Err(error)),
             Ok(Some(entry)) => self.register(entry, command),
@@ -441,7 +442,7 @@ impl Queue {
     /// # Errors
     ///
     /// `ENOTCONN` if the connection is gone; `EINVAL` if the command does not name the registered
-    /// buffer of the queue's pool; `ENOENT` if the server does not have it.
+    /// buffer of the queue's pool; `ENOENT` if the server does not have the request.
     fn take(&self, id: Unique, fixed: Option<u16>) -> Result<(KBox<Entry>, Replying)> {
         let mut inner = self.inner.lock();
         let open = Option::as_mut(&mut inner).ok_or(ENOTCONN)?;
@@ -454,7 +455,7 @@ impl Queue {
         Ok((entry, replying))
     }
 
-    /// Ends a request by the answer in its entry.
+    /// Ends a request with the reply in its entry.
     fn answer(&self, entry: &mut Entry, replying: Replying, access: &Access<'_>) -> Next {
         entry.host.latency().answered(replying.request());
         let outcome = match entry.area.answer() {
@@ -474,12 +475,12 @@ impl Queue {
     }
 }
 
-/// An entry and its command that cannot wait, because there is something to do.
+/// An entry and its command that cannot wait, because there is a next step.
 type Offered = (KBox<Entry>, Parked<Queue>, Next);
 
 impl Open {
-    /// Starts the oldest request that waits, for this entry; if none can go, the entry's buffer goes
-    /// back.
+    /// Starts the oldest waiting request in this entry; if none can go, the entry returns its
+    /// buffer.
     fn next(&mut self, entry: &mut Entry) -> Next {
         let equipped = match self.pending.front() {
             Some(request) => equip(&mut self.mode, entry, request.has_payload()),
@@ -500,7 +501,7 @@ impl Open {
         }
     }
 
-    /// One of its entries goes for good: with the last go the requests that wait.
+    /// One of its entries is gone; the last one returns the requests that wait.
     fn leave(&mut self) -> PendingQueue {
         self.living = self.living.saturating_sub(1);
         match self.living {
@@ -509,7 +510,7 @@ impl Open {
         }
     }
 
-    /// Starts the oldest request that waits, with an entry that waits.
+    /// Starts the oldest waiting request in a waiting entry.
     fn pair(&mut self) -> Option<(KBox<Entry>, Parked<Queue>)> {
         if self.pending.is_empty() {
             return None;
@@ -528,8 +529,8 @@ impl Open {
     }
 }
 
-/// Sees to it that an entry has a buffer of the pool, or has none. `None` if there is no buffer; else
-/// whether one has come back.
+/// Gives an entry a buffer of the pool, or takes it away. `None` if no buffer is free; otherwise
+/// whether a buffer was returned to the pool.
 fn equip(mode: &mut Mode, entry: &mut Entry, has_payload: bool) -> Option<bool> {
     let Mode::Pool(pool) = mode else {
         return Some(false);
@@ -546,10 +547,10 @@ fn equip(mode: &mut Mode, entry: &mut Entry, has_payload: bool) -> Option<bool> 
     Some(false)
 }
 
-/// What an answer says (`fuse_uring_out_header_has_err()`).
+/// The outcome that a reply tells (`fuse_uring_out_header_has_err()`).
 fn outcome(entry: &Entry, header: &OutHeader, replying: &Replying, access: &Access<'_>) -> Outcome {
     let request = replying.request();
-    // Notifications do not come over the ring.
+    // A ring carries no notifications.
     if header.unique.get() == 0 {
         return Outcome::Malformed;
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A device of virtiofs (`struct virtio_fs`), from its probe until its removal.
+//! A virtiofs device (`struct virtio_fs`), from its probe until its removal.
 //!
-//! `/sys/fs/virtiofs/NUMBER` shows it, with the same files as C has:
+//! `/sys/fs/virtiofs/NUMBER` shows it, with the same files as in C:
 //!
 //! - `tag`, by which it is mounted;
-//! - `device`, the device of virtio;
+//! - `device`, the virtio device;
 //! - `mqs/QUEUE/name` and `mqs/QUEUE/cpu_list`: its queues, and which processors use each.
 //!
-//! The events that it comes and goes have the tag.
+//! Its uevents carry the tag.
 //!
 //! Locks: `shown`, which may sleep.
 
@@ -42,13 +42,13 @@ use kernel::{
     }, //
 };
 
-/// The number of the device (`VIRTIO_ID_FS`).
+/// The device number (`VIRTIO_ID_FS`).
 const DEVICE_ID: u32 = 26;
-/// Bytes of the tag in the configuration.
+/// Length of the tag in the configuration, in bytes.
 const TAG_LEN: usize = 36;
-/// Where the number of request queues is in the configuration.
+/// Offset of the number of request queues in the configuration.
 const REQUEST_QUEUES_AT: u32 = TAG_LEN as u32;
-/// The number of the first queue for requests; the one before is for FORGETs.
+/// The first request queue; the one before is for FORGETs.
 const FIRST_REQUEST_QUEUE: u32 = 1;
 
 static IDS: Ids = Ids::new(DEVICE_ID);
@@ -62,19 +62,19 @@ pub(crate) struct Instance {
     tag: CString,
     /// The names of its queues.
     queues: KVec<CString>,
-    /// The queue that each processor uses; settled when it appears.
+    /// The queue that each processor uses; set when the device appears.
     map: SetOnce<KVec<u32>>,
-    /// What sysfs has of it, while it is there.
+    /// Its sysfs objects, while they exist.
     #[pin]
     shown: Mutex<KVec<Arc<Object>>>,
 }
 
-/// The tag in its place in the configuration, where a long one has no end.
+/// The tag from its field in the configuration, where a tag of full length has no terminator.
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is empty, or has a line feed: it is a word of mount(8), of a file of sysfs, and of
-/// events.
+/// `EINVAL` if it is empty or has a line feed: it is a word of mount(8), of a sysfs file, and of
+/// uevents.
 fn tag_of(bytes: &[u8]) -> Result<CString> {
     let tag = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     if tag.is_empty() || tag.contains(&b'\n') {
@@ -189,7 +189,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Whether a processor uses it; all send FORGETs by the same.
+    /// Whether a processor uses it; all processors send FORGETs by the same queue.
     fn is_used_by(&self, cpu: usize) -> bool {
         let first = FIRST_REQUEST_QUEUE as usize;
         let used = self.bound.map.as_ref().and_then(|map| map.get(cpu));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! virtiofs: the server is a device of virtio.
+//! virtiofs: the server is a virtio device.
 //!
-//! [`instance`] has what a device is: its tag, by which it is mounted, its queues, and what sysfs shows
+//! [`instance`] has the device: its tag, by which it is mounted, its queues, and what sysfs shows
 //! of both.
 
 pub(crate) mod instance;
