@@ -64,7 +64,7 @@ static const struct kernel_param_ops inval_period_ops = {
 module_param_cb(inval_wq, &inval_period_ops, &fuse_param_inval_period, 0644);
 __MODULE_PARM_TYPE(inval_wq, "uint");
 MODULE_PARM_DESC(inval_wq,
-		 "Seconds between two looks for expired dentries, 5 at least; 0: never look");
+		 "Seconds between two scans for expired dentries, minimum 5; 0: never scan");
 
 /* A limit of 0 is computed from the size of memory; INIT has 16 bits for limits. */
 static unsigned int user_limit(unsigned int *value)
@@ -114,12 +114,12 @@ static const struct kernel_param_ops user_limit_ops = {
 module_param_cb(max_user_bgreq, &user_limit_ops, &max_user_bgreq, 0644);
 __MODULE_PARM_TYPE(max_user_bgreq, "uint");
 MODULE_PARM_DESC(max_user_bgreq,
-		 "Most background requests of a server without privilege; 0: by the size of memory");
+		 "Maximum background requests of an unprivileged server; 0: by the size of memory");
 
 module_param_cb(max_user_congthresh, &user_limit_ops, &max_user_congthresh, 0644);
 __MODULE_PARM_TYPE(max_user_congthresh, "uint");
 MODULE_PARM_DESC(max_user_congthresh,
-		 "Highest congestion threshold of a server without privilege; 0: by the size of memory");
+		 "Maximum congestion threshold of an unprivileged server; 0: by the size of memory");
 
 module_param_named(allow_sys_admin_access, fuse_param_allow_sys_admin_access, bool, 0644);
 MODULE_PARM_DESC(allow_sys_admin_access,
@@ -130,7 +130,7 @@ module_param_named(cache_no_caps, fuse_param_cache_no_caps, bool, 0644);
 MODULE_PARM_DESC(cache_no_caps,
 		 "Ask for the capability of a file before a write only if there may be one");
 
-/* Folios of up to 2 to this pages are cached, where a mount allows them. */
+/* The largest order of page cache folios, where a mount allows them. */
 #define LARGEST_FOLIO_ORDER 9
 
 unsigned int fuse_param_max_folio_order = 5;
@@ -148,7 +148,7 @@ static const struct kernel_param_ops max_folio_order_ops = {
 module_param_cb(max_folio_order, &max_folio_order_ops, &fuse_param_max_folio_order, 0644);
 __MODULE_PARM_TYPE(max_folio_order, "uint");
 MODULE_PARM_DESC(max_folio_order,
-		 "Cache files in folios of up to 2 to this pages, 9 at most; 0: page by page");
+		 "Maximum order of page cache folios of files, up to 9; 0: single pages");
 
 /* Servers may take requests by io_uring: INIT offers it. */
 bool fuse_param_enable_uring;

@@ -2,7 +2,7 @@
 
 //! The open handles through which the dirty pages of a file may be written.
 //!
-//! A dirty page does not know who made it dirty, and the server wants a handle that was opened for
+//! A dirty page does not name the file that dirtied it, and the server wants a handle opened for
 //! writing. [`WriteFiles`] knows those of an inode: a file is added when it is opened for writing
 //! and its writes may stay in the cache, or when a mapping of it can be stored to; it is removed
 //! when it is closed, after everything was written. On the walk: `file/open.rs` and `file/mmap.rs`
