@@ -2,19 +2,15 @@
 
 //! `mmap(2)`.
 //!
-//! The VFS calls [`mmap`]; faults go to the page cache, or to a backing file. Stores to a shared
-//! mapping are written back through the file that was mapped, or another one that is open for
-//! writing.
+//! `file/mod.rs` calls [`mmap`]; faults go to the page cache. Stores to a shared mapping are written
+//! back through the file that was mapped, or another one that is open for writing.
 //!
 //! Locks: the address space is locked for writing. No request is sent here, as the server could
 //! wait for that lock, except to write the dirty pages of a file that bypasses the page cache; its
 //! parallel direct writes are waited for: those that the server has, never one that waits for the
 //! lock itself (`inode/io_mode.rs`).
 
-use super::{
-    outdated,
-    passthrough, //
-};
+use super::outdated;
 use crate::{
     fuse::{
         abi::file::FopenFlag,
@@ -39,12 +35,9 @@ use kernel::{
 ///
 /// `ENODEV` for a shared mapping of a file whose server bypasses the page cache, unless it has
 /// agreed to that in INIT, and for any mapping of a file that is passed through for another open;
-/// `ETXTBSY` if it has just become one; those of the backing file.
+/// `ETXTBSY` if it has just become one.
 pub(super) fn mmap(area: NewArea<'_, Fuse>) -> Result {
     let handle = area.file().data();
-    if let Some(backing) = handle.backing() {
-        return passthrough::mmap(backing, area);
-    }
     if handle.inode().data().io_mode.is_passed_through() {
         // The page cache does not have the data that is passed through.
         return Err(ENODEV);

@@ -9,7 +9,7 @@
 //!
 //! A write goes to the server at once, or stays in the page cache as dirty pages, if that was
 //! agreed on in INIT; a store to a mapping always stays there for a while. If the server has named
-//! a backing file, all data goes there instead.
+//! a backing file, all data goes there instead. [`Way`] decides.
 
 mod bmap;
 mod copy_range;
@@ -35,7 +35,10 @@ mod writeback;
 
 use super::{
     abi::file::FopenFlag,
-    inode::handle::OpenHandle,
+    inode::{
+        check_good,
+        handle::OpenHandle, //
+    },
     Fuse, //
 };
 use crate::vfs::{
@@ -64,6 +67,7 @@ use crate::vfs::{
             Polling, //
         }, //
     },
+    io::backing::BackingFile,
     mm::{
         folio::{
             Folio,
@@ -90,6 +94,30 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+
+/// Where `read(2)`, `write(2)` and splices find the bytes of an open file.
+enum Way<'a> {
+    /// In the page cache.
+    Cached,
+    /// At the server, past the page cache.
+    Direct,
+    /// In the file that the server has named.
+    PassedThrough(&'a BackingFile),
+}
+
+impl<'a> Way<'a> {
+    /// That of a file with this handle. If the server asks for both, it serves the bytes itself.
+    #[inline]
+    fn of(handle: &'a OpenHandle) -> Self {
+        if handle.wants(FopenFlag::DirectIo) {
+            Self::Direct
+        } else if let Some(backing) = handle.backing() {
+            Self::PassedThrough(backing)
+        } else {
+            Self::Cached
+        }
+    }
+}
 
 /// The table of open regular files.
 pub(crate) const fn regular_ops() -> FileOps<Fuse> {
@@ -119,8 +147,14 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     #[inline]
-    fn read_iter(iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-        read::read_iter(iocb, to)
+    fn read_iter(mut iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
+        let handle = iocb.file().data();
+        check_good(handle.inode())?;
+        match Way::of(&handle) {
+            Way::Direct => direct::read_iter(&mut iocb, to),
+            Way::PassedThrough(backing) => passthrough::read_iter(backing, iocb, to),
+            Way::Cached => read::read_iter(&handle, &mut iocb, to),
+        }
     }
 
     #[inline]
@@ -129,8 +163,14 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     #[inline]
-    fn write_iter(iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
-        write::write_iter(iocb, from)
+    fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
+        let handle = iocb.file().data();
+        check_good(handle.inode())?;
+        match Way::of(&handle) {
+            Way::Direct => direct::write_iter(&mut iocb, from),
+            Way::PassedThrough(backing) => passthrough::write_iter(backing, iocb, from),
+            Way::Cached => write::write_iter(&handle, &mut iocb, from),
+        }
     }
 
     fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
@@ -138,7 +178,12 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     fn mmap(area: NewArea<'_, Fuse>) -> Result {
-        mmap::mmap(area)
+        let handle = area.file().data();
+        // A mapping has no way past the page cache: the file that the server has named comes first.
+        match handle.backing() {
+            Some(backing) => passthrough::mmap(backing, area),
+            None => mmap::mmap(area),
+        }
     }
 
     fn fallocate(file: &File<Fuse>, mode: FallocateMode, offset: i64, len: i64) -> Result {
@@ -170,23 +215,24 @@ impl file_ops::Regular<Fuse> for Regular {
     }
 
     fn splice_read(splice: SpliceRead<'_, Fuse>) -> Result<usize> {
-        if let Some(backing) = passthrough::of_data(&splice.file().data()) {
-            return passthrough::splice_read(backing, splice);
+        match Way::of(&splice.file().data()) {
+            // The contents of such a file may be generated on a read, and be longer than its size.
+            // With `O_DIRECT` the VFS does not call this.
+            Way::Direct => splice.copy(),
+            Way::PassedThrough(backing) => passthrough::splice_read(backing, splice),
+            Way::Cached => {
+                outdated::settle(splice.file().inode())?;
+                splice.filemap()
+            }
         }
-        // The contents of a file whose server bypasses the page cache may be generated on a read,
-        // and be longer than its size. With `O_DIRECT` the VFS does not call this.
-        if splice.file().data().wants(FopenFlag::DirectIo) {
-            return splice.copy();
-        }
-        outdated::settle(splice.file().inode())?;
-        splice.filemap()
     }
 
     fn splice_write(splice: SpliceWrite<'_, Fuse>) -> Result<usize> {
-        if let Some(backing) = passthrough::of_data(&splice.file().data()) {
-            return passthrough::splice_write(backing, splice);
+        match Way::of(&splice.file().data()) {
+            Way::PassedThrough(backing) => passthrough::splice_write(backing, splice),
+            // By way of `write_iter`.
+            Way::Direct | Way::Cached => splice.iter_file(),
         }
-        splice.iter_file()
     }
 }
 

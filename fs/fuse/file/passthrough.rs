@@ -8,8 +8,8 @@
 //! they are fetched anew. With FOPEN_DIRECT_IO as well, reads and writes go to the server, and
 //! mappings to the backing file.
 //!
-//! `read.rs`, `write.rs`, `mmap.rs` and the splices of `file` call this; this calls
-//! `vfs/io/backing.rs`. It uses the credentials of the task that registered the file.
+//! `file/mod.rs` calls this; this calls `vfs/io/backing.rs`. It uses the credentials of the task that
+//! registered the file.
 //!
 //! Locks: the inode's, for writes; inside of it the other file system takes its own.
 
@@ -70,14 +70,6 @@ pub(super) fn open(file: &Opening<'_, Fuse>, handle: &mut OpenHandle) -> Result 
     let backing = handle.mount().conn().backing(handle.backing_id())?;
     let opened = backing.open(file)?;
     handle.pass_through(&backing, opened)
-}
-
-/// The backing file for reads and writes of a file with this handle, if there is one.
-#[inline]
-pub(super) fn of_data(handle: &OpenHandle) -> Option<&BackingFile> {
-    handle
-        .backing()
-        .filter(|_| !handle.wants(FopenFlag::DirectIo))
 }
 
 /// Reads. May sleep.

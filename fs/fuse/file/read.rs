@@ -1,23 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! READ for a caller that waits: cached or direct, and one folio at a time.
+//! READ through the page cache, and one folio at a time for a caller that waits.
 //!
-//! The VFS calls [`read_iter`], unless the read [is plain](is_plain), and the page cache calls
-//! [`read_folio`]; `readahead` fills most of the cache, `direct` bypasses it, `passthrough` reads
-//! another file. One folio is read synchronously, because servers may rely on seeing the reads of a
-//! file in order.
+//! `file/mod.rs` calls [`read_iter`], unless the read [is plain](is_plain), and the page cache calls
+//! [`read_folio`]; `readahead` fills most of the cache. One folio is read synchronously, because
+//! servers may rely on seeing the reads of a file in order.
 //!
 //! Locks: none; the folio is locked until its read has ended.
 
 use super::{
-    direct,
     outdated::settle,
-    passthrough,
     range::read_args, //
 };
 use crate::{
     fuse::{
-        abi::file::FopenFlag,
         attr::getattr::update_attributes,
         inode::{
             attr_cache::{
@@ -68,29 +64,16 @@ pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
         && i64::try_from(len).is_ok_and(|len| pos.saturating_add(len) <= inode.size())
 }
 
-/// `read(2)` and the like on a regular file, except for a read that [`is_plain`]. May sleep.
+/// `read(2)` and the like through the page cache, except for a read that [`is_plain`]. May sleep.
+///
+/// The inode's size determines the end of the file, so it is fetched first: always if the server
+/// wants its changes noticed, otherwise when the read would reach the end.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode, `EFAULT`, the server's error.
+/// `EFAULT`, the server's error.
 #[inline]
-pub(super) fn read_iter(mut iocb: Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
-    let handle = iocb.file().data();
-    check_good(handle.inode())?;
-    if handle.wants(FopenFlag::DirectIo) {
-        direct::read_iter(&mut iocb, to)
-    } else if let Some(backing) = handle.backing() {
-        passthrough::read_iter(backing, iocb, to)
-    } else {
-        cached(&handle, &mut iocb, to)
-    }
-}
-
-/// Reads through the page cache. The inode's size determines the end of the file, so it is fetched
-/// first: always if the server wants its changes noticed, otherwise when the read would reach the
-/// end.
-#[inline]
-fn cached(
+pub(super) fn read_iter(
     handle: &OpenHandle,
     iocb: &mut Kiocb<'_, Fuse>,
     to: &mut IovIterDest<'_>,

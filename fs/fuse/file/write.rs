@@ -2,19 +2,16 @@
 
 //! `write(2)`: data goes to the server at once, or stays in the page cache.
 //!
-//! The VFS calls [`write_iter`]. A cached file is written through: folios of the page cache are
-//! filled and sent to the server, and only then the next ones are filled. If INIT has agreed on
-//! writeback they are only filled, and `writeback` sends them later. `direct` bypasses the cache,
-//! `passthrough` writes another file.
+//! `file/mod.rs` calls [`write_iter`]. A cached file is written through: folios of the page cache
+//! are filled and sent to the server, and only then the next ones are filled. If INIT has agreed on
+//! writeback they are only filled, and `writeback` sends them later.
 //!
 //! Locks: the inode's, for the whole of a write. A folio that is partly written and was never read
 //! in stays locked until the server has answered (see `vfs/mm/cached.rs`), or while the rest of it
 //! is read in.
 
 use super::{
-    direct,
     outdated::settle,
-    passthrough,
     range::{
         advanced,
         write_args,
@@ -24,14 +21,10 @@ use super::{
 };
 use crate::{
     fuse::{
-        abi::file::{
-            FopenFlag,
-            WriteFlag, //
-        },
+        abi::file::WriteFlag,
         attr::getattr::update_attributes,
         inode::{
             attr_cache,
-            check_good,
             handle::OpenHandle, //
         },
         op,
@@ -66,23 +59,18 @@ use kernel::{
     prelude::*, //
 };
 
-/// `write(2)` and the like on a regular file. Sleeps.
+/// `write(2)` and the like on a regular file that may be cached. Sleeps.
 ///
 /// # Errors
 ///
-/// `EIO` for a bad inode; `EFAULT`; `EFBIG` and the like; the server's error, or `EIO` if it claims
-/// to have written more than it was sent.
+/// `EFAULT`; `EFBIG` and the like; the server's error, or `EIO` if it claims to have written more
+/// than it was sent.
 #[inline]
-pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>) -> Result<usize> {
-    let handle = iocb.file().data();
-    check_good(handle.inode())?;
-    if handle.wants(FopenFlag::DirectIo) {
-        return direct::write_iter(&mut iocb, from);
-    }
-    if let Some(backing) = handle.backing() {
-        return passthrough::write_iter(backing, iocb, from);
-    }
-
+pub(super) fn write_iter(
+    handle: &OpenHandle,
+    iocb: &mut Kiocb<'_, Fuse>,
+    from: &mut IovIterSource<'_>,
+) -> Result<usize> {
     let features = handle.mount().conn().features();
     let mut written_back = features.writeback_cache;
     if written_back {
@@ -94,7 +82,7 @@ pub(super) fn write_iter(mut iocb: Kiocb<'_, Fuse>, from: &mut IovIterSource<'_>
     }
     let written = {
         let lock = handle.inode().lock();
-        cached(&handle, &lock, &mut iocb, from, written_back)?
+        cached(handle, &lock, iocb, from, written_back)?
     };
     if written == 0 {
         return Ok(0);
