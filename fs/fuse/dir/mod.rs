@@ -9,6 +9,7 @@
 mod atomic_open;
 mod create;
 mod create_ext;
+mod emit;
 pub(crate) mod entry;
 mod link;
 pub(crate) mod lookup;

@@ -14,6 +14,7 @@
 //! `dir/readdirplus.rs` handles what READDIRPLUS returns in addition.
 
 use super::{
+    emit::emit,
     entry::Asked,
     readdir_cache,
     readdirplus,
@@ -215,13 +216,4 @@ fn emit_and_cache(
         readdir_cache::append(dir, ctx.pos(), entry, name);
     }
     emit(entry, name, ctx)
-}
-
-/// Passes a record on; `false` if the reader is full, and will request it again.
-pub(super) fn emit(entry: &Dirent, name: &[u8], ctx: &mut DirContext) -> bool {
-    let taken = ctx.emit(name, entry.ino, entry.kind);
-    if taken {
-        ctx.set_pos(entry.off as i64);
-    }
-    taken
 }

@@ -13,7 +13,7 @@
 //! while a record is passed to the reader: records are copied first.
 
 use super::{
-    readdir::emit,
+    emit::emit,
     records::{
         Record,
         Records, //

@@ -9,41 +9,54 @@
 //!
 //! Locks: those of the super blocks' handles.
 
-use super::Notifications;
 use crate::{
     fuse::conn::mount::Mount,
     vfs::{
         node::dentry_expiry,
-        sync::watchdog::Check, //
+        sync::watchdog::{
+            Check,
+            Watchdog, //
+        }, //
     },
 };
-use kernel::sync::Arc;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The cached names of one connection.
 pub(super) struct OldNames {
     mount: Arc<Mount>,
+    /// Throws out names of earlier epochs.
+    worker: Pin<KBox<Watchdog<ThrowOut>>>,
 }
 
 impl OldNames {
     /// Those of the connection of `mount`.
-    pub(super) fn new(mount: Arc<Mount>) -> Self {
-        Self { mount }
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(mount: Arc<Mount>) -> Result<Self> {
+        let worker = Watchdog::idle(ThrowOut(mount.clone()), 0)?;
+        Ok(Self { mount, worker })
     }
-}
 
-impl Check for OldNames {
-    fn check(&self) -> bool {
-        self.mount.conn().mounts().for_each(|sb| sb.shrink_dcache());
-        false
-    }
-}
-
-impl Notifications {
     /// Begins a new epoch.
     pub(super) fn inc_epoch(&self) {
         self.mount.conn().inc_epoch();
         if dentry_expiry::is_wanted() {
-            self.old_names.look();
+            self.worker.look();
         }
+    }
+}
+
+/// Throws out the names of earlier epochs of this mount's connection.
+struct ThrowOut(Arc<Mount>);
+
+impl Check for ThrowOut {
+    fn check(&self) -> bool {
+        self.0.conn().mounts().for_each(|sb| sb.shrink_dcache());
+        false
     }
 }

@@ -61,8 +61,8 @@ use zerocopy::{
 pub(crate) struct Notifications {
     /// Its first mount.
     mount: Arc<Mount>,
-    /// Throws out names that were cached before this epoch.
-    old_names: Pin<KBox<Watchdog<OldNames>>>,
+    /// The names that may be of an earlier epoch.
+    old_names: OldNames,
     /// Drops outdated pages that are left.
     left: Pin<KBox<Watchdog<LeftFiles>>>,
 }
@@ -74,7 +74,7 @@ impl Notifications {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(mount: Arc<Mount>) -> Result<Self> {
-        let old_names = Watchdog::idle(OldNames::new(mount.clone()), 0)?;
+        let old_names = OldNames::new(mount.clone())?;
         let left = Watchdog::idle(LeftFiles::new()?, msecs_to_jiffies(left::PERIOD))?;
         Ok(Self {
             mount,
@@ -109,7 +109,7 @@ impl ChannelOwner for Notifications {
                 Ok(())
             }
             Some(NotifyCode::IncEpoch) => {
-                self.inc_epoch();
+                self.old_names.inc_epoch();
                 Ok(())
             }
             Some(NotifyCode::Store) => self.store(payload),
