@@ -45,7 +45,7 @@ struct Ferrofuse {
     device: vfs::io::miscdev::Registration<fuse::transport::dev::Device>,
     #[pin]
     cuse: vfs::io::miscdev::Registration<fuse::fstype::cuse::Server>,
-    cuse_class: vfs::io::chrdev::ClassRegistration<fuse::fstype::cuse::Front>,
+    cuse_class: vfs::io::chrdev::ClassRegistration<fuse::file::device::Front>,
     sysctls: vfs::control::sysctl::Registration,
     mount_point: vfs::control::sysfs::MountPoint,
     control: vfs::control::control_fs::Registration<fuse::conn::Connection>,
@@ -79,7 +79,7 @@ impl kernel::InPlaceModule for Ferrofuse {
             // Before the first server, whose device belongs to it.
             // SAFETY: It is dropped with the module. Every open of the device that servers use
             // keeps the module, and the character device of a server is removed with that open.
-            cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::fstype::cuse::CUSE) }?,
+            cuse_class: unsafe { vfs::io::chrdev::ClassRegistration::new(&fuse::file::device::CUSE) }?,
             cuse <- vfs::io::miscdev::Registration::new(),
             #[cfg(CONFIG_VIRTIO)]
             // SAFETY: It is dropped with the module.

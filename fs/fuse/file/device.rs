@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files of a character device: bytes without an inode.
+//! A character device whose server is in user space, and its open files: bytes without an inode.
 //!
-//! `fstype/cuse.rs` calls these. Such a file has only the server's part ([`Opened`]), so every
-//! operation goes to the server: nothing is cached, every read and write begins at 0, and every
-//! task that may open the device may do what the server permits.
+//! `fstype/cuse.rs` makes the device; `vfs/io/chrdev.rs` calls its operations. Such a file has only
+//! the server's part ([`Opened`]), so every operation goes to the server: nothing is cached, every
+//! read and write begins at 0, and every task that may open the device may do what the server
+//! permits.
 //!
 //! Locks: none.
 
@@ -19,11 +20,19 @@ use crate::{
         conn::mount::Mount,
         inode::opened::Opened, //
     },
-    vfs::file::{
-        ioctl::Ioctl,
-        poll::{
-            PollEvents,
-            Polling, //
+    vfs::{
+        file::{
+            ioctl::Ioctl,
+            poll::{
+                PollEvents,
+                Polling, //
+            },
+        },
+        io::chrdev::{
+            self,
+            Attribute,
+            AttributeEntry,
+            Class, //
         },
     },
 };
@@ -36,61 +45,90 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Opens a file with `flags` (`O_*`). May sleep.
-///
-/// # Errors
-///
-/// `ENOMEM`; the server's error.
-pub(crate) fn open(mount: &Arc<Mount>, flags: u32) -> Result<Arc<Opened>> {
-    Ok(Arc::new(
-        open::open_device(mount, flags)?,
-        GFP_KERNEL_ACCOUNT,
-    )?)
-}
+/// The class of the devices: a directory in sysfs for each, with the files that fusectl has for a
+/// mount.
+pub(crate) static CUSE: Class<Front> = Class::new(c"cuse", &ATTRIBUTES);
 
-/// The last reference to a file with `flags` (`O_*`) is gone: waits for the server's answer.
-/// Sleeps.
-pub(crate) fn release(opened: Arc<Opened>, flags: u32) {
-    opened.close(flags);
-    // There is no other reference: no request of such a file outlives its call.
-    if let Some(opened) = Arc::into_unique_or_drop(opened) {
-        Pin::into_inner(opened).release_and_wait();
+static ATTRIBUTES: [AttributeEntry<Front>; 2] = [
+    AttributeEntry::new::<Waiting>(),
+    AttributeEntry::new::<Abort>(),
+];
+
+/// `waiting`: requests that have not ended yet.
+struct Waiting;
+
+#[vtable]
+impl Attribute<Front> for Waiting {
+    const NAME: &'static CStr = c"waiting";
+    const MODE: u16 = 0o400;
+
+    fn show(front: &Front) -> u32 {
+        front.mount.conn().channel().num_waiting()
     }
 }
 
-/// `read(2)` and the like, of a file with `flags` (`O_*`). Sleeps.
-///
-/// # Errors
-///
-/// `EFAULT`, `ENOMEM`, the server's error.
-pub(crate) fn read_iter(opened: &Opened, flags: u32, to: &mut IovIterDest<'_>) -> Result<usize> {
-    direct::read_from_start(opened, flags, to)
+/// `abort`: any write ends the connection.
+struct Abort;
+
+#[vtable]
+impl Attribute<Front> for Abort {
+    const NAME: &'static CStr = c"abort";
+    const MODE: u16 = 0o200;
+
+    fn store(front: &Front) -> Result {
+        front.mount.conn().abort();
+        Ok(())
+    }
 }
 
-/// `write(2)` and the like, with the `flags` (`O_*`) of the call. The server orders concurrent
-/// writers. Sleeps.
-///
-/// # Errors
-///
-/// `EFAULT`, `ENOMEM`, the server's error.
-pub(crate) fn write_iter(
-    opened: &Opened,
-    flags: u32,
-    from: &mut IovIterSource<'_>,
-) -> Result<usize> {
-    direct::write_from_start(opened, flags, from)
+/// The device as its users see it.
+pub(crate) struct Front {
+    mount: Arc<Mount>,
 }
 
-/// `ioctl(2)`. Sleeps.
-///
-/// # Errors
-///
-/// Those of [`ioctl::device_ioctl`].
-pub(crate) fn ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
-    ioctl::device_ioctl(opened, call)
+impl Front {
+    /// That of the server behind `mount`.
+    pub(crate) fn new(mount: Arc<Mount>) -> Self {
+        Self { mount }
+    }
 }
 
-/// `poll(2)` and its kin. Sleeps.
-pub(crate) fn poll(polling: &Polling<'_, Arc<Opened>>) -> PollEvents {
-    poll::poll(polling, polling.data())
+impl chrdev::Device for Front {
+    type OwnerModule = crate::LocalModule;
+    type File = Opened;
+
+    fn class() -> &'static Class<Self> {
+        &CUSE
+    }
+
+    fn open(front: &Arc<Self>, flags: u32) -> Result<Arc<Opened>> {
+        let opened = open::open_device(&front.mount, flags)?;
+        Ok(Arc::new(opened, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Waits for the server's answer.
+    fn release(opened: Arc<Opened>, flags: u32) {
+        opened.close(flags);
+        // There is no other reference: no request of such a file outlives its call.
+        if let Some(opened) = Arc::into_unique_or_drop(opened) {
+            Pin::into_inner(opened).release_and_wait();
+        }
+    }
+
+    fn read_iter(opened: &Opened, flags: u32, to: &mut IovIterDest<'_>) -> Result<usize> {
+        direct::read_from_start(opened, flags, to)
+    }
+
+    /// The server orders concurrent writers.
+    fn write_iter(opened: &Opened, flags: u32, from: &mut IovIterSource<'_>) -> Result<usize> {
+        direct::write_from_start(opened, flags, from)
+    }
+
+    fn ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
+        ioctl::device_ioctl(opened, call)
+    }
+
+    fn poll(polling: &Polling<'_, Arc<Opened>>) -> PollEvents {
+        poll::poll(polling, polling.data())
+    }
 }

@@ -3,8 +3,8 @@
 //! `/dev/cuse`: character devices whose server is in user space.
 //!
 //! Opening it makes a connection at once, without a mount, and sends CUSE_INIT. The answer names
-//! the device that is then made, `/dev/NAME`, and that is removed when `/dev/cuse` is closed. Its
-//! open files are those of `file/device.rs`; the server's end works as that of `/dev/fuse`
+//! the device that is then made, `/dev/NAME`, and that is removed when `/dev/cuse` is closed. The
+//! device and its open files are in `file/device.rs`; the server's end works as that of `/dev/fuse`
 //! (`transport/dev`), except that it cannot be cloned.
 //!
 //! A connection needs no super block, and neither does a [`Mount`], so there is one here for its
@@ -34,8 +34,7 @@ use crate::{
             options::MountOptions,
             Connection, //
         },
-        file::device,
-        inode::opened::Opened,
+        file::device::Front,
         notify::Notifications,
         op,
         transport::dev::{
@@ -48,19 +47,9 @@ use crate::{
             current_pid_ns,
             UserNs, //
         },
-        file::{
-            ioctl::Ioctl,
-            poll::{
-                PollEvents,
-                Polling, //
-            },
-        },
+        file::poll::PollEvents,
         io::{
             chrdev::{
-                self,
-                Attribute,
-                AttributeEntry,
-                Class,
                 Number,
                 Registration, //
             },
@@ -103,80 +92,6 @@ use kernel::{
 const LEAST_MAX: u32 = 4096;
 /// The first minor version of the protocol that has CUSE_INIT.
 const FIRST_MINOR: u32 = 11;
-
-/// The class of the devices: a directory in sysfs for each, with the files that fusectl has for a
-/// mount.
-pub(crate) static CUSE: Class<Front> = Class::new(c"cuse", &ATTRIBUTES);
-
-static ATTRIBUTES: [AttributeEntry<Front>; 2] = [
-    AttributeEntry::new::<Waiting>(),
-    AttributeEntry::new::<Abort>(),
-];
-
-/// `waiting`: requests that have not ended yet.
-struct Waiting;
-
-#[vtable]
-impl Attribute<Front> for Waiting {
-    const NAME: &'static CStr = c"waiting";
-    const MODE: u16 = 0o400;
-
-    fn show(front: &Front) -> u32 {
-        front.mount.conn().channel().num_waiting()
-    }
-}
-
-/// `abort`: any write ends the connection.
-struct Abort;
-
-#[vtable]
-impl Attribute<Front> for Abort {
-    const NAME: &'static CStr = c"abort";
-    const MODE: u16 = 0o200;
-
-    fn store(front: &Front) -> Result {
-        front.mount.conn().abort();
-        Ok(())
-    }
-}
-
-/// The device as its users see it.
-pub(crate) struct Front {
-    mount: Arc<Mount>,
-}
-
-impl chrdev::Device for Front {
-    type OwnerModule = crate::LocalModule;
-    type File = Opened;
-
-    fn class() -> &'static Class<Self> {
-        &CUSE
-    }
-
-    fn open(front: &Arc<Self>, flags: u32) -> Result<Arc<Opened>> {
-        device::open(&front.mount, flags)
-    }
-
-    fn release(file: Arc<Opened>, flags: u32) {
-        device::release(file, flags);
-    }
-
-    fn read_iter(file: &Opened, flags: u32, to: &mut IovIterDest<'_>) -> Result<usize> {
-        device::read_iter(file, flags, to)
-    }
-
-    fn write_iter(file: &Opened, flags: u32, from: &mut IovIterSource<'_>) -> Result<usize> {
-        device::write_iter(file, flags, from)
-    }
-
-    fn ioctl(file: &Opened, call: Ioctl) -> Result<i32> {
-        device::ioctl(file, call)
-    }
-
-    fn poll(polling: &Polling<'_, Arc<Opened>>) -> PollEvents {
-        device::poll(polling)
-    }
-}
 
 /// The device of a server, once it is made.
 #[pin_data]
@@ -351,12 +266,7 @@ impl InitDone {
             // By convention, these servers are not told how long their buffer has to be.
             max_write: 0,
         });
-        let front = Arc::new(
-            Front {
-                mount: self.mount.clone(),
-            },
-            GFP_KERNEL,
-        )?;
+        let front = Arc::new(Front::new(self.mount.clone()), GFP_KERNEL)?;
         let device = Registration::new(&name, number, &front).inspect_err(|error| {
             pr_err!("CUSE: no device {}: {:?}\n", &*name, error);
         })?;
