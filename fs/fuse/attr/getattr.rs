@@ -55,7 +55,6 @@ use crate::{
                 Kept, //
             },
         },
-        sync::deadline::Deadline, //
     },
 };
 use kernel::prelude::*;
@@ -177,15 +176,8 @@ pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<C
         Some(_) => mount.call(query)?,
         None => mount.call_or_abandon(query, || Kept::from(inode))?,
     };
-    let attr = CheckedAttr::new(reply.attr)
-        .and_then(|attr| {
-            if inode.wrong_type(attr.wire().mode) {
-                return Err(EIO);
-            }
-            Ok(attr)
-        })
-        .inspect_err(|_| inode.data().make_bad())?;
-    let valid_until = Deadline::after(reply.attr_valid, reply.attr_valid_nsec);
+    let attr = of_this(inode, CheckedAttr::new(reply.attr))?;
+    let valid_until = reply.attr_valid_until();
     attr_cache::update(inode, &attr, valid_until, sample);
     Ok(attr)
 }
@@ -212,19 +204,28 @@ fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> 
         return Ok(None);
     };
     let mask = StatxMask::from_bits(reply.stat.mask);
-    let attr = CheckedAttr::from_statx(&reply.stat, inode.mode())
-        .and_then(|attr| {
-            if inode.wrong_type(attr.wire().mode) {
-                return Err(EIO);
-            }
-            Ok(attr)
-        })
-        .inspect_err(|_| inode.data().make_bad())?;
+    let attr = of_this(inode, CheckedAttr::from_statx(&reply.stat, inode.mode()))?;
     if mask & StatxMask::BASIC == StatxMask::BASIC {
-        let valid_until = Deadline::after(reply.attr_valid, reply.attr_valid_nsec);
+        let valid_until = reply.attr_valid_until();
         attr_cache::update(inode, &attr, valid_until, sample);
     }
     Ok(Some((attr, mask)))
+}
+
+/// The attributes that a reply has of `inode`. If they are none, or those of another type of node,
+/// the inode is bad from then on.
+///
+/// # Errors
+///
+/// `EIO` in both cases.
+pub(super) fn of_this(inode: &INode<Fuse>, attr: Result<CheckedAttr>) -> Result<CheckedAttr> {
+    let attr = attr.and_then(|attr| {
+        if inode.wrong_type(attr.wire().mode) {
+            return Err(EIO);
+        }
+        Ok(attr)
+    });
+    attr.inspect_err(|_| inode.data().make_bad())
 }
 
 /// Fills `stat` with the cached attributes of the inode.

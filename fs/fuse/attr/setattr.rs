@@ -13,7 +13,10 @@
 //! If writes stay in the page cache, the kernel owns the times of a file: they are sent with the
 //! change, and [`write_times`] sends those that a write has set.
 
-use super::getattr;
+use super::getattr::{
+    self,
+    of_this, //
+};
 use crate::{
     fuse::{
         abi::{
@@ -61,7 +64,6 @@ use crate::{
                 INodeView, //
             },
         },
-        sync::deadline::Deadline, //
     },
 };
 use kernel::prelude::*;
@@ -263,21 +265,9 @@ fn take_over(
     sample: Sample,
     gate: impl Sized,
 ) -> Result {
-    let new = CheckedAttr::new(reply.attr)
-        .and_then(|new| {
-            if inode.wrong_type(new.wire().mode) {
-                return Err(EIO);
-            }
-            Ok(new)
-        })
-        .inspect_err(|_| inode.data().make_bad())?;
-    let resized = attr_cache::changed_by_setattr(
-        inode,
-        changed,
-        &new,
-        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
-        sample,
-    );
+    let new = of_this(inode, CheckedAttr::new(reply.attr))?;
+    let resized =
+        attr_cache::changed_by_setattr(inode, changed, &new, reply.attr_valid_until(), sample);
     drop(gate);
     if let Some(resized) = resized {
         resized.drop_pages();

@@ -20,7 +20,6 @@ use super::{
     create_ext::extensions,
     entry::{
         believe,
-        entry_valid_until,
         invalidate,
         Asked, //
     },
@@ -81,7 +80,6 @@ use crate::{
                 INode, //
             }, //
         },
-        sync::deadline::Deadline, //
     },
 };
 use kernel::{
@@ -229,7 +227,7 @@ fn make<'a>(
         node.nodeid,
         node.generation,
         &attr,
-        Deadline::after(node.attr_valid, node.attr_valid_nsec),
+        node.attr_valid_until(),
         Sample::FIRST,
     )
     .inspect_err(|_| release(mount, &node, &opened, flags))?;
@@ -237,7 +235,7 @@ fn make<'a>(
 
     let dentry = file.dentry();
     give(inode)?;
-    believe(dentry, dir, before.asked, entry_valid_until(&node));
+    believe(dentry, dir, before.asked, node.entry_valid_until());
     attr_cache::dir_changed(dir);
     finish(file, handle, flags)
 }

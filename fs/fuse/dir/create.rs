@@ -13,7 +13,6 @@ use super::{
     create_ext::extensions,
     entry::{
         believe,
-        entry_valid_until,
         invalidate,
         Asked, //
     },
@@ -67,7 +66,6 @@ use crate::{
                 INode, //
             },
         },
-        sync::deadline::Deadline, //
     },
 };
 use kernel::prelude::*;
@@ -199,13 +197,13 @@ pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
         reply.nodeid,
         reply.generation,
         &attr,
-        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        reply.attr_valid_until(),
         Sample::FIRST,
     )?;
 
     let other = entry.unhash().splice_alias(Some(inode))?;
     let kept = other.as_deref().unwrap_or(dentry);
-    believe(kept, dir, asked, entry_valid_until(&reply));
+    believe(kept, dir, asked, reply.entry_valid_until());
     attr_cache::dir_changed(dir);
     Ok(other)
 }

@@ -11,7 +11,6 @@
 
 use crate::{
     fuse::{
-        abi::attr::EntryOut,
         inode::mount,
         Fuse, //
     },
@@ -165,9 +164,4 @@ pub(super) fn invalidate(entry: &DEntry<Fuse>) {
 /// Whether the VFS throws `entry` out at once when its last user is gone.
 pub(crate) fn d_delete(entry: &DEntryView<Fuse>) -> bool {
     entry.data().valid_until.load().has_passed()
-}
-
-/// Until when a reply lets its name be used without asking again.
-pub(super) fn entry_valid_until(reply: &EntryOut) -> Deadline {
-    Deadline::after(reply.entry_valid, reply.entry_valid_nsec)
 }

@@ -12,7 +12,6 @@
 use super::entry::{
     believe,
     confirm,
-    entry_valid_until,
     promise,
     Asked, //
 };
@@ -147,7 +146,7 @@ fn lookup_name<'a>(
     let reply = mount.call_or_abandon(query, || {
         AbandonedLookup::new(anchor, &mut ticket, turn.take())
     })?;
-    let valid_until = entry_valid_until(&reply);
+    let valid_until = reply.entry_valid_until();
     if reply.nodeid == NodeId::NONE {
         return Ok(Found {
             inode: None,
@@ -174,7 +173,7 @@ fn lookup_name<'a>(
         reply.nodeid,
         generation,
         &attr,
-        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
+        reply.attr_valid_until(),
         sample,
     )?;
     Ok(Found {

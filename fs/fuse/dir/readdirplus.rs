@@ -17,7 +17,6 @@
 use super::entry::{
     believe,
     confirm,
-    entry_valid_until,
     promise,
     Asked, //
 };
@@ -52,7 +51,6 @@ use crate::{
             held::Held,
             inode::INode, //
         },
-        sync::deadline::Deadline,
     },
 };
 use kernel::prelude::*;
@@ -120,7 +118,7 @@ fn cache(
     loop {
         let entry = match dir.child(name)? {
             Child::InLookup(entry) => {
-                let valid_until = entry_valid_until(reply);
+                let valid_until = reply.entry_valid_until();
                 let promised = core::ptr::from_ref(entry.dentry());
                 // Before it is hashed: waiters for the lookup use the entry at once.
                 promise(entry.dentry(), asked, valid_until);
@@ -141,7 +139,7 @@ fn cache(
                 continue;
             }
         };
-        if inode::is_stale(inode, reply.generation, &attr) {
+        if inode::is_reused(inode, reply.generation, &attr) {
             inode.data().make_bad();
             entry.invalidate();
             continue;
@@ -149,9 +147,9 @@ fn cache(
         inode::check_good(inode)?;
         debt.credit(&inode.data().lookups);
         inode.forget_cached_acls();
-        attr_cache::update(inode, &attr, attr_valid_until(reply), sample);
+        attr_cache::update(inode, &attr, reply.attr_valid_until(), sample);
         prefetched(inode);
-        believe(&entry, dir.inode(), asked, entry_valid_until(reply));
+        believe(&entry, dir.inode(), asked, reply.entry_valid_until());
         return Ok(());
     }
 }
@@ -171,15 +169,10 @@ fn look_up<'a>(
         reply.nodeid,
         reply.generation,
         attr,
-        attr_valid_until(reply),
+        reply.attr_valid_until(),
         sample,
     )?;
     prefetched(&inode);
     // If that fails the lookup stays credited to the inode, which pays it when it is evicted.
     entry.splice_alias(inode)
-}
-
-/// The deadline of the attributes of a record.
-fn attr_valid_until(reply: &EntryOut) -> Deadline {
-    Deadline::after(reply.attr_valid, reply.attr_valid_nsec)
 }

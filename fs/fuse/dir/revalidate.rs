@@ -11,7 +11,6 @@
 
 use super::entry::{
     believe,
-    entry_valid_until,
     Asked, //
 };
 use crate::{
@@ -36,17 +35,14 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::{
-        node::{
-            dentry::{
-                DEntry,
-                LookupFlag,
-                LookupFlags, //
-            },
-            inode::INode,
-            walk::Walk, //
+    vfs::node::{
+        dentry::{
+            DEntry,
+            LookupFlag,
+            LookupFlags, //
         },
-        sync::deadline::Deadline, //
+        inode::INode,
+        walk::Walk, //
     },
 };
 use kernel::prelude::*;
@@ -132,15 +128,10 @@ fn look_again(
     debt.credit(&inode.data().lookups);
 
     let attr = CheckedAttr::new(reply.attr)?;
-    if inode::is_stale(inode, reply.generation, &attr) {
+    if inode::is_reused(inode, reply.generation, &attr) {
         return Ok(false);
     }
     inode.forget_cached_acls();
-    attr_cache::update(
-        inode,
-        &attr,
-        Deadline::after(reply.attr_valid, reply.attr_valid_nsec),
-        sample,
-    );
-    Ok(believe(entry, dir, asked, entry_valid_until(&reply)))
+    attr_cache::update(inode, &attr, reply.attr_valid_until(), sample);
+    Ok(believe(entry, dir, asked, reply.entry_valid_until()))
 }

@@ -21,16 +21,19 @@ use crate::{
             INode,
             Kept, //
         },
-        sync::wait::{
-            new_wait_queue,
-            WaitQueue, //
+        sync::{
+            guard::{
+                Guard,
+                OnDrop, //
+            },
+            wait::{
+                new_wait_queue,
+                WaitQueue, //
+            },
         },
     },
 };
-use core::{
-    mem,
-    ops::Deref, //
-};
+use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -69,20 +72,21 @@ impl Turns {
 }
 
 /// An operation runs in the directory, and no other; dropping it lets the next one run.
-pub(crate) struct DirTurn<D: Deref<Target = INode<Fuse>>>(D);
+pub(crate) struct DirTurn<D: Deref<Target = INode<Fuse>>>(Guard<D, NextTurn>);
 
 impl DirTurn<&INode<Fuse>> {
     /// The same, for an operation that outlives its caller.
     pub(super) fn keep(self) -> DirTurn<Kept<Fuse>> {
-        let kept = DirTurn(Kept::from(self.0));
-        mem::forget(self);
-        kept
+        DirTurn(Guard::new(Kept::from(self.0.dismiss())))
     }
 }
 
-impl<D: Deref<Target = INode<Fuse>>> Drop for DirTurn<D> {
-    fn drop(&mut self) {
-        let turns = &self.0.data().turns;
+/// Lets the next operation run.
+struct NextTurn;
+
+impl<D: Deref<Target = INode<Fuse>>> OnDrop<D> for NextTurn {
+    fn run(dir: D) {
+        let turns = &dir.data().turns;
         turns.taken.store(false, Release);
         // A full barrier comes first: the waiter sees the store, or this sees the waiter.
         turns.free.wake_up_if_waiting();
@@ -108,7 +112,7 @@ pub(crate) fn turn(dir: &INode<Fuse>) -> Result<Option<DirTurn<&INode<Fuse>>>> {
         .free
         .wait_killable_exclusive(|| turns.try_take())
         .map_err(|_| EINTR)?;
-    Ok(Some(DirTurn(dir)))
+    Ok(Some(DirTurn(Guard::new(dir))))
 }
 
 /// Waits until no LOOKUP runs in `dir` that its caller has abandoned, for a server that takes

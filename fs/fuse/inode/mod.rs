@@ -21,6 +21,7 @@ pub(crate) mod io_mode;
 pub(crate) mod lookup_count;
 pub(crate) mod opened;
 pub(crate) mod outdated;
+mod validity;
 pub(crate) mod write_files;
 pub(crate) mod write_gate;
 
@@ -309,8 +310,9 @@ fn vfs_generation(generation: Generation) -> u32 {
     generation.get() as u32
 }
 
-/// Whether a reply about the node of `inode` describes another node than `inode`.
-pub(crate) fn is_stale(
+/// Whether the server has given the node id of `inode` to something else, as a reply about it shows
+/// (`fuse_stale_inode()`).
+pub(crate) fn is_reused(
     inode: &INodeView<Fuse>,
     generation: Generation,
     attr: &CheckedAttr,
@@ -356,7 +358,7 @@ pub(crate) fn iget<'a, S: Live>(
                 return Ok(new.unlock());
             }
             IGet::Cached(inode) => {
-                if is_stale(&inode, generation, attr) {
+                if is_reused(&inode, generation, attr) {
                     inode.data().make_bad();
                     // The root cannot be replaced: it stays, and is bad.
                     if !inode.is_root() {
