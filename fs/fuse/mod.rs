@@ -4,9 +4,7 @@
 //!
 //! Modules in dependency order; each imports only those above it, and `vfs`.
 
-#[allow(dead_code)] // The wire has more than this module speaks, and is here as a whole.
 pub(crate) mod abi;
-#[allow(dead_code)] // Of the codec and the table, some is for tests, and for transports to come.
 pub(crate) mod op;
 pub(crate) mod trace;
 

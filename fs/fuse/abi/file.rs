@@ -470,7 +470,3 @@ pub(crate) struct RemovemappingOne {
     /// Length in bytes.
     pub(crate) len: u64,
 }
-
-/// Maximum number of mappings of one REMOVEMAPPING (`FUSE_REMOVEMAPPING_MAX_ENTRY`).
-pub(crate) const REMOVEMAPPING_MAX_ENTRY: usize =
-    kernel::page::PAGE_SIZE / size_of::<RemovemappingOne>();

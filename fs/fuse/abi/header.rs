@@ -51,10 +51,6 @@ pub(crate) const fn rec_align(len: usize) -> Option<usize> {
     len.checked_next_multiple_of(size_of::<u64>())
 }
 
-/// Maximum number of security contexts, and so the maximum `nr_secctx`: an extension whose second
-/// word is larger is an [`ExtHeader`].
-pub(crate) const MAX_NR_SECCTX: u32 = 31;
-
 /// Type of the extension with supplementary groups ([`SuppGroups`]).
 pub(crate) const EXT_GROUPS: u32 = 32;
 
@@ -64,7 +60,7 @@ pub(crate) const EXT_GROUPS: u32 = 32;
 pub(crate) struct ExtHeader {
     /// Length in bytes, this header and the padding to 8 bytes included.
     pub(crate) size: u32,
-    /// Type, above [`MAX_NR_SECCTX`].
+    /// Type, above 31, the maximum `nr_secctx` of security contexts (`FUSE_MAX_NR_SECCTX`).
     pub(crate) kind: u32,
 }
 

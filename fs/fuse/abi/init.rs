@@ -197,12 +197,6 @@ impl InitOut {
     }
 }
 
-/// Length of [`InitOut`] before 7.5 (`FUSE_COMPAT_INIT_OUT_SIZE`).
-pub(crate) const COMPAT_INIT_OUT_SIZE: usize = 8;
-
-/// Length of [`InitOut`] before 7.23 (`FUSE_COMPAT_22_INIT_OUT_SIZE`).
-pub(crate) const COMPAT_22_INIT_OUT_SIZE: usize = 24;
-
 #[kunit_tests(ferrofuse_abi)]
 mod tests {
     use super::super::header::rec_align;

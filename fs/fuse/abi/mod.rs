@@ -58,6 +58,7 @@ mod wire {
                 }
             );
 
+            #[allow(dead_code, reason = "the kernel only sends some words, and only gets others")]
             impl $flags {
                 /// The word as received, unnamed bits included.
                 #[inline]
@@ -112,6 +113,7 @@ macro_rules! id {
             }
 
             /// Its value, for hashing, printing and tracing.
+            #[allow(dead_code, reason = "nothing but the server looks into a file handle")]
             #[inline]
             pub(crate) const fn get(self) -> u64 {
                 self.0
@@ -174,7 +176,7 @@ impl NodeId {
     pub(crate) const ROOT: Self = Self(1);
 }
 
-/// Sent as uid and gid when the caller's cannot be expressed (`FUSE_INVALID_UIDGID`).
+/// Sent as uid and gid when the caller's cannot be expressed there (`FUSE_INVALID_UIDGID`).
 ///
 /// Only to servers that negotiated `FUSE_ALLOW_IDMAP`, and never with operations that create an
 /// inode.

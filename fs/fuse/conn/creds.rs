@@ -3,18 +3,18 @@
 //! The caller's ids: uid, gid and pid in a request's header (`fuse_fill_creds()`).
 
 use super::Connection;
-use crate::fuse::op::{
-    Creds,
-    Gate, //
+use crate::fuse::{
+    abi::INVALID_UIDGID,
+    op::{
+        Creds,
+        Gate, //
+    }, //
 };
 use crate::vfs::cred::{
     self,
     Idmap, //
 };
 use kernel::prelude::*;
-
-/// The id that stands for none (`FUSE_INVALID_UIDGID`).
-const INVALID: u32 = u32::MAX;
 
 /// The caller, in the namespaces of the mount.
 #[derive(Clone, Copy, Default)]
@@ -47,16 +47,16 @@ impl Caller {
         let forced = gate != Gate::Normal;
         let (uid, gid) = match (creds, conn.features().allow_idmap) {
             (Creds::Nobody, _) => (0, 0),
-            (_, true) if forced => (INVALID, INVALID),
+            (_, true) if forced => (INVALID_UIDGID, INVALID_UIDGID),
             (_, true) => (
                 idmap
                     .mapped_fsuid(user_ns)
                     .in_ns(user_ns)
-                    .unwrap_or(INVALID),
+                    .unwrap_or(INVALID_UIDGID),
                 idmap
                     .mapped_fsgid(user_ns)
                     .in_ns(user_ns)
-                    .unwrap_or(INVALID),
+                    .unwrap_or(INVALID_UIDGID),
             ),
             (_, false) if forced => (
                 cred::current_fsuid().in_ns_munged(user_ns),

@@ -384,7 +384,7 @@ impl OutSpec {
     }
 
     /// Maximum length of a reply, in bytes.
-    #[inline]
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn max_len(&self) -> usize {
         self.fixed.saturating_add(self.var)
     }
@@ -570,8 +570,8 @@ impl OutArgs {
         }
     }
 
-    /// Length of the varying part of the reply, wherever it went.
-    #[inline]
+    /// Length of the varying part of the reply, wherever it went: for the tests and the model.
+    #[allow(dead_code, reason = "the caller knows where it went")]
     pub(crate) fn var_len(&self) -> usize {
         self.var_len
     }

@@ -445,21 +445,3 @@ impl<T: FromBytes + IntoBytes> Operation for OwnIoctl<'_, T> {
         Err(ENOSYS)
     }
 }
-
-impl Opcode {
-    /// Its number in the header of a request.
-    #[inline]
-    pub(crate) const fn number(self) -> u32 {
-        self as u32
-    }
-
-    /// Its bit in a set of 64 operations. The few with larger numbers have none: they are never
-    /// remembered as lacking.
-    #[inline]
-    pub(crate) const fn mask(self) -> u64 {
-        match 1u64.checked_shl(self.number()) {
-            Some(mask) => mask,
-            None => 0,
-        }
-    }
-}

@@ -40,13 +40,13 @@ pub(crate) enum UsedPage {
     /// Its bytes were copied.
     Copied(
         /// The page.
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "it is there to be dropped")]
         FreePage,
     ),
     /// It is in the page cache.
     Replaced(
         /// The folio that was there before.
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "it is there to be dropped")]
         ARef<Folio>,
     ),
 }

@@ -44,7 +44,7 @@ pub(crate) enum Done<'a, T: FileSystem> {
     /// The file is open.
     Opened(
         /// The proof.
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "that there is one is all that the VFS is told")]
         Opening<'a, T>,
     ),
     /// The VFS goes on as after a lookup, with this dentry, if any, instead of its own.

@@ -371,13 +371,6 @@ impl<T: FileSystem> INodeView<T> {
         unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
     }
 
-    /// Its number.
-    #[allow(dead_code)] // What can be set can be read.
-    pub(crate) fn ino(&self) -> u64 {
-        // SAFETY: The inode is valid.
-        unsafe { read_once(&raw const (*self.as_ptr()).i_ino) }
-    }
-
     /// Sets its number.
     pub(crate) fn set_ino(&self, ino: u64) {
         // SAFETY: The inode is valid.
@@ -424,7 +417,6 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// The owner.
-    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn uid(&self) -> Kuid {
         // SAFETY: The inode is valid.
         Kuid::from_c(unsafe { read_once(&raw const (*self.as_ptr()).i_uid) })
@@ -467,7 +459,6 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// Space used, in units of 512 bytes.
-    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn blocks(&self) -> u64 {
         // SAFETY: The inode is valid.
         unsafe { read_once(&raw const (*self.as_ptr()).i_blocks) }
@@ -504,7 +495,6 @@ impl<T: FileSystem> INodeView<T> {
     }
 
     /// When it was last read.
-    #[allow(dead_code)] // What can be set can be read.
     pub(crate) fn atime(&self) -> Timespec {
         // SAFETY: The inode is valid.
         Timespec::from_c(unsafe { bindings::inode_get_atime(self.as_ptr()) })

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::fuse::{
     abi::{
+        device::MIN_READ_BUFFER,
         file::WriteIn,
         header::InHeader,
         node::{
@@ -50,9 +51,6 @@ use kernel::{
     prelude::*, //
 };
 use zerocopy::IntoBytes;
-
-/// Minimum size of a server's read buffer, in bytes (`FUSE_MIN_READ_BUFFER`).
-const MIN_READ_BUFFER: usize = 8192;
 
 /// Nodes of a BATCH_FORGET that are copied at once.
 const FORGETS_AT_ONCE: usize = 16;
