@@ -266,7 +266,7 @@ pub(crate) trait Head {
     fn push(&self, limit: usize, args: &mut InArgs) -> Result;
 
     /// A value for the test that visits the table.
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
     fn sample() -> Self;
 }
 
@@ -278,7 +278,7 @@ impl<T: IntoBytes + Immutable + FromBytes> Head for T {
         args.push_head(bytes.get(..limit).unwrap_or(bytes))
     }
 
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
     fn sample() -> Self {
         T::new_zeroed()
     }
@@ -293,7 +293,7 @@ impl<T: IntoBytes + Immutable + FromBytes> Head for Unsplit<T> {
         args.push_bytes(self.0.as_bytes())
     }
 
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
     fn sample() -> Self {
         Self(T::new_zeroed())
     }
@@ -317,7 +317,7 @@ impl Head for SetxattrHead {
         }
     }
 
-    #[cfg(CONFIG_KUNIT = "y")]
+    #[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
     fn sample() -> Self {
         Self::Ext(SetxattrIn::default())
     }

@@ -146,8 +146,8 @@ macro_rules! operations {
         )+
 
         /// Shows a value of every row, filled with zeroes and names of one letter, to `visitor`.
-        #[cfg(CONFIG_KUNIT = "y")]
-        pub(super) fn walk(visitor: &mut impl super::Visitor) {
+        #[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
+        pub(crate) fn walk(visitor: &mut impl super::Visitor) {
             /// The data type for rows that allow several.
             type D = FolioSegments;
             $(

@@ -146,8 +146,8 @@ pub(crate) trait Operation: Sized {
 pub(crate) type Answer<O> = <<O as Operation>::Data as OpData>::With<<O as Operation>::Out>;
 
 /// A visitor of every row of the table, for tests.
-#[cfg(CONFIG_KUNIT = "y")]
-trait Visitor {
+#[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
+pub(crate) trait Visitor {
     /// Visits a row.
     fn visit<O: Operation>(&mut self, op: O);
 }

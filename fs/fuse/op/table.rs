@@ -33,7 +33,7 @@ use crate::fuse::abi::init::*;
 use crate::fuse::abi::node::*;
 use crate::fuse::abi::notify::NotifyRetrieveIn;
 use crate::fuse::abi::NodeId;
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(any(CONFIG_KUNIT = "y", fuzzing))]
 use crate::vfs::mm::segment::FolioSegments;
 use crate::vfs::mm::{
     cached::CachedRanges,

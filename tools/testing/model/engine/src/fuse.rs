@@ -7,6 +7,7 @@ pub(crate) mod abi;
 #[path = "../../../../../fs/fuse/channel/mod.rs"]
 pub(crate) mod channel;
 pub(crate) mod conn;
+pub(crate) mod dir;
 #[path = "../../../../../fs/fuse/op/mod.rs"]
 pub(crate) mod op;
 #[path = "../../../../../fs/fuse/request/mod.rs"]

@@ -5,6 +5,7 @@
 //! `engine` runs all scenarios and reports in TAP; `engine PATTERN` those with that in their names;
 //! `engine --list` says what there is; `engine --one NAME` runs one in this process.
 #![feature(arbitrary_self_types)]
+#![cfg_attr(feature = "fuzz", no_main)]
 #![allow(
     dead_code,
     unused_imports,
@@ -14,6 +15,8 @@
 )]
 
 mod fuse;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod glue;
 mod ring;
 mod scenarios;
@@ -148,6 +151,7 @@ fn one(scenario: &'static Scenario) {
     println!("{} orders", ORDERS.load(Relaxed));
 }
 
+#[cfg(not(feature = "fuzz"))]
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();

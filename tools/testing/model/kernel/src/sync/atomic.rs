@@ -219,7 +219,13 @@ impl<T: AtomicType> Atomic<T> {
     /// The value, for who has the atomic to itself.
     pub fn get_mut(&mut self) -> &mut T {
         match &mut self.0 {
-            Repr::Model { last, .. } => last.get_mut(),
+            Repr::Model { raw, last } => {
+                if cfg!(not(any(feature = "loom", feature = "shuttle"))) {
+                    // Without a scheduler, nothing is noted.
+                    *last.get_mut() = T::from_bits(raw.load(<Acquire as ordering::Any>::LOAD));
+                }
+                last.get_mut()
+            }
             Repr::Plain(value) => value
                 .get_mut()
                 .unwrap_or_else(|poisoned| poisoned.into_inner()),
