@@ -103,6 +103,13 @@ const fn threads(threads: usize, clones: bool) -> Profile {
     }
 }
 
+const fn over_ring(profile: Profile) -> Profile {
+    Profile {
+        ring: true,
+        ..profile
+    }
+}
+
 const fn cell(name: &'static str, profile: Profile, run: fn(&mut Bench)) -> Cell {
     Cell {
         name,
@@ -185,6 +192,12 @@ pub const CELLS: &[Cell] = &[
     served("clients-2-cloned", threads(2, true), clients::<2>),
     served("clients-4-cloned", threads(4, true), clients::<4>),
     served("clients-8-cloned", threads(8, true), clients::<8>),
+    served("ring-getattr", over_ring(ATTRIBUTES), getattr),
+    served("ring-create-unlink", over_ring(CACHED), create_unlink),
+    served("ring-read-4k-direct", over_ring(DIRECT), read_hit::<PAGE, 200>),
+    served("ring-read-1m-direct", over_ring(DIRECT), read_hit::<MEBIBYTE, 8>),
+    served("ring-write-4k-direct", over_ring(DIRECT), write_hit::<PAGE, 200>),
+    served("ring-seq-128k-miss", over_ring(CACHED), read_miss::<LIBFUSE, 64>),
     Cell { batches: 1, ..served("abort", SILENT, abort) },
     Cell { batches: 1, ..served("memory-inode", CACHED, memory_inode) },
     Cell { batches: 1, ..served("memory-requests", SILENT, memory_requests) },

@@ -11,6 +11,7 @@
 mod cells;
 mod floor;
 mod library;
+mod ring;
 mod server;
 mod slab;
 mod sys;

@@ -4,6 +4,7 @@
 //!
 //! There is one directory of many names, one file of a tebibyte, and room for one name to be made and removed.
 
+use crate::ring::Ring;
 use crate::sys;
 use crate::wire;
 use crate::wire::Wire;
@@ -55,6 +56,8 @@ pub struct Profile {
     pub passes_through: bool,
     /// Names in the large directory.
     pub entries: u64,
+    /// Whether requests go over io_uring, by one entry of one queue.
+    pub ring: bool,
     /// Maximum number of bytes of one WRITE, and in each buffer for requests beside the header.
     pub max_write: usize,
 }
@@ -74,6 +77,7 @@ impl Profile {
         flushes: false,
         passes_through: false,
         entries: ENTRIES,
+        ring: false,
         max_write: MEBIBYTE,
     };
 }
@@ -110,6 +114,10 @@ impl Server {
         let (stay, leave) = sys::pipe();
         let device = fuse_samples::mount::direct("bench", dir)
             .unwrap_or_else(|why| panic!("mount of fuse: {why}"));
+        let enabled = "/sys/module/fuse/parameters/enable_uring";
+        if profile.ring {
+            sys::set(enabled, "Y");
+        }
         let tally = shared.start();
         let pid = sys::fork(|| {
             // SAFETY: zeroed shared memory that lives as long as this process, aligned and large enough.
@@ -127,6 +135,9 @@ impl Server {
         };
         // INIT is answered when something else is.
         sys::stat(&sys::c_path(dir));
+        if profile.ring {
+            sys::set(enabled, "N");
+        }
         server
     }
 
@@ -154,15 +165,23 @@ impl Server {
 
 fn serve(profile: Profile, device: File, tally: &'static Tally, wake: &sys::Fd) {
     std::thread::scope(|scope| {
+        if profile.ring {
+            // The ring can be set up once INIT is answered, which comes by the device.
+            let first = device.try_clone().expect("a descriptor");
+            Answers::new(profile).serve(first, tally, wake, true);
+            let fd = device.as_raw_fd();
+            scope.spawn(move || Answers::new(profile).serve_ring(fd, tally, wake));
+        }
         for _ in 1..profile.threads {
             let device = if profile.clones {
                 clone(&device)
             } else {
                 device.try_clone().expect("a descriptor")
             };
-            scope.spawn(move || Answers::new(profile).serve(device, tally, wake));
+            scope.spawn(move || Answers::new(profile).serve(device, tally, wake, false));
         }
-        Answers::new(profile).serve(device.try_clone().expect("a descriptor"), tally, wake);
+        let device = device.try_clone().expect("a descriptor");
+        Answers::new(profile).serve(device, tally, wake, false);
     });
 }
 
@@ -296,6 +315,7 @@ impl Answers {
             | wire::init::MAX_PAGES
             | wire::init::PARALLEL_DIROPS
             | wire::init::INIT_EXT
+            | if profile.ring { wire::init::OVER_IO_URING } else { 0 }
             | profile.init;
         let init = wire::InitOut {
             major: 7,
@@ -330,7 +350,19 @@ impl Answers {
         }
     }
 
-    fn serve(mut self, mut device: File, tally: &Tally, wake: &sys::Fd) {
+    /// Serves what comes over the ring.
+    fn serve_ring(mut self, device: i32, tally: &Tally, wake: &sys::Fd) {
+        Ring::new(device, 0).serve(|header, body, send| {
+            tally.requests.fetch_add(1, Relaxed);
+            // What is not answered would keep the only entry.
+            let answer = self.answer(header, body, tally, wake);
+            send(answer.expect("an answer"));
+        });
+        std::mem::forget(self);
+    }
+
+    /// Serves what comes by the device; only INIT, if `only_init`.
+    fn serve(mut self, mut device: File, tally: &Tally, wake: &sys::Fd, only_init: bool) {
         let mut buffer = vec![0; self.profile.max_write + sys::PAGE];
         loop {
             let len = match device.read(&mut buffer) {
@@ -360,6 +392,7 @@ impl Answers {
             };
             answer[8..16].copy_from_slice(&header.unique.to_ne_bytes());
             match device.write(answer) {
+                Ok(_) if only_init && header.opcode == wire::INIT => return,
                 Ok(_) => (),
                 Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT)) => (),
                 Err(e) if matches!(e.raw_os_error(), Some(libc::ENODEV)) => return,
