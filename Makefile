@@ -39,7 +39,8 @@ help:
 ## make lifecycle TRACE=FILE the same of a trace from elsewhere
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
-##                           data, lifecycle, model, virtiofs, run, bench
+##                           data, lifecycle, model, virtiofs, run, bench; over io_uring:
+##                           libfuse-ring, and, only by name, data-ring and selftests-ring
 ## make test SUITE=libfuse CASE=mount/      some cases of a suite: those with this in
 ##                           their names, where * stands for anything
 ## make test SUITE=model MUTATE=1           whether the model notices what is taken away

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Data integrity: programs that check what they read, on servers that others wrote.
 
-    data.py [--seed N] [--part N] [PATTERN]
+    data.py [--ring] [--seed N] [--part N] [PATTERN]
 
 Prints TAP. Each case mounts a server on a directory of its own, works there, unmounts,
 and looks whether the connection is gone. The cases `*.killed` kill the server in the
 middle: whoever works there must get an error and end, and a new server must show what
-was synced before. PATTERN picks cases by a part of their names, where * stands for
+was synced before. With --ring requests go over io_uring. PATTERN picks cases by a part of their names, where * stands for
 anything; --part does one Nth of the work, for slow kernels; --seed throws the dice as in
 the run that printed it. Exits with 1 if a case failed, with 2 if none could be run.
 """
@@ -724,6 +724,12 @@ def refuse(why):
 
 def main(arguments):
     seed, part = int(time.time()), 1
+    if arguments[:1] == ['--ring']:
+        # libfuse's servers set a ring up if it is offered, and this says so.
+        os.environ['FUSE_URING_ENABLE'] = '1'
+        with open('/sys/module/fuse/parameters/enable_uring', 'w', encoding='ascii') as parameter:
+            parameter.write('Y')
+        arguments = arguments[1:]
     while arguments[:1] in (['--seed'], ['--part']):
         if len(arguments) < 2 or not arguments[1].isdigit() or int(arguments[1]) < 1:
             refuse(f'data.py: {arguments[0]} takes a number')

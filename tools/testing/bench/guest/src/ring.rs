@@ -60,7 +60,11 @@ impl Ring {
         params[FLAGS] = SETUP_SQE128;
         // SAFETY: room for the parameters.
         let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
-        assert!(fd >= 0, "io_uring_setup: {}", std::io::Error::last_os_error());
+        assert!(
+            fd >= 0,
+            "io_uring_setup: {}",
+            std::io::Error::last_os_error()
+        );
         let fd = fd as i32;
         let rings = sys::Mapping::new(fd, 0, sys::PAGE, true);
         let sqes = sys::Mapping::new(fd, OFF_SQES, SQE, true);
@@ -113,7 +117,12 @@ impl Ring {
         // SAFETY: the one submission that there is room for, which the kernel has read.
         unsafe { std::ptr::copy_nonoverlapping(sqe.as_ptr(), self.sqe, SQE) };
         // SAFETY: the array of the ring, which has one index.
-        unsafe { self.rings.add(self.params[SQ_ARRAY] as usize).cast::<u32>().write(0) };
+        unsafe {
+            self.rings
+                .add(self.params[SQ_ARRAY] as usize)
+                .cast::<u32>()
+                .write(0)
+        };
         let tail = self.word(SQ_TAIL);
         tail.store(tail.load(Acquire).wrapping_add(1), Release);
         let mut submit = 1;

@@ -315,7 +315,11 @@ impl Answers {
             | wire::init::MAX_PAGES
             | wire::init::PARALLEL_DIROPS
             | wire::init::INIT_EXT
-            | if profile.ring { wire::init::OVER_IO_URING } else { 0 }
+            | if profile.ring {
+                wire::init::OVER_IO_URING
+            } else {
+                0
+            }
             | profile.init;
         let init = wire::InitOut {
             major: 7,
