@@ -23,7 +23,7 @@ static unsigned int max_user_congthresh;
 
 bool fuse_param_allow_sys_admin_access;
 
-/* Minimum seconds between two looks for expired dentries, unless they are off. */
+/* Minimum seconds between two scans for expired dentries, unless they are off. */
 #define INVAL_PERIOD_MIN 5
 
 unsigned int fuse_param_inval_period;

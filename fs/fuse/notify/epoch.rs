@@ -3,9 +3,8 @@
 //! INC_EPOCH: invalidates all cached names (`fuse_epoch_work()`).
 //!
 //! `dir/revalidate.rs` looks a name of an earlier epoch up anew when it is used, and a directory's
-//! cached stream is dropped when it is read. If the administrator wants expired names to be thrown
-//! out, a worker does that here: it may wait for the server, whose thread has sent this
-//! notification.
+//! cached stream is dropped when it is read. If the administrator wants expired names to be dropped
+//! early, a worker does that: it may wait for the server, whose thread sent this notification.
 //!
 //! Locks: those of the super blocks' handles.
 

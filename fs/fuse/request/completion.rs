@@ -25,7 +25,7 @@ impl<'a> Ended<'a> {
     }
 
     /// Passes the reply to `read`, which runs under the lock of the body and must not sleep.
-    /// Returns the lent data, whose memory may sleep when it is freed.
+    /// Returns the lent data, because freeing it may sleep.
     #[inline]
     pub(crate) fn read<D: OpData, R>(
         self,
@@ -40,7 +40,7 @@ impl<'a> Ended<'a> {
                     let (output, data) = body.reply();
                     (read(outcome, output), D::take(data))
                 }
-                // A request that a device has has not ended: nothing can be read.
+                // A request cannot end while a device has it: nothing can be read.
                 None => (read(Outcome::Io, &mut OutArgs::empty()), None),
             }
         };

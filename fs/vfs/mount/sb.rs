@@ -1030,7 +1030,7 @@ impl<T: FileSystem> SuperTable<T> {
         unsafe { (*info).wait_unkept() };
         shut_down(sb);
         // A mount that searches the super blocks still finds this one until the VFS marks it dead,
-        // after the return from here. It must not look at `s_fs_info` any more.
+        // after the return from here. It must not use `s_fs_info` any more.
         // SAFETY: The VFS keeps the super block until the return.
         unsafe {
             change_flags(&raw mut (*sb).s_iflags, |old| {

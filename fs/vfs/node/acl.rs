@@ -167,7 +167,7 @@ pub(in crate::vfs) unsafe fn get_inode_acl<T: FileSystem>(
     };
     let result = Kind::from_c(kind).and_then(|kind| method(inode, kind));
     acl_or_error(match result {
-        // In RCU walk the VFS looks at the list and does not give it back.
+        // In RCU walk the VFS reads the list and does not drop its reference.
         Ok(Some(_)) if rcu => Err(ECHILD),
         result => result,
     })

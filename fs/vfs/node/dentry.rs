@@ -871,14 +871,14 @@ impl<T: FileSystem> DentryTable<T> {
     /// # Safety
     ///
     /// Called by `__dentry_kill` with a dentry of a super block of `T` that has no reference; only
-    /// the RCU walk and [`crate::vfs::node::dentry_expiry`], also under RCU, may still look at it.
+    /// the RCU walk and [`crate::vfs::node::dentry_expiry`], also under RCU, may still read it.
     unsafe extern "C" fn d_release(dentry: *mut bindings::dentry) {
         // SAFETY: `d_init` set it, and it does not change.
         let slot: *mut Slot<T::DentryData> = unsafe { (*dentry).d_fsdata }.cast();
         // SAFETY: It is being released.
         unsafe { ExpiryNode::release(&raw mut (*slot).expiry) };
         // SAFETY: The data needs no drop, and the memory came from kmalloc. It is freed after a
-        // grace period, when the RCU walk cannot look at it any more.
+        // grace period, when the RCU walk cannot read it any more.
         unsafe { bindings::kfree_rcu(&raw mut (*slot).rcu, slot.cast()) };
     }
 

@@ -194,8 +194,8 @@ impl ExpiryNode {
     /// `this` must be the node of a dentry that is being released.
     pub(in crate::vfs) unsafe fn release(this: *mut Self) {
         // SAFETY: A dentry that is being released is not put into the tree again. The worker may
-        // take it out at the same time, and look at the dentry after that: it does so in an RCU
-        // read-side critical section, and what is released here is freed an RCU grace period later.
+        // remove it at the same time, and read the dentry after that: it does so in an RCU
+        // read-side critical section, and the memory released here is freed a grace period later.
         if unsafe { (&raw const (*this).node.__rb_parent_color).read_volatile() } != this as usize {
             let mut expiring = EXPIRING.lock();
             // SAFETY: It is valid, and locked.
@@ -279,7 +279,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     EXPIRING.lock().queue();
 }
 
-/// Whether expired dentries are to be thrown out, and not to wait until a task looks up their
+/// Whether the worker drops expired dentries; otherwise they stay until a task looks up their
 /// names.
 pub(crate) fn is_wanted() -> bool {
     period() != 0
@@ -290,7 +290,7 @@ pub(crate) struct Registration(());
 
 impl Registration {
     /// Sets up tree and worker, once in the life of the module. Dentries whose deadline was set
-    /// before are not thrown out.
+    /// before are not dropped by it.
     ///
     /// # Errors
     ///
@@ -329,7 +329,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It may be dropped at any time: without the worker nothing is thrown out any more.
+        // It may be dropped at any time: without the worker no expired dentry is dropped early.
         EXPIRING.lock().running = false;
         // SAFETY: It was initialised, and cannot be queued any more.
         unsafe { bindings::cancel_delayed_work_sync(WORKER.0.get()) };

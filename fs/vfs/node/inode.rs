@@ -1312,7 +1312,7 @@ pub(in crate::vfs) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bi
 ///
 /// There must be a reference to the inode.
 pub(in crate::vfs) unsafe fn keep_times_dirty(inode: *mut bindings::inode) {
-    // SAFETY: The caller's promise; the flags are only looked at.
+    // SAFETY: The caller's promise; the flags are only read.
     if unsafe { bindings::inode_times_clean(inode) } {
         // SAFETY: The caller's promise.
         unsafe { bindings::mark_inode_dirty_sync(inode) };
