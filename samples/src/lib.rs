@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What every sample needs: a mount, requests and replies as bytes, and a file system of a few files.
+//! Shared by the samples: a mount, requests and replies as bytes, and a file system of a few files.
 
 pub mod mount;
 pub mod read_only;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which pages of a file are not true any more, and could not be dropped when the server said so.
+//! The pages of a file that the server has invalidated, but that could not be dropped at once.
 //!
-//! An operation under way may have them, and wait for the very server that has said so; so nothing is
-//! waited for then. What is left is marked here as one range, which grows over all that is added to it:
-//! to drop more than that costs a READ. The next user of the page cache drops it first
-//! (`file/outdated.rs`), so that no later caller sees it.
+//! An operation in progress may hold such a page while it waits for the very server that
+//! invalidates it, so the notification waits for none. The remaining pages are marked here as one
+//! range, which grows to cover each addition: dropping too many costs only a READ. The next user of
+//! the page cache drops them first (`file/outdated.rs`), so that no later caller sees them.
 //!
-//! Locks: that of one [`Outdated`], a leaf.
+//! Locks: the one of [`Outdated`], a leaf.
 
 use kernel::{
     new_spinlock,
@@ -15,7 +15,7 @@ use kernel::{
     sync::SpinLock, //
 };
 
-/// The pages of a file that have to be dropped before its page cache is used.
+/// The pages of a file that must be dropped before its page cache is used.
 #[pin_data]
 pub(crate) struct Outdated {
     #[pin]
@@ -23,13 +23,13 @@ pub(crate) struct Outdated {
 }
 
 struct State {
-    /// The first and the last page.
+    /// The first and the last page of the range.
     pages: Option<(u64, u64)>,
-    /// How often something was added.
+    /// Number of additions.
     added: u64,
 }
 
-/// What was marked at a time.
+/// The range as it was at one time.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
     /// The first page.
@@ -40,7 +40,7 @@ pub(crate) struct Mark {
 }
 
 impl Outdated {
-    /// None.
+    /// No pages.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             state <- new_spinlock!(
@@ -64,7 +64,7 @@ impl Outdated {
         then();
     }
 
-    /// What is marked.
+    /// The marked range.
     pub(super) fn get(&self) -> Option<Mark> {
         let state = self.state.lock();
         state.pages.map(|(first, last)| Mark {
@@ -74,8 +74,8 @@ impl Outdated {
         })
     }
 
-    /// Nothing is marked any more, unless something was added after `mark`. `then` runs under the lock if
-    /// so.
+    /// Clears the range, and then runs `then` under the lock; does neither if pages were added
+    /// after `mark`.
     pub(super) fn remove(&self, mark: Mark, then: impl FnOnce()) {
         let mut state = self.state.lock();
         if state.added == mark.added {
