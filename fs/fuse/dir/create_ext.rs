@@ -6,7 +6,6 @@
 //! and the group of the directory if the caller is in it (`FUSE_CREATE_SUPP_GROUP`), so that the
 //! server can act with the caller's permissions. They follow the names of a request, whose header
 //! has their length. Takes no lock.
-//! header says how long they are. Takes no lock.
 
 use crate::{
     fuse::{

@@ -6,7 +6,6 @@
 //! A fatal signal ends the second: a request that no server has read is cancelled. A request that
 //! the server has is abandoned, if the operation allows that; otherwise the third phase waits for
 //! its end, uninterruptibly.
-//! its end, whatever comes.
 
 use super::{
     completion::{

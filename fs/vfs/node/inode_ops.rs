@@ -911,7 +911,6 @@ unsafe fn setattr<T: FileSystem>(
 ///
 /// The dentry has to be in the directory of the call: the VFS unlocks the parent that it finds
 /// there, and puts the dentry below the mount that it came through. `EIO` if it is not.
-/// puts the dentry below the mount that it came through. `EIO` if it is not.
 fn dentry_or_error<T: FileSystem>(
     dentry: &DEntry<T>,
     result: Result<Option<Held<'_, DEntry<T>>>>,
