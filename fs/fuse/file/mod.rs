@@ -106,7 +106,7 @@ enum Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    /// That of a file with this handle. If the server asks for both, it serves the bytes itself.
+    /// The way of a file with this handle. If the server asks for both, it serves the bytes itself.
     #[inline]
     fn of(handle: &'a OpenHandle) -> Self {
         if handle.wants(FopenFlag::DirectIo) {

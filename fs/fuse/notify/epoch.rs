@@ -26,7 +26,7 @@ use kernel::{
 /// The cached names of one connection.
 pub(super) struct OldNames {
     mount: Arc<Mount>,
-    /// Throws out names of earlier epochs.
+    /// Drops names of earlier epochs.
     worker: Pin<KBox<Watchdog<ThrowOut>>>,
 }
 
@@ -50,7 +50,7 @@ impl OldNames {
     }
 }
 
-/// Throws out the names of earlier epochs of this mount's connection.
+/// Drops the names of earlier epochs of this mount's connection.
 struct ThrowOut(Arc<Mount>);
 
 impl Check for ThrowOut {

@@ -548,7 +548,7 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
         NonNull::new(root).map(|root| unsafe { DEntry::from_raw(root.as_ptr()) })
     }
 
-    /// Throws out all unused dentries, and the inodes that only they have kept. May sleep.
+    /// Drops all unused dentries, and the inodes that only they have kept. May sleep.
     pub(crate) fn shrink_dcache(&self) {
         // SAFETY: The super block is valid.
         unsafe { bindings::shrink_dcache_sb(self.as_ptr()) };

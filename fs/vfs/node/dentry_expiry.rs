@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Dentries ordered by the time at which they expire, and the worker that throws out expired ones.
+//! Dentries ordered by the time at which they expire, and the worker that drops expired ones.
 //!
 //! Without it an expired dentry stays in the cache, and keeps its inode, until a task looks up its
 //! name or memory is short. While there is a period ([`set_period`]), the file system tells when
@@ -33,7 +33,7 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Maximum number of dentries that one run of the worker throws out.
+/// Maximum number of dentries that one run of the worker drops.
 const BATCH: usize = 64;
 
 /// Seconds between two runs of the worker; 0 if it is off.
