@@ -19,7 +19,7 @@ const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
   --module M  say which module is loaded (c); for rust, the tests in rust.todo are expected to fail
   --slow N    make every timeout N times as long (5 on a kernel with lockdep, else 1)
   --seed N    throw the dice of the tests by chance as in the run that printed N
-  --ring N    have requests go over a ring with N entries on each queue
+  --ring N    have requests go over a ring with N entries on each queue; without the tests in by_device
   --stress N  seconds that the stress test takes (60 on a kernel with lockdep, else 10)
   FILTER      run the tests whose name contains one of these, where * stands for anything";
 
@@ -82,10 +82,12 @@ fn main() {
             .trim_start_matches("fuse_selftests::tests::")
             .to_string()
     };
+    let by_device = listed(include_str!("../by_device"));
     let chosen: Vec<&Test> = tests::ALL
         .iter()
         .flat_map(|t| t.iter())
         .filter(|t| filters.is_empty() || filters.iter().any(|f| is_in(&short(t), f)))
+        .filter(|t| ring == 0 || !by_device.iter().any(|(name, _)| short(t).starts_with(name)))
         .collect();
     if list {
         chosen.iter().for_each(|t| println!("{}", short(t)));
@@ -156,15 +158,18 @@ fn is_in(name: &str, pattern: &str) -> bool {
     })
 }
 
-/// The tests that the Rust module does not pass yet, with the reasons.
-fn todo() -> Vec<(&'static str, &'static str)> {
-    let lines = include_str!("../rust.todo")
-        .lines()
-        .filter(|l| !l.starts_with('#'));
-    let todo: Vec<_> = lines
+/// The names and reasons of a list.
+fn listed(text: &'static str) -> Vec<(&'static str, &'static str)> {
+    text.lines()
+        .filter(|l| !l.starts_with('#'))
         .filter_map(|l| l.split_once(' '))
         .map(|(n, why)| (n, why.trim()))
-        .collect();
+        .collect()
+}
+
+/// The tests that the Rust module does not pass yet, with the reasons.
+fn todo() -> Vec<(&'static str, &'static str)> {
+    let todo = listed(include_str!("../rust.todo"));
     for (name, _) in &todo {
         let full = format!("fuse_selftests::tests::{name}");
         let known = tests::ALL
