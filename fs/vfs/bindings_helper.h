@@ -71,6 +71,7 @@ static const unsigned int RUST_CONST_HELPER_IOCB_APPEND = (__force unsigned int)
 static const unsigned int RUST_CONST_HELPER_IOCB_SYNC = (__force unsigned int)IOCB_SYNC;
 static const unsigned int RUST_CONST_HELPER_FL_POSIX = FL_POSIX;
 static const unsigned int RUST_CONST_HELPER_FL_FLOCK = FL_FLOCK;
+static const unsigned int RUST_CONST_HELPER_FL_OFDLCK = FL_OFDLCK;
 static const unsigned int RUST_CONST_HELPER_FL_SLEEP = FL_SLEEP;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;
 static const unsigned int RUST_CONST_HELPER_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE;

@@ -43,6 +43,14 @@
 #define __vfs_helper
 #endif
 
+/* tasks */
+
+/* The low bits of an exit code are the signal; see do_exit(). */
+__vfs_helper bool vfs_helper_current_is_killed(void)
+{
+	return current->flags & PF_EXITING && current->exit_code & 0x7f;
+}
+
 /* clock */
 
 __vfs_helper u64 vfs_helper_get_jiffies_64(void)
@@ -265,6 +273,18 @@ __vfs_helper int vfs_helper_folio_wait_locked_killable(struct folio *folio)
 	return folio_wait_locked_killable(folio);
 }
 
+/* What a fault holds is given up, if it can be begun again: then its file is returned, referenced. */
+__vfs_helper struct file *vfs_helper_unlock_fault(struct vm_fault *vmf)
+{
+	struct file *file;
+
+	if (!fault_flag_allow_retry_first(vmf->flags) || vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return NULL;
+	file = get_file(vmf->vma->vm_file);
+	release_fault_lock(vmf);
+	return file;
+}
+
 __vfs_helper void vfs_helper_might_resched(void)
 {
 	cond_resched();
@@ -272,6 +292,11 @@ __vfs_helper void vfs_helper_might_resched(void)
 
 __vfs_helper bool vfs_helper_folio_test_mlocked(struct folio *folio)
 {
+__vfs_helper int vfs_helper_folio_lock_killable(struct folio *folio)
+{
+	return folio_lock_killable(folio);
+}
+
 	return folio_test_mlocked(folio);
 }
 

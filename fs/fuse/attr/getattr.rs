@@ -11,13 +11,10 @@
 
 use crate::{
     fuse::{
-        abi::{
-            attr::{
-                GetattrFlag,
-                GetattrIn,
-                StatxIn, //
-            },
-            FileHandle, //
+        abi::attr::{
+            GetattrFlag,
+            GetattrIn,
+            StatxIn, //
         },
         conn::{
             access::is_caller_allowed,
@@ -31,6 +28,7 @@ use crate::{
                 Sample, //
             },
             check_good,
+            handle::OpenHandle,
             mount, //
         },
         op,
@@ -57,7 +55,13 @@ use crate::{
         },
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
 
 /// Fills in the attributes of `request`. May sleep.
 ///
@@ -122,7 +126,7 @@ fn known(conn: &Connection) -> StatxMask {
 #[inline]
 pub(crate) fn update_attributes(
     inode: &INode<Fuse>,
-    handle: Option<FileHandle>,
+    handle: Option<ArcBorrow<'_, OpenHandle>>,
     wanted: StatxMask,
 ) -> Result {
     if must_ask(inode, wanted, StatSync::AsStat) {
@@ -134,7 +138,7 @@ pub(crate) fn update_attributes(
 /// The request is the rare case, and needs stack space that a read of cached attributes should not
 /// take.
 #[cold]
-fn refresh(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result {
+fn refresh(inode: &INode<Fuse>, handle: Option<ArcBorrow<'_, OpenHandle>>) -> Result {
     inode.forget_cached_acls();
     fetch(inode, handle).map(drop)
 }
@@ -159,21 +163,23 @@ fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
 ///
 /// `EIO` if the answer describes another inode, which makes this one bad; otherwise the server's
 /// error.
-pub(crate) fn fetch(inode: &INode<Fuse>, handle: Option<FileHandle>) -> Result<CheckedAttr> {
+pub(crate) fn fetch(
+    inode: &INode<Fuse>,
+    handle: Option<ArcBorrow<'_, OpenHandle>>,
+) -> Result<CheckedAttr> {
     let mount = mount(inode);
     let sample = Sample::of_attributes(mount.conn());
     let mut args = GetattrIn::default();
-    if let Some(fh) = handle.filter(|_| inode.is_reg()) {
+    if let Some(handle) = handle.filter(|_| inode.is_reg()) {
         args.getattr_flags = GetattrFlag::Fh.into();
-        args.fh = fh;
+        args.fh = handle.fh();
     }
     let query = op::Getattr {
         node: inode.data().node_id(),
         args,
     };
     let reply = match handle {
-        // The file, whose handle the request names, must stay open until the answer.
-        Some(_) => mount.call(query)?,
+        Some(handle) => mount.call_or_abandon(query, || Arc::from(handle))?,
         None => mount.call_or_abandon(query, || Kept::from(inode))?,
     };
     let attr = of_this(inode, CheckedAttr::new(reply.attr))?;

@@ -66,7 +66,13 @@ use crate::{
         },
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
 
 /// Changes that must not be followed by a write that began before them.
 const BARRED_TO_WRITES: AttrChanges = AttrChanges::all_of(&[
@@ -106,7 +112,8 @@ pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse
         let features = mount(inode).conn().features();
         attr.remove(AttrChange::KillSuid | AttrChange::KillSgid | AttrChange::Mode);
         if !features.handle_killpriv && !features.handle_killpriv_v2 {
-            kill_id_bits(inode, attr, handle)?;
+            let file: Option<Arc<OpenHandle>> = attr.file().map(|file| file.data().into());
+            kill_id_bits(inode, attr, file.as_ref().map(Arc::as_arc_borrow))?;
         }
     }
     if attr.changes() == AttrChanges::default() {
@@ -122,7 +129,11 @@ pub(crate) fn setattr(idmap: &Idmap, entry: &DEntry<Fuse>, attr: &mut IAttr<Fuse
 
 /// Turns "clear the id bits" into a mode. The server has the authoritative mode, so it is asked
 /// first.
-fn kill_id_bits(inode: &INode<Fuse>, attr: &mut IAttr<Fuse>, handle: Option<FileHandle>) -> Result {
+fn kill_id_bits(
+    inode: &INode<Fuse>,
+    attr: &mut IAttr<Fuse>,
+    handle: Option<ArcBorrow<'_, OpenHandle>>,
+) -> Result {
     getattr::fetch(inode, handle)?;
     let old = inode.mode();
     let new = without_id_bits(old);

@@ -86,9 +86,15 @@ pub(crate) trait OnAnswer<O: Operation>: Send + 'static {
 ///
 /// It keeps the objects that the request names (inode, handle), so that the server gets FORGET and
 /// RELEASE after its answer as usual, and releases what the answer returns.
-pub(crate) trait Abandoned<Out>: Send + 'static {
-    /// Runs once, as [`OnAnswer::answered`] does, when the request ends.
-    fn answered(self, result: Result<Out>);
+pub(crate) trait Abandoned<A>: Send + 'static {
+    /// Runs once, as [`OnAnswer::answered`] does, when the request ends, with an [`Answer`].
+    fn answered(self, answer: A);
+}
+
+/// A request that has only asked, or whose effects are the server's: it keeps an open file, which
+/// is not released before the server has answered.
+impl<A, T: Send + Sync + 'static> Abandoned<A> for Arc<T> {
+    fn answered(self, _answer: A) {}
 }
 
 impl Reaches for Arc<Connection> {
@@ -138,44 +144,52 @@ impl Mount {
     }
 
     /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it abandons
-    /// the request, and the server, which gets an INTERRUPT, need not answer ever.
+    /// the request, and the server, which gets an INTERRUPT, need not answer ever. A request that has
+    /// to reach the server is abandoned even if it is unread; any other is cancelled then.
     ///
     /// Only for operations whose effects `abandoned` can undo. It is called under the lock of the
-    /// request's body, and must not sleep. `Documentation/lifecycle.rst` lists the operations.
+    /// request's body, and must not sleep; its result gets the data, and the caller gets empty data.
+    /// `Documentation/lifecycle.rst` lists the operations.
     ///
     /// # Errors
     ///
     /// Those of [`Self::call`]; `EINTR` if the caller is killed at any time.
-    pub(crate) fn call_or_abandon<O, A>(
-        &self,
-        op: O,
-        abandoned: impl FnOnce() -> A,
-    ) -> Result<O::Out>
+    pub(crate) fn call_or_abandon<O, A>(&self, op: O, abandoned: impl FnOnce() -> A) -> Answer<O>
     where
-        O: Operation<Data = ()>,
+        O: Operation,
         O::Out: 'static,
-        A: Abandoned<O::Out>,
+        O::Data: 'static,
+        A: Abandoned<Answer<O>>,
     {
         let conn = self.conn_arc();
         if conn.unimplemented().contains(O::OPCODE) {
-            return O::lacking();
+            return op.into_data().with(O::lacking());
         }
-        let (pass, waiter) = send(conn, Idmap::invalid(), op).map_err(|(error, ())| error)?;
+        let (pass, waiter) = match send(conn, Idmap::invalid(), op) {
+            Ok(sent) => sent,
+            Err((error, data)) => return data.with(Err(error)),
+        };
         let (channel, limits) = (&**Connection::channel(conn), pass.limits());
-        let done = match waiter.wait(channel, patience::<O>()) {
+        let patience = match patience::<O>() {
+            Patience::Forced => Patience::Leaves,
+            other => other,
+        };
+        let done = match waiter.wait(channel, patience) {
             Ok(done) => done,
-            Err(killed) => match KBox::<AbandonedCall<O::Out, A>>::new_uninit(GFP_KERNEL) {
+            // On the account of the caller, as the request is.
+            Err(killed) => match KBox::new_uninit(GFP_KERNEL_ACCOUNT) {
                 Ok(memory) => {
                     let gone = killed.abandon(|request| {
-                        memory.write(AbandonedCall {
+                        memory.write(AbandonedCall::<O::Out, O::Data, A> {
                             pass: pass.into_owned(),
                             request,
                             decode: Connection::decode::<O>,
                             abandoned: abandoned(),
+                            _data: PhantomData,
                         })
                     });
                     match gone {
-                        Ok(()) => return Err(EINTR),
+                        Ok(()) => return O::Data::restore(None).with(Err(EINTR)),
                         Err(killed) => killed.wait(channel),
                     }
                 }
@@ -183,8 +197,9 @@ impl Mount {
                 Err(_) => killed.wait(channel),
             },
         };
-        let (result, ()) = done.read(|outcome, output| conn.decode::<O>(limits, outcome, output));
-        result
+        let (result, data): (_, O::Data) =
+            done.read(|outcome, output| conn.decode::<O>(limits, outcome, output));
+        data.with(result)
     }
 
     /// Sends the operation without waiting; `then` gets the answer, even if it cannot be sent.
@@ -368,7 +383,7 @@ fn patience<O: Operation>() -> Patience {
 }
 
 /// A request whose caller has abandoned it.
-struct AbandonedCall<Out, A> {
+struct AbandonedCall<Out, D, A> {
     pass: Pass<Arc<Connection>>,
     /// A handle of the request itself, to take its INTERRUPT off the queue; the end of the request
     /// breaks this cycle.
@@ -376,21 +391,29 @@ struct AbandonedCall<Out, A> {
     /// The decoder of its operation, which itself may borrow from the caller.
     decode: fn(&Connection, Limits, Outcome, &mut OutArgs) -> Result<Out>,
     abandoned: A,
+    /// What it was lent.
+    _data: PhantomData<fn() -> D>,
 }
 
-impl<Out: 'static, A: Abandoned<Out>> Completion for AbandonedCall<Out, A> {
+impl<Out, D, A> Completion for AbandonedCall<Out, D, A>
+where
+    Out: 'static,
+    D: OpData + 'static,
+    A: Abandoned<D::With<Out>>,
+{
     fn complete(self: KBox<Self>, ended: Ended<'_>) {
         let Self {
             pass,
             request,
             decode,
             abandoned,
+            ..
         } = KBox::into_inner(self);
         let conn = pass.via();
         conn.channel().forget_interrupt(&request);
-        let (result, ()) =
+        let (result, data): (_, D) =
             ended.read(|outcome, output| decode(conn, pass.limits(), outcome, output));
-        abandoned.answered(result);
+        abandoned.answered(data.with(result));
         // Last: the unmount waits for this, and the references of `abandoned` have to be dropped by
         // then.
         drop(pass);

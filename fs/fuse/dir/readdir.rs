@@ -45,8 +45,14 @@ use crate::{
                 Sample, //
             },
             check_good,
-            dirops,
-            handle::OpenHandle, //
+            dirops::{
+                self,
+                DirTurn, //
+            },
+            handle::{
+                AbandonedDir,
+                OpenHandle, //
+            }, //
         },
         op,
         Fuse, //
@@ -72,7 +78,10 @@ use crate::{
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 /// The table of open directories.
@@ -111,7 +120,7 @@ impl file_ops::Dir<Fuse> for Directory {
 /// # Errors
 ///
 /// `EIO` for a bad inode and for a record that cannot be a name; `ENOMEM`; `EINTR` if the reader is
-/// killed while it waits for its turn; the server's error.
+/// killed; the server's error.
 fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     let handle = dir.data();
     let inode = handle.inode();
@@ -126,8 +135,8 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
     // Sampled before the request: the answer may be older than changes meanwhile.
     let (asked, sample) = (Asked::now(inode), Sample::of_entry(conn));
     let result = {
-        let _turn = dirops::turn(inode)?;
-        ask(&handle, ctx, dir.flags(), plus)
+        let mut turn = dirops::turn(inode)?;
+        ask(handle, ctx, dir.flags(), plus, &mut turn)
     };
     let result = result.and_then(|records| {
         if let Some(cached) = cache.filter(|_| records.is_empty()) {
@@ -144,8 +153,14 @@ fn iterate_shared(dir: &SharedDir<'_, Fuse>, ctx: &mut DirContext) -> Result {
 }
 
 /// Requests records from the reader's position on, as many as the reader seems to have room for;
-/// with `plus`, those of READDIRPLUS.
-fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<KVVec<u8>> {
+/// with `plus`, those of READDIRPLUS. An abandoned request keeps `turn`.
+fn ask(
+    handle: ArcBorrow<'_, OpenHandle>,
+    ctx: &DirContext,
+    flags: u32,
+    plus: bool,
+    turn: &mut Option<DirTurn<&INode<Fuse>>>,
+) -> Result<KVVec<u8>> {
     let mount = handle.mount();
     let max_pages = mount.conn().features().max_pages.max(1) as usize;
     let max = max_pages.saturating_mul(PAGE_SIZE);
@@ -160,10 +175,13 @@ fn ask(handle: &OpenHandle, ctx: &DirContext, flags: u32, plus: bool) -> Result<
         flags,
         ..ReadIn::default()
     };
+    let mut abandoned = || AbandonedDir::new(handle, turn.take());
     if plus {
-        mount.call(op::Readdirplus { node, args })
+        mount.call_or_abandon(op::Readdirplus { node, args }, || {
+            readdirplus::AbandonedReading(abandoned())
+        })
     } else {
-        mount.call(op::Readdir { node, args })
+        mount.call_or_abandon(op::Readdir { node, args }, abandoned)
     }
 }
 

@@ -14,11 +14,17 @@
 //!
 //! Calling context: `iterate_shared`, with the directory locked shared. Takes no lock of its own.
 
-use super::entry::{
-    believe,
-    confirm,
-    promise,
-    Asked, //
+use super::{
+    entry::{
+        believe,
+        confirm,
+        promise,
+        Asked, //
+    },
+    records::{
+        PlusRecord,
+        PlusRecords, //
+    }, //
 };
 use crate::{
     fuse::{
@@ -27,6 +33,7 @@ use crate::{
             NodeId, //
         },
         channel::forget::ForgetTicket,
+        conn::call::Abandoned,
         inode::{
             self,
             attr_cache::{
@@ -34,6 +41,7 @@ use crate::{
                 CheckedAttr,
                 Sample, //
             },
+            handle::AbandonedDir,
             iget,
             lookup_count::Debt,
             mount, //
@@ -60,6 +68,25 @@ pub(super) fn is_useful(dir: &INode<Fuse>, pos: i64) -> bool {
     let features = mount(dir).conn().features();
     features.readdirplus
         && (!features.readdirplus_auto || dir.data().take_readdirplus_advice() || pos == 0)
+}
+
+/// A READDIRPLUS whose reader was killed: the nodes that it brings are given back.
+pub(super) struct AbandonedReading(pub(super) AbandonedDir);
+
+impl Abandoned<Result<KVVec<u8>>> for AbandonedReading {
+    fn answered(self, answer: Result<KVVec<u8>>) {
+        let Ok(records) = answer else {
+            return;
+        };
+        let mount = self.0.handle().mount();
+        for PlusRecord { entry, name } in PlusRecords(&records).map_while(Result::ok) {
+            let node = entry.entry_out.nodeid;
+            if node != NodeId::NONE && !matches!(name, b"." | b"..") {
+                let mut ticket = Some(ForgetTicket::insist());
+                drop(Debt::new(mount, node, &mut ticket));
+            }
+        }
+    }
 }
 
 /// Caches the node that `name` in `dir` stands for. `asked` and `sample` are from before the

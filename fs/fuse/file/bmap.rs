@@ -11,7 +11,10 @@ use crate::{
         op,
         Fuse, //
     },
-    vfs::node::inode::INode, //
+    vfs::node::inode::{
+        INode,
+        Kept, //
+    },
 };
 /// The block of the device; 0 if there is none, or if the server does not answer. Sleeps.
 pub(super) fn bmap(inode: &INode<Fuse>, block: u64) -> u64 {
@@ -19,7 +22,7 @@ pub(super) fn bmap(inode: &INode<Fuse>, block: u64) -> u64 {
     if !sb.has_bdev() {
         return 0;
     }
-    let answer = inode::mount(inode).call(op::Bmap {
+    let query = op::Bmap {
         node: inode.data().node_id(),
         args: BmapIn {
             block,
@@ -27,7 +30,8 @@ pub(super) fn bmap(inode: &INode<Fuse>, block: u64) -> u64 {
             blocksize: sb.blocksize() as u32,
             ..BmapIn::default()
         },
-    });
+    };
+    let answer = inode::mount(inode).call_or_abandon(query, || Kept::from(inode));
     match answer {
         Ok(Some(out)) => out.block,
         // It lacks BMAP, or failed: the VFS has only the answer for a hole.

@@ -43,7 +43,10 @@ use crate::{
         attr::setattr,
         inode::{
             attr_cache,
-            handle::OpenHandle,
+            handle::{
+                OpenFile,
+                OpenHandle, //
+            },
             io_mode::ParallelWrite,
             opened::Opened, //
         },
@@ -84,7 +87,8 @@ use kernel::{
         IovIterSource, //
     },
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::ArcBorrow, //
 };
 
 /// Reads a file whose server bypasses the page cache, and moves the position. May sleep.
@@ -120,7 +124,7 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
     write_back(&handle, iocb.pos(), to.len())?;
     let result = match CallerBuffer::of_dest(to) {
         Some(buffer) => read_at_once(iocb, buffer),
-        None => read_memory(&DirectRead::new(&handle, iocb), to),
+        None => read_memory(&DirectRead::new(handle, iocb), to),
     };
     attr_cache::invalidate_atime(handle.inode());
     result
@@ -129,7 +133,7 @@ pub(super) fn direct_read(iocb: &mut Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) 
 /// Reads, one request after the other.
 fn read(iocb: &Kiocb<'_, Fuse>, to: &mut IovIterDest<'_>) -> Result<usize> {
     let handle = iocb.file().data();
-    let reading = DirectRead::new(&handle, iocb);
+    let reading = DirectRead::new(handle, iocb);
     write_back(&handle, reading.start, to.len())?;
     let result = read_in_turn(&reading, to);
     attr_cache::invalidate_atime(handle.inode());
@@ -148,7 +152,7 @@ pub(super) fn read_from_start(
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
     let reading = DirectRead {
-        opened,
+        opened: opened.into(),
         start: 0,
         flags,
     };
@@ -159,12 +163,13 @@ fn read_in_turn(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<us
     let opened = reading.opened;
     match CallerBuffer::of_dest(to) {
         Some(mut buffer) => each(
-            opened,
+            &opened,
             &mut buffer,
-            DirectRead::max(opened),
+            DirectRead::max(&opened),
             None,
             |done, pages| {
-                let (read, _pages) = opened.mount().call(reading.op(done, pages.len(), pages)?);
+                // The pages are the request's, whatever becomes of the caller.
+                let (read, _pages) = opened.call(reading.op(done, pages.len(), pages)?);
                 read
             },
         ),
@@ -233,16 +238,16 @@ fn each(
 
 /// The common arguments of the READs of one call.
 struct DirectRead<'a> {
-    opened: &'a Opened,
+    opened: OpenFile<'a>,
     start: i64,
     /// `O_*` of the file.
     flags: u32,
 }
 
 impl<'a> DirectRead<'a> {
-    fn new(opened: &'a Opened, iocb: &Kiocb<'_, Fuse>) -> Self {
+    fn new(handle: ArcBorrow<'a, OpenHandle>, iocb: &Kiocb<'_, Fuse>) -> Self {
         Self {
-            opened,
+            opened: handle.into(),
             start: iocb.pos(),
             flags: iocb.file().flags(),
         }
@@ -260,8 +265,8 @@ impl<'a> DirectRead<'a> {
             node: self.opened.node(),
             args: ReadIn {
                 read_flags: ReadFlags::from(ReadFlag::LockOwner),
-                lock_owner: current_owner(self.opened),
-                ..read_args(self.opened, pos, len, self.flags)
+                lock_owner: current_owner(&self.opened),
+                ..read_args(&self.opened, pos, len, self.flags)
             },
             data,
         })
@@ -352,7 +357,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     };
     let waits = absent.is_none();
     let transfer = Transfer::new(false, start, absent)?;
-    let reading = DirectRead::new(&handle, iocb);
+    let reading = DirectRead::new(handle, iocb);
     let sent = each(
         &handle,
         &mut buffer,
@@ -367,7 +372,7 @@ fn read_at_once(iocb: &mut Kiocb<'_, Fuse>, mut buffer: CallerBuffer<'_>) -> Res
     );
     transfer.all_sent(sent.err());
     if waits {
-        transfer.wait()
+        transfer.wait_or_leave(handle)
     } else {
         Err(EIOCBQUEUED)
     }
@@ -388,7 +393,7 @@ fn read_memory(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<usi
     let features = opened.mount().conn().features();
     let max = (features.max_pages as usize)
         .saturating_mul(PAGE_SIZE)
-        .min(DirectRead::max(opened));
+        .min(DirectRead::max(&opened));
     let mut done = 0usize;
     while !to.is_empty() {
         let result = FolioSegments::alloc_some(to.len().min(max))
@@ -410,12 +415,12 @@ fn read_memory(reading: &DirectRead<'_>, to: &mut IovIterDest<'_>) -> Result<usi
 
 /// Sends one READ and copies its answer to the reader; returns the bytes requested, and read.
 fn read_copied(
-    opened: &Opened,
+    opened: OpenFile<'_>,
     op: op::Read<FolioSegments>,
     to: &mut IovIterDest<'_>,
 ) -> Result<(usize, usize)> {
     let asked = op.data.len();
-    let (result, memory) = opened.mount().call(op);
+    let (result, mut memory) = opened.call(op);
     let read = result?;
     let mut copied = 0usize;
     while copied < read {

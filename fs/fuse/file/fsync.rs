@@ -16,15 +16,20 @@ use crate::{
             FsyncFlags,
             FsyncIn, //
         },
+        conn::call::OnAnswer,
         inode::{
             check_good,
-            dirops::wait_for_turn,
-            handle::OpenHandle, //
+            dirops,
+            handle::{
+                AbandonedDir,
+                OpenHandle, //
+            }, //
         },
         op,
         Fuse, //
     },
     vfs::{
+        cred::is_current_killed,
         file::open::{
             File,
             FilesId,
@@ -33,10 +38,13 @@ use crate::{
         node::attr::Statx, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
-/// A descriptor of `file` is closed by `owner`. Sleeps, and cannot be killed: the server releases
-/// the owner's locks here.
+/// A descriptor of `file` is closed by `owner`. Sleeps. If the caller is killed, FLUSH goes on
+/// without it: the server releases the owner's locks here.
 ///
 /// # Errors
 ///
@@ -61,20 +69,33 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     }
     // Before the owner is scrambled, which costs more than all the rest of a close.
     if !mount.conn().unimplemented().contains(op::Opcode::Flush) {
-        mount.call(op::Flush {
+        let flush = op::Flush {
             node: inode.data().node_id(),
             args: FlushIn {
                 fh: handle.fh(),
                 lock_owner: mount.conn().lock_owner_key().scramble(owner),
                 ..FlushIn::default()
             },
-        })?;
+        };
+        if is_current_killed() {
+            // It exits, and no signal reaches it any more. The file stays open until the answer.
+            mount.call_background(flush, KeptOpen(Arc::from(handle)));
+            return Ok(());
+        }
+        mount.call_or_abandon(flush, || Arc::from(handle))?;
     }
     if writeback {
         // The server has allocated space only now.
         inode.data().attrs.invalidate(Statx::Blocks.into());
     }
     Ok(())
+}
+
+/// Keeps a file open until its FLUSH is answered, which nobody waits for.
+struct KeptOpen(#[allow(dead_code)] Arc<OpenHandle>);
+
+impl OnAnswer<op::Flush> for KeptOpen {
+    fn answered(self, _result: Result) {}
 }
 
 /// Makes a regular file durable. Sleeps.
@@ -93,10 +114,11 @@ pub(super) fn fsync(file: &File<Fuse>, range: SyncRange) -> Result {
     inode.data().writes.wait();
     file.check_writeback()?;
     inode.sync_metadata()?;
-    handle.mount().call(op::Fsync {
+    let query = op::Fsync {
         node: inode.data().node_id(),
         args: fsync_args(&handle, range),
-    })
+    };
+    handle.mount().call_or_abandon(query, || Arc::from(handle))
 }
 
 /// Makes a directory durable. Sleeps.
@@ -110,11 +132,15 @@ pub(crate) fn fsync_dir(file: &File<Fuse>, range: SyncRange) -> Result {
     check_good(inode)?;
 
     let _lock = inode.lock();
-    wait_for_turn(inode)?;
-    handle.mount().call(op::Fsyncdir {
+    // One that is abandoned keeps the directory for itself.
+    let mut turn = dirops::turn(inode)?;
+    let query = op::Fsyncdir {
         node: inode.data().node_id(),
         args: fsync_args(&handle, range),
-    })
+    };
+    handle
+        .mount()
+        .call_or_abandon(query, || AbandonedDir::new(handle, turn.take()))
 }
 
 fn fsync_args(handle: &OpenHandle, range: SyncRange) -> FsyncIn {

@@ -26,6 +26,7 @@ use crate::{
         conn::access::is_caller_allowed,
         inode::{
             check_good,
+            handle::OpenFile,
             opened::Opened, //
         },
         op::{
@@ -124,7 +125,7 @@ fn on_mount(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
         return Err(EACCES);
     }
     check_good(file.inode())?;
-    restricted(&handle, call, flags)
+    restricted(OpenFile::from(handle), call, flags)
 }
 
 /// As [`ioctl`], on the open file of a device. Every task that may open the device may do what the
@@ -137,9 +138,9 @@ fn on_mount(file: &File<Fuse>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
 /// no ioctls; otherwise the server's error.
 pub(super) fn device_ioctl(opened: &Opened, call: Ioctl) -> Result<i32> {
     if opened.mount().conn().features().unrestricted_ioctl {
-        unrestricted(opened, call)
+        unrestricted(OpenFile::from(opened), call)
     } else {
-        restricted(opened, call, IoctlFlags::default())
+        restricted(OpenFile::from(opened), call, IoctlFlags::default())
     }
 }
 
@@ -305,7 +306,7 @@ fn push_enable_pointers(input: &mut KVec<Area>, arg: usize) -> Result {
 }
 
 /// An ioctl on the areas of its number.
-fn restricted(opened: &Opened, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
+fn restricted(opened: OpenFile<'_>, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
     let areas = Areas::of(call)?;
     let mut answer = ask(opened, call, flags, &areas)?;
     if answer.asks_for_more() {
@@ -315,21 +316,21 @@ fn restricted(opened: &Opened, call: Ioctl, flags: IoctlFlags) -> Result<i32> {
 }
 
 /// An ioctl on the areas that the server asks for.
-fn unrestricted(opened: &Opened, call: Ioctl) -> Result<i32> {
+fn unrestricted(opened: OpenFile<'_>, call: Ioctl) -> Result<i32> {
     let mut areas = Areas::none();
     loop {
         let mut answer = ask(opened, call, IoctlFlag::Unrestricted.into(), &areas)?;
         if !answer.asks_for_more() {
             return answer.give(&areas.output);
         }
-        areas = answer.wanted(opened, call.abi)?;
+        areas = answer.wanted(&opened, call.abi)?;
     }
 }
 
 /// Sends the input from the caller's memory, with room for the output.
-fn ask(opened: &Opened, call: Ioctl, flags: IoctlFlags, areas: &Areas) -> Result<Answer> {
+fn ask(opened: OpenFile<'_>, call: Ioctl, flags: IoctlFlags, areas: &Areas) -> Result<Answer> {
     let room = total(&areas.output);
-    check_len(opened, total(&areas.input).max(room))?;
+    check_len(&opened, total(&areas.input).max(room))?;
     let mut input = KVVec::new();
     for area in &areas.input {
         area.user_slice().read_all(&mut input, GFP_KERNEL)?;
@@ -453,7 +454,7 @@ impl Answer {
 /// # Errors
 ///
 /// `ENOMEM`, `ENOTTY` if the server knows no ioctls, otherwise the server's error.
-fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
+fn send(opened: OpenFile<'_>, args: IoctlIn, input: &[u8], room: usize) -> Result<Answer> {
     let data = Exchange {
         sent: match input.is_empty() {
             true => FolioSegments::default(),
@@ -471,7 +472,7 @@ fn send(opened: &Opened, args: IoctlIn, input: &[u8], room: usize) -> Result<Ans
         },
         data,
     };
-    let (result, data) = opened.mount().call(op);
+    let (result, data) = opened.call(op);
     let (mut out, len) = result.map_err(no_ioctl)?;
     if out.result == ENOSYS.to_errno() {
         out.result = ENOTTY.to_errno();

@@ -25,7 +25,10 @@ use crate::{
         node::attr::Statx, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Moves the position of `file`. May sleep.
 ///
@@ -51,14 +54,14 @@ pub(super) fn llseek(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i
 
 /// Moves the position with the known size of the file, which is fetched first.
 fn by_size(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<i64> {
-    update_attributes(file.inode(), Some(file.data().fh()), Statx::Size.into())?;
+    update_attributes(file.inode(), Some(file.data()), Statx::Size.into())?;
     file.generic_llseek(offset, whence)
 }
 
 /// Asks the server; [`None`] if it does not know LSEEK.
 fn ask(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<Option<LseekOut>> {
     let handle = file.data();
-    handle.mount().call(op::Lseek {
+    let query = op::Lseek {
         node: handle.inode().data().node_id(),
         args: LseekIn {
             fh: handle.fh(),
@@ -67,5 +70,6 @@ fn ask(file: &File<Fuse>, offset: i64, whence: Whence) -> Result<Option<LseekOut
             whence: whence as u32,
             ..LseekIn::default()
         },
-    })
+    };
+    handle.mount().call_or_abandon(query, || Arc::from(handle))
 }

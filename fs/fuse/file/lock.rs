@@ -17,6 +17,10 @@ use crate::{
             LkFlags,
             LkIn, //
         },
+        conn::call::{
+            Abandoned,
+            OnAnswer, //
+        },
         inode::handle::OpenHandle,
         op,
         Fuse, //
@@ -32,7 +36,10 @@ use crate::{
         },
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// Tests, sets or releases a POSIX lock, or one of an open file. Sleeps.
 ///
@@ -77,6 +84,63 @@ pub(super) fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
     Ok(())
 }
 
+/// Whose a lock is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// A table of open files: that of the caller, which has given up all its locks by the time that
+    /// it is gone.
+    Files,
+    /// The open file, which may be that of others, too. It is given up with that.
+    OpenFile,
+}
+
+/// A SETLK or SETLKW whose caller was killed: a lock that it gets is given back, if nobody else
+/// would do so.
+struct AbandonedLock {
+    handle: Arc<OpenHandle>,
+    args: LkIn,
+    owner: Owner,
+}
+
+impl Abandoned<Result> for AbandonedLock {
+    fn answered(self, result: Result) {
+        let Self {
+            handle,
+            args,
+            owner,
+        } = self;
+        if result.is_err() || args.lk.kind == LockType::Unlock as u32 {
+            return;
+        }
+        if args.lk_flags.contains(LkFlag::Flock) {
+            // RELEASE says that it has to be taken back.
+            handle.flocked_by(args.owner);
+        }
+        if owner == Owner::Files {
+            let unlock = op::Unlock(op::Setlk {
+                node: handle.inode().data().node_id(),
+                args: LkIn {
+                    lk: FileLock {
+                        kind: LockType::Unlock as u32,
+                        pid: 0,
+                        ..args.lk
+                    },
+                    ..args
+                },
+            });
+            let mount = handle.mount().clone();
+            mount.call_background(unlock, Unlocked(handle));
+        }
+    }
+}
+
+/// Keeps the file open until a lock is given back.
+struct Unlocked(#[allow(dead_code)] Arc<OpenHandle>);
+
+impl OnAnswer<op::Unlock> for Unlocked {
+    fn answered(self, _result: Result) {}
+}
+
 /// The arguments for the server; `pid` is the process that asks.
 fn lk_args(
     handle: &OpenHandle,
@@ -107,12 +171,13 @@ fn lk_args(
 /// Asks the server for a conflicting lock.
 fn ask(request: &mut LockRequest<'_, Fuse>) -> Result {
     let handle = request.file().data();
+    let query = op::Getlk {
+        node: handle.inode().data().node_id(),
+        args: lk_args(&handle, request, LkFlags::default(), 0)?,
+    };
     let found = handle
         .mount()
-        .call(op::Getlk {
-            node: handle.inode().data().node_id(),
-            args: lk_args(&handle, request, LkFlags::default(), 0)?,
-        })?
+        .call_or_abandon(query, || Arc::from(handle))?
         .lk;
 
     let kind = LockType::try_from(found.kind).map_err(|_| EIO)?;
@@ -140,10 +205,18 @@ fn set(request: &LockRequest<'_, Fuse>, lk_flags: LkFlags) -> Result {
     };
     let node = handle.inode().data().node_id();
     let args = lk_args(&handle, request, lk_flags, pid)?;
+    let abandoned = || AbandonedLock {
+        handle: handle.into(),
+        args,
+        owner: match request.is_of_open_file() {
+            true => Owner::OpenFile,
+            false => Owner::Files,
+        },
+    };
     let result = if request.may_wait() {
-        mount.call(op::Setlkw { node, args })
+        mount.call_or_abandon(op::Setlkw { node, args }, abandoned)
     } else {
-        mount.call(op::Setlk { node, args })
+        mount.call_or_abandon(op::Setlk { node, args }, abandoned)
     };
     // A wait for a lock is restarted after a signal whose handler has `SA_RESTART`.
     result.map_err(|error| match error {

@@ -153,7 +153,7 @@ impl file_ops::Regular<Fuse> for Regular {
         match Way::of(&handle) {
             Way::Direct => direct::read_iter(&mut iocb, to),
             Way::PassedThrough(backing) => passthrough::read_iter(backing, iocb, to),
-            Way::Cached => read::read_iter(&handle, &mut iocb, to),
+            Way::Cached => read::read_iter(handle, &mut iocb, to),
         }
     }
 
@@ -169,7 +169,7 @@ impl file_ops::Regular<Fuse> for Regular {
         match Way::of(&handle) {
             Way::Direct => direct::write_iter(&mut iocb, from),
             Way::PassedThrough(backing) => passthrough::write_iter(backing, iocb, from),
-            Way::Cached => write::write_iter(&handle, &mut iocb, from),
+            Way::Cached => write::write_iter(handle, &mut iocb, from),
         }
     }
 

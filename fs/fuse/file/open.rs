@@ -247,7 +247,7 @@ struct AbandonedOpen {
     flags: u32,
 }
 
-impl Abandoned<Option<OpenOut>> for AbandonedOpen {
+impl Abandoned<Result<Option<OpenOut>>> for AbandonedOpen {
     fn answered(self, result: Result<Option<OpenOut>>) {
         if let Ok(answer) = result {
             OpenHandle::new(&self.inode, self.kind, answer).close(self.flags);
@@ -261,7 +261,7 @@ struct AbandonedDeviceOpen {
     flags: u32,
 }
 
-impl Abandoned<Option<OpenOut>> for AbandonedDeviceOpen {
+impl Abandoned<Result<Option<OpenOut>>> for AbandonedDeviceOpen {
     fn answered(self, result: Result<Option<OpenOut>>) {
         if let Ok(answer) = result {
             Opened::new(self.mount, NodeId::NONE, Kind::File, answer).close(self.flags);

@@ -35,11 +35,17 @@ use kernel::{
 ///
 /// A file of a server that does not implement POLL is always ready, and one whose server fails has
 /// `EPOLLERR`.
-pub(super) fn poll<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> PollEvents {
+pub(super) fn poll<D: Pollable + Send + Sync>(
+    polling: &Polling<'_, Arc<D>>,
+    opened: &Opened,
+) -> PollEvents {
     ask(polling, opened).unwrap_or(PollEvents::ERROR)
 }
 
-fn ask<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> Result<PollEvents> {
+fn ask<D: Pollable + Send + Sync>(
+    polling: &Polling<'_, Arc<D>>,
+    opened: &Opened,
+) -> Result<PollEvents> {
     let mount = opened.mount();
     if mount.conn().unimplemented().contains(Opcode::Poll) {
         return Ok(PollEvents::ALWAYS);
@@ -50,7 +56,7 @@ fn ask<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> Result<Po
     } else {
         PollFlags::default()
     };
-    let out = mount.call(op::Poll {
+    let query = op::Poll {
         node: opened.node(),
         args: PollIn {
             fh: opened.fh(),
@@ -58,6 +64,7 @@ fn ask<D: Pollable>(polling: &Polling<'_, Arc<D>>, opened: &Opened) -> Result<Po
             flags,
             events: polling.wanted().to_user(),
         },
-    })?;
+    };
+    let out = mount.call_or_abandon(query, || Arc::from(*polling.data()))?;
     Ok(out.map_or(PollEvents::ALWAYS, |out| PollEvents::from_user(out.revents)))
 }

@@ -15,6 +15,10 @@ use super::{
 use crate::{
     fuse::{
         attr::getattr::update_attributes,
+        conn::call::{
+            Abandoned,
+            OnAnswer, //
+        },
         inode::{
             attr_cache::{
                 self,
@@ -50,7 +54,11 @@ use crate::{
 };
 use kernel::{
     iov::IovIterDest,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
 };
 
 /// Whether a read goes to the page cache without a request before: the result of the checks in
@@ -74,7 +82,7 @@ pub(super) fn is_plain(file: &File<Fuse>, pos: i64, len: usize) -> bool {
 /// `EFAULT`, the server's error.
 #[inline]
 pub(super) fn read_iter(
-    handle: &OpenHandle,
+    handle: ArcBorrow<'_, OpenHandle>,
     iocb: &mut Kiocb<'_, Fuse>,
     to: &mut IovIterDest<'_>,
 ) -> Result<usize> {
@@ -84,7 +92,7 @@ pub(super) fn read_iter(
     let end = iocb.pos().saturating_add(len);
 
     if handle.mount().conn().features().auto_inval_data || end > inode.size() {
-        update_attributes(inode, Some(handle.fh()), Statx::Size.into())?;
+        update_attributes(inode, Some(handle), Statx::Size.into())?;
     }
     iocb.generic_read(to)
 }
@@ -103,7 +111,7 @@ pub(super) fn read_folio(file: &File<Fuse>, folio: Locked<&Folio>) -> Result {
     iomap::read_folio(
         folio,
         &mut OneFolio {
-            handle: &handle,
+            handle,
             flags: file.flags(),
         },
     );
@@ -128,9 +136,9 @@ pub(super) fn askable(pos: i64, len: usize) -> usize {
 ///
 /// # Errors
 ///
-/// `ENOMEM`, the server's error.
+/// `ENOMEM`, the server's error; `EINTR` if the caller is killed.
 pub(super) fn read_range(
-    handle: &OpenHandle,
+    handle: ArcBorrow<'_, OpenHandle>,
     pos: i64,
     len: usize,
     flags: u32,
@@ -138,12 +146,13 @@ pub(super) fn read_range(
     let asked = askable(pos, len);
     let memory = FolioSegments::alloc(len)?;
     let sample = Sample::of_attributes(handle.mount().conn());
-    let (result, mut memory) = handle.mount().call(op::Read {
+    let query = op::Read {
         node: handle.inode().data().node_id(),
-        args: read_args(handle, pos, asked, flags),
+        args: read_args(&handle, pos, asked, flags),
         data: memory,
-    });
-    take_read(handle, &mut memory, pos, asked, result?, sample);
+    };
+    let (result, mut memory) = handle.mount().call_or_abandon(query, || Arc::from(handle));
+    take_read(&handle, &mut memory, pos, asked, result?, sample);
     Ok(memory)
 }
 
@@ -173,7 +182,7 @@ pub(super) fn take_read(
 
 /// Reads one folio in, and waits for it.
 struct OneFolio<'a> {
-    handle: &'a OpenHandle,
+    handle: ArcBorrow<'a, OpenHandle>,
     /// `O_*` of the reader's file.
     flags: u32,
 }
@@ -196,14 +205,22 @@ impl iomap::Reader for OneFolio<'_> {
             return Err((ENOMEM, segment));
         }
 
-        let (result, mut segments) = handle.mount().call(op::Read {
+        let query = op::Read {
             node: handle.inode().data().node_id(),
-            args: read_args(handle, pos, asked, self.flags),
+            args: read_args(&handle, pos, asked, self.flags),
             data: segments,
+        };
+        // A reader that is killed leaves the folio to the request: it waits for that, but can be
+        // killed.
+        let (result, mut segments) = handle.mount().call_or_abandon(query, || BatchRead {
+            handle: handle.into(),
+            pos,
+            asked,
+            sample,
         });
         match result {
             Ok(read) => {
-                take_read(handle, &mut segments, pos, asked, read, sample);
+                take_read(&handle, &mut segments, pos, asked, read, sample);
                 segments.finish(Ok(()));
             }
             Err(error) => {
@@ -213,5 +230,40 @@ impl iomap::Reader for OneFolio<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A READ of adjacent folios that the server is working on, and that nobody need wait for.
+#[derive(Clone)]
+pub(super) struct BatchRead {
+    pub(super) handle: Arc<OpenHandle>,
+    /// Where in the file it begins, in bytes.
+    pub(super) pos: i64,
+    /// How many bytes the server was asked for.
+    pub(super) asked: usize,
+    /// The attributes' version when it was sent.
+    pub(super) sample: Sample,
+}
+
+impl Abandoned<(Result<usize>, FolioSegments)> for BatchRead {
+    fn answered(self, answer: (Result<usize>, FolioSegments)) {
+        OnAnswer::answered(self, answer);
+    }
+}
+
+impl OnAnswer<op::Read<FolioSegments>> for BatchRead {
+    fn answered(self, (result, mut segments): (Result<usize>, FolioSegments)) {
+        let ended = result.map(|read| {
+            take_read(
+                &self.handle,
+                &mut segments,
+                self.pos,
+                self.asked,
+                read,
+                self.sample,
+            );
+        });
+        attr_cache::invalidate_atime(self.handle.inode());
+        segments.finish(ended);
     }
 }

@@ -13,7 +13,7 @@ use super::{
     range::read_args,
     read::{
         askable,
-        take_read, //
+        BatchRead, //
     },
 };
 use crate::{
@@ -23,10 +23,7 @@ use crate::{
             Connection, //
         },
         inode::{
-            attr_cache::{
-                self,
-                Sample, //
-            },
+            attr_cache::Sample,
             check_good,
             handle::OpenHandle, //
         },
@@ -145,7 +142,8 @@ impl Gatherer {
         if mount.conn().features().async_read {
             mount.call_background(read, reading);
         } else {
-            reading.answered(mount.call(read));
+            let answer = mount.call_or_abandon(read, || reading.clone());
+            reading.answered(answer);
         }
     }
 }
@@ -186,33 +184,5 @@ impl iomap::Reader for Gatherer {
             }
             Err(error) => Err((error, segment)),
         }
-    }
-}
-
-/// A READ of adjacent folios that the server is processing.
-struct BatchRead {
-    handle: Arc<OpenHandle>,
-    /// The position where it begins in the file, in bytes.
-    pos: i64,
-    /// The number of bytes requested.
-    asked: usize,
-    /// The attributes' version when it was sent.
-    sample: Sample,
-}
-
-impl OnAnswer<op::Read<FolioSegments>> for BatchRead {
-    fn answered(self, (result, mut segments): (Result<usize>, FolioSegments)) {
-        let ended = result.map(|read| {
-            take_read(
-                &self.handle,
-                &mut segments,
-                self.pos,
-                self.asked,
-                read,
-                self.sample,
-            );
-        });
-        attr_cache::invalidate_atime(self.handle.inode());
-        segments.finish(ended);
     }
 }

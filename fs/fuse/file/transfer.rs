@@ -34,6 +34,7 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
+        ArcBorrow,
         SpinLock, //
     },
     workqueue::{
@@ -62,6 +63,8 @@ struct State {
     /// The first error.
     error: Option<Error>,
     absent: Option<Absent>,
+    /// The file of a caller that has left without waiting for the last part.
+    left: Option<Arc<OpenHandle>>,
 }
 
 /// One call, in parts.
@@ -99,6 +102,7 @@ impl Transfer {
                         end: None,
                         error: None,
                         absent,
+                        left: None,
                     },
                     "Transfer::state"
                 ),
@@ -145,6 +149,25 @@ impl Transfer {
         self.result(&self.state.lock())
     }
 
+    /// As [`Self::wait`], for reads: a caller that is killed leaves the rest to the requests, which
+    /// have its pages. The file of `handle` stays open until they have ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::wait`]; `EINTR` if the caller is killed.
+    pub(super) fn wait_or_leave(&self, handle: ArcBorrow<'_, OpenHandle>) -> Result<usize> {
+        let killed = self
+            .ended
+            .wait_killable(|| self.state.lock().parts == 0)
+            .is_err();
+        let mut state = self.state.lock();
+        if killed && state.parts != 0 {
+            state.left = Some(handle.into());
+            return Err(EINTR);
+        }
+        self.result(&state)
+    }
+
     fn result(&self, state: &State) -> Result<usize> {
         match (state.error, state.end) {
             (Some(error), _) => Err(error),
@@ -157,7 +180,7 @@ impl Transfer {
 
     /// A part has ended: with an error, or at `end` before all of it was done.
     fn end_part(self: &Arc<Self>, error: Option<Error>, end: Option<usize>) {
-        let (result, absent) = {
+        let (result, absent, left) = {
             let mut state = self.state.lock();
             match error {
                 Some(_) if state.error.is_none() => state.error = error,
@@ -172,8 +195,9 @@ impl Transfer {
             if state.parts != 0 {
                 return;
             }
-            (self.result(&state), state.absent.take())
+            (self.result(&state), state.absent.take(), state.left.take())
         };
+        drop(left);
         match absent {
             None => self.ended.wake_up_all(),
             Some(absent) => self.tell(absent, result),

@@ -56,7 +56,8 @@ use crate::{
 };
 use kernel::{
     iov::IovIterSource,
-    prelude::*, //
+    prelude::*,
+    sync::ArcBorrow, //
 };
 
 /// `write(2)` and the like on a regular file that may be cached. Sleeps.
@@ -67,7 +68,7 @@ use kernel::{
 /// than it was sent.
 #[inline]
 pub(super) fn write_iter(
-    handle: &OpenHandle,
+    handle: ArcBorrow<'_, OpenHandle>,
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
 ) -> Result<usize> {
@@ -76,7 +77,7 @@ pub(super) fn write_iter(
     if written_back {
         // The kernel owns the times and fetches the size only once, but the server owns the id bits
         // that a write clears.
-        update_attributes(handle.inode(), Some(handle.fh()), Statx::Size | Statx::Mode)?;
+        update_attributes(handle.inode(), Some(handle), Statx::Size | Statx::Mode)?;
         // If the server clears them on a flag of the write, this has to be a write that goes to it.
         written_back = !(features.handle_killpriv_v2 && iocb.drops_id_bits());
     }
@@ -94,7 +95,7 @@ pub(super) fn write_iter(
 /// in the page cache for now.
 #[inline]
 fn cached(
-    handle: &OpenHandle,
+    handle: ArcBorrow<'_, OpenHandle>,
     lock: &INodeLock<'_, Fuse>,
     iocb: &mut Kiocb<'_, Fuse>,
     from: &mut IovIterSource<'_>,
@@ -123,20 +124,20 @@ fn cached(
             handle.inode().keep_times_dirty();
             written
         } else {
-            through_cache(handle, iocb, from)
+            through_cache(&handle, iocb, from)
         };
     }
     let direct = iocb.generic_direct_write(lock, from)?;
     if from.is_empty() {
         return Ok(direct);
     }
-    let rest = through_cache(handle, iocb, from);
+    let rest = through_cache(&handle, iocb, from);
     iocb.direct_write_fallback(from, direct, rest)
 }
 
 /// Reads in the part of a page that a write does not overwrite.
 struct PartReader<'a> {
-    handle: &'a OpenHandle,
+    handle: ArcBorrow<'a, OpenHandle>,
     /// `O_*` of the writer's file.
     flags: u32,
 }

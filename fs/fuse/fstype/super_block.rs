@@ -203,10 +203,11 @@ impl FileSystem for Fuse {
         }
         let root = sb.root().and_then(|root| root.inode()).ok_or(EIO)?;
         conn.channel().sync_writes.wait();
-        sb.data().call(op::Syncfs {
+        let query = op::Syncfs {
             node: root.data().node_id(),
             args: SyncfsIn::default(),
-        })
+        };
+        sb.data().call_or_abandon(query, || Kept::from(root))
     }
 
     fn umount_begin(sb: &SuperBlock<Self>) {

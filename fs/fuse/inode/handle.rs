@@ -26,9 +26,15 @@ use crate::{
             OpenOut, //
         },
         conn::mount::Mount,
+        conn::call::Abandoned,
         inode::{
             dir_cache::Place,
+            dirops::DirTurn,
             io_mode::Use, //
+        },
+        op::{
+            Answer,
+            Operation, //
         },
         Fuse, //
     },
@@ -53,7 +59,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        ArcBorrow, //
     },
 };
 
@@ -215,6 +222,88 @@ impl OpenHandle {
         self.close(flags);
         self.opened.release_and_wait();
     }
+}
+
+/// An open file of a mount, or of a device of CUSE, whose user asks the server for something that
+/// needs nothing of it but that it stays open.
+#[derive(Clone, Copy)]
+pub(crate) enum OpenFile<'a> {
+    /// That of a mount.
+    Mounted(ArcBorrow<'a, OpenHandle>),
+    /// That of a device.
+    Device(&'a Opened),
+}
+
+impl<'a> From<ArcBorrow<'a, OpenHandle>> for OpenFile<'a> {
+    fn from(handle: ArcBorrow<'a, OpenHandle>) -> Self {
+        Self::Mounted(handle)
+    }
+}
+
+impl<'a> From<&'a Opened> for OpenFile<'a> {
+    fn from(opened: &'a Opened) -> Self {
+        Self::Device(opened)
+    }
+}
+
+impl Deref for OpenFile<'_> {
+    type Target = Opened;
+
+    fn deref(&self) -> &Opened {
+        match self {
+            Self::Mounted(handle) => handle,
+            Self::Device(opened) => opened,
+        }
+    }
+}
+
+impl OpenFile<'_> {
+    /// Sends the operation and waits for its answer. A caller that is killed abandons it, if the
+    /// file is that of a mount; then the data that come back are empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mount::call_or_abandon`](crate::fuse::conn::mount::Mount::call_or_abandon).
+    pub(crate) fn call<O>(&self, op: O) -> Answer<O>
+    where
+        O: Operation,
+        O::Out: 'static,
+        O::Data: 'static,
+    {
+        match self {
+            Self::Mounted(handle) => handle.mount().call_or_abandon(op, || Arc::from(*handle)),
+            Self::Device(opened) => opened.mount().call(op),
+        }
+    }
+}
+
+/// A READDIR or FSYNCDIR whose caller was killed: the directory stays open until it is answered,
+/// and is its own, if the server takes one operation at a time.
+pub(crate) struct AbandonedDir {
+    handle: Arc<OpenHandle>,
+    _turn: Option<DirTurn<Kept<Fuse>>>,
+}
+
+impl AbandonedDir {
+    /// Of a request on `handle` whose turn it was. Does not sleep.
+    pub(crate) fn new(
+        handle: ArcBorrow<'_, OpenHandle>,
+        turn: Option<DirTurn<&INode<Fuse>>>,
+    ) -> Self {
+        Self {
+            handle: handle.into(),
+            _turn: turn.map(DirTurn::keep),
+        }
+    }
+
+    /// The open directory.
+    pub(crate) fn handle(&self) -> &OpenHandle {
+        &self.handle
+    }
+}
+
+impl<A> Abandoned<A> for AbandonedDir {
+    fn answered(self, _answer: A) {}
 }
 
 impl Pollable for OpenHandle {

@@ -234,7 +234,7 @@ impl AbandonedLookup {
     }
 }
 
-impl Abandoned<EntryOut> for AbandonedLookup {
+impl Abandoned<Result<EntryOut>> for AbandonedLookup {
     fn answered(self, result: Result<EntryOut>) {
         match result {
             Ok(reply) if reply.nodeid != NodeId::NONE => {

@@ -284,8 +284,8 @@ pub(crate) fn check_good(inode: &INodeView<Fuse>) -> Result {
 
 /// An abandoned request that changes nothing keeps the inode: it is not forgotten before the server
 /// has answered.
-impl<Out> Abandoned<Out> for Kept<Fuse> {
-    fn answered(self, _result: Result<Out>) {}
+impl<A> Abandoned<A> for Kept<Fuse> {
+    fn answered(self, _answer: A) {}
 }
 
 /// The key of inodes in the inode cache: the node.

@@ -366,6 +366,24 @@ impl Variant for Writeback {
     }
 }
 
+/// SETLK that gives a lock back which nobody waits for: on the kernel's own behalf.
+pub(crate) struct Unlock(pub(crate) Setlk);
+
+impl Variant for Unlock {
+    type Of = Setlk;
+
+    const GATE: Gate = Gate::Force;
+    const CREDS: Creds = Creds::Nobody;
+
+    fn of(&self) -> &Self::Of {
+        &self.0
+    }
+
+    fn into_of(self) -> Self::Of {
+        self.0
+    }
+}
+
 /// INIT of a mount that waits for the answer.
 pub(crate) struct MountInit(pub(crate) Init);
 

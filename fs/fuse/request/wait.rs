@@ -4,8 +4,8 @@
 //!
 //! Three phases. Any signal ends the first: an INTERRUPT tells the server, once it has the request.
 //! A fatal signal ends the second: a request that no server has read is cancelled. A request that
-//! the server has is abandoned, if the operation allows that; otherwise the third phase waits for
-//! its end, uninterruptibly.
+//! the server has, or has to get, is abandoned, if the operation allows that; otherwise the third
+//! phase waits for its end, uninterruptibly.
 
 use super::{
     completion::{
@@ -51,8 +51,10 @@ pub(crate) trait Canceller {
 pub(crate) enum Patience {
     /// It leaves if the server has not read the request.
     Killable,
-    /// It waits: the request has to reach the server (FLUSH, RELEASE).
+    /// It waits: the request has to reach the server (RELEASE).
     Forced,
+    /// It leaves, and the request reaches the server all the same (FLUSH).
+    Leaves,
     /// It ends the whole connection (INIT that the mount waits for).
     AbortsConnection,
 }
@@ -101,6 +103,7 @@ impl Waiter {
                         Some(pending) => pending.cancel(),
                         None => return Err(Killed(self)),
                     },
+                    Patience::Leaves => return Err(Killed(self)),
                     Patience::Forced => request.ended.wait(finished),
                     Patience::AbortsConnection => {
                         channel.abort();
@@ -123,7 +126,7 @@ impl Waiter {
     }
 }
 
-/// The caller was killed, and the server has its request.
+/// The caller was killed, and the server has its request, or is going to get it.
 #[must_use = "the request has to be waited for, or abandoned"]
 pub(crate) struct Killed(Waiter);
 

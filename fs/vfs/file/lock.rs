@@ -207,6 +207,12 @@ impl<'a, T: FileSystem> LockRequest<'a, T> {
         FilesId::from_raw(unsafe { (*self.lock).c.flc_owner })
     }
 
+    /// Whether it is that of an open file, and not of a table of open files.
+    pub(crate) fn is_of_open_file(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        unsafe { (*self.lock).c.flc_flags & (bindings::FL_OFDLCK | bindings::FL_FLOCK) != 0 }
+    }
+
     /// Whether the caller waits for the lock if another owner has it.
     pub(crate) fn may_wait(&self) -> bool {
         // SAFETY: Valid by the type invariant.

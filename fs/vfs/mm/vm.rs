@@ -104,7 +104,8 @@ pub(crate) trait Faults<T: FileSystem> {
     /// Whether there is nothing to do. Must not sleep.
     fn is_ready(inode: &INode<T>) -> bool;
 
-    /// Does it. The address space, or the area, is locked. May sleep.
+    /// Does it. The address space, or the area, is locked, unless the fault can be begun again. May
+    /// sleep.
     ///
     /// # Errors
     ///
@@ -128,10 +129,22 @@ impl<T: FileSystem, F: Faults<T>> Table<T, F> {
     /// Called by `__do_fault()` with a fault on an area that has the operations above.
     unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
         // SAFETY: The fault is valid for the call, and its area keeps its file, which is one of
-        // `T`.
+        // `T`; where the area is unlocked below, a reference does.
         let inode = unsafe { inode_of(vmf) };
-        if !F::is_ready(inode) && F::make_ready(inode).is_err() {
-            return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        if !F::is_ready(inode) {
+            // SAFETY: The fault is valid, and its area shows a file.
+            let file = unsafe { bindings::unlock_fault(vmf) };
+            let result = F::make_ready(inode);
+            if !file.is_null() {
+                // The area may be gone: the caller looks it up again.
+                // SAFETY: The reference is that of `unlock_fault()`. The inode is not used after
+                // it.
+                unsafe { bindings::fput(file) };
+                return bindings::vm_fault_reason_VM_FAULT_RETRY;
+            }
+            if result.is_err() {
+                return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+            }
         }
         // SAFETY: The fault is passed on unchanged.
         unsafe { bindings::filemap_fault(vmf) }
@@ -196,8 +209,12 @@ unsafe extern "C" fn page_mkwrite(vmf: *mut vm_fault) -> vm_fault_t {
     unsafe { bindings::file_update_time(file) };
     // SAFETY: The file has a reference to its inode.
     unsafe { keep_times_dirty((*file).f_inode) };
+    // `do_page_mkwrite()` lets nothing be given up that the fault holds; but a killed caller
+    // leaves.
     // SAFETY: The caller has a reference to the page.
-    unsafe { bindings::folio_lock(folio) };
+    if unsafe { bindings::folio_lock_killable(folio) } != 0 {
+        return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+    }
     // SAFETY: The folio is locked, so its mapping does not change; the file keeps its own.
     let gone = unsafe {
         (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping != (*(*file).f_inode).i_mapping
@@ -210,6 +227,10 @@ unsafe extern "C" fn page_mkwrite(vmf: *mut vm_fault) -> vm_fault_t {
     // Here, where only tasks that store to this file wait: no other task should depend on its
     // server.
     // SAFETY: The caller has a reference to the page.
-    unsafe { bindings::folio_wait_writeback(folio) };
+    if unsafe { bindings::folio_wait_writeback_killable(folio) } != 0 {
+        // SAFETY: Locked above.
+        unsafe { bindings::folio_unlock(folio) };
+        return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+    }
     bindings::vm_fault_reason_VM_FAULT_LOCKED
 }

@@ -38,6 +38,7 @@ pub mod ioctl;
 pub mod kill;
 pub mod killpriv;
 pub mod latency;
+pub mod leave;
 pub mod limits;
 pub mod locks;
 pub mod lookup;
@@ -124,6 +125,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     submount::TESTS,
     interrupt::TESTS,
     kill::TESTS,
+    leave::TESTS,
     death::TESTS,
     abort::TESTS,
     ends::TESTS,
