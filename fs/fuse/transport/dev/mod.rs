@@ -273,10 +273,11 @@ impl Link {
     /// Sleeps.
     fn close(&self) {
         let last = self.transport.remove(&self.processing);
-        self.processing.close();
+        // First: whoever is told that a request was lost finds the connection ended, be it at once.
         if last {
             self.channel.abort(false);
         }
+        self.processing.close();
     }
 }
 
