@@ -256,13 +256,6 @@ pub(crate) fn capable(cap: Capability) -> bool {
     unsafe { bindings::capable(cap as c_int) }
 }
 
-/// Whether the current task exits because a signal has killed its process: no other signal reaches it any
-/// more.
-pub(crate) fn is_current_killed() -> bool {
-    // SAFETY: There is a current task.
-    unsafe { bindings::current_is_killed() }
-}
-
 /// The pid namespace of the caller.
 pub(crate) fn current_pid_ns() -> Option<ARef<PidNamespace>> {
     kernel::current!().active_pid_ns().map(ARef::from)

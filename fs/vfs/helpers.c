@@ -51,6 +51,30 @@ __vfs_helper bool vfs_helper_current_is_killed(void)
 	return current->flags & PF_EXITING && current->exit_code & 0x7f;
 }
 
+/*
+ * Woken by signal_wake_up(), while no signal is there to be dequeued. What io_uring calls fails
+ * with EINTR where a system call would begin again.
+ */
+__vfs_helper bool vfs_helper_current_is_to_stop(void)
+{
+	sigset_t pending;
+
+	if (!test_thread_flag(TIF_SIGPENDING) || current->flags & (PF_USER_WORKER | PF_EXITING))
+		return false;
+#ifdef CONFIG_IO_URING
+	if (current->io_uring)
+		return false;
+#endif
+	sigorsets(&pending, &current->pending.signal, &current->signal->shared_pending.signal);
+	sigandnsets(&pending, &pending, &current->blocked);
+	return sigisemptyset(&pending);
+}
+
+__vfs_helper int vfs_helper_restart_syscall(void)
+{
+	return restart_syscall();
+}
+
 /* clock */
 
 __vfs_helper u64 vfs_helper_get_jiffies_64(void)
@@ -268,12 +292,17 @@ __vfs_helper bool vfs_helper_folio_trylock(struct folio *folio)
 	return folio_trylock(folio);
 }
 
+__vfs_helper int vfs_helper_folio_lock_killable(struct folio *folio)
+{
+	return folio_lock_killable(folio);
+}
+
 __vfs_helper int vfs_helper_folio_wait_locked_killable(struct folio *folio)
 {
 	return folio_wait_locked_killable(folio);
 }
 
-/* What a fault holds is given up, if it can be begun again: then its file is returned, referenced. */
+/* Unlocks the area, if the fault can begin again: then its file is returned, referenced. */
 __vfs_helper struct file *vfs_helper_unlock_fault(struct vm_fault *vmf)
 {
 	struct file *file;
@@ -292,11 +321,6 @@ __vfs_helper void vfs_helper_might_resched(void)
 
 __vfs_helper bool vfs_helper_folio_test_mlocked(struct folio *folio)
 {
-__vfs_helper int vfs_helper_folio_lock_killable(struct folio *folio)
-{
-	return folio_lock_killable(folio);
-}
-
 	return folio_test_mlocked(folio);
 }
 

@@ -65,7 +65,11 @@ use crate::vfs::{
     cred::Idmap,
     sync::{
         insist,
-        retry, //
+        retry,
+        signal::{
+            again,
+            is_current_to_stop, //
+        }, //
     },
 };
 use core::marker::PhantomData;
@@ -144,16 +148,17 @@ impl Mount {
     }
 
     /// Like [`Self::call`], but a caller that is killed does not wait for the answer: it abandons
-    /// the request, and the server, which gets an INTERRUPT, need not answer ever. A request that has
-    /// to reach the server is abandoned even if it is unread; any other is cancelled then.
+    /// the request, and the server, which gets an INTERRUPT, need not answer ever. A request that
+    /// has to reach the server is abandoned even if it is unread; any other is cancelled then.
     ///
     /// Only for operations whose effects `abandoned` can undo. It is called under the lock of the
-    /// request's body, and must not sleep; its result gets the data, and the caller gets empty data.
-    /// `Documentation/lifecycle.rst` lists the operations.
+    /// request's body, and must not sleep; its result gets the data, and the caller gets empty
+    /// data. `Documentation/lifecycle.rst` lists the operations.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::call`]; `EINTR` if the caller is killed at any time.
+    /// Those of [`Self::call`]; `EINTR` if the caller is killed at any time; `ERESTARTNOINTR` if it
+    /// is to be frozen or stopped, and may ask again ([`Opcode::only_asks`]).
     pub(crate) fn call_or_abandon<O, A>(&self, op: O, abandoned: impl FnOnce() -> A) -> Answer<O>
     where
         O: Operation,
@@ -172,7 +177,13 @@ impl Mount {
         let (channel, limits) = (&**Connection::channel(conn), pass.limits());
         let patience = match patience::<O>() {
             Patience::Forced => Patience::Leaves,
+            Patience::Killable if O::OPCODE.only_asks() => Patience::Again,
             other => other,
+        };
+        // The server may have been told of a signal that there was not, and have answered that.
+        let begins_again = |error| match patience == Patience::Again && error == EINTR {
+            true if is_current_to_stop() => again(),
+            _ => error,
         };
         let done = match waiter.wait(channel, patience) {
             Ok(done) => done,
@@ -189,7 +200,7 @@ impl Mount {
                         })
                     });
                     match gone {
-                        Ok(()) => return O::Data::restore(None).with(Err(EINTR)),
+                        Ok(()) => return O::Data::restore(None).with(Err(begins_again(EINTR))),
                         Err(killed) => killed.wait(channel),
                     }
                 }
@@ -199,7 +210,7 @@ impl Mount {
         };
         let (result, data): (_, O::Data) =
             done.read(|outcome, output| conn.decode::<O>(limits, outcome, output));
-        data.with(result)
+        data.with(result.map_err(begins_again))
     }
 
     /// Sends the operation without waiting; `then` gets the answer, even if it cannot be sent.

@@ -94,7 +94,7 @@ pub(crate) fn d_revalidate(
         return Ok(false);
     };
     match look_again(dir, name, entry, inode) {
-        Err(error) if error == ENOMEM || error == EINTR => Err(error),
+        Err(error) if [ENOMEM, EINTR, ERESTARTNOINTR].contains(&error) => Err(error),
         Err(_) => Ok(false),
         Ok(same) => Ok(same),
     }

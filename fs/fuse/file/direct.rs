@@ -420,7 +420,7 @@ fn read_copied(
     to: &mut IovIterDest<'_>,
 ) -> Result<(usize, usize)> {
     let asked = op.data.len();
-    let (result, mut memory) = opened.call(op);
+    let (result, memory) = opened.call(op);
     let read = result?;
     let mut copied = 0usize;
     while copied < read {

@@ -29,13 +29,13 @@ use crate::{
         Fuse, //
     },
     vfs::{
-        cred::is_current_killed,
         file::open::{
             File,
             FilesId,
             SyncRange, //
         },
-        node::attr::Statx, //
+        node::attr::Statx,
+        sync::signal::is_current_killed, //
     },
 };
 use kernel::{
@@ -91,7 +91,7 @@ pub(super) fn flush(file: &File<Fuse>, owner: FilesId) -> Result {
     Ok(())
 }
 
-/// Keeps a file open until its FLUSH is answered, which nobody waits for.
+/// Keeps a file open until its FLUSH is answered, for which no caller waits.
 struct KeptOpen(#[allow(dead_code)] Arc<OpenHandle>);
 
 impl OnAnswer<op::Flush> for KeptOpen {

@@ -84,7 +84,7 @@ pub(super) fn flock(request: &mut LockRequest<'_, Fuse>) -> Result {
     Ok(())
 }
 
-/// Whose a lock is.
+/// The owner of a lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// A table of open files: that of the caller, which has given up all its locks by the time that
@@ -94,8 +94,8 @@ enum Owner {
     OpenFile,
 }
 
-/// A SETLK or SETLKW whose caller was killed: a lock that it gets is given back, if nobody else
-/// would do so.
+/// A SETLK or SETLKW whose caller was killed: a lock that it gets is given back, unless the
+/// end of the file does that.
 struct AbandonedLock {
     handle: Arc<OpenHandle>,
     args: LkIn,

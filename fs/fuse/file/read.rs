@@ -233,7 +233,7 @@ impl iomap::Reader for OneFolio<'_> {
     }
 }
 
-/// A READ of adjacent folios that the server is working on, and that nobody need wait for.
+/// A READ of adjacent folios that the server is processing, which may outlive its caller.
 #[derive(Clone)]
 pub(super) struct BatchRead {
     pub(super) handle: Arc<OpenHandle>,

@@ -102,16 +102,13 @@ fn takes_turns(dir: &INode<Fuse>) -> bool {
 ///
 /// # Errors
 ///
-/// `EINTR` if the caller is being killed.
+/// `EINTR` if the caller is being killed, `ERESTARTNOINTR` if it is to be frozen or stopped.
 pub(crate) fn turn(dir: &INode<Fuse>) -> Result<Option<DirTurn<&INode<Fuse>>>> {
     if !takes_turns(dir) {
         return Ok(None);
     }
     let turns = &dir.data().turns;
-    turns
-        .free
-        .wait_killable_exclusive(|| turns.try_take())
-        .map_err(|_| EINTR)?;
+    turns.free.wait_stoppable_exclusive(|| turns.try_take())?;
     Ok(Some(DirTurn(Guard::new(dir))))
 }
 

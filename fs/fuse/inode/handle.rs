@@ -25,8 +25,10 @@ use crate::{
             FopenFlag,
             OpenOut, //
         },
-        conn::mount::Mount,
-        conn::call::Abandoned,
+        conn::{
+            call::Abandoned,
+            mount::Mount, //
+        },
         inode::{
             dir_cache::Place,
             dirops::DirTurn,

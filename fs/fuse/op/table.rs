@@ -366,7 +366,7 @@ impl Variant for Writeback {
     }
 }
 
-/// SETLK that gives a lock back which nobody waits for: on the kernel's own behalf.
+/// SETLK that gives back the lock of a killed caller: on the kernel's own behalf.
 pub(crate) struct Unlock(pub(crate) Setlk);
 
 impl Variant for Unlock {
@@ -461,5 +461,31 @@ impl<T: FromBytes + IntoBytes> Operation for OwnIoctl<'_, T> {
 
     fn lacking() -> Result<Self::Out> {
         Err(ENOSYS)
+    }
+}
+
+impl Opcode {
+    /// Whether a caller may leave the request and send it again later: the operation changes
+    /// nothing, and every function that sends it returns its error to the system call.
+    ///
+    /// READ is none: a fault cannot begin again, and a stream gives its bytes once. GETXATTR is
+    /// none: security modules take its failure for a file without the attribute.
+    pub(crate) const fn only_asks(self) -> bool {
+        matches!(
+            self,
+            Self::Lookup
+                | Self::Getattr
+                | Self::Statx
+                | Self::Access
+                | Self::Listxattr
+                | Self::Readlink
+                | Self::Readdir
+                | Self::Readdirplus
+                | Self::Open
+                | Self::Opendir
+                | Self::Statfs
+                | Self::Lseek
+                | Self::Getlk
+        )
     }
 }

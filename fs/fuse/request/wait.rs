@@ -3,9 +3,10 @@
 //! The caller's side: sleeping until the request ends (`request_wait_answer()`).
 //!
 //! Three phases. Any signal ends the first: an INTERRUPT tells the server, once it has the request.
-//! A fatal signal ends the second: a request that no server has read is cancelled. A request that
-//! the server has, or has to get, is abandoned, if the operation allows that; otherwise the third
-//! phase waits for its end, uninterruptibly.
+//! A caller that is only to be frozen or stopped leaves then as if it were killed, if its call can
+//! begin again later. A fatal signal ends the second: a request that no server has read is
+//! cancelled. A request that the server has, or has to get, is abandoned, if the operation allows
+//! that; otherwise the third phase waits for its end, uninterruptibly.
 
 use super::{
     completion::{
@@ -16,12 +17,15 @@ use super::{
     state::Pending,
     Handle, //
 };
-use crate::fuse::{
-    op::{
-        data::OpData,
-        OutArgs, //
+use crate::{
+    fuse::{
+        op::{
+            data::OpData,
+            OutArgs, //
+        },
+        trace, //
     },
-    trace, //
+    vfs::sync::signal::is_current_to_stop, //
 };
 use kernel::prelude::*;
 
@@ -51,6 +55,9 @@ pub(crate) trait Canceller {
 pub(crate) enum Patience {
     /// It leaves if the server has not read the request.
     Killable,
+    /// As [`Self::Killable`]; it leaves to be frozen or stopped, too, because it may ask again
+    /// later.
+    Again,
     /// It waits: the request has to reach the server (RELEASE).
     Forced,
     /// It leaves, and the request reaches the server all the same (FLUSH).
@@ -83,7 +90,9 @@ impl Waiter {
         let request = &self.request;
         let finished = || request.is_finished();
 
-        if channel.no_interrupt() || request.ended.wait_interruptible(finished).is_err() {
+        // Only an interruptible sleep ends to be frozen.
+        let forced = channel.no_interrupt() && patience != Patience::Again;
+        if forced || request.ended.wait_interruptible(finished).is_err() {
             if !channel.no_interrupt() {
                 request.mark_interrupted();
                 trace::request_interrupt(&**request);
@@ -92,6 +101,7 @@ impl Waiter {
                 }
             }
             if patience == Patience::Forced
+                || patience == Patience::Again && is_current_to_stop()
                 || request
                     .ended
                     .wait_killable(finished)
@@ -99,7 +109,7 @@ impl Waiter {
                     .is_err()
             {
                 match patience {
-                    Patience::Killable => match channel.cancel(request) {
+                    Patience::Killable | Patience::Again => match channel.cancel(request) {
                         Some(pending) => pending.cancel(),
                         None => return Err(Killed(self)),
                     },

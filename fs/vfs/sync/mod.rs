@@ -10,6 +10,7 @@ pub(crate) mod guard;
 pub(crate) mod queue;
 #[cfg(CONFIG_KUNIT = "y")]
 mod queue_test;
+pub(crate) mod signal;
 pub(in crate::vfs) mod static_mutex;
 pub(crate) mod wait;
 pub(crate) mod watchdog;

@@ -6,7 +6,13 @@
 //! also needs killable and shared waits on a condition that is read without a lock. The semantics
 //! are those of the `wait_event*()` macros of `include/linux/wait.h`.
 
-use crate::vfs::bindings;
+use crate::vfs::{
+    bindings,
+    sync::signal::{
+        again,
+        is_current_to_stop, //
+    }, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -133,6 +139,23 @@ impl WaitQueue {
             bindings::WQ_FLAG_EXCLUSIVE,
             condition,
         )
+    }
+
+    /// Like [`Self::wait_killable_exclusive`], but the wait ends to have the task frozen or
+    /// stopped, too.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when the task is being killed, `ERESTARTNOINTR` when it is to stop; a wake-up that
+    /// this waiter took is passed on.
+    pub(crate) fn wait_stoppable_exclusive(&self, mut condition: impl FnMut() -> bool) -> Result {
+        if self.wait_interruptible_exclusive(&mut condition).is_ok() {
+            return Ok(());
+        }
+        if is_current_to_stop() {
+            return Err(again());
+        }
+        self.wait_killable_exclusive(condition).map_err(|_| EINTR)
     }
 
     /// An exclusive wait that only a fatal signal ends and that the freezer may freeze.

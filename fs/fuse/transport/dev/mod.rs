@@ -273,7 +273,7 @@ impl Link {
     /// Sleeps.
     fn close(&self) {
         let last = self.transport.remove(&self.processing);
-        // First: whoever is told that a request was lost finds the connection ended, be it at once.
+        // First: a caller that is told that its request was lost finds the connection ended.
         if last {
             self.channel.abort(false);
         }

@@ -227,7 +227,7 @@ impl World {
 
     /// Sends a request and waits for its end, as `Mount::call()` does: 0 or a negative errno.
     pub(crate) fn call(&self, call: &Call) -> i32 {
-        let forced = call.patience != Patience::Killable;
+        let forced = !matches!(call.patience, Patience::Killable | Patience::Again);
         let pass = match Pass::enter(self, forced) {
             Ok(pass) => pass,
             Err(error) => return error.to_errno(),

@@ -174,6 +174,16 @@ pub unsafe fn prepare_to_wait_event(
     0
 }
 
+pub unsafe fn current_is_killed() -> bool {
+    false
+}
+
+pub unsafe fn current_is_to_stop() -> bool {
+    rt::current().is_to_stop()
+}
+
+pub unsafe fn restart_syscall() {}
+
 pub unsafe fn schedule() {
     rt::current().schedule();
 }

@@ -102,6 +102,7 @@ pub mod code {
         ENOTCONN = 107;
         ECONNREFUSED = 111;
         ERESTARTSYS = 512;
+        ERESTARTNOINTR = 513;
         EIOCBQUEUED = 529;
     }
 }

@@ -245,6 +245,8 @@ pub enum Signal {
     Any,
     /// One that ends the task.
     Fatal,
+    /// None: the task is to be frozen.
+    Freeze,
 }
 
 /// A task.
@@ -254,7 +256,7 @@ pub struct Task {
     lock: raw::Mutex<()>,
     woken: raw::Condvar,
     state: AtomicU32,
-    /// 1 for a signal, 2 for a fatal one.
+    /// 1 for a signal, 2 for a fatal one, 4 for what is none.
     pending: AtomicU32,
     /// The spin locks that it holds.
     spins: Plain<Vec<&'static str>>,
@@ -297,6 +299,11 @@ impl Task {
         pending != 0
             && state & (TASK_INTERRUPTIBLE | TASK_WAKEKILL) != 0
             && (state & TASK_INTERRUPTIBLE != 0 || pending & 2 != 0)
+    }
+
+    /// Whether it was woken without a signal.
+    pub(crate) fn is_to_stop(&self) -> bool {
+        self.pending.load(SeqCst) == 4
     }
 
     /// `signal_pending_state()`.
@@ -344,13 +351,18 @@ impl Task {
         step(|| match signal {
             Signal::Any => format!("sends a signal to {}", self.name),
             Signal::Fatal => format!("kills {}", self.name),
+            Signal::Freeze => format!("freezes {}", self.name),
         });
         let states = match signal {
-            Signal::Any => TASK_INTERRUPTIBLE,
+            Signal::Any | Signal::Freeze => TASK_INTERRUPTIBLE,
             Signal::Fatal => TASK_INTERRUPTIBLE | TASK_WAKEKILL,
         };
         let _lock = raw::lock(&self.lock);
-        let bits = if signal == Signal::Fatal { 3 } else { 1 };
+        let bits = match signal {
+            Signal::Any => 1,
+            Signal::Fatal => 3,
+            Signal::Freeze => 4,
+        };
         self.pending.fetch_or(bits, SeqCst);
         self.wake_locked(states);
     }

@@ -42,6 +42,10 @@ super::scenarios! {
     2 abandon: "a killed caller that may abandon its request does so at once, and the end is \
         told in its stead, once";
     1 abandon_and_abort: "an abort ends an abandoned request, too";
+    1 abandon_unread: "a killed caller abandons what has to reach the server, and that reaches it, \
+        before or after a reader takes it";
+    2 freeze: "a caller that is to be frozen leaves a request that only asks, and takes it back if no \
+        server has it";
     2 kill_forced: "a request that has to reach the server is not taken back";
     2 kill_init: "the killed caller of INIT aborts the connection";
     2 close_last: "the end of the last device ends what its server has read";
@@ -197,6 +201,50 @@ fn abandon_and_abort() {
     world.check();
 }
 
+fn abandon_unread() {
+    let (world, device) = World::new();
+    let told = Told::default();
+    let call = Call {
+        patience: Patience::Leaves,
+        abandoned: Some(told.clone()),
+        ..Call::by(1)
+    };
+    let caller = caller(&world, call);
+    let task = caller.task();
+    let killer = spawn("killer", move || task.signal(Signal::Fatal));
+    // It has abandoned the request, or the answer has come before the signal.
+    let unique = device.read_request().unwrap();
+    device.answer(unique).unwrap();
+    let errno = caller.join();
+    killer.join();
+    assert_eq!(told.times(), usize::from(errno != 0));
+    if errno != 0 {
+        assert_eq!((errno, told.errno()), (EINTR.to_errno(), 0));
+    }
+    assert!(!device.has_work());
+    world.check();
+}
+
+fn freeze() {
+    let (world, device) = World::new();
+    let told = Told::default();
+    let call = Call {
+        patience: Patience::Again,
+        abandoned: Some(told.clone()),
+        ..Call::by(1)
+    };
+    let caller = caller(&world, call);
+    // It answers nothing before the caller has gone.
+    let first = device.share();
+    let reader = spawn("server", move || first.read_request());
+    caller.task().signal(Signal::Freeze);
+    assert_eq!(caller.join(), EINTR.to_errno());
+    world.abort();
+    let _ = reader.join();
+    assert!(told.times() <= 1);
+    world.check();
+}
+
 fn kill_forced() {
     let (world, device) = World::new();
     let call = Call {
@@ -233,9 +281,11 @@ fn close_last() {
     let (world, device) = World::new();
     let caller = caller(&world, Call::by(1));
     device.read_request().unwrap();
-    device.close();
+    let closer = spawn("server", move || device.close());
     assert_eq!(caller.join(), ECONNABORTED.to_errno());
+    // The caller that is told so sends nothing more.
     assert!(!world.channel.is_connected());
+    closer.join();
     world.check();
 }
 

@@ -14,6 +14,8 @@ pub(crate) mod give_lock;
 pub(crate) mod guard;
 #[path = "../../../../../../fs/vfs/sync/queue.rs"]
 pub(crate) mod queue;
+#[path = "../../../../../../fs/vfs/sync/signal.rs"]
+pub(crate) mod signal;
 #[path = "../../../../../../fs/vfs/sync/wait.rs"]
 pub(crate) mod wait;
 pub(crate) mod watchdog;

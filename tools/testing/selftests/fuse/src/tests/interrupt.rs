@@ -174,8 +174,9 @@ fn enosys_turns_it_off() {
         m.stat("f").map(drop)
     });
     let r = fs.expect_lookup(ROOT, "f");
-    c.until_uninterruptible();
+    c.until_asleep();
     c.signal(SIG);
+    c.until_uninterruptible();
     c.stays_asleep();
     fs.quiet();
     r.err(ENOENT);

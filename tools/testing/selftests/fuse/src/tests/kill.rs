@@ -316,7 +316,7 @@ fn lookup_left_behind_keeps_its_directory() {
         let mut b = None;
         leave_lookup(&fs, ROOT, "", || {
             let c = fs.call(next);
-            c.until_uninterruptible();
+            c.until_asleep();
             fs.quiet();
             b = Some(c);
         });
@@ -349,7 +349,7 @@ fn lookup_left_behind_keeps_its_directory_from_its_users() {
         user.paused();
         leave_lookup(&fs, ROOT, "", || {
             user.go();
-            user.until_uninterruptible();
+            user.until_asleep();
             fs.quiet();
         });
         fs.expect(opcode).err(EIO);
@@ -437,7 +437,7 @@ fn who_waits_for_a_directory_can_be_killed() {
     let a = fs.call(|m| m.stat("a").map(drop));
     let r = fs.expect_lookup(ROOT, "a");
     let mut b = fs.call(|m| m.stat("b").map(drop));
-    b.until_uninterruptible();
+    b.until_asleep();
     kill_who_asks(&mut b, || {
         fs.quiet();
         r.err(ENOENT);
@@ -450,7 +450,7 @@ fn who_waits_for_a_directory_can_be_killed() {
 fn who_waits_for_a_directory_is_freed_by_the_end() {
     type End = (fn(&mut Fs), &'static [Errno]);
     let ends: [End; 2] = [
-        // What the device had is ended before the connection is, so the next LOOKUP may be queued between the two.
+        // In C what the device had ends before the connection does, so the next LOOKUP may be queued between the two.
         (Fs::die, &[ENOTCONN, ECONNABORTED]),
         (Fs::force_unmount, &[ENOTCONN]),
     ];
@@ -460,7 +460,7 @@ fn who_waits_for_a_directory_is_freed_by_the_end() {
         drop(fs.expect_lookup(ROOT, "a"));
         a.until_interruptible();
         let b = fs.call(|m| m.stat("b").map(drop));
-        b.until_uninterruptible();
+        b.until_asleep();
         kill_who_asks(&mut a, || end(&mut fs));
         let error = b.wait().unwrap_err();
         assert!(errors.contains(&error), "{error:?}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Killing the caller of every operation while the server has it: who need not wait is gone within a second, and
+//! Killing the caller of every operation while the server has it: one that need not wait is gone within a second, and
 //! whatever the server answers later is undone. With the C module all wait for the answer.
 
 use super::notify::inval_inode;
@@ -12,10 +12,10 @@ use libc::F_WRLCK;
 
 crate::tests![
     callers_of_every_operation,
-    lock_that_nobody_waits_for_is_given_back,
-    bsd_lock_that_nobody_waits_for_ends_with_the_file,
-    nodes_that_nobody_waits_for_are_forgotten,
-    page_that_nobody_waits_for_can_be_read,
+    lock_of_a_killed_caller_is_given_back,
+    bsd_lock_of_a_killed_caller_ends_with_the_file,
+    nodes_of_a_killed_reader_are_forgotten,
+    page_of_a_killed_reader_can_be_read,
     close_goes_on_by_itself,
     process_that_faults_can_be_looked_at,
     store_to_a_page_that_is_written_back_can_be_killed,
@@ -269,8 +269,8 @@ fn callers_of_every_operation() {
     }
 }
 
-/// A POSIX lock that a killed caller gets is given back at once: nobody else would.
-fn lock_that_nobody_waits_for_is_given_back() {
+/// A POSIX lock that a killed caller gets is given back at once: its owner is gone.
+fn lock_of_a_killed_caller_is_given_back() {
     skip_without_rust("callers that leave");
     let fs = Setup::new().flags(init::POSIX_LOCKS).start();
     let held = leaves(SETLKW, 0, |_| Ok(()));
@@ -303,7 +303,7 @@ fn lock_that_nobody_waits_for_is_given_back() {
 }
 
 /// A BSD lock that a killed caller gets is given up by the RELEASE of its file, which comes after that.
-fn bsd_lock_that_nobody_waits_for_ends_with_the_file() {
+fn bsd_lock_of_a_killed_caller_ends_with_the_file() {
     skip_without_rust("callers that leave");
     let fs = Setup::new().flags(init::FLOCK_LOCKS).start();
     let held = leaves(SETLKW, 0, |_| Ok(()));
@@ -334,7 +334,7 @@ fn bsd_lock_that_nobody_waits_for_ends_with_the_file() {
 }
 
 /// The nodes that READDIRPLUS brings a killed reader are forgotten.
-fn nodes_that_nobody_waits_for_are_forgotten() {
+fn nodes_of_a_killed_reader_are_forgotten() {
     skip_without_rust("callers that leave");
     let fs = Setup::new().flags(init::DO_READDIRPLUS).start();
     let held = leaves(READDIRPLUS, 0, |_| Ok(()));
@@ -366,7 +366,7 @@ fn nodes_that_nobody_waits_for_are_forgotten() {
 }
 
 /// A page whose READ lost its reader is there for others when the server answers, and read again if that failed.
-fn page_that_nobody_waits_for_can_be_read() {
+fn page_of_a_killed_reader_can_be_read() {
     skip_without_rust("callers that leave");
     for fails in [false, true] {
         let fs = Fs::new();
@@ -439,7 +439,7 @@ fn close_goes_on_by_itself() {
             c.until_asleep();
         }
         c.signal(libc::SIGKILL);
-        soon(ms(1000), "who closes leaves", || c.is_gone());
+        soon(ms(1000), "the closer leaves", || c.is_gone());
         let flush = match flush {
             Some(r) => {
                 let _ = fs.expect(INTERRUPT);

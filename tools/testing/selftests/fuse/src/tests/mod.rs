@@ -28,6 +28,7 @@ pub mod fallocate;
 pub mod faults;
 pub mod folios;
 pub mod forget;
+pub mod freeze;
 pub mod fuseblk;
 pub mod getattr;
 pub mod hostile;
@@ -126,6 +127,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     interrupt::TESTS,
     kill::TESTS,
     leave::TESTS,
+    freeze::TESTS,
     death::TESTS,
     abort::TESTS,
     ends::TESTS,

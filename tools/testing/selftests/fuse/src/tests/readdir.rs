@@ -439,7 +439,7 @@ fn one_reader_at_a_time() {
     a.go();
     let first = fs.expect(READDIR).node(ROOT);
     b.go();
-    b.until_uninterruptible();
+    b.until_asleep();
     fs.quiet();
     first.reply(&[]);
     // In which order the first closes and the second reads is not said.
