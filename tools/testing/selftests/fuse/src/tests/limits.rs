@@ -11,6 +11,7 @@ crate::tests![
     io_uring_switch,
     sysctl_bounds,
     max_pages_limit,
+    sync_waits_for_no_server_that_cannot_tell,
     silent_server_loses_its_connection,
 ];
 
@@ -124,8 +125,50 @@ fn max_pages_limit() {
     assert_eq!(c.wait(), Ok(16384));
 }
 
+/// A process that has written a page, and calls syncfs(2) when it is let go. The server has the WRITE.
+fn syncer(fs: &Fs) -> (Caller<(Result<()>, Result<()>)>, Request) {
+    let c = fs.call(|m| {
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        write(f, &[1; 4096]).unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        m.pause();
+        let synced = syncfs(f);
+        m.pause();
+        (synced, close(f))
+    });
+    fs.lookup(ROOT, "f", file(2));
+    fs.open(2, 5, 0);
+    let r = loop {
+        let r = fs.dev().next();
+        if r.head.opcode == WRITE {
+            break r;
+        }
+        r.err(ENOSYS);
+    };
+    c.paused();
+    (c, r)
+}
+
+/// sync(2) and syncfs(2) wait for no WRITE if the server is not asked to make anything durable.
+fn sync_waits_for_no_server_that_cannot_tell() {
+    let mut fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let (c, unanswered) = syncer(&fs);
+    // SAFETY: no memory involved.
+    Caller::start(&fs.dir, |_| unsafe { libc::sync() }).wait();
+    c.go();
+    // The times of the file are written by the thread that syncfs(2) waits for.
+    serve_until(fs.dev(), |r| r.ok(file(2).attr_out()), || !c.running());
+    c.paused();
+    // It keeps the device open.
+    drop(unanswered);
+    fs.die();
+    c.go();
+    assert_eq!(c.wait(), (Ok(()), Err(EIO)));
+}
+
 /// A server that leaves a request unanswered for longer than it promised, or than the administrator allows, is cut off,
-/// whether it has read the request or not; one that answers is not.
+/// whether it has read the request or not; one that answers is not. A caller of sync(2) or syncfs(2) goes on then.
 fn silent_server_loses_its_connection() {
     // The shortest timeout there is, and the kernel looks only now and then.
     let most = Setting::sysctl("max_request_timeout");
@@ -133,6 +176,12 @@ fn silent_server_loses_its_connection() {
     let promised = Setup::new()
         .flags(init::REQUEST_TIMEOUT)
         .init(|i| i.request_timeout = 60)
+        .start();
+    let (device, _keep) = super::fuseblk::block_device();
+    let synced = Setup::new()
+        .flags(init::REQUEST_TIMEOUT | init::WRITEBACK_CACHE)
+        .init(|i| i.request_timeout = 60)
+        .on_block_device(&device)
         .start();
     most.set("0").unwrap();
     let default = Setting::sysctl("default_request_timeout");
@@ -150,18 +199,30 @@ fn silent_server_loses_its_connection() {
     let r = promised.expect_lookup(ROOT, "f");
     idle.expect_lookup(ROOT, "f").err(ENOENT);
     assert_eq!(callers[2].wait(), Err(ENOENT));
-    for fs in [&promised, &unread] {
+    let (c, _unanswered) = syncer(&synced);
+    c.go();
+    c.until_uninterruptible();
+    // SAFETY: no memory involved.
+    let all = Caller::start(&synced.dir, |_| unsafe { libc::sync() });
+    all.until_uninterruptible();
+    for fs in [&promised, &unread, &synced] {
         let broken = poll(fs.dev().fd(), 0, 3 * 15_000 + patience());
         assert!(broken & libc::POLLERR != 0, "{broken:#x}");
         assert_eq!(fs.dev().read(1 << 17), Err(ENODEV));
     }
     assert_eq!(callers[0].wait(), Err(ECONNABORTED));
     assert_eq!(callers[1].wait(), Err(ECONNABORTED));
+    all.wait();
+    c.paused();
+    c.go();
+    let (synced_as, closed) = c.wait();
+    assert!(synced_as.is_err(), "{synced_as:?}");
+    assert_eq!(closed, Err(EIO));
     assert_eq!(r.try_reply(&[]), Err(ENOENT));
     let c = ask(&idle);
     idle.expect_lookup(ROOT, "f").err(ENOENT);
     assert_eq!(c.wait(), Err(ENOENT));
-    for mut fs in [promised, unread] {
+    for mut fs in [promised, unread, synced] {
         fs.die();
         fs.unmount();
     }
