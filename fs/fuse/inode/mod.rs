@@ -394,10 +394,9 @@ fn initialise(
     } else {
         inode.add_flags(INodeFlag::NoAtime | INodeFlag::NoCmtime);
     }
-    if writeback {
-        inode.writeback_may_deadlock_on_reclaim();
-    }
     if attr.file_type() == FileType::Regular {
+        // Without write-back, too: stores to a mapping make its pages dirty.
+        inode.writeback_may_deadlock_on_reclaim();
         let possible = inode.sb().data().conn().features().max_folio_order();
         inode.set_max_folio_order(possible.min(params::max_folio_order()));
     }

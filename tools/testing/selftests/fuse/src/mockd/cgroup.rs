@@ -34,6 +34,11 @@ impl Cgroup {
         format!("{}/cgroup.procs", self.0)
     }
 
+    /// Limits its memory, in bytes.
+    pub fn limit(&self, bytes: usize) {
+        std::fs::write(format!("{}/memory.max", self.0), bytes.to_string()).expect("memory.max");
+    }
+
     /// Bytes of kernel objects on its account.
     pub fn objects(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("{}/memory.stat", self.0)).expect("stat");

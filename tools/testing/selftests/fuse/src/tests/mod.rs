@@ -60,6 +60,7 @@ pub mod readdir;
 pub mod readdir_cache;
 pub mod readdirplus;
 pub mod readlink;
+pub mod reclaim;
 pub mod requests;
 pub mod resend;
 pub mod retrieve;
@@ -137,6 +138,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     latency::TESTS,
     limits::TESTS,
     charge::TESTS,
+    reclaim::TESTS,
     background::TESTS,
     bad_server::TESTS,
     enosys::TESTS,

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory reclaim of a cgroup at its limit, while the server has its dirty pages.
+
+use crate::mockd::*;
+
+crate::tests![reader_at_its_limit_waits_for_no_write];
+
+const MIB: usize = 1 << 20;
+const PAGE: usize = 4096;
+
+/// A process whose cgroup is at its limit reads on while the server has a WRITE of its dirty pages: pages that are
+/// being written are passed over.
+fn reader_at_its_limit_waits_for_no_write() {
+    let group = Cgroup::new();
+    group.limit(4 * MIB);
+    let mut fs = Setup::new().flags(init::WRITEBACK_CACHE).start();
+    let mut c = fs.call(|m| {
+        std::fs::write(group.procs(), "0").unwrap();
+        let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
+        write(f, &[1; 4 * PAGE]).unwrap();
+        // SAFETY: no memory involved.
+        unsafe { libc::sync_file_range(f, 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+        m.pause();
+        let g = m.open("g").unwrap();
+        for at in (0..6 * MIB).step_by(16 * PAGE) {
+            assert_eq!(pread(g, 16 * PAGE, at as i64).unwrap().len(), 16 * PAGE);
+        }
+        m.pause();
+        close(g).unwrap();
+        close(f).unwrap();
+    });
+    let mut writes = Vec::new();
+    let reads = std::cell::Cell::new(0);
+    let mut answer = |r: Request| match r.head.opcode {
+        LOOKUP if r.name() == "f" => r.ok(file(2).entry()),
+        LOOKUP => r.ok(file(3).size(6 * MIB as u64).entry()),
+        OPEN => r.ok(OpenOut {
+            fh: 5,
+            open_flags: 0,
+            backing_id: 0,
+        }),
+        READ => {
+            let size = r.arg::<ReadIn>().size as usize;
+            reads.set(reads.get() + size);
+            r.reply(&vec![7; size]);
+        }
+        WRITE => writes.push(r),
+        FLUSH | RELEASE => r.reply(&[]),
+        SETATTR => r.ok(file(2).attr_out()),
+        INTERRUPT | FORGET | BATCH_FORGET => (),
+        _ => r.err(ENOSYS),
+    };
+    serve_until(fs.dev(), &mut answer, || !c.running());
+    c.paused();
+    c.go();
+    let start = std::time::Instant::now();
+    serve_until(fs.dev(), &mut answer, || {
+        assert!(
+            (start.elapsed().as_millis() as i64) < patience(),
+            "it waits after {}: {}",
+            reads.get(),
+            c.whereabouts()
+        );
+        !c.running()
+    });
+    c.paused();
+    for r in writes {
+        let size = WriteIn::from_bytes(&r.body).size;
+        r.ok(WriteOut { size, padding: 0 });
+    }
+    c.go();
+    let answer = |r: Request| match r.head.opcode {
+        SETATTR => r.ok(file(2).attr_out()),
+        FORGET | BATCH_FORGET => (),
+        _ => r.reply(&[]),
+    };
+    serve_until(fs.dev(), answer, || c.is_gone());
+    fs.die();
+}
