@@ -1021,6 +1021,43 @@ __vfs_helper bool vfs_helper_cpumask_at_has(const struct cpumask *masks, unsigne
 	return cpumask_test_cpu(cpu, &masks[at]);
 }
 
+__vfs_helper unsigned int vfs_helper_virtqueue_index(const struct virtqueue *vq)
+{
+	return vq->index;
+}
+
+__vfs_helper void *vfs_helper_virtqueue_device_private(const struct virtqueue *vq)
+{
+	return vq->vdev->priv;
+}
+
+/* An entry of a list that does not end with it. */
+__vfs_helper void vfs_helper_sg_fill(struct scatterlist *sg, struct page *page, unsigned int len,
+				     unsigned int offset)
+{
+	sg_init_table(sg, 1);
+	sg_unmark_end(sg);
+	sg_set_page(sg, page, len, offset);
+}
+
+/* The first `out` entries are read by the device, the next `in` written. */
+__vfs_helper int vfs_helper_virtqueue_add(struct virtqueue *vq, struct scatterlist *sg,
+					  unsigned int out, unsigned int in, void *token)
+{
+	struct scatterlist *lists[2];
+	unsigned int count = 0;
+
+	if (out) {
+		sg_mark_end(&sg[out - 1]);
+		lists[count++] = sg;
+	}
+	if (in) {
+		sg_mark_end(&sg[out + in - 1]);
+		lists[count++] = &sg[out];
+	}
+	return virtqueue_add_sgs(vq, lists, !!out, !!in, token, GFP_ATOMIC | __GFP_NOWARN);
+}
+
 #endif /* CONFIG_VIRTIO */
 
 /* io_uring */

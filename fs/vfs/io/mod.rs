@@ -10,3 +10,5 @@ pub(crate) mod pipe;
 pub(crate) mod uring;
 #[cfg(CONFIG_VIRTIO)]
 pub(crate) mod virtio;
+#[cfg(CONFIG_VIRTIO)]
+pub(crate) mod virtqueue;

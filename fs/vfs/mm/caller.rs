@@ -14,6 +14,11 @@
 //!
 //! C headers: `include/linux/uio.h`.
 
+#[cfg(CONFIG_VIRTIO)]
+use crate::vfs::mm::piece::{
+    in_turn,
+    PieceMut, //
+};
 use crate::vfs::{
     bindings,
     mm::{
@@ -149,6 +154,16 @@ impl CallerPages {
         // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
         unsafe { bindings::kunmap_local(mapped) };
         Some(result)
+    }
+
+    /// Room for all bytes, if they may be written.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn room_pieces(&mut self) -> impl Iterator<Item = PieceMut<'_>> {
+        let this = &*self;
+        let pieces = in_turn(move |at| this.piece(at).filter(|_| this.writable));
+        // SAFETY: They are borrowed exclusively and may be written by the type invariant; other
+        // users of the pages are the caller's matter.
+        pieces.map(|piece| unsafe { PieceMut::new(piece) })
     }
 
     /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number

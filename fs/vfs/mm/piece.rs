@@ -92,7 +92,7 @@ impl<'a> Piece<'a> {
     /// The contiguous bytes at the start of `bytes`: one page of memory of `vmalloc()`, all bytes
     /// of slab memory. [`None`] if there are none, or if they are in memory of another kind.
     #[cfg_attr(
-        not(CONFIG_KUNIT = "y"),
+        not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
         expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
     )]
     pub(crate) fn of_bytes(bytes: &'a [u8]) -> Option<Self> {
@@ -148,6 +148,20 @@ impl<'a> Piece<'a> {
         let pos = self.offset.saturating_add(at);
         let page = self.page.as_ptr().wrapping_add(pos / PAGE_SIZE);
         (page, pos % PAGE_SIZE)
+    }
+
+    /// Makes `entry` one of a list for a device, with all of it.
+    ///
+    /// # Safety
+    ///
+    /// `entry` is valid, and nothing else uses it.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(in crate::vfs) unsafe fn fill_entry(&self, entry: *mut bindings::scatterlist) {
+        let (page, in_page) = self.place(0);
+        // A piece is no longer than a request, whose length has 32 bits.
+        let len = u32::try_from(self.len).unwrap_or(u32::MAX);
+        // SAFETY: By the safety requirement; the page is valid by the type invariant.
+        unsafe { bindings::sg_fill(entry, page, len, in_page as u32) };
     }
 
     /// This and `next` as one, if they are contiguous in one folio and may be used in the same
@@ -207,9 +221,57 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// A piece that may be written.
+///
+/// # Invariants
+///
+/// Nothing else accesses its bytes for `'a`, but user space, if they are in pages of the caller.
+#[cfg(CONFIG_VIRTIO)]
+pub(crate) struct PieceMut<'a>(Piece<'a>);
+
+#[cfg(CONFIG_VIRTIO)]
+impl<'a> PieceMut<'a> {
+    /// # Safety
+    ///
+    /// By the type invariant.
+    pub(super) unsafe fn new(piece: Piece<'a>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(piece)
+    }
+
+    /// All of `bytes`.
+    pub(crate) fn of_bytes(bytes: &'a mut [u8]) -> impl Iterator<Item = PieceMut<'a>> {
+        let bytes: &'a [u8] = bytes;
+        // INVARIANT: They were borrowed exclusively, and each is in one of the pieces.
+        in_turn(move |at| Piece::of_bytes(bytes.get(at..)?)).map(Self)
+    }
+
+    /// The same bytes.
+    pub(in crate::vfs) fn as_piece(&self) -> &Piece<'a> {
+        &self.0
+    }
+
+    /// The first of these pieces that are `len` bytes together.
+    pub(crate) fn first(
+        pieces: impl Iterator<Item = Self>,
+        len: usize,
+    ) -> impl Iterator<Item = Self> {
+        let mut left = len;
+        pieces.map_while(move |piece| {
+            if left == 0 {
+                return None;
+            }
+            // INVARIANT: No more than there were.
+            let piece = Self(piece.0.first(left));
+            left -= piece.0.len();
+            Some(piece)
+        })
+    }
+}
+
 /// Pieces one after the other, from byte 0 on; `piece` returns the one that begins with a byte.
 #[cfg_attr(
-    not(CONFIG_KUNIT = "y"),
+    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
     expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
 )]
 pub(crate) fn in_turn<'a>(
@@ -225,7 +287,7 @@ pub(crate) fn in_turn<'a>(
 
 /// The same bytes in as few pieces as possible: neighbours in one folio are one.
 #[cfg_attr(
-    not(CONFIG_KUNIT = "y"),
+    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
     expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
 )]
 pub(crate) fn merged<'a>(

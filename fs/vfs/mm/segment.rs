@@ -9,6 +9,11 @@
 //!
 //! Locks: none of its own. Only the allocations sleep here.
 
+#[cfg(CONFIG_VIRTIO)]
+use crate::vfs::mm::piece::{
+    in_turn,
+    PieceMut, //
+};
 use crate::vfs::{
     bindings,
     mm::{
@@ -397,6 +402,15 @@ impl FolioSegments {
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (index, start) = self.locate(at)?;
         self.list.get(index)?.shared_piece(at - start)
+    }
+
+    /// Room for all bytes.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn room_pieces(&mut self) -> impl Iterator<Item = PieceMut<'_>> {
+        let this = &*self;
+        // SAFETY: They are borrowed exclusively, and nothing else reads or writes the ranges of the
+        // segments, by their invariant.
+        in_turn(move |at| this.piece(at)).map(|piece| unsafe { PieceMut::new(piece) })
     }
 
     /// Shortens private memory to its first `len` bytes. Page-cache reads are left as they are.

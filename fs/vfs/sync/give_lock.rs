@@ -7,9 +7,15 @@
 //! away no reference to it exists: the lock does not return one, and the value is in a cell of its
 //! own, so that references to the state, or to the object with the lock, do not cover its bytes.
 
+use crate::vfs::sync::entry::{
+    Entry,
+    Owned, //
+};
 use core::{
     cell::UnsafeCell,
-    marker::PhantomData, //
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
 };
 use kernel::{
     prelude::*,
@@ -165,6 +171,84 @@ impl<S: Unpin, V> GiveGuard<'_, S, V> {
 pub(crate) struct Gift<V> {
     number: u64,
     _value: PhantomData<fn(V)>,
+}
+
+/// A shared value that has a [`GiveLock`].
+pub(crate) trait Giver: Sized + Send + Sync + 'static {
+    /// The state of the lock.
+    type State: Send + Unpin;
+    /// The value that is given away.
+    type Value: Send;
+
+    /// The lock.
+    fn give_lock(&self) -> &GiveLock<Self::State, Self::Value>;
+}
+
+/// An entry whose value is given away: what a device has, and all that it needs to stay.
+///
+/// # Invariants
+///
+/// `lock` is part of what `entry` keeps, and `gift` is of it.
+pub(crate) struct Handed<T: Giver> {
+    entry: Owned<T>,
+    gift: Gift<T::Value>,
+    lock: NonNull<GiveLock<T::State, T::Value>>,
+}
+
+// SAFETY: A reference to an entry that may be sent, the right to its value, which may be, too, and a
+// pointer to what both are about.
+unsafe impl<T: Giver> Send for Handed<T> {}
+// SAFETY: Nothing can be done through a shared reference that the entry does not allow.
+unsafe impl<T: Giver> Sync for Handed<T> {}
+
+impl<T: Giver> Handed<T> {
+    /// Gives the value of `entry` away, when `prepare` has seen it under the lock. It comes back if that
+    /// is done already.
+    pub(crate) fn new(
+        entry: Owned<T>,
+        prepare: impl FnOnce(&mut T::Value),
+    ) -> Result<Self, Owned<T>> {
+        let lock = entry.give_lock();
+        let mut guard = lock.lock();
+        if let Some(value) = guard.value() {
+            prepare(value);
+        }
+        let gift = guard.give();
+        drop(guard);
+        let lock = NonNull::from(lock);
+        match gift {
+            // INVARIANT: It was borrowed from the entry, and made the gift.
+            Some(gift) => Ok(Self { entry, gift, lock }),
+            None => Err(entry),
+        }
+    }
+
+    /// The entry, and the gift that [`GiveGuard::take_back`] of its lock takes.
+    pub(crate) fn into_parts(self) -> (Owned<T>, Gift<T::Value>) {
+        (self.entry, self.gift)
+    }
+
+    /// Where the value is. It stays there, and no code accesses it, as long as this exists.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(in crate::vfs) fn value(&mut self) -> *mut T::Value {
+        // SAFETY: By the type invariant.
+        unsafe { self.lock.as_ref() }.value.get()
+    }
+
+    /// As [`GiveLock::as_device`].
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn as_device<R>(&mut self, f: impl FnOnce(&mut T::Value) -> R) -> Option<R> {
+        // SAFETY: By the type invariant.
+        unsafe { self.lock.as_ref() }.as_device(&mut self.gift, f)
+    }
+}
+
+impl<T: Giver> Deref for Handed<T> {
+    type Target = Entry<T>;
+
+    fn deref(&self) -> &Entry<T> {
+        &self.entry
+    }
 }
 
 /// Creates a [`GiveLock`] initialiser with a lock class of its own.

@@ -197,6 +197,17 @@ impl<T, B: By> Chain<T, B> {
         B::links(unsafe { last.as_ref() }).next.set(added);
     }
 
+    /// Puts one at the beginning.
+    #[cfg(CONFIG_VIRTIO)]
+    fn push_front(&mut self, item: B::Item<T>) {
+        self.push_back(item);
+        // INVARIANT: A ring has no end but by which entry is the first.
+        self.first = self.first.map(|first| {
+            // SAFETY: In the ring, so the chain has a reference to it.
+            B::links(unsafe { first.as_ref() }).prev.get()
+        });
+    }
+
     /// Takes the first item.
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<B::Item<T>> {
@@ -350,6 +361,13 @@ impl<T> Queue<T, Main> {
     pub(crate) fn push_back(&mut self, entry: Owned<T>) {
         entry.main.on.store(self.number, Relaxed);
         self.chain.push_back(entry);
+    }
+
+    /// Puts the entry at the beginning.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn push_front(&mut self, entry: Owned<T>) {
+        entry.main.on.store(self.number, Relaxed);
+        self.chain.push_front(entry);
     }
 }
 

@@ -67,6 +67,28 @@ fn slab() -> Result<Registration<Number>> {
 mod tests {
     use crate::vfs::sync::queue_test::*;
 
+    /// What is put back comes first, and can be taken like any other.
+    #[cfg(CONFIG_VIRTIO)]
+    #[test]
+    fn put_back_in_front() -> Result {
+        let _slab = slab()?;
+        let mut queue = Queue::<Number>::new();
+        for number in [3, 2, 1] {
+            queue.push_front(make(number)?);
+        }
+        queue.push_back(make(4)?);
+        assert_eq!(*numbers(queue.iter())?, [1, 2, 3, 4]);
+        let first = queue.pop_front().ok_or(EINVAL)?;
+        let handle = first.share();
+        queue.push_front(first);
+        assert!(queue.remove(&handle).is_some());
+        assert_eq!(*numbers(queue.iter())?, [2, 3, 4]);
+        while queue.pop_front().is_some() {}
+        drop(handle);
+        assert_eq!(ALIVE.load(Relaxed), 0);
+        Ok(())
+    }
+
     #[test]
     fn no_entry_without_a_slab_and_one_slab_only() -> Result {
         assert!(make(0).is_err());
