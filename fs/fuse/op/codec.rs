@@ -560,6 +560,30 @@ impl OutArgs {
         ]
     }
 
+    /// All of the space for a reply: structures, then what varies, unless that goes into the pages of
+    /// the caller.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn whole_mut(&mut self) -> [&mut [u8]; 2] {
+        let OutSpace { spec, fixed, var } = &mut self.space;
+        let fixed = match fixed {
+            Some(fixed) => fixed.as_mut_slice(),
+            None => &mut self.inline,
+        };
+        [
+            fixed.get_mut(..spec.fixed).unwrap_or(&mut []),
+            slice_mut(var),
+        ]
+    }
+
+    /// Most bytes that a reply has for the pages of the caller.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn data_max(&self) -> usize {
+        match self.space.spec.data {
+            true => self.space.spec.var,
+            false => 0,
+        }
+    }
+
     /// Length of the part of the accepted reply that is for the pages of the caller.
     #[inline]
     pub(crate) fn data_len(&self) -> usize {

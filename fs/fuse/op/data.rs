@@ -10,6 +10,11 @@
 //! The file system makes the data, `conn` takes it out of the operation, `request` owns it and
 //! lends it to a transport. No locks.
 
+#[cfg(CONFIG_VIRTIO)]
+use crate::vfs::mm::piece::{
+    in_turn,
+    PieceMut, //
+};
 use crate::vfs::mm::{
     cached::CachedRanges,
     caller::CallerPages,
@@ -64,13 +69,37 @@ impl Data {
     /// The contiguous bytes of the message at `at`. [`None`] if there are none.
     pub(crate) fn sent_piece(&self, at: usize) -> Option<Piece<'_>> {
         match self {
-            Self::SentCached(ranges) => ranges.piece(at),
-            Self::SentFolios(segments) => segments.piece(at),
-            Self::SentDirty(ranges) => ranges.piece(at),
-            Self::SentCaller(pages) => pages.piece(at),
-            Self::Exchanged(exchange) => exchange.sent.piece(at),
-            Self::FilledFolios(_) | Self::FilledCaller(_) => None,
+            Self::SentCached(ranges) => Sent::Cached(ranges),
+            Self::SentFolios(segments) => Sent::Folios(segments),
+            Self::SentDirty(ranges) => Sent::Dirty(ranges),
+            Self::SentCaller(pages) => Sent::Caller(pages),
+            Self::Exchanged(exchange) => Sent::Folios(&exchange.sent),
+            Self::FilledFolios(_) | Self::FilledCaller(_) => Sent::Nothing,
         }
+        .piece(at)
+    }
+
+    /// The bytes of the message, and the room for those of the reply.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn pieces(
+        &mut self,
+    ) -> (
+        impl Iterator<Item = Piece<'_>>,
+        impl Iterator<Item = PieceMut<'_>>,
+    ) {
+        let (sent, folios, caller) = match self {
+            Self::SentCached(ranges) => (Sent::Cached(ranges), None, None),
+            Self::SentFolios(segments) => (Sent::Folios(segments), None, None),
+            Self::SentDirty(ranges) => (Sent::Dirty(ranges), None, None),
+            Self::SentCaller(pages) => (Sent::Caller(pages), None, None),
+            Self::Exchanged(Exchange { sent, filled }) => (Sent::Folios(sent), Some(filled), None),
+            Self::FilledFolios(segments) => (Sent::Nothing, Some(segments), None),
+            Self::FilledCaller(pages) => (Sent::Nothing, None, Some(pages)),
+        };
+        let folios = folios.into_iter().flat_map(FolioSegments::room_pieces);
+        let caller = caller.into_iter().flat_map(CallerPages::room_pieces);
+        let room = Iterator::chain(folios, caller);
+        (in_turn(move |at| sent.piece(at)), room)
     }
 
     /// The contiguous room for the bytes of a reply at `at`. [`None`] if there is none.
@@ -127,6 +156,28 @@ impl Data {
             Self::FilledFolios(segments) => Some(segments),
             Self::Exchanged(exchange) => Some(&mut exchange.filled),
             _ => None,
+        }
+    }
+}
+
+/// What goes to the server.
+#[derive(Clone, Copy)]
+enum Sent<'a> {
+    Nothing,
+    Cached(&'a CachedRanges),
+    Folios(&'a FolioSegments),
+    Dirty(&'a DirtyRanges),
+    Caller(&'a CallerPages),
+}
+
+impl<'a> Sent<'a> {
+    fn piece(self, at: usize) -> Option<Piece<'a>> {
+        match self {
+            Self::Nothing => None,
+            Self::Cached(ranges) => ranges.piece(at),
+            Self::Folios(segments) => segments.piece(at),
+            Self::Dirty(ranges) => ranges.piece(at),
+            Self::Caller(pages) => pages.piece(at),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::fuse::{
         OutSpace, //
     },
 };
-#[cfg(CONFIG_KUNIT = "y")]
+#[cfg(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO))]
 use crate::vfs::mm::piece::{
     in_turn,
     merged,
@@ -41,6 +41,14 @@ use crate::vfs::mm::{
         FolioSegments,
         UsedPage, //
     },
+};
+#[cfg(CONFIG_VIRTIO)]
+use crate::vfs::{
+    io::virtqueue::{
+        Parts,
+        Scatter, //
+    },
+    mm::piece::PieceMut, //
 };
 use core::ops::Range;
 use kernel::{
@@ -128,7 +136,7 @@ impl<'a> Loan<'a> {
 }
 
 /// The memory of a request that is lent, or given to a device.
-pub(super) struct Body {
+pub(crate) struct Body {
     input: InArgs,
     output: OutArgs,
     /// Usually there are none.
@@ -350,8 +358,56 @@ impl Body {
         (&mut self.output, &mut self.data)
     }
 
+    /// A device has filled the reply space with a payload of `len` bytes. Says whether the reply
+    /// leaves out data that have to be zeroed.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the operation's reply cannot have that length.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(super) fn filled(&mut self, len: usize) -> Result<bool> {
+        self.expect(len)?;
+        self.written = self.output.data_len();
+        Ok(self.is_short())
+    }
+
+    /// Whether what was lent takes locks of others when it is given back.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(super) fn has_pages_of_caller(&self) -> bool {
+        matches!(self.data, Some(Data::FilledCaller(_)))
+    }
+
+    /// Has the message go under this id.
+    pub(super) fn set_unique(&mut self, unique: Unique) {
+        self.input.header_mut().unique = unique;
+    }
+
     /// The space for the reply's header that a device writes.
     pub(super) fn reply_header(&mut self) -> &mut OutHeader {
         &mut self.reply_header
+    }
+}
+
+#[cfg(CONFIG_VIRTIO)]
+impl Scatter for Body {
+    fn scatter<'a>(&'a mut self, parts: &mut Parts<'_, 'a>) {
+        let Self {
+            input,
+            output,
+            data,
+            reply_header,
+            ..
+        } = self;
+        for part in input.message() {
+            parts.device_reads(in_turn(move |at| Piece::of_bytes(part.get(at..)?)));
+        }
+        let (sent, room) = data.as_mut().map(Data::pieces).unzip();
+        parts.device_reads(merged(sent.into_iter().flatten()));
+        parts.device_writes(PieceMut::of_bytes(reply_header.as_mut_bytes()));
+        let data_max = output.data_max();
+        for part in output.whole_mut() {
+            parts.device_writes(PieceMut::of_bytes(part));
+        }
+        parts.device_writes(PieceMut::first(room.into_iter().flatten(), data_max));
     }
 }

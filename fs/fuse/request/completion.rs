@@ -61,7 +61,7 @@ pub(crate) trait Completion: Send {
 ///
 /// `outcome` changes once, from `None`; after that the body is not lent.
 #[derive(Default)]
-pub(super) struct End {
+pub(crate) struct End {
     outcome: Option<Outcome>,
     completion: Option<KBox<dyn Completion>>,
 }
@@ -84,6 +84,12 @@ impl End {
     /// Sets the completion that runs at the end instead of waking a waiter.
     pub(super) fn set_completion(&mut self, completion: KBox<dyn Completion>) {
         self.completion = Some(completion);
+    }
+
+    /// Whether a completion is told of the end, and no caller waits.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(super) fn has_completion(&self) -> bool {
+        self.completion.is_some()
     }
 
     /// The completion; `None` if a waiter waits.

@@ -81,7 +81,8 @@ use crate::vfs::{
         give_lock::{
             Gift,
             GiveGuard,
-            GiveLock, //
+            GiveLock,
+            Giver, //
         },
         wait::WaitQueue, //
     },
@@ -290,11 +291,6 @@ impl Request {
         }
     }
 
-    /// Gives the body to a device; `None` if a device has it already.
-    fn give(&self) -> Option<Gift<Body>> {
-        self.body.lock().give()
-    }
-
     /// The device has returned the body, with this header of a reply. `None` if the outcome was set
     /// before: the request has ended now.
     fn take_back(&self, gift: Gift<Body>) -> Option<OutHeader> {
@@ -308,6 +304,21 @@ impl Request {
             }
             None => body.value().map(|body| *body.reply_header()),
         }
+    }
+
+    /// A device has filled the reply space with a payload of `len` bytes. Says whether the reply leaves
+    /// out data that [`Self::zero_rest`] has to zero, and whether the end of the request takes locks of
+    /// others, so that it is not for a thread that others wait for.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the operation's reply cannot have that length; `ENOENT` if it has ended.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn filled(&self, len: usize) -> Result<(bool, bool)> {
+        let mut body = self.body.lock();
+        let told = body.state().has_completion();
+        let body = body.value().ok_or(ENOENT)?;
+        Ok((body.filled(len)?, told && body.has_pages_of_caller()))
     }
 
     /// Lends the body to `f`, which must neither fault nor sleep.
@@ -441,6 +452,15 @@ impl Request {
             trace::request_abandon(self);
         }
         abandoned
+    }
+}
+
+impl Giver for Request {
+    type State = End;
+    type Value = Body;
+
+    fn give_lock(&self) -> &GiveLock<End, Body> {
+        &self.body
     }
 }
 

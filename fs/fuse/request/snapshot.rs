@@ -44,6 +44,9 @@ pub(crate) enum Place {
     Ring(u16),
     /// In this entry of this queue of its ring.
     RingEntry(u16, u32),
+    /// With, or waiting for, this queue of the device that serves it.
+    #[cfg(CONFIG_VIRTIO)]
+    Queue(u32),
 }
 
 /// One request as the pass found it.

@@ -21,7 +21,6 @@
 //! its request, which must not happen under a spinlock: take tokens out first.
 
 use super::{
-    args::Body,
     completion::Completion,
     outcome::Outcome,
     phase::Phase,
@@ -39,12 +38,14 @@ use crate::fuse::{
     },
     trace, //
 };
+#[cfg(CONFIG_VIRTIO)]
+use crate::vfs::io::virtqueue::Message;
 use crate::vfs::sync::{
     entry::{
         Entry,
         Owned, //
     },
-    give_lock::Gift,
+    give_lock::Handed,
     guard::{
         Guard,
         OnDrop, //
@@ -89,21 +90,21 @@ impl Pending {
         Copying(Guard::new(Lent::Alone(entry)))
     }
 
-    /// Gives the request to `device`, which accesses its memory on its own. Returns the token if a
-    /// device has it already.
-    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
-    pub(crate) fn give(self, device: u32) -> Result<Given, Pending> {
-        let Some(gift) = self.request().give() else {
-            return Err(self);
-        };
-        let entry = self.0.dismiss();
-        entry.set_phase(Phase::Given);
-        trace::request_start(&*entry, device);
-        Ok(Given(Guard::new(Away {
-            entry,
-            gift,
-            device,
-        })))
+    /// Gives the request to a device, which accesses its memory on its own, under the id that it has
+    /// now. Returns the token if a device has it already.
+    #[cfg_attr(
+        not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
+        expect(dead_code, reason = "for virtiofs")
+    )]
+    pub(crate) fn give(self) -> Result<Given, Pending> {
+        let unique = self.request().unique();
+        match Handed::new(self.0.dismiss(), |body| body.set_unique(unique)) {
+            Ok(handed) => {
+                handed.set_phase(Phase::Given);
+                Ok(Given(Guard::new(handed)))
+            }
+            Err(entry) => Err(Self::new(entry)),
+        }
     }
 
     /// Ends the request; no server has seen it.
@@ -274,20 +275,8 @@ impl Replying {
     }
 }
 
-/// A request that is given to a device.
-struct Away {
-    entry: Owned<Request>,
-    gift: Gift<Body>,
-    device: u32,
-}
-
-impl Away {
-    /// The device returns the request, which ends with `outcome`, or with the one set before.
-    fn end(self, outcome: Outcome) {
-        self.entry.end(outcome);
-        self.entry.take_back(self.gift);
-    }
-}
+/// What of a given request a device's queue keeps: all of it.
+pub(crate) type GivenMemory = Guard<Handed<Request>, DeviceReset>;
 
 /// A request whose memory a device has. None of it is lent, and no reference to it exists.
 ///
@@ -295,46 +284,98 @@ impl Away {
 /// a device owns this for as long as the device may access it; dropping it asserts that the device
 /// was reset.
 #[must_use = "dropping it ends the request"]
-pub(crate) struct Given(Guard<Away, DeviceReset>);
+#[cfg_attr(
+    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
+    expect(dead_code, reason = "for virtiofs")
+)]
+pub(crate) struct Given(Guard<Handed<Request>, DeviceReset>);
 
+#[cfg_attr(
+    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
+    expect(dead_code, reason = "for virtiofs")
+)]
 impl Given {
     /// The request, without the memory that the device has.
-    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for tests"))]
     pub(crate) fn request(&self) -> &Request {
-        &self.0.entry
+        &self.0
     }
 
     /// Sets the outcome for when the device has returned the request, unless one is set.
-    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
+    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for tests"))]
     pub(crate) fn end_when_back(&self, outcome: Outcome) {
-        self.0.entry.end(outcome);
+        self.0.end(outcome);
     }
 
-    /// The device has returned it, with this header of a reply. `None` if the request has ended
-    /// now.
+    /// `device` has returned it, with this header of a reply. `None` if the request has ended now.
     ///
     /// The reply is processed without faults, so an abort need not find it. Call it without a lock.
-    #[cfg_attr(not(CONFIG_KUNIT = "y"), expect(dead_code, reason = "for virtiofs"))]
-    pub(crate) fn take_back(self) -> Option<(Replying, OutHeader)> {
-        let Away {
-            entry,
-            gift,
-            device,
-        } = self.0.dismiss();
+    pub(crate) fn take_back(self, device: u32) -> Option<(Replying, OutHeader)> {
+        let (entry, gift) = self.0.dismiss().into_parts();
         let header = entry.take_back(gift)?;
         entry.set_phase(Phase::Replying);
         trace::request_reply(&*entry, device);
         Some((Replying(Guard::new(Lent::Alone(entry))), header))
     }
 
+    /// `device` has it.
+    pub(crate) fn given_to(given: &GivenMemory, device: u32) {
+        trace::request_start(&***given, device);
+    }
+
+    /// No device has got it after all. `None` if the request has ended now.
+    pub(crate) fn withdraw(self) -> Option<Pending> {
+        let (entry, gift) = self.0.dismiss().into_parts();
+        entry.take_back(gift)?;
+        entry.set_phase(Phase::Pending);
+        Some(Pending::new(entry))
+    }
+
     /// Acts as the device in tests: writes the header of a reply.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(super) fn write_header(&mut self, header: OutHeader) -> Result {
-        let Away { entry, gift, .. } = &mut *self.0;
-        let written = entry
-            .body
-            .as_device(gift, |body| *body.reply_header() = header);
+        let written = self.0.as_device(|body| *body.reply_header() = header);
         written.ok_or(EINVAL)
+    }
+}
+
+#[cfg(CONFIG_VIRTIO)]
+impl Message for Given {
+    type Memory = GivenMemory;
+
+    fn into_memory(self) -> GivenMemory {
+        self.0
+    }
+
+    fn from_memory(memory: GivenMemory) -> Self {
+        Self(memory)
+    }
+}
+
+/// What a token holds.
+trait Held {
+    /// Ends the request, whose token no code holds any more.
+    fn end_as(self, outcome: Outcome);
+}
+
+impl Held for Owned<Request> {
+    fn end_as(self, outcome: Outcome) {
+        self.end(outcome);
+    }
+}
+
+impl Held for Lent {
+    fn end_as(self, outcome: Outcome) {
+        self.end(outcome);
+    }
+}
+
+impl Held for Handed<Request> {
+    fn end_as(self, outcome: Outcome) {
+        // As was known before, if it was.
+        self.end(outcome);
+        let (entry, gift) = self.into_parts();
+        entry.take_back(gift);
     }
 }
 
@@ -342,11 +383,11 @@ impl Given {
 macro_rules! drops {
     ($( $(#[$doc:meta])* $name:ident($token:ty) = $outcome:ident; )+) => {$(
         $(#[$doc])*
-        struct $name;
+        pub(crate) struct $name;
 
         impl OnDrop<$token> for $name {
             fn run(request: $token) {
-                request.end(Outcome::$outcome);
+                request.end_as(Outcome::$outcome);
             }
         }
     )+};
@@ -360,7 +401,7 @@ drops! {
     /// The server dropped it.
     ServerGone(Owned<Request>) = Aborted;
     /// The device was reset.
-    DeviceReset(Away) = Aborted;
+    DeviceReset(Handed<Request>) = Aborted;
 }
 
 /// Requests that wait to be read, oldest first.
@@ -388,6 +429,12 @@ impl PendingQueue {
     /// Takes the oldest request.
     pub(crate) fn pop_front(&mut self) -> Option<Pending> {
         self.queue.pop_front().map(Pending::new)
+    }
+
+    /// Puts one back that was the oldest.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn push_front(&mut self, pending: Pending) {
+        self.queue.push_front(pending.0.dismiss());
     }
 
     /// Takes this request, if it is on this queue.

@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn given_dropped() -> Result {
         let fate = Fate::new()?;
-        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let given = request(&fate)?.give().map_err(|_| EINVAL)?;
         assert_eq!(fate.errno(), 1);
         drop(given);
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
@@ -435,12 +435,12 @@ mod tests {
     #[test]
     fn given_taken_back() -> Result {
         let fate = Fate::new()?;
-        let mut given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let mut given = request(&fate)?.give().map_err(|_| EINVAL)?;
         given.write_header(OutHeader {
             error: ENOENT.to_errno(),
             ..OutHeader::default()
         })?;
-        let (replying, header) = given.take_back().ok_or(EINVAL)?;
+        let (replying, header) = given.take_back(0).ok_or(EINVAL)?;
         assert_eq!(fate.errno(), 1);
         replying.finish(answer(header.error)?);
         assert_eq!(fate.errno(), ENOENT.to_errno());
@@ -451,7 +451,7 @@ mod tests {
     #[test]
     fn given_is_not_lent() -> Result {
         let fate = Fate::new()?;
-        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let given = request(&fate)?.give().map_err(|_| EINVAL)?;
         let lend = |request: &Request| {
             let mut lent = 0;
             let result = request.lend_input(&mut Progress::default(), |bytes| {
@@ -469,7 +469,7 @@ mod tests {
             ),
             Err(ENOENT)
         );
-        let (replying, _header) = given.take_back().ok_or(EINVAL)?;
+        let (replying, _header) = given.take_back(0).ok_or(EINVAL)?;
         assert!(lend(replying.request())? > 0);
         Ok(())
     }
@@ -479,16 +479,16 @@ mod tests {
     #[test]
     fn given_ends_when_it_is_back() -> Result {
         let fate = Fate::new()?;
-        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let given = request(&fate)?.give().map_err(|_| EINVAL)?;
         given.end_when_back(Outcome::Aborted);
         given.end_when_back(Outcome::Io);
         assert!(!given.request().is_finished());
         assert_eq!(fate.errno(), 1);
-        assert!(given.take_back().is_none());
+        assert!(given.take_back(0).is_none());
         assert_eq!(fate.errno(), ECONNABORTED.to_errno());
 
         let fate = Fate::new()?;
-        let given = request(&fate)?.give(0).map_err(|_| EINVAL)?;
+        let given = request(&fate)?.give().map_err(|_| EINVAL)?;
         given.end_when_back(Outcome::Io);
         drop(given);
         assert_eq!(fate.errno(), EIO.to_errno());
@@ -501,7 +501,7 @@ mod tests {
     fn given_abandoned() -> Result {
         for known in [false, true] {
             let fate = Fate::new()?;
-            let given = request_with(None)?.give(0).map_err(|_| EINVAL)?;
+            let given = request_with(None)?.give().map_err(|_| EINVAL)?;
             if known {
                 given.end_when_back(Outcome::Aborted);
             }
