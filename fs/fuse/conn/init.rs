@@ -220,7 +220,7 @@ fn accept(conn: &Connection, sb: &SuperHandle<Fuse>, out: &InitOut) -> Result<Fe
     let max_pages = if flags.contains(InitFlag::MaxPages) {
         u32::from(out.max_pages).clamp(1, conn.max_pages_limit())
     } else {
-        DEFAULT_MAX_PAGES
+        DEFAULT_MAX_PAGES.min(conn.max_pages_limit())
     };
     watch_requests(
         conn,

@@ -30,6 +30,7 @@ use self::{
     lock_owner::LockOwnerKey,
     mounts::Mounts,
     options::{
+        Dax,
         MountOptions,
         DEFAULT_BLOCK_SIZE, //
     },
@@ -153,6 +154,12 @@ impl Connection {
     /// Shows the options as `/proc/mounts` does, ids as the mount's user namespace sees them.
     pub(crate) fn show_options(&self, m: &SeqFile) {
         let options = &self.options;
+        match options.dax {
+            Some(Dax::Always) => seq_print!(m, ",dax=always"),
+            Some(Dax::Never) => seq_print!(m, ",dax=never"),
+            Some(Dax::Inode) => seq_print!(m, ",dax=inode"),
+            None => {}
+        }
         if !options.legacy_opts_show {
             return;
         }

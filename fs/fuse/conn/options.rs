@@ -54,6 +54,21 @@ pub(crate) struct MountOptions {
     pub(crate) no_force_umount: bool,
     /// Whether `/proc/mounts` shows the options.
     pub(crate) legacy_opts_show: bool,
+    /// Whether a name that the server has to be asked about anyway goes when its last user does.
+    pub(crate) delete_stale: bool,
+    /// What `dax=` said, which `/proc/mounts` always shows.
+    pub(crate) dax: Option<Dax>,
+}
+
+/// Which files are mapped in memory of the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dax {
+    /// All.
+    Always,
+    /// None.
+    Never,
+    /// Those of which the server says so.
+    Inode,
 }
 
 impl MountOptions {
@@ -76,6 +91,8 @@ impl MountOptions {
             no_control: false,
             no_force_umount: false,
             legacy_opts_show: false,
+            delete_stale: false,
+            dax: None,
         }
     }
 }

@@ -96,14 +96,22 @@ impl Asked {
 /// Notes that `entry`, which cannot be found yet, may be used without asking the server until
 /// `deadline`. It is confirmed when it can be found ([`confirm`]).
 pub(super) fn promise(entry: &DEntry<Fuse>, asked: Asked, deadline: Deadline) {
-    // The VFS drops the last reference faster if it need not ask whether to keep the entry. From
-    // now on this entry is kept: only one of which nothing is known is not.
-    entry.ask_d_delete(false);
     let data = entry.data();
     data.asked.0.store(asked.epoch, Relaxed);
     data.asked.1.store(asked.invalidated, Relaxed);
     data.epoch.store(0, Relaxed);
-    data.valid_until.store(deadline);
+    set_deadline(entry, deadline);
+}
+
+/// `entry` may be used until `deadline`.
+fn set_deadline(entry: &DEntry<Fuse>, deadline: Deadline) {
+    // The VFS drops the last reference faster if it need not ask whether to keep the entry. From
+    // now on this entry is kept: only one of which nothing is known is not, and, where the mount
+    // wants that, one that the server has to be asked about in any case.
+    entry.ask_d_delete(
+        deadline == Deadline::PAST && entry.sb().data().conn().options().delete_stale,
+    );
+    entry.data().valid_until.store(deadline);
     entry.expire_at(deadline);
 }
 
@@ -150,8 +158,7 @@ pub(super) fn moved(entry: &DEntry<Fuse>, from: &INode<Fuse>, asked: Asked) {
 
 /// From now on the server is asked about `entry`.
 pub(crate) fn expire(entry: &DEntry<Fuse>) {
-    entry.data().valid_until.store(Deadline::PAST);
-    entry.expire_at(Deadline::PAST);
+    set_deadline(entry, Deadline::PAST);
 }
 
 /// Has the name of `entry` looked up again, as it may stand for another node; by a new entry if
