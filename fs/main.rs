@@ -29,8 +29,9 @@ module! {
         "devname:cuse",
         // The name of the module that CUSE is elsewhere.
         "cuse",
-        // The same for the driver of a device.
+        // The same for the driver of a device, which has a type of file system, too.
         "virtiofs",
+        "fs-virtiofs",
         "virtio:d0000001Av*",
     ],
 }

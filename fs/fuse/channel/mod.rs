@@ -414,6 +414,17 @@ impl Channel {
         self.gate.wake_up_all();
     }
 
+    /// Whether the server is the device at this address. Does not sleep.
+    pub(crate) fn is_of_device(&self, device: usize) -> bool {
+        self.transport.is_of_device(device)
+    }
+
+    /// The last mount goes: waits until the server has nothing, if that cannot be taken back, or the
+    /// caller is killed. Sleeps.
+    pub(crate) fn settle(&self) {
+        self.transport.settle();
+    }
+
     /// Whether a request was made more than `age` jiffies ago, judged by the oldest of each queue.
     /// Sleeps.
     pub(crate) fn has_older(&self, age: u64) -> bool {

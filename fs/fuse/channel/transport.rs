@@ -117,6 +117,15 @@ pub(crate) trait Transport: Send + Sync {
     /// Chooses the error of device reads after the abort: `ECONNABORTED` or `ENODEV`.
     fn set_abort_error(&self, with_error: bool);
 
+    /// Whether its server is the device at this address.
+    fn is_of_device(&self, _device: usize) -> bool {
+        false
+    }
+
+    /// Waits until the server has nothing of it any more, or the caller is killed; for an unmount, before
+    /// [`Self::abort`], of a transport that cannot take back what the server has. Sleeps.
+    fn settle(&self) {}
+
     /// Closes everything and ends every request that is queued, lent or sent. Sleeps; never
     /// called twice.
     fn abort(&self);

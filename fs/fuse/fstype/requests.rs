@@ -50,6 +50,8 @@ pub(super) fn show(conn: &Connection, m: &SeqFile) -> Result {
             Place::Device(number) => Word::formatted(fmt!("device:{number}")),
             Place::Ring(queue) => Word::formatted(fmt!("ring:{queue}")),
             Place::RingEntry(queue, entry) => Word::formatted(fmt!("ring:{queue}/{entry}")),
+            #[cfg(CONFIG_VIRTIO)]
+            Place::Queue(queue) => Word::formatted(fmt!("queue:{queue}")),
         };
         seq_print!(
             m,

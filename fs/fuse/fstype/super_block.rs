@@ -177,9 +177,14 @@ impl FileSystem for Fuse {
             return;
         }
         if conn.options().destroy && conn.is_negotiated() {
-            // If it does not answer, the server is gone, which is just as good.
-            let _ = mount.call(op::Destroy {});
+            // If it does not answer, the server is gone, which is just as good. Where no unmount by
+            // force ends the connection, one that is killed does.
+            let _ = match conn.options().no_force_umount {
+                true => mount.call(op::MountDestroy(op::Destroy {})),
+                false => mount.call(op::Destroy {}),
+            };
         }
+        conn.channel().settle();
         conn.shut_down();
         FUSECTL.remove(conn);
     }

@@ -401,6 +401,23 @@ impl Variant for MountInit {
     }
 }
 
+/// DESTROY to a server that may be dead: an unmount that is killed does not wait for it.
+pub(crate) struct MountDestroy(pub(crate) Destroy);
+
+impl Variant for MountDestroy {
+    type Of = Destroy;
+
+    const GATE: Gate = Gate::Mount;
+
+    fn of(&self) -> &Self::Of {
+        &self.0
+    }
+
+    fn into_of(self) -> Self::Of {
+        self.0
+    }
+}
+
 /// IOCTL that the kernel makes itself: on its own data, and with an answer that has exactly the
 /// length of a `T`.
 pub(crate) struct OwnIoctl<'a, T> {

@@ -18,6 +18,7 @@ use crate::vfs::{
         Object,
         Set, //
     },
+    io::virtqueue::Queue,
     sync::static_mutex::StaticMutex, //
 };
 use core::{
@@ -38,9 +39,9 @@ use kernel::{
     new_mutex,
     prelude::*,
     static_lock_class,
-    str::CString,
     sync::{
         lock::mutex::MutexBackend,
+        rcu,
         Arc,
         GlobalLockBackend,
         LockClassKey,
@@ -67,8 +68,25 @@ pub(crate) trait Device: Sized + Send + Sync + 'static {
     /// The reason why it cannot be used.
     fn probe(config: &Config<'_>) -> Result<impl PinInit<Self, Error>>;
 
-    /// The names of its queues, in the order of their numbers.
-    fn queue_names(&self) -> &[CString];
+    /// Its queues, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn queues(&self) -> Result<KVec<Arc<dyn Queue>>>;
+
+    /// The device has used something of the queue with this number. Called by an interrupt, and so must
+    /// not sleep.
+    fn interrupted(&self, queue: u32);
+
+    /// It is about to be reset for good. Called without a lock.
+    fn quiesce(&self);
+
+    /// It was reset, and what it had was dropped. Called without a lock.
+    fn was_reset(&self);
+
+    /// It was reset for good, and [`Self::interrupted`] is not called any more. Called without a lock.
+    fn gone(&self);
 
     /// How many of the first queues have no processor of their own.
     const SPARE_QUEUES: u32;
@@ -153,7 +171,8 @@ impl Place<'_> {
 ///
 /// # Invariants
 ///
-/// `vdev` is valid while it is there: the queues of `Bound` exist, and the device is running.
+/// `vdev` is valid while it is there, and so are its queues. It accesses what they have only if it is
+/// `running`.
 struct Life {
     vdev: Option<NonNull<bindings::virtio_device>>,
     running: bool,
@@ -167,6 +186,7 @@ unsafe impl Send for Life {}
 pub(crate) struct Bound<T: Device> {
     #[pin]
     device: T,
+    queues: KVec<Arc<dyn Queue>>,
     #[pin]
     life: Mutex<Life>,
 }
@@ -180,24 +200,37 @@ impl<T: Device> Deref for Bound<T> {
 }
 
 impl<T: Device> Bound<T> {
+    /// # Safety
+    ///
+    /// C calls this with a queue of a device whose private data is a `Bound<T>`. An interrupt may.
+    unsafe extern "C" fn interrupted(queue: *mut bindings::virtqueue) {
+        // SAFETY: The queue is valid.
+        let private = unsafe { bindings::virtqueue_device_private(queue) };
+        // SAFETY: It was put there before the queues were made, and is taken away when they are gone.
+        let this = unsafe { &*private.cast::<Self>() };
+        // SAFETY: As above.
+        let number = unsafe { bindings::virtqueue_index(queue) };
+        this.device.interrupted(number);
+    }
+
     /// Makes the queues of the device, and starts it.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the device has fewer queues, `ENOMEM`.
+    /// `ENOENT` if the device has fewer queues, `ENOMEM`. Nothing is left then.
     ///
     /// # Safety
     ///
-    /// `vdev` is being probed. Unless this fails, [`Self::end`] must be called before it is
-    /// removed.
-    unsafe fn begin(self: &Arc<Self>, vdev: NonNull<bindings::virtio_device>) -> Result {
-        let names = self.device.queue_names();
-        let mut queues = KVec::from_elem(core::ptr::null_mut(), names.len(), GFP_KERNEL)?;
-        let mut infos = KVec::with_capacity(names.len(), GFP_KERNEL)?;
-        for name in names {
+    /// `vdev` is being probed, and its private data is this. Unless this fails, [`Self::end`] must be
+    /// called before it is removed.
+    unsafe fn begin(&self, vdev: NonNull<bindings::virtio_device>) -> Result {
+        let count = self.queues.len();
+        let mut queues = KVec::from_elem(core::ptr::null_mut(), count, GFP_KERNEL)?;
+        let mut infos = KVec::with_capacity(count, GFP_KERNEL)?;
+        for queue in &self.queues {
             let info = bindings::virtqueue_info {
-                name: name.as_char_ptr(),
-                callback: None,
+                name: queue.name().as_char_ptr(),
+                callback: Some(Self::interrupted),
                 ctx: false,
             };
             infos.push(info, GFP_KERNEL)?;
@@ -207,32 +240,74 @@ impl<T: Device> Bound<T> {
         to_result(unsafe {
             bindings::virtio_find_queues(
                 vdev.as_ptr(),
-                u32::try_from(names.len())?,
+                u32::try_from(count)?,
                 queues.as_mut_ptr(),
                 infos.as_mut_ptr(),
                 T::SPARE_QUEUES,
             )
         })?;
+        {
+            let mut life = self.life.lock();
+            // INVARIANT: They are there, and the device works when it is told so below.
+            life.vdev = Some(vdev);
+            life.running = true;
+        }
+        for (queue, made) in self.queues.iter().zip(queues) {
+            let made = NonNull::new(made).ok_or(ENOENT);
+            // SAFETY: It is new, and deleted in `end` only, after it was drained.
+            let opened = made.and_then(|made| unsafe { queue.open(made) });
+            opened.inspect_err(|_| self.end())?;
+        }
         // SAFETY: The device is valid, and its queues are made.
         unsafe { bindings::virtio_ready(vdev.as_ptr()) };
-        let mut life = self.life.lock();
-        // INVARIANT: The queues exist, and the device is running.
-        life.vdev = Some(vdev);
-        life.running = true;
         Ok(())
+    }
+
+    /// Resets the device: what it has comes back, and it is dead from then on. Sleeps.
+    pub(crate) fn kill(&self) {
+        self.reset(&mut self.life.lock());
+        self.drop_left();
+        self.device.was_reset();
+    }
+
+    fn reset(&self, life: &mut Life) {
+        let Some(vdev) = life.vdev.filter(|_| life.running) else {
+            return;
+        };
+        for queue in &self.queues {
+            queue.close();
+        }
+        rcu::synchronize_rcu();
+        // SAFETY: By the type invariant of `Life`.
+        unsafe { bindings::virtio_break_device(vdev.as_ptr()) };
+        // SAFETY: As above.
+        unsafe { bindings::virtio_reset_device(vdev.as_ptr()) };
+        // INVARIANT: A device that was reset accesses nothing.
+        life.running = false;
+        for queue in &self.queues {
+            // SAFETY: It is closed, and the device was reset.
+            unsafe { queue.drain() };
+        }
+    }
+
+    /// What the queues had is dropped without the lock: that may come to the device.
+    fn drop_left(&self) {
+        for queue in &self.queues {
+            queue.drop_left();
+        }
     }
 
     /// Ends the use of the device: it does nothing any more when this returns, and has no queues.
     fn end(&self) {
-        let mut life = self.life.lock();
-        let Some(vdev) = life.vdev.take() else {
-            return;
-        };
-        life.running = false;
-        // SAFETY: By the type invariant of `Life`.
-        unsafe { bindings::virtio_reset_device(vdev.as_ptr()) };
-        // SAFETY: As above; after a reset the device does not access them.
-        unsafe { bindings::virtio_delete_queues(vdev.as_ptr()) };
+        {
+            let mut life = self.life.lock();
+            self.reset(&mut life);
+            if let Some(vdev) = life.vdev.take() {
+                // SAFETY: By the type invariant of `Life`; the queues are drained.
+                unsafe { bindings::virtio_delete_queues(vdev.as_ptr()) };
+            }
+        }
+        self.drop_left();
     }
 
     /// The nearest queue for each processor, of those from `first` on: the one whose interrupts it
@@ -242,7 +317,7 @@ impl<T: Device> Bound<T> {
     ///
     /// `ENOMEM`; `ENODEV` if the device was removed.
     pub(crate) fn spread(&self, first: u32) -> Result<KVec<u32>> {
-        let count = u32::try_from(self.device.queue_names().len())?.saturating_sub(first);
+        let count = u32::try_from(self.queues.len())?.saturating_sub(first);
         let mut map = KVec::from_elem(first, usize::try_from(nr_cpu_ids())?, GFP_KERNEL)?;
         let life = self.life.lock();
         let vdev = life.vdev.ok_or(ENODEV)?;
@@ -381,6 +456,13 @@ impl<T: Device> Driver<T> {
         }
     }
 
+    /// A device that is bound, and for which `is_wanted` says so. May sleep.
+    pub(crate) fn find(&'static self, is_wanted: impl Fn(&T) -> bool) -> Option<Arc<Bound<T>>> {
+        let state = self.state.lock().ok()?;
+        let mut devices = state.devices.iter();
+        devices.find(|bound| is_wanted(bound)).cloned()
+    }
+
     /// # Safety
     ///
     /// The bus calls this with a device of this driver, which nothing else uses. If it succeeds,
@@ -398,6 +480,7 @@ impl<T: Device> Driver<T> {
                 // INVARIANT: `vdev` is not there yet.
                 try_pin_init!(Bound {
                     device <- device,
+                    queues: device.queues()?,
                     life <- new_mutex!(
                         Life {
                             vdev: None,
@@ -408,15 +491,23 @@ impl<T: Device> Driver<T> {
                 }),
                 GFP_KERNEL,
             )?;
-            // SAFETY: It is being probed. If the next step fails it is ended below, otherwise by
-            // `remove`.
-            unsafe { bound.begin(vdev) }?;
-            T::driver().add(&bound, vdev).inspect_err(|_| bound.end())?;
+            let private = Arc::as_ptr(&bound).cast_mut().cast();
             // SAFETY: The device is valid, and its private data is the driver's.
-            unsafe {
-                bindings::virtio_set_private(vdev.as_ptr(), Arc::into_raw(bound).cast_mut().cast())
-            };
-            Ok(0)
+            unsafe { bindings::virtio_set_private(vdev.as_ptr(), private) };
+            // SAFETY: It is being probed. If the next fails it is ended below, else by `remove`.
+            let added = unsafe { bound.begin(vdev) }
+                .and_then(|()| T::driver().add(&bound, vdev).inspect_err(|_| bound.end()));
+            match added {
+                Ok(()) => {
+                    // The device has the reference from now on.
+                    let _ = Arc::into_raw(bound);
+                }
+                // SAFETY: As above.
+                Err(_) => unsafe {
+                    bindings::virtio_set_private(vdev.as_ptr(), core::ptr::null_mut())
+                },
+            }
+            added.map(|()| 0)
         })
     }
 
@@ -452,7 +543,9 @@ impl<T: Device> Driver<T> {
             state.devices.retain(|other| !Arc::ptr_eq(other, &bound));
             bound.vanish();
         }
+        bound.quiesce();
         bound.end();
+        bound.gone();
         // SAFETY: As above.
         unsafe { bindings::virtio_set_private(vdev, core::ptr::null_mut()) };
     }

@@ -44,6 +44,13 @@ unsafe impl Send for OwnedStr {}
 unsafe impl Sync for OwnedStr {}
 
 impl OwnedStr {
+    /// Its bytes, without NUL.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: A string that is valid as long as this owns it.
+        unsafe { CStr::from_char_ptr(self.0.as_ptr()) }.to_bytes()
+    }
+
     pub(in crate::vfs) fn into_raw(self) -> *const c_char {
         core::mem::ManuallyDrop::new(self).0.as_ptr()
     }

@@ -363,6 +363,15 @@ impl<M: Mounting> FsContext<M> {
         !unsafe { (*self.as_ptr()).source }.is_null()
     }
 
+    /// The source, if it is known.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn source(&self) -> Option<&CStr> {
+        // SAFETY: As in `is_reconfigure`.
+        let source = unsafe { (*self.as_ptr()).source };
+        // SAFETY: A string that the context owns, and that is not replaced while it is borrowed.
+        (!source.is_null()).then(|| unsafe { CStr::from_char_ptr(source) })
+    }
+
     /// Sets the source, the first column of `/proc/PID/mounts`.
     pub(crate) fn set_source(&self, source: OwnedStr) {
         // SAFETY: As in `is_reconfigure`. The context frees it with kfree.

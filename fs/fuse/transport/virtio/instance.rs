@@ -12,6 +12,16 @@
 //!
 //! Locks: `shown`, which may sleep.
 
+use super::{
+    forget::ForgetQueue,
+    late::Late,
+    queue::RequestQueue,
+    served::Served, //
+};
+use crate::fuse::{
+    channel::Channel,
+    request::outcome::Outcome, //
+};
 use crate::vfs::{
     control::sysfs::{
         Event,
@@ -20,6 +30,7 @@ use crate::vfs::{
         Parent,
         Text, //
     },
+    cpu, //
     io::virtio::{
         Bound,
         Config,
@@ -28,6 +39,7 @@ use crate::vfs::{
         Ids,
         Place, //
     },
+    io::virtqueue,
 };
 use core::fmt::Write;
 use kernel::{
@@ -39,7 +51,11 @@ use kernel::{
         Arc,
         Mutex,
         SetOnce, //
-    }, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 
 /// The device number (`VIRTIO_ID_FS`).
@@ -56,12 +72,21 @@ static IDS: Ids = Ids::new(DEVICE_ID);
 /// The driver.
 pub(crate) static DRIVER: Driver<Instance> = Driver::new(c"virtiofs", &IDS);
 
+/// Milliseconds that a device which is removed has to give back what it has.
+const REMOVAL_PATIENCE: usize = 5000;
+
+/// Milliseconds between two looks for that.
+const REMOVAL_PERIOD: usize = 10;
+
 /// A device.
 #[pin_data]
 pub(crate) struct Instance {
     tag: CString,
-    /// The names of its queues.
-    queues: KVec<CString>,
+    served: Arc<Served>,
+    late: Arc<Late>,
+    forgets: ForgetQueue,
+    /// In the order of their numbers, which begin with [`FIRST_REQUEST_QUEUE`].
+    requests: KVec<RequestQueue>,
     /// The queue that each processor uses; set when the device appears.
     map: SetOnce<KVec<u32>>,
     /// Its sysfs objects, while they exist.
@@ -102,21 +127,68 @@ impl Device for Instance {
         if requests == 0 {
             return Err(EINVAL);
         }
-        let mut queues = KVec::with_capacity(1 + requests as usize, GFP_KERNEL)?;
-        queues.push(CString::try_from_fmt(fmt!("hiprio"))?, GFP_KERNEL)?;
+        let served = Arc::pin_init(Served::new(), GFP_KERNEL)?;
+        let late = Late::new(&served)?;
+        let forgets = ForgetQueue::new(CString::try_from_fmt(fmt!("hiprio"))?, &served)?;
+        let mut queues = KVec::with_capacity(requests as usize, GFP_KERNEL)?;
         for queue in 0..requests {
-            queues.push(CString::try_from_fmt(fmt!("requests.{queue}"))?, GFP_KERNEL)?;
+            let name = CString::try_from_fmt(fmt!("requests.{queue}"))?;
+            let queue = RequestQueue::new(FIRST_REQUEST_QUEUE + queue, name, &served, &late)?;
+            queues.push(queue, GFP_KERNEL)?;
         }
         Ok(try_pin_init!(Self {
             tag,
-            queues,
+            served,
+            late,
+            forgets,
+            requests: queues,
             map: SetOnce::new(),
             shown <- new_mutex!(KVec::new(), "FuseInstance::shown"),
         }))
     }
 
-    fn queue_names(&self) -> &[CString] {
-        &self.queues
+    fn queues(&self) -> Result<KVec<Arc<dyn virtqueue::Queue>>> {
+        let mut queues = KVec::with_capacity(1 + self.requests.len(), GFP_KERNEL)?;
+        queues.push(self.forgets.queue(), GFP_KERNEL)?;
+        for queue in &self.requests {
+            queues.push(queue.queue(), GFP_KERNEL)?;
+        }
+        Ok(queues)
+    }
+
+    fn interrupted(&self, number: u32) {
+        match number.checked_sub(FIRST_REQUEST_QUEUE) {
+            None => self.forgets.look(),
+            Some(queue) => {
+                if let Some(queue) = self.requests.get(queue as usize) {
+                    queue.look();
+                }
+            }
+        }
+    }
+
+    fn quiesce(&self) {
+        self.stop(Outcome::NotConnected);
+        for _ in 0..REMOVAL_PATIENCE / REMOVAL_PERIOD {
+            if !self.is_given() {
+                return;
+            }
+            fsleep(Delta::from_millis(REMOVAL_PERIOD as i64));
+        }
+    }
+
+    fn was_reset(&self) {
+        self.served.look();
+    }
+
+    fn gone(&self) {
+        self.forgets.stop_worker();
+        for queue in &self.requests {
+            queue.stop_worker();
+        }
+        // They have left their last requests there.
+        self.late.stop_worker();
+        self.served.look();
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -138,7 +210,7 @@ impl Device for Instance {
             fmt!("mqs"),
             Arc::new(Queues, GFP_KERNEL)?,
         )?;
-        for number in 0..bound.queues.len() {
+        for number in 0..=bound.requests.len() {
             let queue = Queue {
                 bound: bound.clone(),
                 number,
@@ -158,6 +230,92 @@ impl Device for Instance {
     fn vanish(&self) {
         let shown = core::mem::take(&mut *self.shown.lock());
         drop(shown);
+    }
+}
+
+impl Instance {
+    /// Its tag.
+    pub(crate) fn tag(&self) -> &CStr {
+        &self.tag
+    }
+
+    fn queue_name(&self, number: usize) -> &CStr {
+        let request = number.checked_sub(FIRST_REQUEST_QUEUE as usize);
+        match request.and_then(|queue| self.requests.get(queue)) {
+            Some(queue) => queue.name(),
+            None => self.forgets.name(),
+        }
+    }
+
+    /// The queue for FORGETs.
+    pub(super) fn forgets(&self) -> &ForgetQueue {
+        &self.forgets
+    }
+
+    /// The queues for requests.
+    pub(super) fn requests(&self) -> &[RequestQueue] {
+        &self.requests
+    }
+
+    /// The queue for requests of the processor that this runs on, or has just run on.
+    pub(super) fn request_queue(&self) -> Option<&RequestQueue> {
+        let map = self.map.as_ref();
+        let used = map.and_then(|map| map.get(cpu::current())).copied();
+        let used = used.unwrap_or(FIRST_REQUEST_QUEUE);
+        self.requests
+            .get(used.saturating_sub(FIRST_REQUEST_QUEUE) as usize)
+    }
+
+    /// How many pieces a request can have.
+    pub(crate) fn max_pieces(&self) -> usize {
+        let sizes = self.requests.iter().map(RequestQueue::max_pieces);
+        sizes.min().unwrap_or(0)
+    }
+
+    /// A mount uses it from now on.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if another does; `EINVAL` if it is gone, or was reset.
+    pub(super) fn begin(&self, channel: Arc<Channel>) -> Result {
+        let other = self.served.replace(Some(channel));
+        if other.is_some() {
+            drop(self.served.replace(other));
+            return Err(EBUSY);
+        }
+        self.forgets.serve();
+        if self.requests.iter().all(RequestQueue::serve) {
+            return Ok(());
+        }
+        self.stop(Outcome::NotConnected);
+        self.end_service();
+        Err(EINVAL)
+    }
+
+    /// The mount does not use it any more.
+    pub(super) fn end_service(&self) {
+        drop(self.served.replace(None));
+    }
+
+    /// Nothing is sent any more; requests that wait for room end so. Sleeps.
+    pub(super) fn stop(&self, outcome: Outcome) {
+        self.forgets.stop();
+        for queue in &self.requests {
+            queue.stop(outcome);
+        }
+    }
+
+    /// Whether it has something.
+    pub(super) fn is_given(&self) -> bool {
+        self.forgets.is_given() || self.requests.iter().any(RequestQueue::is_given)
+    }
+
+    /// Waits until it has nothing, or the caller is killed. Sleeps.
+    pub(super) fn settle(&self) {
+        // One that is killed resets the device.
+        let _ = self.served.idle.wait_killable(|| {
+            self.forgets.is_idle() && self.requests.iter().all(RequestQueue::is_idle)
+        });
     }
 }
 
@@ -204,8 +362,7 @@ impl Node for Queue {
 
     fn show(&self, file: usize, text: &mut Text<'_>) -> Result {
         if file == 0 {
-            let name = self.bound.queues.get(self.number).ok_or(EINVAL)?;
-            text.push(name.to_bytes());
+            text.push(self.bound.queue_name(self.number).to_bytes());
         } else {
             let mut separator = "";
             for cpu in (0..nr_cpu_ids() as usize).filter(|cpu| self.is_used_by(*cpu)) {
