@@ -64,9 +64,7 @@ fn main() {
         }
     }
     mockd::set_slowness(slow);
-    if module == "rust" {
-        mockd::set_rust();
-    }
+    mockd::set_rust(module == "rust");
     mockd::set_seed(seed);
     mockd::set_stress(stress);
     // Put back at the end of the run.
@@ -104,7 +102,6 @@ fn main() {
     println!("1..{}", chosen.len());
     println!("# module {module}, timeouts times {slow}, seed {seed}");
     let todo = if module == "rust" { todo() } else { Vec::new() };
-    mockd::set_module(&module);
     let start = Instant::now();
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (i, t) in chosen.iter().enumerate() {

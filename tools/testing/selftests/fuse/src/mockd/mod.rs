@@ -57,9 +57,9 @@ pub fn kernel_checks_everything() -> bool {
 
 static RUST: AtomicBool = AtomicBool::new(false);
 
-/// Says that the Rust module is loaded.
-pub fn set_rust() {
-    RUST.store(true, Ordering::Relaxed);
+/// Says whether the Rust module is loaded, or else the C module.
+pub fn set_rust(rust: bool) {
+    RUST.store(rust, Ordering::Relaxed);
 }
 
 /// Whether the Rust module is loaded: for the laws that the C module is known to be too weak for, each of which says so.
@@ -91,16 +91,9 @@ pub fn ms(n: i64) -> i64 {
     n * SLOWNESS.load(Ordering::Relaxed) as i64
 }
 
-static IS_C: AtomicBool = AtomicBool::new(true);
-
-/// Says which module is loaded.
-pub fn set_module(module: &str) {
-    IS_C.store(module == "c", Ordering::Relaxed);
-}
-
 /// Ends the test as skipped on the C module, which has this bug.
 pub fn skip_on_c(bug: &str) {
-    if IS_C.load(Ordering::Relaxed) {
+    if !is_rust() {
         crate::harness::skip(format!("a bug of the C module: {bug}"));
     }
 }
