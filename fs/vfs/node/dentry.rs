@@ -35,7 +35,13 @@ use crate::vfs::{
         },
     },
     once::read_once,
-    sync::deadline::Deadline, //
+    sync::{
+        deadline::Deadline,
+        guard::{
+            Guard,
+            OnDrop, //
+        }, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -243,7 +249,7 @@ impl<T: FileSystem> DEntry<T> {
             // INVARIANT: `d_alloc_parallel` waits for the lookups of other tasks, so this one is
             // ours.
             Child::InLookup(InLookup {
-                dentry: child,
+                dentry: Guard::new(child),
                 _parent: PhantomData,
             })
         } else {
@@ -465,8 +471,19 @@ pub(crate) enum Child<'a, T: FileSystem> {
 /// The dentry is in lookup, it has no inode, and its parent is locked, shared or exclusively, for
 /// `'a`: it keeps its name and parent, and only the holder of this value splices it.
 pub(crate) struct InLookup<'a, T: FileSystem> {
-    dentry: Held<'a, DEntry<T>>,
+    dentry: Guard<Held<'a, DEntry<T>>, LookupDone>,
     _parent: PhantomData<&'a DEntry<T>>,
+}
+
+/// Ends the lookup of a dentry, if it is still in lookup.
+struct LookupDone;
+
+impl<T: FileSystem> OnDrop<Held<'_, DEntry<T>>> for LookupDone {
+    fn run(dentry: Held<'_, DEntry<T>>) {
+        // SAFETY: There is a reference, and if it is still in lookup, the lookup is that of the
+        // `InLookup` whose guard this is.
+        unsafe { bindings::d_lookup_done(dentry.as_ptr()) };
+    }
 }
 
 impl<'a, T: FileSystem> InLookup<'a, T> {
@@ -485,14 +502,8 @@ impl<'a, T: FileSystem> InLookup<'a, T> {
         // SAFETY: A dentry in lookup is not hashed; the rest is the invariant of this type. After
         // this the value only ends the lookup.
         let other = unsafe { splice_alias(&self.dentry, Some(inode)) }?;
-        Ok(other.unwrap_or_else(|| self.dentry.clone()))
-    }
-}
-
-impl<T: FileSystem> Drop for InLookup<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: There is a reference, and if it is still in lookup, the lookup is ours.
-        unsafe { bindings::d_lookup_done(self.dentry.as_ptr()) };
+        // If it is this dentry, the splice has ended its lookup, and only the reference is left.
+        Ok(other.unwrap_or_else(|| self.dentry.dismiss()))
     }
 }
 
