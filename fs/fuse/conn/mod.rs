@@ -17,8 +17,6 @@ pub(crate) mod features;
 pub(crate) mod init;
 pub(crate) mod limits;
 pub(crate) mod lock_owner;
-#[cfg(CONFIG_KUNIT = "y")]
-mod lock_owner_test;
 pub(crate) mod mount;
 pub(crate) mod mounts;
 pub(crate) mod options;
