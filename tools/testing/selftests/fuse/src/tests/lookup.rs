@@ -380,7 +380,7 @@ fn serial_without_parallel_dirops() {
     let a = fs.call(|m| m.stat("a"));
     let first = fs.expect_lookup(ROOT, "a");
     let b = fs.call(|m| m.stat("b"));
-    b.until_uninterruptible();
+    b.until_asleep();
     fs.quiet();
     let c = fs.call(|m| m.stat("d/c"));
     fs.expect_lookup(2, "c").err(ENOENT);
