@@ -3,6 +3,7 @@
  * What bindgen reads for fs/vfs: the headers whose types and functions `kernel::bindings` does not
  * have, and the macro constants that bindgen cannot see (each as RUST_CONST_HELPER_<name>).
  */
+#include <linux/anon_inodes.h>
 #include <linux/backing-dev.h>
 #include <linux/backing-file.h>
 #include <linux/exportfs.h>

@@ -169,6 +169,22 @@ __vfs_helper struct page *vfs_helper_page_of_memory(const void *address)
 	return virt_addr_valid(address) ? virt_to_page(address) : NULL;
 }
 
+/* false for a page that is not counted on its own: one of the slab. */
+__vfs_helper bool vfs_helper_hold_page(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	if (folio_test_slab(folio))
+		return false;
+	folio_get(folio);
+	return true;
+}
+
+__vfs_helper void vfs_helper_put_held_page(struct page *page)
+{
+	folio_put(page_folio(page));
+}
+
 /* folios */
 
 __vfs_helper void vfs_helper_folio_get(struct folio *folio)

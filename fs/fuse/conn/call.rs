@@ -352,6 +352,7 @@ impl Connection {
             connection: self.dev(),
             expects_reply: O::REPLY == Reply::Expected,
             opcode: O::OPCODE,
+            shares_pages: op.shares_pages(),
             output,
         };
         // Only long names need memory here, and forced operations have none.

@@ -269,6 +269,7 @@ impl<'a> DirectRead<'a> {
                 ..read_args(&self.opened, pos, len, self.flags)
             },
             data,
+            zero_copy: self.opened.shares_pages(),
         })
     }
 }
@@ -311,6 +312,7 @@ impl<'a> Writing<'a> {
                 ..write_args(self.opened, pos, len, self.flags)
             },
             data,
+            zero_copy: self.opened.shares_pages(),
         })
     }
 }

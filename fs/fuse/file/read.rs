@@ -150,6 +150,7 @@ pub(super) fn read_range(
         node: handle.inode().data().node_id(),
         args: read_args(&handle, pos, asked, flags),
         data: memory,
+        zero_copy: handle.shares_pages(),
     };
     let (result, mut memory) = handle.mount().call_or_abandon(query, || Arc::from(handle));
     take_read(&handle, &mut memory, pos, asked, result?, sample);
@@ -209,6 +210,7 @@ impl iomap::Reader for OneFolio<'_> {
             node: handle.inode().data().node_id(),
             args: read_args(&handle, pos, asked, self.flags),
             data: segments,
+            zero_copy: handle.shares_pages(),
         };
         // A reader that is killed leaves the folio to the request: it waits for that, but can be
         // killed.

@@ -132,6 +132,7 @@ impl Gatherer {
             node: handle.inode().data().node_id(),
             args: read_args(handle, pos, asked, self.flags),
             data: segments,
+            zero_copy: handle.shares_pages(),
         };
         let reading = BatchRead {
             handle: handle.clone(),

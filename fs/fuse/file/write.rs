@@ -211,6 +211,7 @@ fn write_some(
         node: handle.inode().data().node_id(),
         args,
         data: ranges,
+        zero_copy: handle.shares_pages(),
     });
     let written = result?.size as usize;
     if written > sent {

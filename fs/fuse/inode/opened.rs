@@ -135,6 +135,11 @@ impl Opened {
         self.open_flags.contains(flag)
     }
 
+    /// Whether a server over io_uring may have the pages of what is read and written.
+    pub(crate) fn shares_pages(&self) -> bool {
+        self.wants(FopenFlag::IoUringZeroCopy)
+    }
+
     /// Whether the server has set a flag that is not in `flags`, or an unknown one.
     pub(crate) fn wants_more_than(&self, flags: FopenFlags) -> bool {
         u32::from(self.open_flags) & !u32::from(flags) != 0

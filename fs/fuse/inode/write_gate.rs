@@ -128,6 +128,7 @@ impl CacheWrite {
                 ..WriteIn::default()
             },
             data: ranges,
+            zero_copy: handle.shares_pages(),
         });
         let done = Written {
             handle: handle.clone(),

@@ -103,10 +103,6 @@ impl Data {
     }
 
     /// The contiguous room for the bytes of a reply at `at`. [`None`] if there is none.
-    #[cfg_attr(
-        not(CONFIG_KUNIT = "y"),
-        expect(dead_code, reason = "for transports that give pages away")
-    )]
     pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
         match self {
             Self::FilledFolios(segments) => segments.piece(at),

@@ -21,6 +21,7 @@ macro_rules! operations {
         $(-)? $($part:ident $(($max:expr))?)*,
         $reply:ident, $gate:ident, $creds:ident, $rule:ident
         $(, data $way:ident<$memory:ident>)?
+        $(, share $share:ident)?
         $(, in $in_len:ident before $in_minor:literal)?
         $(, out $out_full:ident as $out_len:ident before $out_minor:literal)?;
     )+) => {
@@ -66,6 +67,10 @@ macro_rules! operations {
                     /// The data that it sends or that the reply fills.
                     pub(crate) data: $memory,
                 )?
+                $(
+                    /// Whether a server over io_uring may have the pages of the data.
+                    pub(crate) $share: bool,
+                )?
             }
 
             // A row without node, structure or old forms leaves variables unused, one with a single
@@ -105,6 +110,13 @@ macro_rules! operations {
                 fn into_data(self) -> Self::Data {
                     ($( Typed::<$memory, $way>::new(self.data) )?)
                 }
+
+                $(
+                    #[inline]
+                    fn shares_pages(&self) -> bool {
+                        self.$share
+                    }
+                )?
 
                 #[inline]
                 fn out_spec(&self, minor: u32) -> OutSpec {
@@ -157,6 +169,7 @@ macro_rules! operations {
                     $( $name: b"n", )*
                     $( $bytes: b"12345678", )?
                     $( data: <$memory>::default(), )?
+                    $( $share: true, )?
                 });
             )+
         }

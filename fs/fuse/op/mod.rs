@@ -123,6 +123,11 @@ pub(crate) trait Operation: Sized {
     /// The data, after the rest was encoded.
     fn into_data(self) -> Self::Data;
 
+    /// Whether a server over io_uring may have the pages of its data instead of a copy.
+    fn shares_pages(&self) -> bool {
+        false
+    }
+
     /// The possible lengths of the reply in protocol 7.`minor`.
     fn out_spec(&self, minor: u32) -> OutSpec;
 

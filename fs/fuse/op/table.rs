@@ -72,6 +72,7 @@ const IOCTL_OUT_MIN: u32 = PAGE_SIZE as u32;
 //   their maximum number; `Xattr`, `AnyInitOut`;
 // - whether there is a reply; gate; whose ids it has; what ENOSYS means (see `enosys`);
 // - its data, field `data`: its direction and its type (see `data`);
+// - `share` and a field that says whether a server over io_uring may have the pages of the data;
 // - shorter forms: `in <length> before <minor>` of the structure it sends, `out <structure>
 //   as <length> before <minor>` of the first structure of the reply.
 operations! {
@@ -132,11 +133,12 @@ operations! {
 
     /// Reads from an open file.
     Read[D] "READ" = 15: node, ReadIn, -, -, Pages(|op| op.args.size),
-        Expected, Normal, Caller, Pass, data FromServer<D>;
+        Expected, Normal, Caller, Pass, data FromServer<D>, share zero_copy;
 
     /// Writes to an open file.
     Write[D] "WRITE" = 16: node, WriteIn, -, -, WriteOut,
-        Expected, Normal, Caller, Pass, data ToServer<D>, in COMPAT_WRITE_IN_SIZE before 9;
+        Expected, Normal, Caller, Pass, data ToServer<D>, share zero_copy,
+        in COMPAT_WRITE_IN_SIZE before 9;
 
     /// Describes the file system.
     Statfs "STATFS" = 17: node, -, -, -, StatfsOut,
@@ -333,6 +335,10 @@ impl<V: Variant> Operation for V {
 
     fn into_data(self) -> Self::Data {
         self.into_of().into_data()
+    }
+
+    fn shares_pages(&self) -> bool {
+        self.of().shares_pages()
     }
 
     fn out_spec(&self, minor: u32) -> OutSpec {

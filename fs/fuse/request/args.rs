@@ -25,17 +25,16 @@ use crate::fuse::{
         OutSpace, //
     },
 };
-#[cfg(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO))]
-use crate::vfs::mm::piece::{
-    in_turn,
-    merged,
-    Piece, //
-};
 use crate::vfs::mm::{
     folio::FreePage,
     iov::{
         Room,
         SharedBytes, //
+    },
+    piece::{
+        in_turn,
+        merged,
+        Piece, //
     },
     segment::{
         FolioSegments,
@@ -247,10 +246,16 @@ impl Body {
         merged(Iterator::chain(vectors, data))
     }
 
-    /// The room for the data of a reply, as for [`Self::message_pieces`].
-    #[cfg(CONFIG_KUNIT = "y")]
-    pub(super) fn room_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        merged(in_turn(|at| self.data.as_ref()?.room_piece(at)))
+    /// The data in as few pieces as possible: those of the message, or the room for those of a reply.
+    pub(super) fn data_pieces(&self, of_reply: bool) -> impl Iterator<Item = Piece<'_>> {
+        merged(in_turn(move |at| {
+            let data = self.data.as_ref()?;
+            if of_reply {
+                data.room_piece(at)
+            } else {
+                data.sent_piece(at)
+            }
+        }))
     }
 
     /// Checks the length of a payload against what the operation allows.
@@ -292,6 +297,11 @@ impl Body {
         } else {
             LoanEnd::Complete
         })
+    }
+
+    /// The data of the reply that was accepted are in their place.
+    pub(super) fn filled_in_place(&mut self) {
+        self.written = self.output.data_len();
     }
 
     /// The folios that the reply fills, if any.

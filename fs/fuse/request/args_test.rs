@@ -43,7 +43,7 @@ fn lengths(args: usize, data: usize) -> Result<(KVec<usize>, KVec<usize>)> {
     let mut locked = request.body.lock();
     let body = locked.value().ok_or(EINVAL)?;
     note(&mut sent, body.message_pieces());
-    note(&mut room, body.room_pieces());
+    note(&mut room, body.data_pieces(true));
     drop(locked);
     assert_eq!(sent.iter().sum::<usize>(), request.len());
     Ok((sent, room))

@@ -46,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) expects_reply: bool,
     /// The operation, as in the header.
     pub(crate) opcode: Opcode,
+    /// Whether a server over io_uring may have the pages of its data.
+    pub(crate) shares_pages: bool,
     /// Space for the reply.
     pub(crate) output: OutSpace,
 }
@@ -74,6 +76,7 @@ impl ReservedRequest {
             connection,
             expects_reply,
             opcode,
+            shares_pages,
             output,
         } = parts;
         let has_reply_body = output.has_room();
@@ -94,6 +97,7 @@ impl ReservedRequest {
             len: loaded.get().0,
             head_len: loaded.get().1,
             has_reply_body,
+            shares_pages,
             nodeid: header.nodeid,
             pid: header.pid,
             opcode,
@@ -137,6 +141,7 @@ impl Request {
             connection: 0,
             expects_reply: true,
             opcode: Opcode::Getattr,
+            shares_pages: false,
             output: OutSpace::default(),
         }
     }

@@ -70,6 +70,7 @@ use crate::vfs::{
             Room,
             SharedBytes, //
         },
+        piece::HeldPieces, //
     },
     sync::{
         deadline::Jiffies,
@@ -140,6 +141,8 @@ pub(crate) struct Request {
     head_len: u8,
     /// Whether a reply has more than a header.
     has_reply_body: bool,
+    /// Whether a server over io_uring may have the pages of its data.
+    shares_pages: bool,
     /// Whether the server has to answer.
     expects_reply: bool,
     phase: Atomic<i32>,
@@ -190,6 +193,54 @@ impl Request {
     /// Whether it or its reply needs a ring's payload buffer.
     pub(crate) fn has_payload(&self) -> bool {
         self.has_reply_body || self.len() > size_of::<InHeader>() + self.head_len()
+    }
+
+    /// Whether a server that takes pages gets those of its data, READ's or WRITE's, instead of a copy
+    /// (`fuse_args::zero_copy`).
+    pub(crate) fn shares_pages(&self) -> bool {
+        self.shares_pages
+    }
+
+    /// As [`Self::has_payload`], where the server gets the pages of its data.
+    pub(crate) fn has_payload_beside_pages(&self) -> bool {
+        // READ sends a structure that has a place of its own, and the answer is all data. The answer
+        // to WRITE is a structure.
+        self.opcode != Opcode::Read
+    }
+
+    /// The pages of its data, with a reference each, and whether the server is to fill them. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the request has ended; `ENOMEM`; `EFAULT` for memory that is not counted by pages.
+    pub(crate) fn hold_pages(&self) -> Result<(HeldPieces, bool)> {
+        let fills = self.opcode == Opcode::Read;
+        let count = self.lend(|body| Ok(body.data_pieces(fills).count()))?;
+        let mut held = HeldPieces::with_capacity(count)?;
+        self.lend(|body| {
+            body.data_pieces(fills)
+                .try_for_each(|piece| held.push(&piece))
+        })?;
+        Ok((held, fills))
+    }
+
+    /// The server has put `len` bytes of the answer into the pages of the data: they are not copied.
+    /// What is left of the pages is zeroed where a copy would do so.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the operation's reply cannot have that length; `ENOENT` if it has ended.
+    pub(crate) fn filled_in_place(&self, len: usize) -> Result {
+        let is_short = self.lend(|body| {
+            body.expect(len)?;
+            body.filled_in_place();
+            Ok(body.is_short())
+        })?;
+        if is_short {
+            self.zero_rest()?;
+        }
+        Ok(())
     }
 
     /// Length of the structure behind the header, in bytes; a ring has a separate place for it.

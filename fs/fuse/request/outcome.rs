@@ -61,6 +61,10 @@ pub(crate) enum Outcome {
     Malformed,
     /// The reply in its ring entry belongs to another request.
     Misdirected,
+    /// The slot for its pages in the server's ring is not free.
+    Occupied,
+    /// There was no memory to give its pages away.
+    NoMemory,
     /// The task that was to receive it is exiting.
     Canceled,
 }
@@ -79,6 +83,8 @@ impl Outcome {
         match error {
             EFAULT => Self::Fault,
             EINVAL => Self::Malformed,
+            EBUSY => Self::Occupied,
+            ENOMEM => Self::NoMemory,
             _ => Self::Io,
         }
     }
@@ -95,6 +101,8 @@ impl Outcome {
             Self::Fault => Some(EFAULT),
             Self::Malformed => Some(EINVAL),
             Self::Misdirected => Some(ENOENT),
+            Self::Occupied => Some(EBUSY),
+            Self::NoMemory => Some(ENOMEM),
             Self::Canceled => Some(ECANCELED),
         }
     }

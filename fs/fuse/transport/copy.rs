@@ -64,17 +64,33 @@ impl Lent for &Request {
 /// bytes than its header says.
 #[inline]
 pub(crate) fn copy_request(mut lent: impl Lent, to: &mut impl Dest) -> Result {
+    let len = lent.request().len();
+    copy_front(&mut lent, to, len)
+}
+
+/// Copies the first `len` bytes of the message of a request to the reader, which has room for no more.
+///
+/// # Errors
+///
+/// As [`copy_request`].
+#[inline]
+pub(crate) fn copy_front(lent: &mut impl Lent, to: &mut impl Dest, len: usize) -> Result {
     let mut progress = Progress::default();
-    let copied = copy_out(&mut lent, to, &mut progress);
+    let copied = copy_out(lent, to, &mut progress, len);
     trace::request_copy(lent.request(), Direction::Out, progress.done(), &copied);
     copied
 }
 
-fn copy_out(lent: &mut impl Lent, to: &mut impl Dest, progress: &mut Progress) -> Result {
+fn copy_out(
+    lent: &mut impl Lent,
+    to: &mut impl Dest,
+    progress: &mut Progress,
+    len: usize,
+) -> Result {
     loop {
         let request = lent.request();
         let end = request.lend_input(progress, |bytes| to.copy_nofault(bytes))?;
-        let left = request.len().saturating_sub(progress.done());
+        let left = len.saturating_sub(progress.done());
         match end {
             _ if left == 0 => return Ok(()),
             LoanEnd::Full => {}

@@ -117,6 +117,7 @@ fn request(input: usize, output: usize) -> Result<Pending> {
         connection: 0,
         expects_reply: true,
         opcode: Opcode::Ioctl,
+        shares_pages: false,
         output: OutSpace::new(spec)?,
     };
     let data = Exchange {

@@ -8,6 +8,7 @@ pub(crate) mod chrdev;
 pub(crate) mod miscdev;
 pub(crate) mod pipe;
 pub(crate) mod uring;
+pub(crate) mod uring_pages;
 #[cfg(CONFIG_VIRTIO)]
 pub(crate) mod virtio;
 #[cfg(CONFIG_VIRTIO)]

@@ -423,6 +423,16 @@ pub(crate) struct Access<'a> {
 }
 
 impl<'a> Access<'a> {
+    /// The command, whose ring has registered buffers; [`None`] in a call of another ring.
+    pub(super) fn command(&self) -> Option<NonNull<bindings::io_uring_cmd>> {
+        self.cmd
+    }
+
+    /// What io_uring said about the call (`IO_URING_F_*`).
+    pub(super) fn flags(&self) -> u32 {
+        self.flags
+    }
+
     /// # Errors
     ///
     /// `EINVAL` if the command names none; `EFAULT` if the range is not in it.

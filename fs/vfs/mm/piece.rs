@@ -22,7 +22,10 @@ use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
-use kernel::page::PAGE_SIZE;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// Contiguous bytes.
 ///
@@ -269,11 +272,71 @@ impl<'a> PieceMut<'a> {
     }
 }
 
+/// Pieces whose pages another subsystem may use for as long as it likes.
+///
+/// # Invariants
+///
+/// The folio of each page in `list` has a reference for this value to give back.
+pub(crate) struct HeldPieces {
+    list: KVVec<bindings::bio_vec>,
+}
+
+// SAFETY: References to folios can be given back by any task.
+unsafe impl Send for HeldPieces {}
+
+impl HeldPieces {
+    /// Room for `max` pieces. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn with_capacity(max: usize) -> Result<Self> {
+        // INVARIANT: There are none.
+        Ok(Self {
+            list: KVVec::with_capacity(max, GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+
+    /// Adds a piece, within the room asked for at first.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if the room is used up; `EFAULT` if the memory is not counted by pages.
+    pub(crate) fn push(&mut self, piece: &Piece<'_>) -> Result {
+        let (page, offset) = piece.place(0);
+        let vector = bindings::bio_vec {
+            bv_page: page,
+            bv_len: u32::try_from(piece.len).map_err(|_| EFAULT)?,
+            bv_offset: offset as u32,
+        };
+        if self.list.len() == self.list.capacity() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The page is valid by the type invariant of the piece.
+        if !unsafe { bindings::hold_page(page) } {
+            return Err(EFAULT);
+        }
+        // INVARIANT: The reference was just taken; there is room.
+        let _ = self.list.push_within_capacity(vector);
+        Ok(())
+    }
+
+    /// The list, as C has it.
+    pub(in crate::vfs) fn vectors(&self) -> &[bindings::bio_vec] {
+        &self.list
+    }
+}
+
+impl Drop for HeldPieces {
+    fn drop(&mut self) {
+        for vector in &self.list {
+            // SAFETY: By the type invariant the reference is this value's.
+            unsafe { bindings::put_held_page(vector.bv_page) };
+        }
+    }
+}
+
 /// Pieces one after the other, from byte 0 on; `piece` returns the one that begins with a byte.
-#[cfg_attr(
-    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
-    expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
-)]
 pub(crate) fn in_turn<'a>(
     piece: impl Fn(usize) -> Option<Piece<'a>>,
 ) -> impl Iterator<Item = Piece<'a>> {
@@ -286,10 +349,6 @@ pub(crate) fn in_turn<'a>(
 }
 
 /// The same bytes in as few pieces as possible: neighbours in one folio are one.
-#[cfg_attr(
-    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
-    expect(dead_code, reason = "/dev/fuse copies, and gives no pages away")
-)]
 pub(crate) fn merged<'a>(
     pieces: impl Iterator<Item = Piece<'a>>,
 ) -> impl Iterator<Item = Piece<'a>> {

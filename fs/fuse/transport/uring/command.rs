@@ -30,9 +30,12 @@ use crate::vfs::{
         capable,
         Capability, //
     },
-    io::uring::{
-        Command,
-        Verdict, //
+    io::{
+        uring::{
+            Command,
+            Verdict, //
+        },
+        uring_pages::Anchor, //
     },
 };
 use kernel::{
@@ -86,17 +89,22 @@ impl Ring {
         Ok(place.as_ref())
     }
 
-    /// Makes the queue with this number; `false` if it exists already.
+    /// Makes the queue with this number, which gives pages away with `zero_copy`; `false` if it exists
+    /// already.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the number is out of range, `ENOMEM`.
-    fn add(&self, number: u16) -> Result<bool> {
+    fn add(&self, number: u16, zero_copy: bool) -> Result<bool> {
         let place = self.queues.get(usize::from(number)).ok_or(EINVAL)?;
         if place.as_ref().is_some() {
             return Ok(false);
         }
-        let queue = Queue::new(number)?;
+        let anchor = match zero_copy {
+            true => Some(Anchor::new::<crate::LocalModule>()?),
+            false => None,
+        };
+        let queue = Queue::new(number, anchor)?;
         let added = {
             let _adding = self.adding.lock();
             place.populate(queue)
@@ -118,14 +126,11 @@ impl Ring {
         if usize::from(number) >= self.queues.len() || unknown != 0 {
             return Err(EINVAL);
         }
-        if req.flags.contains(RingQueueFlag::ZeroCopy) {
-            // Zero copy is not implemented yet, not even for a server that may use it.
-            return Err(match capable(Capability::SysAdmin) {
-                true => EINVAL,
-                false => EPERM,
-            });
+        let zero_copy = req.flags.contains(RingQueueFlag::ZeroCopy);
+        if zero_copy && !capable(Capability::SysAdmin) {
+            return Err(EPERM);
         }
-        if self.add(number)? {
+        if self.add(number, zero_copy)? {
             Ok(())
         } else {
             Err(EEXIST)
@@ -172,15 +177,18 @@ impl Ring {
         host: Arc<dyn Host>,
     ) -> Result<(&Arc<Queue>, KBox<Entry>)> {
         if self.queue(req.qid)?.is_none() {
-            self.add(req.qid)?;
+            self.add(req.qid, false)?;
         }
         let queue = self.queue(req.qid)?.ok_or(EINVAL)?;
         let [headers, payload] = command.two_vectors()?;
-        if req.ent_zero_copy_buf_index() != 0 || headers.1 < size_of::<RingReqHeader>() {
+        let index = req.ent_zero_copy_buf_index();
+        let anchor = queue.zero_copy();
+        if (index != 0 && anchor.is_none()) || headers.1 < size_of::<RingReqHeader>() {
             return Err(EINVAL);
         }
         let own = queue.settle(payload, self.max_payload, command.fixed_buffer())?;
-        Ok((queue, Entry::new(Area::new(headers.0, own), host)?))
+        let pages = anchor.map(|anchor| (index, anchor.clone()));
+        Ok((queue, Entry::new(Area::new(headers.0, own, pages), host)?))
     }
 
     /// COMMIT_AND_FETCH (`fuse_uring_commit_fetch()`).

@@ -17,6 +17,7 @@ use crate::fuse::{
             OutHeader, //
         },
         uring::{
+            RingEntFlag,
             RingEntFlags,
             RingEntInOut,
             RingReqHeader,
@@ -28,16 +29,22 @@ use crate::fuse::{
     request::Request,
     transport::copy::{
         copy_bytes,
+        copy_front,
         copy_reply,
-        copy_request,
         take_bytes, //
     },
 };
 use crate::vfs::{
-    io::uring::{
-        Access,
-        RingDest,
-        RingSource, //
+    io::{
+        uring::{
+            Access,
+            RingDest,
+            RingSource, //
+        },
+        uring_pages::{
+            Anchor,
+            Slot, //
+        },
     },
     mm::iov::{
         Dest,
@@ -53,6 +60,16 @@ pub(super) struct Area {
     /// Address of a [`RingReqHeader`].
     headers: usize,
     payload: Payload,
+    /// The registered buffer that takes pages of requests, if the queue gives them away.
+    pages: Option<Pages>,
+}
+
+/// Where pages of requests go instead of a copy.
+struct Pages {
+    index: u16,
+    anchor: Anchor,
+    /// Where those of the request are that the entry has, if it has some.
+    lent: Option<Slot>,
 }
 
 /// The place for the part that does not fit into the headers.
@@ -70,11 +87,21 @@ struct Payload {
 
 impl Area {
     /// The memory of an entry with headers at this address and its own room for `payload`; without
-    /// that, it gets a buffer when it needs one.
-    pub(super) fn new(headers: usize, payload: Option<(usize, usize)>) -> Self {
+    /// that, it gets a buffer when it needs one. `pages` is
+    /// the registered buffer for pages of requests.
+    pub(super) fn new(
+        headers: usize,
+        payload: Option<(usize, usize)>,
+        pages: Option<(u16, Anchor)>,
+    ) -> Self {
         let (address, len) = payload.unwrap_or((0, 0));
         Self {
             headers,
+            pages: pages.map(|(index, anchor)| Pages {
+                index,
+                anchor,
+                lent: None,
+            }),
             payload: Payload {
                 address,
                 len,
@@ -110,29 +137,80 @@ impl Area {
         Some(lease)
     }
 
+    /// Whether `request` needs a place for payload here.
+    pub(super) fn needs_place(&self, request: &Request) -> bool {
+        if self.gives_pages_of(request) {
+            request.has_payload_beside_pages()
+        } else {
+            request.has_payload()
+        }
+    }
+
+    /// Whether the server gets the pages of its data (`can_zero_copy_req()`).
+    fn gives_pages_of(&self, request: &Request) -> bool {
+        self.pages.is_some() && request.shares_pages()
+    }
+
     /// Copies a request into the memory. In the server's task; sleeps.
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `ENOENT` if the request has ended.
-    pub(super) fn put(&self, request: &Request, access: &Access<'_>) -> Result {
+    /// `EFAULT`; `ENOENT` if the request has ended; what io_uring says of the slot for its pages.
+    pub(super) fn put(&mut self, request: &Request, access: &Access<'_>) -> Result {
+        let flags = match &mut self.pages {
+            Some(pages) if request.shares_pages() => {
+                let (held, fills) = request.hold_pages()?;
+                let slot = access.lend_pages(pages.index, held, fills, &pages.anchor)?;
+                pages.lent = Some(slot);
+                RingEntFlag::ZeroCopy.into()
+            }
+            _ => RingEntFlags::default(),
+        };
+        let put = self.put_message(request, flags, access);
+        if put.is_err() {
+            self.take_pages_back(access);
+        }
+        put
+    }
+
+    /// Takes the pages of the request out of the slot, if they are there (`zero_copy_unregister()`).
+    pub(super) fn take_pages_back(&mut self, access: &Access<'_>) {
+        if let Some(slot) = self.pages.as_mut().and_then(|pages| pages.lent.take()) {
+            access.take_pages_back(slot);
+        }
+    }
+
+    /// Whether the server has the pages of the request.
+    fn has_lent_pages(&self) -> bool {
+        self.pages
+            .as_ref()
+            .is_some_and(|pages| pages.lent.is_some())
+    }
+
+    fn put_message(&self, request: &Request, flags: RingEntFlags, access: &Access<'_>) -> Result {
         let head = size_of::<InHeader>();
         let op = request.head_len();
         let payload_len = request.len().saturating_sub(head + op);
-        if op > RING_OP_IN_OUT_SZ || payload_len > self.payload.len {
+        // All that READ and WRITE have behind the structure is data.
+        let copied_len = if self.has_lent_pages() {
+            0
+        } else {
+            payload_len
+        };
+        if op > RING_OP_IN_OUT_SZ || copied_len > self.payload.len {
             return Err(EINVAL);
         }
         let mut to = Message {
             header: RingDest::of_user(self.headers, head)?,
             op: RingDest::of_user(self.headers.wrapping_add(RING_IN_OUT_HEADER_SZ), op)?,
-            payload: match self.payload.fixed && payload_len > 0 {
-                true => access.dest(self.payload.address, payload_len)?,
-                false => RingDest::of_user(self.payload.address, payload_len)?,
+            payload: match self.payload.fixed && copied_len > 0 {
+                true => access.dest(self.payload.address, copied_len)?,
+                false => RingDest::of_user(self.payload.address, copied_len)?,
             },
         };
-        copy_request(request, &mut to)?;
+        copy_front(&mut &*request, &mut to, head + op + copied_len)?;
         let ent = RingEntInOut {
-            flags: RingEntFlags::default(),
+            flags,
             commit_id: request.unique().get(),
             payload_sz: payload_len as u32,
             offset: self.payload.offset,
@@ -173,6 +251,9 @@ impl Area {
         let mut from = RingSource::of_user(self.ent(), size_of::<RingEntInOut>())?;
         take_bytes(ent.as_mut_bytes(), &mut from)?;
         let (address, len) = (self.payload.address, ent.payload_sz as usize);
+        if self.has_lent_pages() && !request.has_payload_beside_pages() {
+            return request.filled_in_place(len);
+        }
         if len > self.payload.len {
             return Err(EINVAL);
         }

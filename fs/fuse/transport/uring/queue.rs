@@ -36,14 +36,17 @@ use crate::fuse::{
         Handle, //
     },
 };
-use crate::vfs::io::uring::{
-    Access,
-    Command,
-    CommandId,
-    Commands,
-    Issue,
-    Parked,
-    Verdict, //
+use crate::vfs::io::{
+    uring::{
+        Access,
+        Command,
+        CommandId,
+        Commands,
+        Issue,
+        Parked,
+        Verdict, //
+    },
+    uring_pages::Anchor, //
 };
 use kernel::{
     new_spinlock,
@@ -75,6 +78,8 @@ pub(super) enum Mode {
 #[pin_data]
 pub(crate) struct Queue {
     number: u16,
+    /// Whether the server gets pages of data instead of a copy, and what that takes.
+    zero_copy: Option<Anchor>,
     /// Whether an entry waits for a request: written under `inner`, read without the lock.
     idle: Atomic<bool>,
     /// `None` once the connection is gone.
@@ -122,16 +127,17 @@ enum Next {
 }
 
 impl Queue {
-    /// A queue without entries.
+    /// A queue without entries, with an anchor if it gives pages away.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(number: u16) -> Result<Arc<Self>> {
+    pub(super) fn new(number: u16, zero_copy: Option<Anchor>) -> Result<Arc<Self>> {
         let device = TRACED_AS | u32::from(number);
         Arc::pin_init(
             pin_init!(Self {
                 number,
+                zero_copy,
                 idle: Atomic::new(false),
                 inner <- new_spinlock!(
                     Some(Open {
@@ -158,8 +164,8 @@ impl Queue {
     /// # Errors
     ///
     /// `EINVAL` if the entry lacks `max` bytes of room that this queue requires, or has room or
-    /// another registered buffer although the queue has a pool; `ECONNABORTED` if the connection is
-    /// gone.
+    /// another registered buffer although the queue has a pool, or if the queue gives pages away and
+    /// has no pool; `ECONNABORTED` if the connection is gone.
     pub(super) fn settle(
         &self,
         payload: (usize, usize),
@@ -171,12 +177,17 @@ impl Queue {
         match &open.mode {
             Mode::Pool(pool) if payload == (0, 0) && pool.is_named(fixed) => Ok(None),
             Mode::Pool(_) => Err(EINVAL),
-            _ if payload.1 < max => Err(EINVAL),
+            _ if payload.1 < max || self.zero_copy.is_some() => Err(EINVAL),
             _ => {
                 open.mode = Mode::PerEntry;
                 Ok(Some(payload))
             }
         }
+    }
+
+    /// What entries need that give pages of requests away, if those of this queue do.
+    pub(super) fn zero_copy(&self) -> Option<&Anchor> {
+        self.zero_copy.as_ref()
     }
 
     /// Gives the queue a pool of buffers, which the entries share.
@@ -293,7 +304,7 @@ impl Queue {
     /// Copies a request into the memory of its entry, and parks both. In the server's task; sleeps.
     fn fill(
         &self,
-        entry: KBox<Entry>,
+        mut entry: KBox<Entry>,
         request: Copying,
         access: &Access<'_>,
     ) -> Result<(), Failed> {
@@ -331,7 +342,8 @@ impl Queue {
                 }
                 Ok(())
             }
-            Err((request, _entry)) => {
+            Err((request, mut entry)) => {
+                entry.area.take_pages_back(access);
                 request.fail(Outcome::Aborted);
                 Err(Failed::Closed)
             }
@@ -462,6 +474,7 @@ impl Queue {
             Ok(header) => outcome(entry, &header, &replying, access),
             Err(error) => Outcome::not_copied(error),
         };
+        entry.area.take_pages_back(access);
         entry.host.latency().ending(replying.request());
         let (connected, next) = {
             let mut inner = self.inner.lock();
@@ -483,7 +496,10 @@ impl Open {
     /// buffer.
     fn next(&mut self, entry: &mut Entry) -> Next {
         let equipped = match self.pending.front() {
-            Some(request) => equip(&mut self.mode, entry, request.has_payload()),
+            Some(request) => {
+                let needs_place = entry.area.needs_place(request);
+                equip(&mut self.mode, entry, needs_place)
+            }
             None => None,
         };
         match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {

@@ -49,6 +49,7 @@ fn request(opcode: Opcode, args: usize, input: usize, output: usize) -> Result<P
         connection: 0,
         expects_reply: true,
         opcode,
+        shares_pages: false,
         output: OutSpace::new(OutSpec {
             fixed: 2,
             var: output,

@@ -287,6 +287,7 @@ impl Answer<'_> {
             connection: 1,
             expects_reply: O::REPLY == Reply::Expected,
             opcode: O::OPCODE,
+            shares_pages: false,
             output: OutSpace::new(op.out_spec(self.minor)).unwrap(),
         };
         let made = Request::reserve().unwrap().make(parts, |args| {

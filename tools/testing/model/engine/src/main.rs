@@ -14,6 +14,9 @@
     unreachable_code
 )]
 
+/// What the module is called in the tree.
+struct LocalModule;
+
 mod fuse;
 #[cfg(feature = "fuzz")]
 mod fuzz;

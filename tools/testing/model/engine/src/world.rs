@@ -215,6 +215,7 @@ impl World {
                 connection: 1,
                 expects_reply: !call.no_reply,
                 opcode: call.opcode,
+                shares_pages: false,
                 output: OutSpace::new(OutSpec {
                     fixed: ANSWER.len(),
                     var: call.data_out,

@@ -6,3 +6,4 @@ pub(crate) mod miscdev;
 pub(crate) mod pipe;
 #[path = "../../../../../../fs/vfs/io/uring.rs"]
 pub(crate) mod uring;
+pub(crate) mod uring_pages;

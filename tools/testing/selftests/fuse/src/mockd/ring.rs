@@ -102,6 +102,14 @@ pub struct RingEntry {
     pooled: bool,
     /// The registered buffer that its commands name.
     pub fixed: Option<u16>,
+    /// The registered buffer that pages of its requests become.
+    pub slot: u16,
+}
+
+fn slot_bytes(slot: u16) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..2].copy_from_slice(&slot.to_ne_bytes());
+    bytes
 }
 
 fn memory(len: usize) -> Map {
@@ -119,6 +127,7 @@ impl RingEntry {
             iov: memory(4096),
             pooled: false,
             fixed: None,
+            slot: 0,
         };
         entry.set_iov(HEADERS, payload);
         entry
@@ -133,6 +142,7 @@ impl RingEntry {
             iov: memory(4096),
             pooled: true,
             fixed: pool.fixed,
+            slot: 0,
         };
         entry.set_iov_at((entry.headers.address(), HEADERS), (0, 0));
         entry
@@ -162,6 +172,8 @@ impl RingEntry {
             op: CMD_REGISTER,
             req: RingCmdReq {
                 qid: self.qid,
+                // Its first bytes, in a union.
+                uaddr: u64::from_ne_bytes(slot_bytes(self.slot)),
                 ..Default::default()
             },
             iov: (self.iov.address(), 2),
@@ -229,6 +241,16 @@ pub struct Ring {
     failed: VecDeque<Cqe>,
 }
 
+/// Which way [`Ring::move_fixed`] moves bytes: the operation of io_uring.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+pub enum Fixed {
+    /// From the file to the buffer.
+    Read = 4,
+    /// From the buffer to the file.
+    Write = 5,
+}
+
 /// `user_data` of a command that is no entry's.
 pub const NO_ENTRY: u64 = u64::MAX;
 
@@ -256,6 +278,46 @@ impl Ring {
         let pool = Pool { memory, len, fixed };
         self.run(&pool.add_to(qid)).expect("ADD_BUFPOOL");
         pool
+    }
+
+    /// Registers this stretch of memory as its only buffer, which has number 0.
+    pub fn register_buffer(&self, buffer: (usize, usize)) {
+        self.rings.register_buffer(buffer);
+    }
+
+    /// Makes room for `count` registered buffers, which are empty.
+    pub fn register_slots(&self, count: usize) {
+        self.rings.register_buffers(&vec![(0, 0); count]);
+    }
+
+    /// Moves `len` bytes between this file, at its start, and a registered buffer, from its byte `at` on.
+    pub fn move_fixed(
+        &mut self,
+        way: Fixed,
+        fd: RawFd,
+        slot: u16,
+        at: u64,
+        len: u32,
+    ) -> Result<usize> {
+        let sqe = Sqe {
+            opcode: way as u8,
+            fd,
+            address: at,
+            len,
+            buf_index: slot,
+            user_data: NO_ENTRY,
+            ..Default::default()
+        };
+        self.rings.submit(sqe, &[]).expect("io_uring_enter");
+        loop {
+            self.take_completions();
+            let ours = self.failed.iter().position(|cqe| cqe.user_data == NO_ENTRY);
+            match ours.and_then(|at| self.failed.remove(at)) {
+                Some(cqe) if cqe.result < 0 => return Err(Errno(-cqe.result)),
+                Some(cqe) => return Ok(cqe.result as usize),
+                None => self.rings.enter(0, 1).expect("io_uring_enter"),
+            }
+        }
     }
 
     /// Submits a command, without waiting for what comes of it.

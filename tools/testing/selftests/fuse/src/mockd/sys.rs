@@ -89,6 +89,13 @@ pub fn close(fd: RawFd) -> Result<()> {
     check(unsafe { libc::close(fd) }.into()).map(drop)
 }
 
+/// A file in memory, without a name.
+pub fn memfd() -> RawFd {
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"memory".as_ptr(), libc::MFD_CLOEXEC) };
+    check(fd.into()).expect("memfd_create") as RawFd
+}
+
 pub fn dup(fd: RawFd) -> Result<RawFd> {
     // SAFETY: no memory involved.
     check(unsafe { libc::dup(fd) }.into()).map(|fd| fd as RawFd)

@@ -222,6 +222,7 @@ pub const FOPEN_STREAM: u32 = 1 << 4;
 pub const FOPEN_NOFLUSH: u32 = 1 << 5;
 pub const FOPEN_PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 pub const FOPEN_PASSTHROUGH: u32 = 1 << 7;
+pub const FOPEN_IO_URING_ZERO_COPY: u32 = 1 << 8;
 
 pub const SETXATTR_ACL_KILL_SGID: u32 = 1 << 0;
 

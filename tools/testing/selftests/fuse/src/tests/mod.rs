@@ -76,6 +76,7 @@ pub mod trace;
 pub mod uring;
 pub mod uring_hostile;
 pub mod uring_pools;
+pub mod uring_zero_copy;
 pub mod userns;
 pub mod write;
 pub mod writeback;
@@ -157,6 +158,7 @@ pub const ALL: &[&[crate::harness::Test]] = &[
     cuse::TESTS,
     uring::TESTS,
     uring_pools::TESTS,
+    uring_zero_copy::TESTS,
     uring_hostile::TESTS,
     stress::TESTS,
     hostile::TESTS,
