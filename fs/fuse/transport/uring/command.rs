@@ -5,11 +5,13 @@
 //! The order of the checks decides the errno of a bad command; it is the same as in C.
 
 use super::{
-    entry::Entry,
+    host::Host,
     memory::Area,
     pool::Pool,
-    queue::Queue,
-    Host,
+    queue::{
+        Entry,
+        Queue, //
+    },
     Ring,
     BUILDING,
     GIVEN_UP,

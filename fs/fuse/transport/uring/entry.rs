@@ -3,12 +3,12 @@
 //! Entries of a ring, and their containers.
 //!
 //! An entry is one allocation that moves between containers, and its state says what it holds.
-//! Dropping it ends its command and its request.
+//! Dropping it ends its command and its request. The command of an entry that waits is a `C`: the
+//! queue says which type that is.
 
 use super::{
-    memory::Area,
-    queue::Queue,
-    Host, //
+    host::Host,
+    memory::Area, //
 };
 use crate::fuse::{
     abi::Unique,
@@ -20,10 +20,6 @@ use crate::fuse::{
         Request, //
     }, //
 };
-use crate::vfs::io::uring::{
-    CommandId,
-    Parked, //
-};
 use core::iter::successors;
 use kernel::{
     prelude::*,
@@ -31,9 +27,9 @@ use kernel::{
 };
 
 /// What an entry holds (`enum fuse_ring_req_state`).
-pub(super) enum State {
+pub(super) enum State<C> {
     /// Its command waits for a request.
-    Available(Parked<Queue>),
+    Available(C),
     /// A request is on its way to its command's task.
     Assigned(Copying),
     /// The server has the request in this entry.
@@ -43,17 +39,17 @@ pub(super) enum State {
 }
 
 /// An entry that a server has registered (`struct fuse_ring_ent`).
-pub(crate) struct Entry {
+pub(crate) struct Entry<C> {
     pub(super) area: Area,
     pub(super) host: Arc<dyn Host>,
     /// How many were registered on its queue before; `None` until it is admitted to the queue.
     number: Option<u32>,
-    state: State,
+    state: State<C>,
     /// The next entry in its stack or chain.
-    next: Option<KBox<Entry>>,
+    next: Option<KBox<Entry<C>>>,
 }
 
-impl Entry {
+impl<C> Entry<C> {
     /// An entry whose command is being processed.
     ///
     /// # Errors
@@ -118,26 +114,31 @@ impl Entry {
 }
 
 /// Entries whose commands wait; the last one in is the first one out, because its memory is warm.
-#[derive(Default)]
-pub(super) struct Stack {
-    first: Option<KBox<Entry>>,
+pub(super) struct Stack<C> {
+    first: Option<KBox<Entry<C>>>,
 }
 
-impl Stack {
+impl<C> Default for Stack<C> {
+    fn default() -> Self {
+        Self { first: None }
+    }
+}
+
+impl<C> Stack<C> {
     /// Whether the stack is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// Pushes an entry, whose command waits from now on.
-    pub(super) fn push(&mut self, mut entry: KBox<Entry>, command: Parked<Queue>) {
+    pub(super) fn push(&mut self, mut entry: KBox<Entry<C>>, command: C) {
         entry.state = State::Available(command);
         entry.next = self.first.take();
         self.first = Some(entry);
     }
 
     /// Pops an entry and its command.
-    pub(super) fn pop(&mut self) -> Option<(KBox<Entry>, Parked<Queue>)> {
+    pub(super) fn pop(&mut self) -> Option<(KBox<Entry<C>>, C)> {
         loop {
             let mut entry = self.first.take()?;
             self.first = entry.next.take();
@@ -148,11 +149,11 @@ impl Stack {
     }
 
     /// Removes the entry with this command.
-    pub(super) fn remove(&mut self, id: CommandId) -> Option<(KBox<Entry>, Parked<Queue>)> {
+    pub(super) fn remove(&mut self, is_it: impl Fn(&C) -> bool) -> Option<(KBox<Entry<C>>, C)> {
         let mut found = None;
         let mut others = Stack::default();
         while let Some((entry, command)) = self.pop() {
-            if command.id() == id {
+            if is_it(&command) {
                 found = Some((entry, command));
                 break;
             }
@@ -169,18 +170,25 @@ impl Stack {
 const CHAINS: usize = 16;
 
 /// Entries in which the server has a request, by the request's id.
-#[derive(Default)]
-pub(super) struct Table {
-    chains: [Option<KBox<Entry>>; CHAINS],
+pub(super) struct Table<C> {
+    chains: [Option<KBox<Entry<C>>>; CHAINS],
 }
 
-impl Table {
-    fn chain(&mut self, unique: Unique) -> Option<&mut Option<KBox<Entry>>> {
+impl<C> Default for Table<C> {
+    fn default() -> Self {
+        Self {
+            chains: [const { None }; CHAINS],
+        }
+    }
+}
+
+impl<C> Table<C> {
+    fn chain(&mut self, unique: Unique) -> Option<&mut Option<KBox<Entry<C>>>> {
         self.chains.get_mut((unique.get() >> 1) as usize % CHAINS)
     }
 
     /// Inserts an entry, in which the server has this request.
-    pub(super) fn insert(&mut self, mut entry: KBox<Entry>, sent: Sent) {
+    pub(super) fn insert(&mut self, mut entry: KBox<Entry<C>>, sent: Sent) {
         let chain = self.chain(sent.request().unique());
         entry.state = State::Lent(sent);
         if let Some(chain) = chain {
@@ -190,7 +198,7 @@ impl Table {
     }
 
     /// Removes the entry that has the request with this id; returns both.
-    pub(super) fn take(&mut self, unique: Unique) -> Option<(KBox<Entry>, Sent)> {
+    pub(super) fn take(&mut self, unique: Unique) -> Option<(KBox<Entry<C>>, Sent)> {
         let mut link = self.chain(unique)?;
         while link.as_ref()?.request()?.unique() != unique {
             link = &mut link.as_mut()?.next;
@@ -202,7 +210,7 @@ impl Table {
     }
 
     /// Removes any entry.
-    fn pop(&mut self) -> Option<KBox<Entry>> {
+    fn pop(&mut self) -> Option<KBox<Entry<C>>> {
         let chain = self.chains.iter_mut().find(|chain| chain.is_some())?;
         let mut entry = chain.take()?;
         *chain = entry.next.take();
@@ -219,14 +227,14 @@ impl Table {
     }
 }
 
-impl Drop for Stack {
+impl<C> Drop for Stack<C> {
     fn drop(&mut self) {
         // One by one: dropping a chain of boxes would recurse.
         while self.pop().is_some() {}
     }
 }
 
-impl Drop for Table {
+impl<C> Drop for Table<C> {
     fn drop(&mut self) {
         while self.pop().is_some() {}
     }

@@ -14,25 +14,25 @@
 
 mod command;
 mod entry;
+mod host;
 mod memory;
 mod pool;
 mod queue;
 
-pub(crate) use self::queue::Queue;
+pub(crate) use self::{
+    host::Host,
+    queue::Queue, //
+};
 
 use crate::fuse::{
     channel::{
-        latency::Latency,
         transport::Wake,
         unique::UniqueIds,
         Building, //
     },
     request::{
         snapshot::Snapshot,
-        state::{
-            Pending,
-            PendingQueue, //
-        },
+        state::Pending,
         Handle, //
     },
 };
@@ -54,18 +54,6 @@ use kernel::{
         SpinLock, //
     },
 };
-
-/// The services that a ring needs of the device that its entries were registered on.
-pub(crate) trait Host: Send + Sync {
-    /// Queues the INTERRUPT of a request whose caller got a signal while it was copied.
-    fn interrupt(&self, request: &Handle);
-
-    /// Sends requests whose queue has lost its last entry some other way. Never sleeps.
-    fn send_elsewhere(&self, requests: PendingQueue);
-
-    /// The clock of the connection.
-    fn latency(&self) -> &Latency;
-}
 
 /// The server registers entries.
 const BUILDING: i32 = 0;

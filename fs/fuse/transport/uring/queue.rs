@@ -4,7 +4,7 @@
 
 use super::{
     entry::{
-        Entry,
+        self,
         Stack,
         Table, //
     },
@@ -61,6 +61,9 @@ use kernel::{
     },
 };
 
+/// An entry of a queue.
+pub(super) type Entry = entry::Entry<Parked<Queue>>;
+
 /// Added to the number of a queue in tracepoints, whose field otherwise has a device's number.
 const TRACED_AS: u32 = 1 << 16;
 
@@ -94,13 +97,13 @@ struct Open {
     mode: Mode,
     /// Entries whose commands wait. It is empty while requests wait, unless these wait for a buffer
     /// of the pool.
-    available: Stack,
+    available: Stack<Parked<Queue>>,
     /// Requests that wait for an entry.
     pending: PendingQueue,
     /// Requests on their way to a task, or being copied.
     copying: CopySet,
     /// Entries in which the server has a request.
-    lent: Table,
+    lent: Table<Parked<Queue>>,
     /// How many entries were registered.
     entries: u32,
     /// How many of them are left. A queue without any accepts no request.
@@ -592,7 +595,7 @@ impl Commands for Queue {
         let (entry, command, left) = {
             let mut inner = self.inner.lock();
             let open = Option::as_mut(&mut inner)?;
-            let (entry, command) = open.available.remove(id)?;
+            let (entry, command) = open.available.remove(|command| command.id() == id)?;
             self.note_idle(open);
             (entry, command, open.leave())
         };
