@@ -125,8 +125,11 @@ fn max_pages_limit() {
     assert_eq!(c.wait(), Ok(16384));
 }
 
+/// A process that syncs: its errors of syncfs(2) and close(2).
+type Syncer = Caller<(Result<()>, Result<()>)>;
+
 /// A process that has written a page, and calls syncfs(2) when it is let go. The server has the WRITE.
-fn syncer(fs: &Fs) -> (Caller<(Result<()>, Result<()>)>, Request) {
+fn syncer(fs: &Fs) -> (Syncer, Request) {
     let c = fs.call(|m| {
         let f = sys::open(&m.path("f"), libc::O_RDWR).unwrap();
         write(f, &[1; 4096]).unwrap();
