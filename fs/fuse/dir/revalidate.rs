@@ -2,9 +2,9 @@
 
 //! Whether a name in the dentry cache still stands for the same node.
 //!
-//! [`Entry`] has the deadline until which the server lets the name be used without asking. After
-//! that a positive entry is looked up again, and is kept if it is the same node; a negative one is
-//! dropped, and the VFS looks its name up anew.
+//! [`Entry`](super::entry::Entry) has the deadline until which the server lets the name be used
+//! without asking. After that a positive entry is looked up again, and is kept if it is the same
+//! node; a negative one is dropped, and the VFS looks its name up anew.
 //!
 //! Called in RCU walk too, where an entry that needs the server ends the walk (`ECHILD`). Takes no
 //! lock of its own.

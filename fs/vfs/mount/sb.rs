@@ -555,8 +555,8 @@ impl<T: FileSystem, S: Live> SuperBlock<T, S> {
     }
 
     /// Writes dirty data, and waits for it. `s_umount` must be held, as it is in
-    /// [`FileSystem::reconfigure`] and [`FileSystem::kill_sb`]; otherwise the kernel warns and the
-    /// result may not hold. May sleep.
+    /// `Mounting::reconfigure` (`mount/fs_type.rs`) and [`FileSystem::kill_sb`]; otherwise the kernel
+    /// warns and the result may not hold. May sleep.
     pub(crate) fn sync_filesystem(&self) -> Result {
         // SAFETY: The super block is valid; the lock is only asserted, and safety does not depend
         // on it.

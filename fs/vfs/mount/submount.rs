@@ -57,7 +57,7 @@ unsafe extern "C" fn mount_nothing(_fc: *mut bindings::fs_context) -> c_int {
 
 impl<T: FileSystem> Automount<'_, T> {
     /// Mounts a new super block of the walk's type. It owns `data`, and `fill` sets it up, as
-    /// [`FileSystem::fill_super`] does. May sleep.
+    /// `Mounting::fill_super` (`mount/fs_type.rs`) does. May sleep.
     ///
     /// # Errors
     ///
