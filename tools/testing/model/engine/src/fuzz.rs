@@ -238,6 +238,7 @@ fn every(visitor: &mut impl Visitor) {
         node,
         args: read(),
         data: folios(),
+        zero_copy: false,
     });
     visitor.visit(op::Ioctl {
         node,
