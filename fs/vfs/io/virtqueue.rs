@@ -66,7 +66,19 @@ pub(crate) struct Parts<'l, 'a> {
     _pieces: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> Parts<'_, 'a> {
+impl<'l, 'a> Parts<'l, 'a> {
+    /// None yet, with room for as many as there are entries.
+    fn new(entries: &'l mut [Opaque<bindings::scatterlist>]) -> Self {
+        // INVARIANT: None is used.
+        Self {
+            entries,
+            used: 0,
+            read: 0,
+            failed: false,
+            _pieces: PhantomData,
+        }
+    }
+
     fn push(&mut self, piece: &Piece<'a>) {
         match self.entries.get(self.used) {
             Some(entry) => {
@@ -111,13 +123,7 @@ pub(crate) fn lengths(
     for _ in 0..room {
         entries.push(Opaque::<bindings::scatterlist>::zeroed(), GFP_KERNEL)?;
     }
-    let mut parts = Parts {
-        entries: &mut entries,
-        used: 0,
-        read: 0,
-        failed: false,
-        _pieces: PhantomData,
-    };
+    let mut parts = Parts::new(&mut entries);
     memory.list(&mut parts);
     let (used, read, failed) = (parts.used, parts.read, parts.failed);
     let mut lengths = KVec::with_capacity(used, GFP_KERNEL)?;
@@ -260,13 +266,7 @@ impl<M: Message> Ring<M> {
     }
 
     fn add(&mut self, mut memory: M::Memory) -> Result<&M::Memory, Refused<M>> {
-        let mut parts = Parts {
-            entries: &mut self.entries,
-            used: 0,
-            read: 0,
-            failed: false,
-            _pieces: PhantomData,
-        };
+        let mut parts = Parts::new(&mut self.entries);
         memory.list(&mut parts);
         let (used, read, failed) = (parts.used, parts.read, parts.failed);
         if failed || used == 0 {
@@ -371,6 +371,26 @@ impl<M: Message, S> VirtQueue<M, S> {
     }
 }
 
+impl<M: Message, S: Unpin> VirtQueue<M, S> {
+    /// Calls `each` with every message that the device has used, and the number of bytes that it
+    /// says it has written, until there is none and an interrupt tells of the next. The queue is not
+    /// locked during the calls.
+    pub(crate) fn take_all_used(&self, mut each: impl FnMut(M, u32)) {
+        loop {
+            let mut queue = self.lock();
+            queue.disable_interrupts();
+            let used = queue.take_used();
+            let is_last = used.is_none() && queue.enable_interrupts();
+            drop(queue);
+            match used {
+                Some((message, len)) => each(message, len),
+                None if is_last => return,
+                None => {}
+            }
+        }
+    }
+}
+
 /// A queue that is locked. If messages were added, the device is told when this is dropped.
 pub(crate) struct QueueGuard<'a, M: Message, S> {
     inner: ManuallyDrop<SpinLockGuard<'a, Inner<M, S>>>,
@@ -437,7 +457,7 @@ impl<M: Message, S: Unpin> QueueGuard<'_, M, S> {
     }
 
     /// The next message that the device has used, and how many bytes it says that it has written.
-    pub(crate) fn take_used(&mut self) -> Option<(M, u32)> {
+    fn take_used(&mut self) -> Option<(M, u32)> {
         let (memory, len) = self.ring()?.take_used()?;
         Some((M::from_memory(memory), len))
     }
@@ -451,7 +471,7 @@ impl<M: Message, S: Unpin> QueueGuard<'_, M, S> {
     }
 
     /// There are no interrupts until [`Self::enable_interrupts`]; a hint.
-    pub(crate) fn disable_interrupts(&mut self) {
+    fn disable_interrupts(&mut self) {
         if let Some(ring) = self.ring() {
             // SAFETY: The queue exists, and its lock is held.
             unsafe { bindings::virtqueue_disable_cb(ring.queue.as_ptr()) };
@@ -460,7 +480,7 @@ impl<M: Message, S: Unpin> QueueGuard<'_, M, S> {
 
     /// There is an interrupt when the device uses a message from now on; `false` if it has used some
     /// already.
-    pub(crate) fn enable_interrupts(&mut self) -> bool {
+    fn enable_interrupts(&mut self) -> bool {
         match self.ring() {
             // SAFETY: The queue exists, and its lock is held.
             Some(ring) => unsafe { bindings::virtqueue_enable_cb(ring.queue.as_ptr()) },

@@ -70,21 +70,6 @@ struct Core {
 }
 
 impl Core {
-    /// Takes what the device has used, which is done with.
-    fn free_used(&self) {
-        loop {
-            let mut queue = self.queue.lock();
-            queue.disable_interrupts();
-            let used = queue.take_used();
-            let is_last = used.is_none() && queue.enable_interrupts();
-            drop(queue);
-            drop(used);
-            if is_last {
-                return;
-            }
-        }
-    }
-
     /// Sends the next. `None` if there is none, or no room for it; `Some(false)` if it has to be tried
     /// again, as nothing will tell when there is memory.
     fn send_next(&self) -> Option<bool> {
@@ -143,7 +128,8 @@ impl Core {
 
 impl Check for Core {
     fn check(&self) -> bool {
-        self.free_used();
+        // What the device has used is done with.
+        self.queue.take_all_used(|message, _| drop(message));
         let again = loop {
             match self.send_next() {
                 Some(true) => {}

@@ -155,19 +155,8 @@ impl Core {
 impl Check for Core {
     fn check(&self) -> bool {
         let channel = self.served.channel();
-        loop {
-            let mut queue = self.queue.lock();
-            queue.disable_interrupts();
-            let used = queue.take_used();
-            let is_last = used.is_none() && queue.enable_interrupts();
-            drop(queue);
-            if let Some((given, len)) = used {
-                self.end(given, len, channel.as_deref());
-            }
-            if is_last {
-                break;
-            }
-        }
+        self.queue
+            .take_all_used(|given, len| self.end(given, len, channel.as_deref()));
         let (again, broken) = self.add_waiting();
         if broken {
             // What it has it will not give back.
