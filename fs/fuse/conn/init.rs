@@ -141,7 +141,7 @@ pub(crate) fn send(sb: &SuperBlock<Fuse>, wait: bool, identify_only: ExportOps<F
         identify_only,
     };
     if wait {
-        done.answered(mount.call(op::MountInit(offer)));
+        done.answered(mount.call(op::OfMount(offer)));
         if mount.conn().has_failed() {
             return Err(ENOTCONN);
         }

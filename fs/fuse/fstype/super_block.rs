@@ -180,7 +180,7 @@ impl FileSystem for Fuse {
             // If it does not answer, the server is gone, which is just as good. Where no unmount by
             // force ends the connection, one that is killed does.
             let _ = match conn.options().no_force_umount {
-                true => mount.call(op::MountDestroy(op::Destroy {})),
+                true => mount.call(op::OfMount(op::Destroy {})),
                 false => mount.call(op::Destroy {}),
             };
         }

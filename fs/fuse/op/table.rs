@@ -390,28 +390,12 @@ impl Variant for Unlock {
     }
 }
 
-/// INIT of a mount that waits for the answer.
-pub(crate) struct MountInit(pub(crate) Init);
+/// An operation of the mount itself: INIT of one that waits for the answer, and DESTROY to a server
+/// that may be dead, for which an unmount that is killed does not wait.
+pub(crate) struct OfMount<O>(pub(crate) O);
 
-impl Variant for MountInit {
-    type Of = Init;
-
-    const GATE: Gate = Gate::Mount;
-
-    fn of(&self) -> &Self::Of {
-        &self.0
-    }
-
-    fn into_of(self) -> Self::Of {
-        self.0
-    }
-}
-
-/// DESTROY to a server that may be dead: an unmount that is killed does not wait for it.
-pub(crate) struct MountDestroy(pub(crate) Destroy);
-
-impl Variant for MountDestroy {
-    type Of = Destroy;
+impl<O: Operation> Variant for OfMount<O> {
+    type Of = O;
 
     const GATE: Gate = Gate::Mount;
 
