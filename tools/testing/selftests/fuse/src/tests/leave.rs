@@ -269,6 +269,18 @@ fn callers_of_every_operation() {
     }
 }
 
+/// Answers the FLUSH that a dying process sends, and reads over INTERRUPTs before it.
+fn flush_of_the_dying(fs: &Fs) {
+    loop {
+        let r = fs.dev().next();
+        match r.head.opcode {
+            INTERRUPT => continue,
+            FLUSH => break r.reply(&[]),
+            _ => panic!("{r:?} came"),
+        }
+    }
+}
+
 /// A POSIX lock that a killed caller gets is given back at once: its owner is gone.
 fn lock_of_a_killed_caller_is_given_back() {
     skip_without_rust("callers that leave");
@@ -280,14 +292,7 @@ fn lock_of_a_killed_caller_is_given_back() {
     let asked: LkIn = r.arg();
     kill(&mut c, "SETLKW leaves", || {
         // What the dying process closes is not released before.
-        loop {
-            let r = fs.dev().next();
-            match r.head.opcode {
-                INTERRUPT => continue,
-                FLUSH => break r.reply(&[]),
-                _ => panic!("{r:?} came"),
-            }
-        }
+        flush_of_the_dying(&fs);
         fs.quiet();
         r.reply(&[]);
     });
@@ -312,14 +317,7 @@ fn bsd_lock_of_a_killed_caller_ends_with_the_file() {
     });
     let asked: LkIn = r.arg();
     kill(&mut c, "SETLKW leaves", || {
-        loop {
-            let r = fs.dev().next();
-            match r.head.opcode {
-                INTERRUPT => continue,
-                FLUSH => break r.reply(&[]),
-                _ => panic!("{r:?} came"),
-            }
-        }
+        flush_of_the_dying(&fs);
         fs.quiet();
         r.reply(&[]);
     });
