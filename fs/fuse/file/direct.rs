@@ -70,6 +70,7 @@ use crate::{
             },
             iov::{
                 copy_to_iter,
+                Rooms,
                 Taking, //
             },
             segment::FolioSegments,

@@ -44,7 +44,10 @@ use crate::{
             open::File, //
         },
         mm::{
-            iov::Room,
+            iov::{
+                Room,
+                Rooms, //
+            },
             segment::FolioSegments, //
         },
     },

@@ -18,7 +18,10 @@ use crate::vfs::mm::piece::{
 use crate::vfs::mm::{
     cached::CachedRanges,
     caller::CallerPages,
-    iov::Room,
+    iov::{
+        Room,
+        Rooms, //
+    },
     piece::Piece,
     segment::FolioSegments,
     writeback::DirtyRanges, //
@@ -167,6 +170,7 @@ enum Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
+    #[inline]
     fn piece(self, at: usize) -> Option<Piece<'a>> {
         match self {
             Self::Nothing => None,

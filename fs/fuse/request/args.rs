@@ -29,6 +29,7 @@ use crate::vfs::mm::{
     folio::FreePage,
     iov::{
         Room,
+        Rooms,
         SharedBytes, //
     },
     piece::{

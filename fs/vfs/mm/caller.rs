@@ -22,7 +22,10 @@ use crate::vfs::mm::piece::{
 use crate::vfs::{
     bindings,
     mm::{
-        iov::Room,
+        iov::{
+            Room,
+            Rooms, //
+        },
         piece::{
             Cursor,
             Piece, //
@@ -111,6 +114,7 @@ impl CallerPages {
 
     /// The page with byte `at`, the offset of the byte in it, and how many bytes follow in the run
     /// and in the page.
+    #[inline]
     fn locate(&self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
         let (index, start) = self
             .cursor
@@ -124,6 +128,7 @@ impl CallerPages {
     }
 
     /// The bytes at `at` that are in one page. [`None`] if all pages end at or before it.
+    #[inline]
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         let (page, in_page, len) = self.locate(at)?;
         // SAFETY: Within the page, which is valid by the type invariant.
@@ -135,8 +140,19 @@ impl CallerPages {
         self.piece(at).filter(|_| self.writable)
     }
 
-    /// Calls `f` with room for the bytes from `at` on, as many as are in one page. Never sleeps,
-    /// and nor may `f`. [`None`] if all pages end at or before `at`, or must not be written.
+    /// Room for all bytes, if they may be written.
+    #[cfg(CONFIG_VIRTIO)]
+    pub(crate) fn room_pieces(&mut self) -> impl Iterator<Item = PieceMut<'_>> {
+        let this = &*self;
+        let pieces = in_turn(move |at| this.room_piece(at));
+        // SAFETY: They are borrowed exclusively and may be written by the type invariant; other
+        // users of the pages are the caller's matter.
+        pieces.map(|piece| unsafe { PieceMut::new(piece) })
+    }
+}
+
+impl Rooms for CallerPages {
+    /// As many as are in one page, if they may be written. Never sleeps, and nor may `f`.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         if !self.writable {
             return None;
@@ -154,42 +170,6 @@ impl CallerPages {
         // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
         unsafe { bindings::kunmap_local(mapped) };
         Some(result)
-    }
-
-    /// Room for all bytes, if they may be written.
-    #[cfg(CONFIG_VIRTIO)]
-    pub(crate) fn room_pieces(&mut self) -> impl Iterator<Item = PieceMut<'_>> {
-        let this = &*self;
-        let pieces = in_turn(move |at| this.piece(at).filter(|_| this.writable));
-        // SAFETY: They are borrowed exclusively and may be written by the type invariant; other
-        // users of the pages are the caller's matter.
-        pieces.map(|piece| unsafe { PieceMut::new(piece) })
-    }
-
-    /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number
-    /// of bytes used; a short one ends it. Returns the number of bytes filled. Never sleeps, and
-    /// nor may `source`.
-    pub(crate) fn fill(
-        &mut self,
-        at: usize,
-        want: usize,
-        mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> usize {
-        let mut done = 0usize;
-        while done < want {
-            let Some((given, used)) = self.with_room(at.saturating_add(done), |room| {
-                let room = room.first(want - done);
-                let given = room.len();
-                (given, source(room).min(given))
-            }) else {
-                break;
-            };
-            done += used;
-            if used < given {
-                break;
-            }
-        }
-        done
     }
 }
 

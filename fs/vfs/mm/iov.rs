@@ -165,6 +165,33 @@ impl<'a> From<&'a [u8]> for SharedBytes<'a> {
     }
 }
 
+/// Memory that is filled room by room.
+pub(crate) trait Rooms {
+    /// Calls `f` with room for the bytes from `at` on, as many as are contiguous. [`None`] if there
+    /// is none.
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R>;
+
+    /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number
+    /// of bytes used; a short one ends it. Returns the number of bytes filled.
+    fn fill(&mut self, at: usize, want: usize, mut source: impl FnMut(Room<'_>) -> usize) -> usize {
+        let mut done = 0usize;
+        while done < want {
+            let Some((given, used)) = self.with_room(at.saturating_add(done), |room| {
+                let room = room.first(want - done);
+                let given = room.len();
+                (given, source(room).min(given))
+            }) else {
+                break;
+            };
+            done += used;
+            if used < given {
+                break;
+            }
+        }
+        done
+    }
+}
+
 /// Bytes that are to be written, and that may be read or changed concurrently: those of a page of
 /// user memory. So they are never a slice; C fills them.
 ///

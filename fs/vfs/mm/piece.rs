@@ -370,6 +370,7 @@ pub(super) struct Cursor(Cell<(usize, usize)>);
 impl Cursor {
     /// The index of the range with byte `at` of all, and the start of that range; `len` returns the
     /// length of each.
+    #[inline]
     pub(super) fn locate(
         &self,
         at: usize,

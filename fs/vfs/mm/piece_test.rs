@@ -6,6 +6,7 @@ use crate::vfs::{
     bindings,
     mm::{
         folio::Folio,
+        iov::Rooms,
         piece::{
             in_turn,
             merged,

@@ -24,6 +24,7 @@ use crate::vfs::{
         },
         iov::{
             Room,
+            Rooms,
             SharedBytes, //
         },
         piece::{
@@ -434,14 +435,6 @@ impl FolioSegments {
         }
     }
 
-    /// Calls `f` with the contiguous room at `at`.
-    ///
-    /// [`None`] if all segments end at or before `at`.
-    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
-        let (index, start) = self.locate(at)?;
-        self.list.get_mut(index)?.with_room(at - start, f)
-    }
-
     /// Calls `f` with the contiguous bytes at `at`: those that they were filled with, or arbitrary
     /// ones.
     ///
@@ -452,31 +445,6 @@ impl FolioSegments {
         f: impl FnOnce(SharedBytes<'_>) -> R,
     ) -> Option<R> {
         self.piece(at).map(|piece| piece.with_bytes(f))
-    }
-
-    /// Fills up to `want` bytes from `at` on with `source`, which gets room and returns the number
-    /// of bytes used; a short one ends it. Returns the number of bytes filled.
-    pub(crate) fn fill(
-        &mut self,
-        at: usize,
-        want: usize,
-        mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> usize {
-        let mut done = 0usize;
-        while done < want {
-            let Some((given, used)) = self.with_room(at.saturating_add(done), |room| {
-                let room = room.first(want - done);
-                let given = room.len();
-                (given, source(room).min(given))
-            }) else {
-                break;
-            };
-            done += used;
-            if used < given {
-                break;
-            }
-        }
-        done
     }
 
     /// Whether a whole page may replace the folio whose first byte is `at`; see
@@ -518,5 +486,12 @@ impl FolioSegments {
         for segment in self.list.drain_all() {
             segment.finish(result);
         }
+    }
+}
+
+impl Rooms for FolioSegments {
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
+        let (index, start) = self.locate(at)?;
+        self.list.get_mut(index)?.with_room(at - start, f)
     }
 }

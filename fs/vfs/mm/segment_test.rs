@@ -3,7 +3,10 @@
 //! Ranges of folios, one after the other.
 
 use crate::vfs::mm::{
-    iov::Room,
+    iov::{
+        Room,
+        Rooms, //
+    },
     segment::{
         FolioSegment,
         FolioSegments, //

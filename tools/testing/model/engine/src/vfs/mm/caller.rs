@@ -3,7 +3,10 @@
 //! Pages of a caller: bytes of our own.
 
 use super::{
-    iov::Room,
+    iov::{
+        Room,
+        Rooms, //
+    },
     piece::Piece, //
 };
 
@@ -27,17 +30,11 @@ impl CallerPages {
     pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
         self.piece(at)
     }
+}
 
-    pub(crate) fn fill(
-        &mut self,
-        at: usize,
-        want: usize,
-        mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> usize {
-        let Some(room) = self.0.get_mut(at..) else {
-            return 0;
-        };
-        let want = want.min(room.len());
-        source((&mut room[..want]).into()).min(want)
+impl Rooms for CallerPages {
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
+        let room = self.0.get_mut(at..).filter(|room| !room.is_empty())?;
+        Some(f(room.into()))
     }
 }

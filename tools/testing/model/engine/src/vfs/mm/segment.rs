@@ -4,7 +4,10 @@
 
 use super::{
     folio::FreePage,
-    iov::Room,
+    iov::{
+        Room,
+        Rooms, //
+    },
     piece::Piece, //
 };
 
@@ -24,27 +27,18 @@ impl FolioSegments {
         Piece::of_bytes(self.0.get(at..)?)
     }
 
-    pub(crate) fn fill(
-        &mut self,
-        at: usize,
-        want: usize,
-        mut source: impl FnMut(Room<'_>) -> usize,
-    ) -> usize {
-        let Some(room) = self.0.get_mut(at..) else {
-            return 0;
-        };
-        let want = want.min(room.len());
-        if want == 0 {
-            return 0;
-        }
-        source((&mut room[..want]).into()).min(want)
-    }
-
     pub(crate) fn is_replaceable(&mut self, _at: usize) -> bool {
         false
     }
 
     pub(crate) fn take_page(&mut self, _at: usize, page: FreePage) -> Result<UsedPage, FreePage> {
         match page {}
+    }
+}
+
+impl Rooms for FolioSegments {
+    fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
+        let room = self.0.get_mut(at..).filter(|room| !room.is_empty())?;
+        Some(f(room.into()))
     }
 }
