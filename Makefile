@@ -41,6 +41,8 @@ help:
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
 ##                           data, lifecycle, model, virtiofs, run, bench; over io_uring:
 ##                           libfuse-ring, and, only by name, data-ring and selftests-ring
+## make test SUITE=selftests all of them on the debug kernel: an hour; among all suites
+##                           all on the lean one, and a third on the debug one
 ## make test SUITE=libfuse CASE=mount/      some cases of a suite: those with this in
 ##                           their names, where * stands for anything
 ## make test SUITE=model MUTATE=1           whether the model notices what is taken away

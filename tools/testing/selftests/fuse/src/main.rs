@@ -21,6 +21,7 @@ const USAGE: &str = "usage: fuse-selftests [--list] [OPTION...] [FILTER...]
   --seed N    throw the dice of the tests by chance as in the run that printed N
   --ring N    have requests go over a ring with N entries on each queue; without the tests in by_device
   --stress N  seconds that the stress test takes (60 on a kernel with lockdep, else 10)
+  --part K/N  only every Nth of the tests, beginning with the Kth
   FILTER      run the tests whose name contains one of these, where * stands for anything";
 
 fn usage() -> ! {
@@ -31,6 +32,17 @@ fn usage() -> ! {
 fn number(argument: Option<String>) -> u64 {
     argument
         .and_then(|s| s.parse().ok())
+        .unwrap_or_else(|| usage())
+}
+
+/// `K/N`, where K is 1 to N.
+fn part_of(argument: Option<String>) -> (usize, usize) {
+    argument
+        .and_then(|s| {
+            let (part, parts) = s.split_once('/')?;
+            Some((part.parse().ok()?, parts.parse().ok()?))
+        })
+        .filter(|(part, parts)| (1..=*parts).contains(part))
         .unwrap_or_else(|| usage())
 }
 
@@ -46,6 +58,7 @@ fn main() {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(1, |t| t.as_nanos() as u64 % 1_000_000_007);
     let mut ring = 0;
+    let mut part = (1, 1);
     let mut filters = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(a) = args.next() {
@@ -59,6 +72,7 @@ fn main() {
             "--seed" => seed = number(args.next()),
             "--stress" => stress = number(args.next()),
             "--ring" => ring = number(args.next()) as usize,
+            "--part" => part = part_of(args.next()),
             _ if a.starts_with('-') => usage(),
             _ => filters.push(a),
         }
@@ -86,6 +100,8 @@ fn main() {
         .flat_map(|t| t.iter())
         .filter(|t| filters.is_empty() || filters.iter().any(|f| is_in(&short(t), f)))
         .filter(|t| ring == 0 || !by_device.iter().any(|(name, _)| short(t).starts_with(name)))
+        .skip(part.0 - 1)
+        .step_by(part.1)
         .collect();
     if list {
         chosen.iter().for_each(|t| println!("{}", short(t)));

@@ -106,13 +106,15 @@ fn costs_little_before_a_mount() {
         opened.into_iter().for_each(|fd| close(fd).unwrap());
         cost
     };
-    // What is kept from the first time on is not counted.
+    // What is kept from the first time on is not counted. What the kernel does by the way is in each
+    // measurement, and can only be in all of them if it is the device's own.
     cost_of_one("/dev/null");
-    let other = cost_of_one("/dev/null");
-    let own = cost_of_one("/dev/fuse");
+    let costs: Vec<_> = (0..3)
+        .map(|_| (cost_of_one("/dev/null"), cost_of_one("/dev/fuse")))
+        .collect();
     assert!(
-        own - other < most,
-        "{own} bytes for one, {other} for another"
+        costs.iter().any(|(other, own)| own - other < most),
+        "(bytes for another, for one): {costs:?}"
     );
 }
 
