@@ -6,21 +6,11 @@
 //! waiting for the server that sends them.
 
 use super::{
-    take,
-    take_all,
+    message::NameOf,
     Notifications, //
 };
 use crate::fuse::{
-    abi::{
-        notify::{
-            InvalEntryFlag,
-            NotifyDeleteOut,
-            NotifyInvalEntryOut,
-            NotifyInvalInodeOut, //
-        },
-        NodeId, //
-    },
-    channel::owner::Payload,
+    abi::NodeId,
     dir::entry,
     file::outdated,
     inode::{
@@ -36,28 +26,18 @@ use crate::vfs::node::{
         INode, //
     }, //
 };
-use kernel::{
-    page::PAGE_SHIFT,
-    prelude::*, //
-};
+use core::ops::RangeInclusive;
+use kernel::prelude::*;
 
 impl Notifications {
     /// The attributes of a node, and a range of its data unless `off` is negative, have changed.
-    pub(super) fn inval_inode(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyInvalInodeOut = take_all(payload)?;
+    pub(super) fn inval_inode(&self, node: NodeId, pages: Option<RangeInclusive<u64>>) -> Result {
         self.with_super(|sb| {
-            let inode = inode::cached(sb, out.nodeid).ok_or(ENOENT)?;
+            let inode = inode::cached(sb, node).ok_or(ENOENT)?;
             attr_cache::changed_by_server(&inode);
             inode.forget_cached_acls();
-            if let Ok(first) = u64::try_from(out.off) {
-                // No length means up to the end, and so does one that is too large.
-                let last = match u64::try_from(out.len) {
-                    Ok(len @ 1..) => first
-                        .checked_add(len - 1)
-                        .map_or(u64::MAX, |last| last >> PAGE_SHIFT),
-                    _ => u64::MAX,
-                };
-                self.inval_data(&inode, first >> PAGE_SHIFT, last);
+            if let Some(pages) = &pages {
+                self.inval_data(&inode, *pages.start(), *pages.end());
             }
             Ok(())
         })
@@ -85,50 +65,15 @@ impl Notifications {
         }
     }
 
-    /// A name stands for another node, or does not exist any more.
-    pub(super) fn inval_entry(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyInvalEntryOut = take(payload)?;
-        let name = self.take_name(payload, out.namelen)?;
-        let expire_only = out.flags.contains(InvalEntryFlag::ExpireOnly);
-        self.inval(out.parent, None, &name, expire_only)
-    }
-
-    /// A name was removed, and with it this child.
-    pub(super) fn delete(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyDeleteOut = take(payload)?;
-        let name = self.take_name(payload, out.namelen)?;
-        let child = (out.child != NodeId::NONE).then_some(out.child);
-        self.inval(out.parent, child, &name, false)
-    }
-
-    /// Takes the name at the end of the payload, with its NUL.
-    ///
-    /// # Errors
-    ///
-    /// `ENAMETOOLONG`; `EINVAL` if the payload is longer or shorter; `ENOMEM`; `EFAULT`.
-    fn take_name(&self, payload: &mut dyn Payload, len: u32) -> Result<KVVec<u8>> {
-        let len = len as usize;
-        if len > self.mount.conn().name_max() {
-            return Err(ENAMETOOLONG);
-        }
-        if payload.len() != len + 1 {
-            return Err(EINVAL);
-        }
-        let mut name = KVVec::zeroed(len + 1, GFP_KERNEL)?;
-        payload.take(&mut name)?;
-        name.truncate(len);
-        Ok(name)
-    }
-
-    /// Invalidates the cached entry for `name` in `parent`; with `child`, it was removed.
+    /// INVAL_ENTRY and DELETE: invalidates the cached entry for a name; with `child`, it was removed.
     ///
     /// # Errors
     ///
     /// `ENOENT` if the name is not cached, or is not `child`; `ENOTDIR`; `EBUSY` if something is
     /// mounted there; `ENOTEMPTY`.
-    fn inval(&self, parent: NodeId, child: Option<NodeId>, name: &[u8], expire: bool) -> Result {
+    pub(super) fn inval(&self, name: &NameOf, child: Option<NodeId>, expire: bool) -> Result {
         self.with_super(|sb| {
-            let parent = inode::cached(sb, parent).ok_or(ENOENT)?;
+            let parent = inode::cached(sb, name.parent).ok_or(ENOENT)?;
             if !parent.is_dir() {
                 return Err(ENOTDIR);
             }
@@ -137,7 +82,7 @@ impl Notifications {
             parent.data().invalidate_names();
             let entry = parent
                 .find_alias()
-                .and_then(|dir| dir.find_child(name))
+                .and_then(|dir| dir.find_child(&name.name))
                 .ok_or(ENOENT)?;
             attr_cache::dir_changed(&parent);
             if !expire {

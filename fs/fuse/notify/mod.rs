@@ -9,22 +9,23 @@
 mod epoch;
 mod inval;
 mod left;
+mod message;
 mod prune;
 mod retrieve;
 mod store;
 
 use self::{
     epoch::OldNames,
-    left::LeftFiles, //
+    left::LeftFiles,
+    message::{
+        Bounds,
+        Message, //
+    }, //
 };
 use crate::{
     fuse::{
         abi::{
             device::BackingMap,
-            notify::{
-                NotifyCode,
-                NotifyPollWakeupOut, //
-            },
             NodeId, //
         },
         channel::owner::{
@@ -51,10 +52,6 @@ use kernel::{
     prelude::*,
     sync::Arc,
     time::msecs_to_jiffies, //
-};
-use zerocopy::{
-    FromBytes,
-    IntoBytes, //
 };
 
 /// Handles the notifications for one connection.
@@ -99,27 +96,34 @@ impl Notifications {
 
 impl ChannelOwner for Notifications {
     fn notify(&self, code: i32, payload: &mut dyn Payload) -> Result {
-        match NotifyCode::from_number(code) {
-            Some(NotifyCode::InvalInode) => self.inval_inode(payload),
-            Some(NotifyCode::InvalEntry) => self.inval_entry(payload),
-            Some(NotifyCode::Delete) => self.delete(payload),
-            Some(NotifyCode::Prune) => self.prune(payload),
-            Some(NotifyCode::Resend) => {
+        let bounds = Bounds {
+            name: self.mount.conn().name_max(),
+            file: SuperBlock::<Fuse, New>::MAX_LFS_FILESIZE as u64,
+        };
+        match Message::take(code, payload, bounds)? {
+            Message::InvalInode { node, pages } => self.inval_inode(node, pages),
+            Message::InvalEntry { name, expire_only } => self.inval(&name, None, expire_only),
+            Message::Delete { name, child } => self.inval(&name, child, false),
+            Message::Prune { count } => self.prune(count, payload),
+            Message::Resend => {
                 self.mount.conn().channel().resend();
                 Ok(())
             }
-            Some(NotifyCode::IncEpoch) => {
+            Message::IncEpoch => {
                 self.old_names.inc_epoch();
                 Ok(())
             }
-            Some(NotifyCode::Store) => self.store(payload),
-            Some(NotifyCode::Retrieve) => self.retrieve(payload),
-            Some(NotifyCode::Poll) => {
-                let out: NotifyPollWakeupOut = take_all(payload)?;
-                self.mount.conn().channel().polled().wake(out.kh);
+            Message::Store { node, pos } => self.store(node, pos, payload),
+            Message::Retrieve {
+                unique,
+                node,
+                offset,
+                size,
+            } => self.retrieve(unique, node, offset, size),
+            Message::Poll(file) => {
+                self.mount.conn().channel().polled().wake(file);
                 Ok(())
             }
-            None => Err(EINVAL),
         }
     }
 
@@ -143,42 +147,4 @@ fn cached_file(sb: &SuperBlock<Fuse>, node: NodeId) -> Result<Held<'_, INode<Fus
         return Err(EINVAL);
     }
     Ok(inode)
-}
-
-/// Checks an offset that a server sent.
-///
-/// # Errors
-///
-/// `EINVAL` if no file can have such a byte.
-fn offset_in_file(offset: u64) -> Result<u64> {
-    if offset >= MAX_SIZE {
-        return Err(EINVAL);
-    }
-    Ok(offset)
-}
-
-/// The maximum size of a file in bytes.
-const MAX_SIZE: u64 = SuperBlock::<Fuse, New>::MAX_LFS_FILESIZE as u64;
-
-/// Takes a struct from the payload.
-///
-/// # Errors
-///
-/// `EINVAL` if the payload is shorter, `EFAULT`.
-fn take<T: FromBytes + IntoBytes>(payload: &mut dyn Payload) -> Result<T> {
-    let mut value = T::new_zeroed();
-    payload.take(value.as_mut_bytes())?;
-    Ok(value)
-}
-
-/// Takes a struct that is the whole payload.
-///
-/// # Errors
-///
-/// `EINVAL` if the payload has another length, `EFAULT`.
-fn take_all<T: FromBytes + IntoBytes>(payload: &mut dyn Payload) -> Result<T> {
-    if payload.len() != size_of::<T>() {
-        return Err(EINVAL);
-    }
-    take(payload)
 }

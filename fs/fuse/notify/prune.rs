@@ -2,18 +2,8 @@
 
 //! PRUNE: the server wants cached nodes that are not in use to be forgotten.
 
-use super::{
-    take,
-    Notifications, //
-};
-use crate::fuse::{
-    abi::{
-        notify::NotifyPruneOut,
-        NodeId, //
-    },
-    channel::owner::Payload,
-    inode,
-};
+use super::Notifications;
+use crate::fuse::{abi::NodeId, channel::owner::Payload, inode};
 use kernel::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -22,12 +12,8 @@ const BATCH: usize = 64;
 
 impl Notifications {
     /// Drops the unused names of each node of a list, so that it can be forgotten.
-    pub(super) fn prune(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyPruneOut = take(payload)?;
-        let mut left = out.count as usize;
-        if Some(payload.len()) != left.checked_mul(size_of::<NodeId>()) {
-            return Err(EINVAL);
-        }
+    pub(super) fn prune(&self, count: usize, payload: &mut dyn Payload) -> Result {
+        let mut left = count;
         let mut nodes = [NodeId::NONE; BATCH];
         while left != 0 {
             let batch = nodes.get_mut(..left.min(BATCH)).ok_or(EINVAL)?;

@@ -9,17 +9,15 @@
 
 use super::{
     cached_file,
-    offset_in_file,
-    take_all,
     Notifications, //
 };
 use crate::{
     fuse::{
-        abi::notify::{
-            NotifyRetrieveIn,
-            NotifyRetrieveOut, //
+        abi::{
+            notify::NotifyRetrieveIn,
+            NodeId,
+            Unique, //
         },
-        channel::owner::Payload,
         file::outdated::drop_marked,
         op::{
             self,
@@ -39,17 +37,20 @@ use kernel::prelude::*;
 
 impl Notifications {
     /// Sends cached data of a file, from an offset on.
-    pub(super) fn retrieve(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyRetrieveOut = take_all(payload)?;
-        let offset = offset_in_file(out.offset)?;
-
+    pub(super) fn retrieve(
+        &self,
+        unique: Unique,
+        node: NodeId,
+        offset: u64,
+        size: usize,
+    ) -> Result {
         self.with_super(|sb| {
-            let inode = cached_file(sb, out.nodeid)?;
+            let inode = cached_file(sb, node)?;
             // Pages that the server has invalidated do not count as cached.
             drop_marked(&inode);
-            let ranges = self.cached_ranges(&inode, offset, out.size as usize)?;
+            let ranges = self.cached_ranges(&inode, offset, size)?;
             let answer = op::NotifyReply {
-                node: out.nodeid,
+                node,
                 args: Unsplit(NotifyRetrieveIn {
                     offset,
                     // The maximum is the requested size.
@@ -58,7 +59,7 @@ impl Notifications {
                 }),
                 data: ranges,
             };
-            self.mount.post_reply(out.notify_unique, answer)
+            self.mount.post_reply(unique, answer)
         })
     }
 

@@ -11,14 +11,11 @@
 
 use super::{
     cached_file,
-    offset_in_file,
-    take,
-    Notifications,
-    MAX_SIZE, //
+    Notifications, //
 };
 use crate::{
     fuse::{
-        abi::notify::NotifyStoreOut,
+        abi::NodeId,
         channel::owner::Payload,
         inode::attr_cache, //
     },
@@ -27,6 +24,7 @@ use crate::{
         Stored, //
     },
 };
+use core::ops::Range;
 use kernel::{
     page::{
         PAGE_SHIFT,
@@ -36,21 +34,21 @@ use kernel::{
 };
 
 impl Notifications {
-    /// Stores data at an offset of a file.
+    /// Stores data at `range` of a file, in bytes.
     ///
     /// The file becomes as long as that, if it was shorter. A folio that is stored in part and was
     /// never read in stays unread, unless the file ends in it.
-    pub(super) fn store(&self, payload: &mut dyn Payload) -> Result {
-        let out: NotifyStoreOut = take(payload)?;
-        if payload.len() != out.size as usize {
-            return Err(EINVAL);
-        }
-        let mut pos = offset_in_file(out.offset)?;
-        let mut left = u64::from(out.size).min(MAX_SIZE - pos);
-        let end = pos + left;
+    pub(super) fn store(
+        &self,
+        node: NodeId,
+        range: Range<u64>,
+        payload: &mut dyn Payload,
+    ) -> Result {
+        let (mut pos, end) = (range.start, range.end);
+        let mut left = end - pos;
 
         self.with_super(|sb| {
-            let inode = cached_file(sb, out.nodeid)?;
+            let inode = cached_file(sb, node)?;
             // Both fit: the offset is limited to the maximum size of a file.
             let file_end = inode.size().max(0) as u64;
             if end > file_end {

@@ -8,6 +8,7 @@ pub(crate) mod abi;
 pub(crate) mod channel;
 pub(crate) mod conn;
 pub(crate) mod dir;
+pub(crate) mod notify;
 #[path = "../../../../../fs/fuse/op/mod.rs"]
 pub(crate) mod op;
 #[path = "../../../../../fs/fuse/request/mod.rs"]

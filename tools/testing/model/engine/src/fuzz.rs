@@ -3,8 +3,8 @@
 //! Whatever a server may send, given to what decodes it.
 //!
 //! The first byte of an input says what it is: a reply, which goes to a request of one row of the
-//! table of operations by the device; the records of a directory; all of a message to the device; or
-//! the steps of a server that has several requests on several devices.
+//! table of operations by the device; the records of a directory; all of a message to the device; the
+//! body of a notification; or the steps of a server that has several requests on several devices.
 //! libFuzzer chooses the inputs, by what of the code they reach.
 
 use crate::{
@@ -19,7 +19,16 @@ use crate::{
                 OutHeader, //
             },
             node::GetxattrIn,
-            notify::NotifyCode,
+            notify::{
+                NotifyCode,
+                NotifyDeleteOut,
+                NotifyInvalEntryOut,
+                NotifyInvalInodeOut,
+                NotifyPollWakeupOut,
+                NotifyPruneOut,
+                NotifyRetrieveOut,
+                NotifyStoreOut, //
+            },
             NodeId,
             Unique, //
         },
@@ -90,6 +99,7 @@ const RECORDS: u8 = 1;
 const PLUS_RECORDS: u8 = 2;
 const MESSAGE: u8 = 3;
 const LIVES: u8 = 4;
+const NOTIFICATION: u8 = 5;
 
 /// Minor versions before which replies are shorter, and the present one.
 const MINORS: [u32; 3] = [MINOR, 8, 4];
@@ -133,15 +143,29 @@ fn one(input: &[u8]) {
             aligned.as_mut_bytes()[..records.len()].copy_from_slice(records);
             check_names(&aligned.as_bytes()[..records.len()], 152, &plus_names);
         }
-        [MESSAGE, ref message @ ..] => {
-            let (world, server) = World::new();
-            let mut from = IovIterSource::new(message, Presence::ALL, None);
-            let _ = Device::write_iter(server.device.as_arc_borrow(), &server.file, &mut from);
-            end(&world, server);
+        [MESSAGE, ref message @ ..] => send(message),
+        [NOTIFICATION, code, ref body @ ..] => {
+            let mut message = OutHeader {
+                len: (size_of::<OutHeader>() + body.len()) as u32,
+                error: code.into(),
+                unique: Unique::new(0),
+            }
+            .as_bytes()
+            .to_vec();
+            message.extend_from_slice(body);
+            send(&message);
         }
         [LIVES, ref steps @ ..] => lives(steps),
         _ => (),
     }
+}
+
+/// A server writes a message that is no reply to anything.
+fn send(message: &[u8]) {
+    let (world, server) = World::new();
+    let mut from = IovIterSource::new(message, Presence::ALL, None);
+    let _ = Device::write_iter(server.device.as_arc_borrow(), &server.file, &mut from);
+    end(&world, server);
 }
 
 /// Requests of background callers, and what a server with several devices does with them: a byte is a
@@ -361,18 +385,56 @@ fn seed(folder: &Path) {
     let plus = [&[0; 128][..], &record].concat();
     let names = [&[PLUS_RECORDS][..], &plus, &plus].concat();
     std::fs::write(folder.join("plus-names"), names).unwrap();
-    for code in (0..16).filter(|code| NotifyCode::from_number(*code).is_some()) {
-        let header = OutHeader {
-            len: 16 + 48,
-            error: code,
-            unique: Unique::new(0),
-        };
-        let input = [&[MESSAGE][..], header.as_bytes(), &[0; 48]].concat();
-        std::fs::write(folder.join(format!("notify-{code}")), input).unwrap();
+    for (code, body) in notifications() {
+        let input = [&[NOTIFICATION, code as u8][..], &body].concat();
+        std::fs::write(folder.join(format!("notify-{}", code as i32)), input).unwrap();
     }
     // Sent, read, cloned, sent again, read by the other device, answered there, and closed.
     let steps = [
         LIVES, 0, 0, 2, 2, 12, 10, 0x13, 0x13, 0x15, 5, 11, 2, 13, 13,
     ];
     std::fs::write(folder.join("lives"), steps).unwrap();
+}
+
+/// A good notification of each kind.
+fn notifications() -> Vec<(NotifyCode, Vec<u8>)> {
+    let entry = NotifyInvalEntryOut {
+        namelen: 4,
+        ..NotifyInvalEntryOut::default()
+    };
+    let gone = NotifyDeleteOut {
+        namelen: 4,
+        ..NotifyDeleteOut::default()
+    };
+    let store = NotifyStoreOut {
+        size: 20,
+        ..NotifyStoreOut::default()
+    };
+    let prune = NotifyPruneOut {
+        count: 2,
+        ..NotifyPruneOut::default()
+    };
+    vec![
+        (
+            NotifyCode::Poll,
+            NotifyPollWakeupOut::default().as_bytes().into(),
+        ),
+        (
+            NotifyCode::InvalInode,
+            NotifyInvalInodeOut::default().as_bytes().into(),
+        ),
+        (
+            NotifyCode::InvalEntry,
+            [entry.as_bytes(), b"name\0"].concat(),
+        ),
+        (NotifyCode::Delete, [gone.as_bytes(), b"name\0"].concat()),
+        (NotifyCode::Store, [store.as_bytes(), &[1; 20]].concat()),
+        (
+            NotifyCode::Retrieve,
+            NotifyRetrieveOut::default().as_bytes().into(),
+        ),
+        (NotifyCode::Resend, Vec::new()),
+        (NotifyCode::IncEpoch, Vec::new()),
+        (NotifyCode::Prune, [prune.as_bytes(), &[1; 16]].concat()),
+    ]
 }

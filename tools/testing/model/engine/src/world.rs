@@ -40,6 +40,7 @@ use crate::{
             Channel,
             Limits, //
         },
+        notify,
         op::{
             data::{
                 BothWays,
@@ -111,12 +112,12 @@ pub(crate) const ANSWER: &[u8] = b"answer!!";
 /// What INIT settles.
 pub(crate) const MINOR: u32 = 46;
 
-/// Nobody hears the server.
-struct Deaf;
+/// Takes what the server says, and does nothing about it.
+struct Listener;
 
-impl ChannelOwner for Deaf {
-    fn notify(&self, _: i32, _: &mut dyn Payload) -> Result {
-        Err(EINVAL)
+impl ChannelOwner for Listener {
+    fn notify(&self, code: i32, payload: &mut dyn Payload) -> Result {
+        notify::take(code, payload)
     }
     fn backing_open(&self, _: BackingMap) -> Result<i32> {
         Err(EINVAL)
@@ -165,7 +166,7 @@ impl World {
     /// The server gets the connection, as by a mount.
     pub(crate) fn mount(&self, server: &Server) -> Result {
         rt::step(|| "mounts".into());
-        let owner = Arc::new(Deaf, GFP_KERNEL).unwrap();
+        let owner = Arc::new(Listener, GFP_KERNEL).unwrap();
         let (channel, transport) = (self.channel.clone(), self.transport.clone());
         server.device.install(channel, transport, owner, 1)
     }

@@ -94,6 +94,7 @@ pub mod code {
         ENOTTY = 25;
         ENOSPC = 28;
         ERANGE = 34;
+        ENAMETOOLONG = 36;
         ENOSYS = 38;
         EOVERFLOW = 75;
         EOPNOTSUPP = 95;

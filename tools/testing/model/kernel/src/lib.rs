@@ -36,7 +36,9 @@ pub mod macros {
 /// The size of a page.
 pub mod page {
     /// In bytes.
-    pub const PAGE_SIZE: usize = 4096;
+    pub const PAGE_SIZE: usize = 1 << PAGE_SHIFT;
+    /// As a power of two.
+    pub const PAGE_SHIFT: usize = 12;
 }
 
 /// Numbers of ioctls, as on x86.
