@@ -72,6 +72,17 @@ impl Progress {
     pub(crate) fn done(&self) -> usize {
         self.done
     }
+
+    /// Nothing was done, and `copied` bytes of the `len` that are all have been copied now.
+    #[inline]
+    fn one_part(&mut self, len: usize, copied: usize) -> LoanEnd {
+        self.done = copied.min(len);
+        if copied < len {
+            LoanEnd::Short
+        } else {
+            LoanEnd::Complete
+        }
+    }
 }
 
 /// Why a loan has ended.
@@ -203,9 +214,16 @@ impl Body {
         mut sink: impl FnMut(SharedBytes<'_>) -> usize,
     ) -> Result<LoanEnd> {
         self.input.header_mut().unique = unique;
+        let parts = self.input.message();
+        // Usually one short part is all.
+        if let ([part, []], None) = (parts, &self.data) {
+            if progress.done == 0 && part.len() <= LOAN_MAX {
+                return Ok(progress.one_part(part.len(), sink(part.into())));
+            }
+        }
         let mut loan = Loan::new(progress);
         let mut copy = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| sink(bytes.into()));
-        for part in self.input.message() {
+        for part in parts {
             let end = loan.part(part.len(), |range| copy(part.get(range)));
             if end != LoanEnd::Complete {
                 return Ok(end);
@@ -275,15 +293,23 @@ impl Body {
         progress: &mut Progress,
         mut source: impl FnMut(Room<'_>) -> usize,
     ) -> Result<LoanEnd> {
+        let data_len = self.output.data_len();
+        let mut parts = self.output.parts_mut();
+        if let ([part, []], 0) = (&mut parts, data_len) {
+            if progress.done == 0 && part.len() <= LOAN_MAX {
+                let len = part.len();
+                return Ok(progress.one_part(len, source((&mut **part).into())));
+            }
+        }
         let mut loan = Loan::new(progress);
         let mut copy = |bytes: Option<&mut [u8]>| bytes.map_or(0, |bytes| source(bytes.into()));
-        for part in self.output.parts_mut() {
+        for part in parts {
             let end = loan.part(part.len(), |range| copy(part.get_mut(range)));
             if end != LoanEnd::Complete {
                 return Ok(end);
             }
         }
-        let left = self.output.data_len().saturating_sub(self.written);
+        let left = data_len.saturating_sub(self.written);
         let Some(data) = self.data.as_mut().filter(|_| left != 0) else {
             return Ok(LoanEnd::Complete);
         };
