@@ -106,6 +106,27 @@ __vfs_helper void vfs_helper_pagefault_enable(void)
 	pagefault_enable();
 }
 
+/* Both return the number of bytes left; the caller has disabled page faults. */
+__vfs_helper size_t vfs_helper_copy_to_user_present(void __user *to, const void *from, size_t len)
+{
+	if (should_fail_usercopy() || !access_ok(to, len))
+		return len;
+	instrument_copy_to_user(to, from, len);
+	return raw_copy_to_user(to, from, len);
+}
+
+__vfs_helper size_t vfs_helper_copy_from_user_present(void *to, const void __user *from, size_t len)
+{
+	size_t left;
+
+	if (should_fail_usercopy() || !access_ok(from, len))
+		return len;
+	instrument_copy_from_user_before(to, from, len);
+	left = raw_copy_from_user(to, from, len);
+	instrument_copy_from_user_after(to, from, len, left);
+	return left;
+}
+
 /* Pages of a bvec may be those of kmalloc(), which are not counted: their owner frees them. */
 __vfs_helper bool vfs_helper_iov_iter_has_counted_pages(const struct iov_iter *i)
 {

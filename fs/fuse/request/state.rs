@@ -196,6 +196,7 @@ impl Copying {
     }
 
     /// As [`Self::sent`], but the caller keeps the token, under the lock of `set`.
+    #[inline]
     pub(crate) fn hand_over(self, set: &mut CopySet) -> Result<(Sent, Option<Handle>), Copying> {
         let entry = self
             .0

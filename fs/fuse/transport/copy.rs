@@ -46,6 +46,7 @@ pub(crate) trait Lent {
 }
 
 /// A request that an abort can end at any time.
+#[cfg(CONFIG_KUNIT = "y")]
 impl Lent for &Request {
     fn request(&self) -> &Request {
         self
@@ -110,9 +111,9 @@ fn copy_out(
 /// `EINVAL` if the operation does not allow that length; `ENOENT` if the request, or the
 /// connection, ended; `EFAULT`; `EIO` if the request has less room than the operation allows.
 #[inline]
-pub(crate) fn copy_reply(mut lent: impl Lent, from: &mut impl Source) -> Result {
+pub(crate) fn copy_reply(lent: &mut impl Lent, from: &mut impl Source) -> Result {
     let mut progress = Progress::default();
-    let copied = copy_in(&mut lent, from, &mut progress);
+    let copied = copy_in(lent, from, &mut progress);
     trace::request_copy(lent.request(), Direction::In, progress.done(), &copied);
     copied
 }
@@ -154,15 +155,29 @@ fn copy_in(lent: &mut impl Lent, from: &mut impl Source, progress: &mut Progress
 /// # Errors
 ///
 /// `EFAULT`.
-pub(crate) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
-    loop {
-        let copied = to.copy_nofault(bytes.into());
-        bytes = bytes.get(copied..).unwrap_or(&[]);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        to.fault_in(bytes.len())?;
+#[inline]
+pub(crate) fn copy_bytes(bytes: &[u8], to: &mut impl Dest) -> Result {
+    copy_bytes_while(|| Ok(()), bytes, to)
+}
+
+/// As [`copy_bytes`], while a request is lent: `show` is called before the copier faults or sleeps.
+///
+/// # Errors
+///
+/// `EFAULT`; the error of `show`.
+#[inline]
+pub(crate) fn copy_bytes_while(
+    mut show: impl FnMut() -> Result,
+    bytes: &[u8],
+    to: &mut impl Dest,
+) -> Result {
+    let mut done = to.copy_nofault(bytes.into());
+    while let Some(rest @ [_, ..]) = bytes.get(done..) {
+        show()?;
+        to.fault_in(rest.len())?;
+        done = done.saturating_add(to.copy_nofault(rest.into()));
     }
+    Ok(())
 }
 
 /// Takes a struct that belongs to no request from the writer.
@@ -170,13 +185,27 @@ pub(crate) fn copy_bytes(mut bytes: &[u8], to: &mut impl Dest) -> Result {
 /// # Errors
 ///
 /// `EFAULT`.
-pub(crate) fn take_bytes(mut bytes: &mut [u8], from: &mut impl Source) -> Result {
-    loop {
-        let copied = from.copy_nofault((&mut *bytes).into());
-        bytes = bytes.get_mut(copied..).unwrap_or(&mut []);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        from.fault_in(bytes.len())?;
+#[inline]
+pub(crate) fn take_bytes(bytes: &mut [u8], from: &mut impl Source) -> Result {
+    take_bytes_while(|| Ok(()), bytes, from)
+}
+
+/// As [`take_bytes`], while a request is lent: `show` is called before the copier faults or sleeps.
+///
+/// # Errors
+///
+/// `EFAULT`; the error of `show`.
+#[inline]
+pub(crate) fn take_bytes_while(
+    mut show: impl FnMut() -> Result,
+    bytes: &mut [u8],
+    from: &mut impl Source,
+) -> Result {
+    let mut done = from.copy_nofault((&mut *bytes).into());
+    while let Some(rest @ [_, ..]) = bytes.get_mut(done..) {
+        show()?;
+        from.fault_in(rest.len())?;
+        done = done.saturating_add(from.copy_nofault(rest.into()));
     }
+    Ok(())
 }

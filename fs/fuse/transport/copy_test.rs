@@ -145,7 +145,7 @@ fn faults_in(len: usize, present: usize, step: usize) -> Result<usize> {
     let pending = request(1, DATA)?;
     let request = pending.request();
     let mut buffer = Buffer::new(len, present, step);
-    copy_reply(request, &mut buffer)?;
+    copy_reply(&mut &*request, &mut buffer)?;
     assert_eq!(buffer.left, 0);
     Ok(buffer.faults)
 }

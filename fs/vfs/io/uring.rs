@@ -463,8 +463,9 @@ impl<'a> Access<'a> {
     /// # Errors
     ///
     /// `EINVAL` if the command names none; `EFAULT` if the range is not in it.
-    pub(crate) fn dest(&self, address: usize, len: usize) -> Result<RingDest<'a>> {
-        self.import(bindings::ITER_DEST, address, len).map(RingDest)
+    pub(crate) fn dest(&self, address: usize, len: usize) -> Result<BufferDest<'a>> {
+        self.import(bindings::ITER_DEST, address, len)
+            .map(BufferDest)
     }
 
     /// `len` bytes at `address` of the buffer, which are a message.
@@ -472,14 +473,13 @@ impl<'a> Access<'a> {
     /// # Errors
     ///
     /// As [`Self::dest`].
-    pub(crate) fn source(&self, address: usize, len: usize) -> Result<RingSource<'a>> {
+    pub(crate) fn source(&self, address: usize, len: usize) -> Result<BufferSource<'a>> {
         self.import(bindings::ITER_SOURCE, address, len)
-            .map(RingSource)
+            .map(BufferSource)
     }
 }
 
-/// An area of memory that a server has named before: of the current task, by its address, which
-/// need not be mapped; or of a registered buffer, which is present.
+/// An area of a registered buffer, which is present.
 ///
 /// # Invariants
 ///
@@ -491,39 +491,10 @@ struct Stretch<'a> {
     _buffer: PhantomData<&'a ()>,
 }
 
-impl Stretch<'_> {
-    /// # Errors
-    ///
-    /// `EFAULT` if it cannot be user memory.
-    fn of_user(direction: u32, address: usize, len: usize) -> Result<Self> {
-        let mut iter = bindings::iov_iter::default();
-        let start = core::ptr::without_provenance_mut(address);
-        // SAFETY: There is room for the iterator.
-        to_result(unsafe {
-            bindings::import_ubuf(direction as ffi::c_int, start, len, &mut iter)
-        })?;
-        // INVARIANT: It has only the address, which is checked here and accessed with each copy.
-        Ok(Self {
-            iter,
-            left: len,
-            _buffer: PhantomData,
-        })
-    }
-}
+/// Part of a registered buffer to which a message is copied.
+pub(crate) struct BufferDest<'a>(Stretch<'a>);
 
-/// Memory to which a message is copied.
-pub(crate) struct RingDest<'a>(Stretch<'a>);
-
-impl RingDest<'_> {
-    /// `len` bytes at `address` of the current task.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if it cannot be user memory.
-    pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
-        Stretch::of_user(bindings::ITER_DEST, address, len).map(Self)
-    }
-
+impl BufferDest<'_> {
     fn iter(&mut self) -> &mut IovIterDest<'_> {
         // SAFETY: The iterator is valid by its type invariant, and a destination; it is borrowed
         // for as long as the value lives.
@@ -531,7 +502,7 @@ impl RingDest<'_> {
     }
 }
 
-impl Dest for RingDest<'_> {
+impl Dest for BufferDest<'_> {
     fn len(&self) -> usize {
         self.0.left
     }
@@ -549,26 +520,17 @@ impl Dest for RingDest<'_> {
     }
 }
 
-/// Memory from which a message is copied.
-pub(crate) struct RingSource<'a>(Stretch<'a>);
+/// Part of a registered buffer from which a message is copied.
+pub(crate) struct BufferSource<'a>(Stretch<'a>);
 
-impl RingSource<'_> {
-    /// `len` bytes at `address` of the current task.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if it cannot be user memory.
-    pub(crate) fn of_user(address: usize, len: usize) -> Result<Self> {
-        Stretch::of_user(bindings::ITER_SOURCE, address, len).map(Self)
-    }
-
+impl BufferSource<'_> {
     fn iter(&mut self) -> &mut IovIterSource<'_> {
-        // SAFETY: As for `RingDest`, and it is a source.
+        // SAFETY: As for `BufferDest`, and it is a source.
         unsafe { IovIterSource::from_raw(&raw mut self.0.iter) }
     }
 }
 
-impl Source for RingSource<'_> {
+impl Source for BufferSource<'_> {
     fn len(&self) -> usize {
         self.0.left
     }

@@ -15,6 +15,8 @@ use crate::vfs::{
     },
 };
 use kernel::{
+    error::to_result,
+    ffi,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -329,6 +331,102 @@ pub(in crate::vfs) fn copy_from_iter_nofault(
     let _no_fault = NoFault::new();
     // SAFETY: The room is valid for writes by its type invariant, and the source is valid.
     unsafe { bindings::_copy_from_iter(room.as_mut_ptr().cast(), room.len(), from.as_raw()) }
+}
+
+/// Memory of the current task, by its address. It need not be mapped, and may be no memory of a
+/// user: then nothing can be copied, and faulting it in fails.
+#[derive(Clone, Copy)]
+pub(crate) struct UserRange {
+    start: usize,
+    len: usize,
+}
+
+impl UserRange {
+    /// `len` bytes at `start`.
+    pub(crate) fn new(start: usize, len: usize) -> Self {
+        Self { start, len }
+    }
+
+    /// The address of the first byte.
+    fn address(self) -> *mut ffi::c_void {
+        core::ptr::with_exposed_provenance_mut(self.start)
+    }
+
+    /// The first `len` bytes are done.
+    fn advance(&mut self, len: usize) {
+        self.start = self.start.wrapping_add(len);
+        self.len = self.len.saturating_sub(len);
+    }
+
+    /// An iterator over the first `len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if it cannot be user memory.
+    fn iter(self, direction: u32, len: usize) -> Result<bindings::iov_iter> {
+        let mut iter = bindings::iov_iter::default();
+        let len = len.min(self.len);
+        // SAFETY: There is room for the iterator, which has only the address.
+        to_result(unsafe {
+            bindings::import_ubuf(direction as ffi::c_int, self.address(), len, &mut iter)
+        })?;
+        Ok(iter)
+    }
+}
+
+impl Dest for UserRange {
+    #[inline]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
+        let len = bytes.len.min(self.len);
+        let _no_fault = NoFault::new();
+        // SAFETY: The bytes are valid for reads by their type invariant. The address is checked to
+        // be a user's, and page faults are disabled.
+        let left =
+            unsafe { bindings::copy_to_user_present(self.address(), bytes.start.cast(), len) };
+        let copied = len.saturating_sub(left);
+        self.advance(copied);
+        copied
+    }
+
+    fn fault_in(&mut self, len: usize) -> Result {
+        let mut iter = self.iter(bindings::ITER_DEST, len)?;
+        // SAFETY: The iterator is a valid destination.
+        let iter = unsafe { IovIterDest::from_raw(&raw mut iter) };
+        UserDest::new(iter)?.fault_in(len)
+    }
+}
+
+impl Source for UserRange {
+    #[inline]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    fn copy_nofault(&mut self, mut room: Room<'_>) -> usize {
+        let len = room.len.min(self.len);
+        let _no_fault = NoFault::new();
+        // SAFETY: The room is valid for writes by its type invariant. The address is checked to be
+        // a user's, and page faults are disabled.
+        let left = unsafe {
+            bindings::copy_from_user_present(room.as_mut_ptr().cast(), self.address(), len)
+        };
+        let copied = len.saturating_sub(left);
+        self.advance(copied);
+        copied
+    }
+
+    fn fault_in(&mut self, len: usize) -> Result {
+        let mut iter = self.iter(bindings::ITER_SOURCE, len)?;
+        // SAFETY: The iterator is a valid source.
+        let iter = unsafe { IovIterSource::from_raw(&raw mut iter) };
+        UserSource::new(iter)?.fault_in(len)
+    }
 }
 
 /// The destination of a message.

@@ -94,11 +94,11 @@ impl Link {
         let mut replying = self.processing.take(header.unique).ok_or(ENOENT)?;
         self.channel.latency().answered(replying.request());
         let copied = if errno == ServerErrno::OK {
-            let writing = Writing {
+            let mut writing = Writing {
                 processing: &self.processing,
                 replying: &mut replying,
             };
-            copy_reply(writing, from)
+            copy_reply(&mut writing, from)
         } else {
             no_payload(replying.request(), from)
         };

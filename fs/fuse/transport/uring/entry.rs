@@ -77,9 +77,19 @@ impl<C> Entry<C> {
         }
     }
 
+    /// Sets the state of an entry that a thread holds. An assignment would call the code that drops
+    /// what the entry held.
+    #[inline]
+    fn set_state(&mut self, state: State<C>) {
+        match core::mem::replace(&mut self.state, state) {
+            State::Held => {}
+            other => drop(other),
+        }
+    }
+
     /// Assigns a request on the way to its task.
     pub(super) fn assign(&mut self, request: Copying) {
-        self.state = State::Assigned(request);
+        self.set_state(State::Assigned(request));
     }
 
     /// The request that the server has in this entry.
@@ -113,6 +123,29 @@ impl<C> Entry<C> {
     }
 }
 
+/// Makes an entry the first of a chain.
+#[inline]
+fn link<C>(chain: &mut Option<KBox<Entry<C>>>, mut entry: KBox<Entry<C>>) {
+    set(&mut entry.next, chain.take());
+    set(chain, Some(entry));
+}
+
+/// Removes the first entry of a chain.
+#[inline]
+fn unlink<C>(chain: &mut Option<KBox<Entry<C>>>) -> Option<KBox<Entry<C>>> {
+    let mut entry = chain.take()?;
+    set(chain, entry.next.take());
+    Some(entry)
+}
+
+/// Sets a place that is empty. An assignment would call the code that drops what was there.
+#[inline]
+fn set<C>(place: &mut Option<KBox<Entry<C>>>, entry: Option<KBox<Entry<C>>>) {
+    if let Some(other) = core::mem::replace(place, entry) {
+        drop(other);
+    }
+}
+
 /// Entries whose commands wait; the last one in is the first one out, because its memory is warm.
 pub(super) struct Stack<C> {
     first: Option<KBox<Entry<C>>>,
@@ -131,17 +164,17 @@ impl<C> Stack<C> {
     }
 
     /// Pushes an entry, whose command waits from now on.
+    #[inline(always)]
     pub(super) fn push(&mut self, mut entry: KBox<Entry<C>>, command: C) {
-        entry.state = State::Available(command);
-        entry.next = self.first.take();
-        self.first = Some(entry);
+        entry.set_state(State::Available(command));
+        link(&mut self.first, entry);
     }
 
     /// Pops an entry and its command.
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(KBox<Entry<C>>, C)> {
         loop {
-            let mut entry = self.first.take()?;
-            self.first = entry.next.take();
+            let mut entry = unlink(&mut self.first)?;
             if let State::Available(command) = core::mem::replace(&mut entry.state, State::Held) {
                 return Some((entry, command));
             }
@@ -188,33 +221,29 @@ impl<C> Table<C> {
     }
 
     /// Inserts an entry, in which the server has this request.
+    #[inline(always)]
     pub(super) fn insert(&mut self, mut entry: KBox<Entry<C>>, sent: Sent) {
         let chain = self.chain(sent.request().unique());
-        entry.state = State::Lent(sent);
+        entry.set_state(State::Lent(sent));
         if let Some(chain) = chain {
-            entry.next = chain.take();
-            *chain = Some(entry);
+            link(chain, entry);
         }
     }
 
     /// Removes the entry that has the request with this id; returns both.
     pub(super) fn take(&mut self, unique: Unique) -> Option<(KBox<Entry<C>>, Sent)> {
-        let mut link = self.chain(unique)?;
-        while link.as_ref()?.request()?.unique() != unique {
-            link = &mut link.as_mut()?.next;
+        let mut chain = self.chain(unique)?;
+        while chain.as_ref()?.request()?.unique() != unique {
+            chain = &mut chain.as_mut()?.next;
         }
-        let mut entry = link.take()?;
-        *link = entry.next.take();
+        let mut entry = unlink(chain)?;
         let sent = entry.take_sent()?;
         Some((entry, sent))
     }
 
     /// Removes any entry.
     fn pop(&mut self) -> Option<KBox<Entry<C>>> {
-        let chain = self.chains.iter_mut().find(|chain| chain.is_some())?;
-        let mut entry = chain.take()?;
-        *chain = entry.next.take();
-        Some(entry)
+        unlink(self.chains.iter_mut().find(|chain| chain.is_some())?)
     }
 
     /// The requests, with the number of the entry that has each.

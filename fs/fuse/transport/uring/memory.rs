@@ -28,19 +28,16 @@ use crate::fuse::{
     },
     request::Request,
     transport::copy::{
-        copy_bytes,
+        copy_bytes_while,
         copy_front,
         copy_reply,
-        take_bytes, //
+        take_bytes_while,
+        Lent, //
     },
 };
 use crate::vfs::{
     io::{
-        uring::{
-            Access,
-            RingDest,
-            RingSource, //
-        },
+        uring::Access,
         uring_pages::{
             Anchor,
             Slot, //
@@ -48,7 +45,8 @@ use crate::vfs::{
     },
     mm::iov::{
         Dest,
-        SharedBytes, //
+        SharedBytes,
+        UserRange, //
     },
 };
 use core::mem::offset_of;
@@ -155,18 +153,20 @@ impl Area {
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `ENOENT` if the request has ended; what io_uring says of the slot for its pages.
-    pub(super) fn put(&mut self, request: &Request, access: &Access<'_>) -> Result {
+    /// `EFAULT`; `ENOENT` if the request, or the connection, ended; what io_uring says of the slot
+    /// for its pages.
+    pub(super) fn put(&mut self, lent: &mut impl Lent, access: &Access<'_>) -> Result {
         let flags = match &mut self.pages {
-            Some(pages) if request.shares_pages() => {
-                let (held, fills) = request.hold_pages()?;
+            Some(pages) if lent.request().shares_pages() => {
+                lent.show()?;
+                let (held, fills) = lent.request().hold_pages()?;
                 let slot = access.lend_pages(pages.index, held, fills, &pages.anchor)?;
                 pages.lent = Some(slot);
                 RingEntFlag::ZeroCopy.into()
             }
             _ => RingEntFlags::default(),
         };
-        let put = self.put_message(request, flags, access);
+        let put = self.put_message(lent, flags, access);
         if put.is_err() {
             self.take_pages_back(access);
         }
@@ -181,13 +181,20 @@ impl Area {
     }
 
     /// Whether the server has the pages of the request.
-    fn has_lent_pages(&self) -> bool {
+    pub(super) fn has_lent_pages(&self) -> bool {
         self.pages
             .as_ref()
             .is_some_and(|pages| pages.lent.is_some())
     }
 
-    fn put_message(&self, request: &Request, flags: RingEntFlags, access: &Access<'_>) -> Result {
+    fn put_message(
+        &self,
+        lent: &mut impl Lent,
+        flags: RingEntFlags,
+        access: &Access<'_>,
+    ) -> Result {
+        let request = lent.request();
+        let commit_id = request.unique().get();
         let head = size_of::<InHeader>();
         let op = request.head_len();
         let payload_len = request.len().saturating_sub(head + op);
@@ -200,110 +207,108 @@ impl Area {
         if op > RING_OP_IN_OUT_SZ || copied_len > self.payload.len {
             return Err(EINVAL);
         }
-        let mut to = Message {
-            header: RingDest::of_user(self.headers, head)?,
-            op: RingDest::of_user(self.headers.wrapping_add(RING_IN_OUT_HEADER_SZ), op)?,
-            payload: match self.payload.fixed && copied_len > 0 {
-                true => access.dest(self.payload.address, copied_len)?,
-                false => RingDest::of_user(self.payload.address, copied_len)?,
-            },
-        };
-        copy_front(&mut &*request, &mut to, head + op + copied_len)?;
+        let (address, len) = (self.payload.address, head + op + copied_len);
+        let header = UserRange::new(self.headers, head);
+        let op = UserRange::new(self.headers.wrapping_add(RING_IN_OUT_HEADER_SZ), op);
+        if self.payload.fixed && copied_len > 0 {
+            let payload = access.dest(address, copied_len)?;
+            copy_front(lent, &mut Message(header, op, payload), len)?;
+        } else {
+            let payload = UserRange::new(address, copied_len);
+            copy_front(lent, &mut Message(header, op, payload), len)?;
+        }
         let ent = RingEntInOut {
             flags,
-            commit_id: request.unique().get(),
+            commit_id,
             payload_sz: payload_len as u32,
             offset: self.payload.offset,
             reserved: 0,
         };
-        copy_bytes(ent.as_bytes(), &mut self.ent_area()?)
+        copy_bytes_while(|| lent.show(), ent.as_bytes(), &mut self.ent())
     }
 
-    fn ent(&self) -> usize {
-        self.headers
-            .wrapping_add(offset_of!(RingReqHeader, ring_ent_in_out))
-    }
-
-    fn ent_area(&self) -> Result<RingDest<'_>> {
-        RingDest::of_user(self.ent(), size_of::<RingEntInOut>())
+    /// The ring's part of the headers.
+    fn ent(&self) -> UserRange {
+        let at = offset_of!(RingReqHeader, ring_ent_in_out);
+        UserRange::new(self.headers.wrapping_add(at), size_of::<RingEntInOut>())
     }
 
     /// Reads the header of a reply.
     ///
     /// # Errors
     ///
-    /// `EFAULT`.
-    pub(super) fn answer(&self) -> Result<OutHeader> {
+    /// `EFAULT`; `ENOENT` if the connection has ended.
+    pub(super) fn answer(&self, lent: &mut impl Lent) -> Result<OutHeader> {
         let mut header = OutHeader::default();
-        let mut from = RingSource::of_user(self.headers, size_of::<OutHeader>())?;
-        take_bytes(header.as_mut_bytes(), &mut from)?;
+        let mut from = UserRange::new(self.headers, size_of::<OutHeader>());
+        take_bytes_while(|| lent.show(), header.as_mut_bytes(), &mut from)?;
         Ok(header)
     }
 
-    /// Copies the payload of a reply into `request`.
+    /// Copies the payload of a reply into the request.
     ///
     /// # Errors
     ///
-    /// `EFAULT`; `EINVAL` if the operation does not allow its length; `ENOENT` if the request has
-    /// ended.
-    pub(super) fn take(&self, request: &Request, access: &Access<'_>) -> Result {
+    /// `EFAULT`; `EINVAL` if the operation does not allow its length; `ENOENT` if the request, or
+    /// the connection, ended.
+    pub(super) fn take(&self, lent: &mut impl Lent, access: &Access<'_>) -> Result {
         let mut ent = RingEntInOut::default();
-        let mut from = RingSource::of_user(self.ent(), size_of::<RingEntInOut>())?;
-        take_bytes(ent.as_mut_bytes(), &mut from)?;
+        take_bytes_while(|| lent.show(), ent.as_mut_bytes(), &mut self.ent())?;
         let (address, len) = (self.payload.address, ent.payload_sz as usize);
-        if self.has_lent_pages() && !request.has_payload_beside_pages() {
-            return request.filled_in_place(len);
+        if self.has_lent_pages() && !lent.request().has_payload_beside_pages() {
+            return lent.request().filled_in_place(len);
         }
         if len > self.payload.len {
             return Err(EINVAL);
         }
         if self.payload.fixed && len > 0 {
-            return copy_reply(request, &mut access.source(address, len)?);
+            return copy_reply(lent, &mut access.source(address, len)?);
         }
-        copy_reply(request, &mut RingSource::of_user(address, len)?)
+        copy_reply(lent, &mut UserRange::new(address, len))
     }
 }
 
-/// A message to the server, split into its three places.
-struct Message<'a> {
-    header: RingDest<'a>,
-    op: RingDest<'a>,
-    /// The rest.
-    payload: RingDest<'a>,
-}
+/// The three places of a message to the server: for the header, the structure of the operation, and
+/// the rest.
+struct Message<P>(UserRange, UserRange, P);
 
-impl<'a> Message<'a> {
-    /// The part that contains the next byte, if there is one.
-    fn next(&mut self) -> Option<&mut RingDest<'a>> {
-        let parts = [&mut self.header, &mut self.op, &mut self.payload];
-        parts.into_iter().find(|part| part.len() > 0)
+/// Copies to `place` what of `bytes` belongs there, if the `done` bytes before it are copied.
+#[inline(always)]
+fn copy_part(place: &mut impl Dest, bytes: SharedBytes<'_>, done: &mut usize) {
+    let part = bytes.after(*done).first(place.len());
+    if part.len() > 0 {
+        *done = done.saturating_add(place.copy_nofault(part));
     }
 }
 
-impl Dest for Message<'_> {
+impl<P: Dest> Dest for Message<P> {
+    #[inline]
     fn len(&self) -> usize {
-        self.header.len() + self.op.len() + self.payload.len()
+        let headers = Dest::len(&self.0).saturating_add(Dest::len(&self.1));
+        headers.saturating_add(self.2.len())
     }
 
+    #[inline]
     fn copy_nofault(&mut self, bytes: SharedBytes<'_>) -> usize {
         let mut done = 0;
-        while done < bytes.len() {
-            let Some(part) = self.next() else { break };
-            let piece = bytes.after(done).first(part.len());
-            let copied = part.copy_nofault(piece);
-            done += copied;
-            if copied < piece.len() {
-                break;
+        copy_part(&mut self.0, bytes, &mut done);
+        if Dest::len(&self.0) == 0 {
+            copy_part(&mut self.1, bytes, &mut done);
+            if Dest::len(&self.1) == 0 {
+                copy_part(&mut self.2, bytes, &mut done);
             }
         }
         done
     }
 
     fn fault_in(&mut self, len: usize) -> Result {
-        match self.next() {
-            Some(part) => part.fault_in(len.min(part.len())),
-            None => Ok(()),
+        for place in [&mut self.0, &mut self.1] {
+            let room = Dest::len(place);
+            if room > 0 {
+                return Dest::fault_in(place, len.min(room));
+            }
         }
+        self.2.fault_in(len.min(self.2.len()))
     }
 }
 

@@ -152,6 +152,11 @@ impl Ring {
                     Err(request) => request,
                 };
             }
+        } else if let Some(queue) = self.queues.get(here).and_then(SetOnce::as_ref) {
+            request = match queue.send(request, ids) {
+                Ok(()) => return Ok(()),
+                Err(request) => request,
+            };
         }
         for queue in self.queues_from(here) {
             request = match queue.send(request, ids) {

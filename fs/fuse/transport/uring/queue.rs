@@ -33,8 +33,10 @@ use crate::fuse::{
             PendingQueue,
             Replying, //
         },
-        Handle, //
+        Handle,
+        Request, //
     },
+    transport::copy::Lent,
 };
 use crate::vfs::io::{
     uring::{
@@ -85,6 +87,9 @@ pub(crate) struct Queue {
     zero_copy: Option<Anchor>,
     /// Whether an entry waits for a request: written under `inner`, read without the lock.
     idle: Atomic<bool>,
+    /// Whether requests wait for an entry: as `idle`, and a hint only. What it may miss is found
+    /// under the lock, before an entry waits.
+    crowded: Atomic<bool>,
     /// `None` once the connection is gone.
     #[pin]
     inner: SpinLock<Option<Open>>,
@@ -142,6 +147,7 @@ impl Queue {
                 number,
                 zero_copy,
                 idle: Atomic::new(false),
+                crowded: Atomic::new(false),
                 inner <- new_spinlock!(
                     Some(Open {
                         device,
@@ -214,15 +220,18 @@ impl Queue {
         self.idle.load(Relaxed)
     }
 
-    /// Notes whether an entry waits.
-    fn note_idle(&self, open: &Open) {
+    /// Notes whether an entry waits, and whether requests do.
+    #[inline]
+    fn note(&self, open: &Open) {
         self.idle.store(!open.available.is_empty(), Relaxed);
+        self.crowded.store(!open.pending.is_empty(), Relaxed);
     }
 
     /// Starts the oldest waiting request in a waiting entry.
+    #[inline(always)]
     fn pair(&self, open: &mut Open) -> Option<(KBox<Entry>, Parked<Self>)> {
         let ready = open.pair();
-        self.note_idle(open);
+        self.note(open);
         ready
     }
 
@@ -308,11 +317,17 @@ impl Queue {
     fn fill(
         &self,
         mut entry: KBox<Entry>,
-        request: Copying,
+        mut request: Copying,
         access: &Access<'_>,
     ) -> Result<(), Failed> {
-        entry.host.latency().taken(request.request());
-        if let Err(error) = entry.area.put(request.request(), access) {
+        if request.request().clock().runs() {
+            entry.host.latency().taken(request.request());
+        }
+        let mut filling = Filling {
+            queue: self,
+            copying: &mut request,
+        };
+        if let Err(error) = entry.area.put(&mut filling, access) {
             let connected = {
                 let mut inner = self.inner.lock();
                 Option::as_mut(&mut inner).is_some_and(|open| request.detach(&mut open.copying))
@@ -357,12 +372,17 @@ impl Queue {
     fn next(&self, entry: &mut Entry) -> Next {
         let mut inner = self.inner.lock();
         match Option::as_mut(&mut inner) {
-            Some(open) => open.next(entry),
+            Some(open) => {
+                let next = open.next(entry);
+                self.note(open);
+                next
+            }
             None => Next::Closed,
         }
     }
 
-    /// Copies the next request into an entry, if one waits; otherwise returns the entry.
+    /// Copies a request into an entry, and the next one if that fails; returns the entry if none is
+    /// left. `others` as in [`Next::Request`].
     ///
     /// # Errors
     ///
@@ -370,15 +390,11 @@ impl Queue {
     fn fetch(
         &self,
         mut entry: KBox<Entry>,
-        mut next: Next,
+        mut request: Copying,
+        mut others: bool,
         access: &Access<'_>,
     ) -> Result<Option<KBox<Entry>>> {
         loop {
-            let (request, others) = match next {
-                Next::Request(request, others) => (request, others),
-                Next::Wait => return Ok(Some(entry)),
-                Next::Closed => return Err(ENOTCONN),
-            };
             if others {
                 self.pump();
             }
@@ -387,11 +403,16 @@ impl Queue {
                 Err(Failed::Closed) => return Err(ENOTCONN),
                 Err(Failed::Request(again)) => entry = again,
             }
-            next = self.next(&mut entry);
+            (request, others) = match self.next(&mut entry) {
+                Next::Request(request, others) => (request, others),
+                Next::Wait => return Ok(Some(entry)),
+                Next::Closed => return Err(ENOTCONN),
+            };
         }
     }
 
     /// Makes an entry wait, unless a request has come meanwhile.
+    #[inline]
     fn offer(&self, mut entry: KBox<Entry>, command: Parked<Self>) -> Option<Offered> {
         let mut inner = self.inner.lock();
         match Option::as_mut(&mut inner) {
@@ -400,7 +421,7 @@ impl Queue {
                 match open.next(&mut entry) {
                     Next::Wait => {
                         open.available.push(entry, command);
-                        self.note_idle(open);
+                        self.note(open);
                         None
                     }
                     next => Some((entry, command, next)),
@@ -414,7 +435,11 @@ impl Queue {
     fn wait(&self, mut entry: KBox<Entry>, mut command: Parked<Self>, issue: &Issue<'_>) {
         while let Some((back, parked, next)) = self.offer(entry, command) {
             command = parked;
-            match self.fetch(back, next, &command.access(issue)) {
+            let (request, others) = match next {
+                Next::Request(request, others) => (request, others),
+                Next::Wait | Next::Closed => return command.complete(Err(ENOTCONN), issue),
+            };
+            match self.fetch(back, request, others, &command.access(issue)) {
                 Ok(Some(back)) => entry = back,
                 Ok(None) => return command.complete(Ok(()), issue),
                 Err(error) => return command.complete(Err(error), issue),
@@ -443,8 +468,12 @@ impl Queue {
             Ok(taken) => taken,
             Err(error) => return command.done(Err(error)),
         };
-        let next = self.answer(&mut entry, replying, &command.access());
-        match self.fetch(entry, next, &command.access()) {
+        let (request, others) = match self.answer(&mut entry, replying, &command.access()) {
+            Next::Request(request, others) => (request, others),
+            Next::Wait => return self.register(entry, command),
+            Next::Closed => return command.done(Err(ENOTCONN)),
+        };
+        match self.fetch(entry, request, others, &command.access()) {
             // Usual under load: the command need not wait.
             Ok(None) => command.done(Ok(())),
             Err(error) => command.done(Err(error)),
@@ -465,29 +494,89 @@ impl Queue {
             return Err(EINVAL);
         }
         let (entry, sent) = open.lent.take(id).ok_or(ENOENT)?;
-        let mut replying = sent.reply(open.device);
-        replying.show(&mut open.copying);
-        Ok((entry, replying))
+        Ok((entry, sent.reply(open.device)))
     }
 
     /// Ends a request with the reply in its entry.
-    fn answer(&self, entry: &mut Entry, replying: Replying, access: &Access<'_>) -> Next {
-        entry.host.latency().answered(replying.request());
-        let outcome = match entry.area.answer() {
-            Ok(header) => outcome(entry, &header, &replying, access),
+    fn answer(&self, entry: &mut Entry, mut replying: Replying, access: &Access<'_>) -> Next {
+        let measured = replying.request().clock().runs();
+        if measured {
+            entry.host.latency().answered(replying.request());
+        }
+        let mut taking = Taking {
+            queue: self,
+            replying: &mut replying,
+        };
+        let mut outcome = match entry.area.answer(&mut taking) {
+            Ok(header) => outcome(entry, &header, &mut taking, access),
             Err(error) => Outcome::not_copied(error),
         };
-        entry.area.take_pages_back(access);
-        entry.host.latency().ending(replying.request());
+        if entry.area.has_lent_pages() {
+            // That sleeps.
+            if taking.show().is_err() {
+                outcome = Outcome::Aborted;
+            }
+            entry.area.take_pages_back(access);
+        }
+        if measured {
+            entry.host.latency().ending(replying.request());
+        }
+        // No other thread can have ended a request that was never shown, and usually none waits.
+        if !replying.is_shown() && !self.crowded.load(Relaxed) {
+            replying.finish(outcome);
+            return Next::Wait;
+        }
         let (connected, next) = {
             let mut inner = self.inner.lock();
             match Option::as_mut(&mut inner) {
-                Some(open) => (replying.detach(&mut open.copying), open.next(entry)),
+                Some(open) => {
+                    let next = open.next(entry);
+                    self.note(open);
+                    (replying.detach(&mut open.copying), next)
+                }
                 None => (false, Next::Closed),
             }
         };
         replying.finish(if connected { outcome } else { Outcome::Aborted });
         next
+    }
+}
+
+/// A request that is copied to the memory of an entry.
+struct Filling<'a> {
+    queue: &'a Queue,
+    copying: &'a mut Copying,
+}
+
+impl Lent for Filling<'_> {
+    fn request(&self) -> &Request {
+        self.copying.request()
+    }
+
+    fn show(&mut self) -> Result {
+        let mut inner = self.queue.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ENOENT)?;
+        self.copying.show(&mut open.copying);
+        Ok(())
+    }
+}
+
+/// A request whose reply is taken from the memory of an entry.
+struct Taking<'a> {
+    queue: &'a Queue,
+    replying: &'a mut Replying,
+}
+
+impl Lent for Taking<'_> {
+    fn request(&self) -> &Request {
+        self.replying.request()
+    }
+
+    fn show(&mut self) -> Result {
+        let mut inner = self.queue.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ENOENT)?;
+        self.replying.show(&mut open.copying);
+        Ok(())
     }
 }
 
@@ -497,6 +586,7 @@ type Offered = (KBox<Entry>, Parked<Queue>, Next);
 impl Open {
     /// Starts the oldest waiting request in this entry; if none can go, the entry returns its
     /// buffer.
+    #[inline(always)]
     fn next(&mut self, entry: &mut Entry) -> Next {
         let equipped = match self.pending.front() {
             Some(request) => {
@@ -508,10 +598,7 @@ impl Open {
         match equipped.and_then(|others| Some((self.pending.pop_front()?, others))) {
             Some((request, others)) => {
                 let others = others || (!self.pending.is_empty() && !self.available.is_empty());
-                let mut copying = request.start(self.device);
-                // It waits for the server's task.
-                copying.show(&mut self.copying);
-                Next::Request(copying, others)
+                Next::Request(request.start(self.device), others)
             }
             None => {
                 equip(&mut self.mode, entry, false);
@@ -530,13 +617,16 @@ impl Open {
     }
 
     /// Starts the oldest waiting request in a waiting entry.
+    #[inline(always)]
     fn pair(&mut self) -> Option<(KBox<Entry>, Parked<Queue>)> {
         if self.pending.is_empty() {
             return None;
         }
         let (mut entry, command) = self.available.pop()?;
         match self.next(&mut entry) {
-            Next::Request(request, _) => {
+            Next::Request(mut request, _) => {
+                // It waits for the server's task.
+                request.show(&mut self.copying);
                 entry.assign(request);
                 Some((entry, command))
             }
@@ -567,8 +657,12 @@ fn equip(mode: &mut Mode, entry: &mut Entry, has_payload: bool) -> Option<bool> 
 }
 
 /// The outcome that a reply tells (`fuse_uring_out_header_has_err()`).
-fn outcome(entry: &Entry, header: &OutHeader, replying: &Replying, access: &Access<'_>) -> Outcome {
-    let request = replying.request();
+fn outcome(
+    entry: &Entry,
+    header: &OutHeader,
+    taking: &mut Taking<'_>,
+    access: &Access<'_>,
+) -> Outcome {
     // A ring carries no notifications.
     if header.unique.get() == 0 {
         return Outcome::Malformed;
@@ -579,10 +673,10 @@ fn outcome(entry: &Entry, header: &OutHeader, replying: &Replying, access: &Acce
     if errno != ServerErrno::OK {
         return Outcome::answered(errno, header);
     }
-    if answered(header) != request.unique() {
+    if answered(header) != taking.request().unique() {
         return Outcome::Misdirected;
     }
-    match entry.area.take(request, access) {
+    match entry.area.take(taking, access) {
         Ok(()) => Outcome::answered(errno, header),
         Err(error) => Outcome::not_copied(error),
     }
@@ -596,8 +690,9 @@ impl Commands for Queue {
             let mut inner = self.inner.lock();
             let open = Option::as_mut(&mut inner)?;
             let (entry, command) = open.available.remove(|command| command.id() == id)?;
-            self.note_idle(open);
-            (entry, command, open.leave())
+            let left = open.leave();
+            self.note(open);
+            (entry, command, left)
         };
         entry.host.send_elsewhere(left);
         Some(command)
@@ -634,7 +729,7 @@ impl Commands for Queue {
             });
             return;
         }
-        match self.fetch(entry, Next::Request(request, false), &command.access(issue)) {
+        match self.fetch(entry, request, false, &command.access(issue)) {
             Ok(None) => command.complete(Ok(()), issue),
             Ok(Some(entry)) => self.wait(entry, command, issue),
             Err(error) => command.complete(Err(error), issue),

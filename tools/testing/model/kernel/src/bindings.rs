@@ -454,6 +454,20 @@ pub unsafe fn _copy_from_iter(to: *mut c_void, len: usize, iter: *mut iov_iter) 
     }
 }
 
+/// All memory is present.
+pub unsafe fn copy_to_user_present(to: *mut c_void, from: *const c_void, len: usize) -> usize {
+    // SAFETY: Both are the caller's.
+    unsafe { to.cast::<u8>().copy_from_nonoverlapping(from.cast(), len) };
+    0
+}
+
+/// As above.
+pub unsafe fn copy_from_user_present(to: *mut c_void, from: *const c_void, len: usize) -> usize {
+    // SAFETY: Both are the caller's.
+    unsafe { to.cast::<u8>().copy_from_nonoverlapping(from.cast(), len) };
+    0
+}
+
 pub unsafe fn iov_iter_revert(iter: *mut iov_iter, len: usize) {
     // SAFETY: The caller's, who has taken so many bytes before.
     unsafe {
