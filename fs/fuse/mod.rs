@@ -16,6 +16,8 @@ pub(crate) mod transport;
 
 pub(crate) mod attr;
 pub(crate) mod conn;
+#[cfg(CONFIG_KUNIT = "y")]
+mod dax;
 pub(crate) mod dir;
 pub(crate) mod file;
 pub(crate) mod inode;
