@@ -119,8 +119,16 @@ __vfs_helper size_t vfs_helper_copy_from_user_present(void *to, const void __use
 {
 	size_t left;
 
-	if (should_fail_usercopy() || !access_ok(from, len))
+	if (should_fail_usercopy())
 		return len;
+	/* What a processor speculates beyond the check must not read the kernel's memory. */
+	if (can_do_masked_user_access()) {
+		from = mask_user_address(from);
+	} else {
+		if (!access_ok(from, len))
+			return len;
+		barrier_nospec();
+	}
 	instrument_copy_from_user_before(to, from, len);
 	left = raw_copy_from_user(to, from, len);
 	instrument_copy_from_user_after(to, from, len, left);
