@@ -285,10 +285,6 @@ pub(crate) type GivenMemory = Guard<Handed<Request>, DeviceReset>;
 /// a device owns this for as long as the device may access it; dropping it asserts that the device
 /// was reset.
 #[must_use = "dropping it ends the request"]
-#[cfg_attr(
-    not(any(CONFIG_KUNIT = "y", CONFIG_VIRTIO)),
-    expect(dead_code, reason = "for virtiofs")
-)]
 pub(crate) struct Given(Guard<Handed<Request>, DeviceReset>);
 
 #[cfg_attr(
