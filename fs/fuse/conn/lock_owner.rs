@@ -142,7 +142,9 @@ impl Place {
     fn keep(&self, plain: u64, cipher: u64) {
         let before = self.sequence.load(Relaxed);
         let odd = before.wrapping_add(1);
-        if before % 2 != 0 || self.sequence.cmpxchg(before, odd, Relaxed).is_err() {
+        // Pairs with the release of the task that kept the owner before: its words do not come after
+        // those of this one.
+        if before % 2 != 0 || self.sequence.cmpxchg(before, odd, Acquire).is_err() {
             return;
         }
         smp_mb(Write);

@@ -287,10 +287,19 @@ impl World {
 
     /// Sends a background request, as `Mount::call_background()` does.
     pub(crate) fn call_background(&self, call: &Call, told: &Told) {
-        let turn = match Turn::enter(self, false) {
-            Ok(turn) => turn,
-            Err(error) => return told.tell(error.to_errno()),
-        };
+        match self.turn() {
+            Ok(turn) => self.send_background(turn, call, told),
+            Err(error) => told.tell(error.to_errno()),
+        }
+    }
+
+    /// Passes the gate for a background request.
+    pub(crate) fn turn(&self) -> Result<Turn<&Self>> {
+        Turn::enter(self, false)
+    }
+
+    /// Sends a background request that has passed the gate.
+    pub(crate) fn send_background(&self, turn: Turn<&Self>, call: &Call, told: &Told) {
         if call.cannot_be_made {
             drop(turn);
             return told.tell(ENOMEM.to_errno());

@@ -173,33 +173,46 @@ pub mod rbtree {
     };
     use std::collections::BTreeMap;
 
-    /// Memory for a node; the stand-in allocates later.
-    pub struct RBTreeNodeReservation<K, V>(core::marker::PhantomData<(K, V)>);
+    /// The memory of a node, which counts as a box.
+    struct Room;
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            crate::rt::freeing("a node of a tree");
+            crate::rt::count_box(-1);
+        }
+    }
+
+    /// Memory for a node.
+    pub struct RBTreeNodeReservation<K, V>(Room, core::marker::PhantomData<(K, V)>);
     /// A key and its value.
-    pub struct RBTreeNode<K, V>(K, V);
+    pub struct RBTreeNode<K, V>(K, (V, Room));
     /// A tree.
-    pub struct RBTree<K, V>(BTreeMap<K, V>);
+    pub struct RBTree<K, V>(BTreeMap<K, (V, Room)>);
     /// A place in a tree.
     pub struct Cursor<'a, K, V>(&'a K, &'a V);
 
     impl<K, V> RBTreeNodeReservation<K, V> {
         pub fn new(_: Flags) -> Result<Self, AllocError> {
-            Ok(Self(core::marker::PhantomData))
+            crate::rt::count_box(1);
+            Ok(Self(Room, core::marker::PhantomData))
         }
         pub fn into_node(self, key: K, value: V) -> RBTreeNode<K, V> {
-            RBTreeNode(key, value)
+            RBTreeNode(key, (value, self.0))
         }
     }
 
-    impl<K: Ord, V> RBTree<K, V> {
+    impl<K: Ord + Clone, V> RBTree<K, V> {
         pub fn new() -> Self {
             Self(BTreeMap::new())
         }
-        pub fn insert(&mut self, node: RBTreeNode<K, V>) -> Option<V> {
-            self.0.insert(node.0, node.1)
+        pub fn insert(&mut self, node: RBTreeNode<K, V>) -> Option<RBTreeNode<K, V>> {
+            let key = node.0.clone();
+            let old = self.0.insert(node.0, node.1);
+            old.map(|old| RBTreeNode(key, old))
         }
         pub fn get(&self, key: &K) -> Option<&V> {
-            self.0.get(key)
+            self.0.get(key).map(|(value, _)| value)
         }
         pub fn remove_node(&mut self, key: &K) -> Option<RBTreeNode<K, V>> {
             self.0
@@ -210,11 +223,11 @@ pub mod rbtree {
             self.0
                 .range(key..)
                 .next()
-                .map(|(key, value)| Cursor(key, value))
+                .map(|(key, (value, _))| Cursor(key, value))
         }
     }
 
-    impl<K: Ord, V> Default for RBTree<K, V> {
+    impl<K: Ord + Clone, V> Default for RBTree<K, V> {
         fn default() -> Self {
             Self::new()
         }

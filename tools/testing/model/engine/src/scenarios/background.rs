@@ -27,7 +27,7 @@ super::scenarios! {
     2 background_limit: "who waits for a slot gets it when a request ends";
     1 background_two_wait: "a slot that becomes free is passed on until nobody waits";
     1 background_kill: "a killed caller that waits for a slot leaves the slot to the next";
-    1 background_not_made: "a request that cannot be made leaves its slot to the next";
+    2 background_not_made: "a request that cannot be made leaves its slot to the next";
     2 background_abort: "an abort ends background requests, queued or not, and lets nobody wait";
     2 limit_after_abort: "a limit that is set after an abort holds nobody back";
     2 background_raised: "a higher limit lets those pass who wait for it";
@@ -136,14 +136,20 @@ fn background_not_made() {
 
 fn background_abort() {
     let (world, device) = limited(1);
-    let first = Told::default();
-    world.call_background(&Call::by(1), &first);
-    let (second, told) = writer(&world, "writer", Call::by(2));
+    // Both pass the gate before one has the slot: the second has to be queued.
+    let (one, two) = (world.turn().unwrap(), world.turn().unwrap());
+    let told = [Told::default(), Told::default()];
+    world.send_background(one, &Call::by(1), &told[0]);
+    world.send_background(two, &Call::by(2), &told[1]);
+    // The third waits at the gate.
+    let (third, three) = writer(&world, "writer", Call::by(3));
     world.abort();
     world.channel.wait_aborted();
-    second.join();
-    assert_eq!(first.errno(), ECONNABORTED.to_errno());
-    assert!(one_of(told.errno(), &[ENOTCONN, ECONNABORTED]));
+    third.join();
+    for told in told {
+        assert_eq!(told.errno(), ECONNABORTED.to_errno());
+    }
+    assert!(one_of(three.errno(), &[ENOTCONN, ECONNABORTED]));
     drop(device);
     world.check();
 }

@@ -41,6 +41,8 @@ super::scenarios! {
         the answer";
     2 abandon: "a killed caller that may abandon its request does so at once, and the end is \
         told in its stead, once";
+    2 abandon_and_answer: "a killed caller that leaves while the answer comes gets the answer, or the \
+        end is told in its stead";
     1 abandon_and_abort: "an abort ends an abandoned request, too";
     1 abandon_unread: "a killed caller abandons what has to reach the server, and that reaches it, \
         before or after a reader takes it";
@@ -56,7 +58,9 @@ super::scenarios! {
         of it goes out after that";
     2 fault_in_write: "an abort ends a request whose answer waits in a page fault, and no byte \
         of that comes in after that";
-    1 abort_in_fault: "an abort ends a request whose copier sleeps in a page fault, and does not wait \
+    2 abort_in_fault: "an abort ends a request whose copier sleeps in a page fault, and does not wait \
+        for that";
+    2 abort_in_answer: "an abort ends a request whose answer sleeps in a page fault, and does not wait \
         for that";
     2 bad_buffer: "a message that cannot be copied ends its request with EIO";
     2 short_data: "a short answer fills the data as far as it goes, and the rest is zero";
@@ -174,6 +178,25 @@ fn abandon() {
     assert!(told.times() <= 1);
     if told.times() == 1 {
         assert_eq!(told.errno(), ECONNABORTED.to_errno());
+    }
+    world.check();
+}
+
+fn abandon_and_answer() {
+    let (world, device) = World::new();
+    let told = Told::default();
+    let call = Call {
+        abandoned: Some(told.clone()),
+        ..Call::by(1)
+    };
+    let caller = caller(&world, call);
+    let unique = device.read_request().unwrap();
+    caller.task().signal(Signal::Fatal);
+    device.answer(unique).unwrap();
+    let errno = caller.join();
+    assert_eq!(told.times(), usize::from(errno != 0));
+    if errno != 0 {
+        assert_eq!((errno, told.errno()), (EINTR.to_errno(), 0));
     }
     world.check();
 }
@@ -389,6 +412,26 @@ fn abort_in_fault() {
     let errno = caller.join();
     rt::release_faults();
     assert!(one_of(errno, &[ENOTCONN, ECONNABORTED]));
+    assert!(!server.join());
+    world.check();
+}
+
+fn abort_in_answer() {
+    let (world, device) = World::new();
+    let caller = caller(&world, Call::by(1));
+    let unique = device.read_request().unwrap();
+    rt::hold_faults();
+    let server = spawn("server", move || {
+        let presence = Presence {
+            at_first: 16,
+            faults: &[1024],
+        };
+        device.write_faulting(unique, 0, ANSWER, presence).is_ok()
+    });
+    world.abort();
+    let errno = caller.join();
+    rt::release_faults();
+    assert_eq!(errno, ECONNABORTED.to_errno());
     assert!(!server.join());
     world.check();
 }

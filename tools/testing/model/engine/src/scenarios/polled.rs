@@ -84,6 +84,7 @@ fn polled_and_abort() {
 fn polled_twice() {
     let (world, server) = World::new();
     let file = file();
+    let before = rt::boxes();
     let pollers = [poller(&world, &file), poller(&world, &file)];
     let kh = world.channel.polled().enter(&file.slot).unwrap().kh();
     file.ready.store(true, Relaxed);
@@ -92,6 +93,10 @@ fn polled_twice() {
         assert_eq!(poller.join(), kh.get());
     }
     world.channel.polled().remove(&file.slot);
+    assert!(
+        rt::boxes() == before,
+        "a number is kept of a file that is released"
+    );
     drop(server);
     world.check();
 }

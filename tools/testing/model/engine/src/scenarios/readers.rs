@@ -25,6 +25,8 @@ use kernel::{
 super::scenarios! {
     1 killed_reader: "a reader that is killed when it was to be woken leaves the request to \
         another";
+    2 signalled_reader: "a reader that gets a signal with its wake-up takes the request, or another \
+        does";
     1 two_requests: "two requests wake two readers";
     2 request_and_forget: "a request and a FORGET wake two readers";
     2 forget: "a FORGET is read once, whenever it comes";
@@ -53,6 +55,29 @@ fn killed_reader() {
     };
     device.answer(unique).unwrap();
     assert_eq!(caller.join(), 0);
+    world.abort();
+    world.check();
+}
+
+fn signalled_reader() {
+    let (world, device) = World::new();
+    let [first, second] = ["server 1", "server 2"].map(|name| {
+        let device = device.share();
+        spawn(name, move || device.read_request())
+    });
+    let told = Told::default();
+    world.call_background(&Call::by(1), &told);
+    first.task().signal(Signal::Any);
+    let (read, other) = (first.join(), second);
+    if let Err(error) = read {
+        assert!(error == ERESTARTSYS);
+        device.answer(other.join().unwrap()).unwrap();
+    } else {
+        device.answer(read.unwrap()).unwrap();
+        world.abort();
+        assert!(other.join().is_err());
+    }
+    assert_eq!(told.errno(), 0);
     world.abort();
     world.check();
 }

@@ -32,7 +32,7 @@ super::scenarios! {
     2 resend_and_signal: "no INTERRUPT names a request that is to be sent again, before a server \
         has got it again";
     1 resend_and_kill: "a killed caller takes a request back that is to be sent again";
-    1 resend_two: "what is sent again is read by as many readers as wait";
+    2 resend_two: "what is sent again is read by as many readers as wait";
     2 resend_and_interrupt_again: "an EAGAIN to an INTERRUPT that meets a RESEND queues none for a \
         request that is not with a server";
 }

@@ -7,6 +7,7 @@ use super::{
     one_of, //
 };
 use crate::{
+    fuse::request::wait::Patience,
     ring::RingServer,
     world::{
         Call,
@@ -26,6 +27,7 @@ super::scenarios! {
     2 ring: "a caller gets the answer that comes over the ring";
     1 ring_two: "a request that comes while an entry is put away goes to that entry";
     2 ring_settle: "the gate opens when the ring is ready, whoever of mount and server is first";
+    1 ring_forced: "a caller that is forced through the gate while the ring is settled is answered";
     2 ring_commit_and_abort: "an abort ends a request whose answer is committed meanwhile, and its \
         entry";
     2 ring_fill_and_abort: "an abort ends a request that is being filled into an entry, and the \
@@ -101,6 +103,31 @@ fn ring_settle() {
     assert_eq!(caller.join(), 0);
     mounter.join();
     ring.close();
+    drop(device);
+    world.check();
+}
+
+fn ring_forced() {
+    let (world, device) = World::uninitialized();
+    let ring = RingServer::new(&device);
+    world.agree_on_ring();
+    let call = Call {
+        patience: Patience::Forced,
+        ..Call::by(1)
+    };
+    let caller = caller(&world, call);
+    // The request comes by the device if the caller did not find the ring ready.
+    let reader = device.share();
+    let reader = spawn("server", move || reader.serve());
+    let server = spawn("server 2", move || {
+        ring.register(0);
+        ring.serve();
+        ring.close();
+    });
+    assert_eq!(caller.join(), 0);
+    world.abort();
+    reader.join();
+    server.join();
     drop(device);
     world.check();
 }
