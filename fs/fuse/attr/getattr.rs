@@ -95,14 +95,14 @@ pub(crate) fn getattr(
         }
         inode.forget_cached_acls();
         if !request.contains(Statx::Btime) {
-            let attr = fetch(inode, None)?;
-            fill(stat, idmap, inode, &attr);
-            return Ok(());
+            return fetch(inode, None, |attr| fill(stat, idmap, inode, attr));
         }
         // A server that turns out to lack STATX has no time of birth, so it is not requested.
-        if let Some((attr, mask)) = fetch_statx(inode)? {
-            fill(stat, idmap, inode, &attr);
+        let known = fetch_statx(inode, |attr, mask| {
+            fill(stat, idmap, inode, attr);
             stat.set_result_mask((mask & (StatxMask::BASIC | Statx::Btime)) | Statx::Type);
+        })?;
+        if known.is_some() {
             return Ok(());
         }
     }
@@ -140,7 +140,7 @@ pub(crate) fn update_attributes(
 #[cold]
 fn refresh(inode: &INode<Fuse>, handle: Option<ArcBorrow<'_, OpenHandle>>) -> Result {
     inode.forget_cached_acls();
-    fetch(inode, handle).map(drop)
+    fetch(inode, handle, |_| ())
 }
 
 fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
@@ -154,7 +154,7 @@ fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
     }
 }
 
-/// Asks the server, and stores its answer. May sleep.
+/// Asks the server, and stores its answer, which `then` gets, too. May sleep.
 ///
 /// Directories have handles of a separate kind, which the server does not expect here: `handle` is
 /// for regular files only.
@@ -163,10 +163,11 @@ fn must_ask(inode: &INode<Fuse>, request: StatxMask, sync: StatSync) -> bool {
 ///
 /// `EIO` if the answer describes another inode, which makes this one bad; otherwise the server's
 /// error.
-pub(crate) fn fetch(
+pub(crate) fn fetch<R>(
     inode: &INode<Fuse>,
     handle: Option<ArcBorrow<'_, OpenHandle>>,
-) -> Result<CheckedAttr> {
+    then: impl FnOnce(&CheckedAttr<'_>) -> R,
+) -> Result<R> {
     let mount = mount(inode);
     let sample = Sample::of_attributes(mount.conn());
     let mut args = GetattrIn::default();
@@ -182,20 +183,23 @@ pub(crate) fn fetch(
         Some(handle) => mount.call_or_abandon(query, || Arc::from(handle))?,
         None => mount.call_or_abandon(query, || Kept::from(inode))?,
     };
-    let attr = of_this(inode, CheckedAttr::new(reply.attr))?;
-    let valid_until = reply.attr_valid_until();
-    attr_cache::update(inode, &attr, valid_until, sample);
-    Ok(attr)
+    let attr = CheckedAttr::new(&reply.attr);
+    let attr = of_this(inode, &attr)?;
+    attr_cache::update(inode, attr, reply.attr_valid_until(), sample);
+    Ok(then(attr))
 }
 
 /// Asks the server for all attributes that it knows, and stores its answer if it has all that
-/// GETATTR returns; returns it, and which attributes are in it. [`None`] if the server has no
+/// GETATTR returns. `then` gets it, and which attributes are in it. [`None`] if the server has no
 /// STATX. May sleep.
 ///
 /// # Errors
 ///
 /// As [`fetch`].
-fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> {
+fn fetch_statx<R>(
+    inode: &INode<Fuse>,
+    then: impl FnOnce(&CheckedAttr<'_>, StatxMask) -> R,
+) -> Result<Option<R>> {
     let mount = mount(inode);
     let sample = Sample::of_attributes(mount.conn());
     let query = op::Statx {
@@ -210,12 +214,14 @@ fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> 
         return Ok(None);
     };
     let mask = StatxMask::from_bits(reply.stat.mask);
-    let attr = of_this(inode, CheckedAttr::from_statx(&reply.stat, inode.mode()))?;
+    let wire = CheckedAttr::wire_of_statx(&reply.stat, inode.mode());
+    let attr = CheckedAttr::from_statx(&reply.stat, &wire);
+    let attr = of_this(inode, &attr)?;
     if mask & StatxMask::BASIC == StatxMask::BASIC {
         let valid_until = reply.attr_valid_until();
-        attr_cache::update(inode, &attr, valid_until, sample);
+        attr_cache::update(inode, attr, valid_until, sample);
     }
-    Ok(Some((attr, mask)))
+    Ok(Some(then(attr, mask)))
 }
 
 /// The attributes that a reply has of `inode`. If they are none, or those of another type of node,
@@ -224,14 +230,18 @@ fn fetch_statx(inode: &INode<Fuse>) -> Result<Option<(CheckedAttr, StatxMask)>> 
 /// # Errors
 ///
 /// `EIO` in both cases.
-pub(super) fn of_this(inode: &INode<Fuse>, attr: Result<CheckedAttr>) -> Result<CheckedAttr> {
-    let attr = attr.and_then(|attr| {
-        if inode.wrong_type(attr.wire().mode) {
-            return Err(EIO);
+#[inline]
+pub(super) fn of_this<'a>(
+    inode: &INode<Fuse>,
+    attr: &'a Result<CheckedAttr<'a>>,
+) -> Result<&'a CheckedAttr<'a>> {
+    match attr {
+        Ok(attr) if !inode.wrong_type(attr.wire().mode) => Ok(attr),
+        _ => {
+            inode.data().make_bad();
+            Err(EIO)
         }
-        Ok(attr)
-    });
-    attr.inspect_err(|_| inode.data().make_bad())
+    }
 }
 
 /// Fills `stat` with the cached attributes of the inode.
@@ -247,7 +257,7 @@ fn fill_from_cache(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, request
 }
 
 /// Fills `stat` from a reply, which may be newer than the inode.
-fn fill(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, attr: &CheckedAttr) {
+fn fill(stat: &mut KStat, idmap: &Idmap, inode: &INode<Fuse>, attr: &CheckedAttr<'_>) {
     let ns = mount(inode).conn().user_ns();
     let wire = attr.wire();
     stat.set_dev(inode.sb());

@@ -100,8 +100,7 @@ pub(crate) fn permission(idmap: &Idmap, inode: Walk<'_, INode<Fuse>>, wanted: Ac
 fn refresh(inode: Walk<'_, INode<Fuse>>) -> Result {
     let inode = inode.may_block()?;
     inode.forget_cached_acls();
-    getattr::fetch(inode, None)?;
-    Ok(())
+    getattr::fetch(inode, None, |_| ())
 }
 
 /// Sends ACCESS to the server; one that does not know the request permits everything.

@@ -134,7 +134,7 @@ fn kill_id_bits(
     attr: &mut IAttr<Fuse>,
     handle: Option<ArcBorrow<'_, OpenHandle>>,
 ) -> Result {
-    getattr::fetch(inode, handle)?;
+    getattr::fetch(inode, handle, |_| ())?;
     let old = inode.mode();
     let new = without_id_bits(old);
     attr.set_mode(new);
@@ -276,9 +276,10 @@ fn take_over(
     sample: Sample,
     gate: impl Sized,
 ) -> Result {
-    let new = of_this(inode, CheckedAttr::new(reply.attr))?;
+    let new = CheckedAttr::new(&reply.attr);
+    let new = of_this(inode, &new)?;
     let resized =
-        attr_cache::changed_by_setattr(inode, changed, &new, reply.attr_valid_until(), sample);
+        attr_cache::changed_by_setattr(inode, changed, new, reply.attr_valid_until(), sample);
     drop(gate);
     if let Some(resized) = resized {
         resized.drop_pages();

@@ -214,7 +214,7 @@ fn make<'a>(
     file: NewFile<'a, Fuse>,
 ) -> Result<Opening<'a, Fuse>> {
     let mount = mount(dir);
-    let attr = CheckedAttr::new(node.attr)?;
+    let attr = CheckedAttr::new(&node.attr)?;
     if node.nodeid == NodeId::NONE
         || node.nodeid == NodeId::ROOT
         || attr.file_type() != FileType::Regular

@@ -186,7 +186,7 @@ pub(super) fn new_entry<'a, O: Operation<Data = (), Out = EntryOut>>(
         }
     })?;
 
-    let attr = CheckedAttr::new(reply.attr)?;
+    let attr = CheckedAttr::new(&reply.attr)?;
     if reply.nodeid == NodeId::NONE || reply.nodeid == NodeId::ROOT || attr.file_type() != file_type
     {
         return Err(EIO);

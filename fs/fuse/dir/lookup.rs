@@ -155,7 +155,7 @@ fn lookup_name<'a>(
     }
 
     let debt = Debt::new(mount, reply.nodeid, &mut ticket);
-    let attr = match CheckedAttr::new(reply.attr) {
+    let attr = match CheckedAttr::new(&reply.attr) {
         Ok(attr) => attr,
         Err(error) => {
             debt.write_off();

@@ -216,7 +216,7 @@ fn emit_and_link(
     let (mut full, mut spare) = (false, None);
     for record in PlusRecords(records) {
         let PlusRecord { entry, name } = record?;
-        full = full || !emit_and_cache(&entry.dirent, name, ctx, cache);
+        full = full || !emit_and_cache(&entry.dirent, name.as_bytes(), ctx, cache);
         // The server has counted a lookup of those that the reader had no room for, too.
         readdirplus::link(dir, name, &entry.entry_out, asked, sample, &mut spare);
     }

@@ -54,6 +54,7 @@ use crate::{
             dentry::{
                 Child,
                 DEntry,
+                EntryName,
                 InLookup, //
             },
             held::Held,
@@ -81,7 +82,7 @@ impl Abandoned<Result<KVVec<u8>>> for AbandonedReading {
         let mount = self.0.handle().mount();
         for PlusRecord { entry, name } in PlusRecords(&records).map_while(Result::ok) {
             let node = entry.entry_out.nodeid;
-            if node != NodeId::NONE && !matches!(name, b"." | b"..") {
+            if node != NodeId::NONE && !name.is_dots() {
                 let mut ticket = Some(ForgetTicket::insist());
                 drop(Debt::new(mount, node, &mut ticket));
             }
@@ -96,7 +97,7 @@ impl Abandoned<Result<KVVec<u8>>> for AbandonedReading {
 /// listed.
 pub(super) fn link(
     dir: &SharedDir<'_, Fuse>,
-    name: &[u8],
+    name: EntryName<'_>,
     reply: &EntryOut,
     asked: Asked,
     sample: Sample,
@@ -104,7 +105,7 @@ pub(super) fn link(
 ) {
     // Without a node the server only wanted to list the name. It does not count lookups of these
     // two names, and they have no dentries.
-    if reply.nodeid == NodeId::NONE || matches!(name, b"." | b"..") {
+    if reply.nodeid == NodeId::NONE || name.is_dots() {
         return;
     }
     let mount = mount(dir.inode());
@@ -132,7 +133,7 @@ fn prefetched(inode: &INode<Fuse>) {
 /// [`InLookup::splice_alias`].
 fn cache(
     dir: &SharedDir<'_, Fuse>,
-    name: &[u8],
+    name: EntryName<'_>,
     reply: &EntryOut,
     debt: Debt<'_>,
     asked: Asked,
@@ -141,7 +142,7 @@ fn cache(
     if reply.nodeid == NodeId::ROOT {
         return Err(EIO);
     }
-    let attr = CheckedAttr::new(reply.attr)?;
+    let attr = CheckedAttr::new(&reply.attr)?;
     loop {
         let entry = match dir.child(name)? {
             Child::InLookup(entry) => {
@@ -186,7 +187,7 @@ fn look_up<'a>(
     dir: &SharedDir<'_, Fuse>,
     entry: InLookup<'a, Fuse>,
     reply: &EntryOut,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     debt: Debt<'_>,
     sample: Sample,
 ) -> Result<Held<'a, DEntry<Fuse>>> {

@@ -5,12 +5,15 @@
 //! `dir/readdir.rs` passes them to the reader, and `dir/readdirplus.rs` caches the nodes of those
 //! of READDIRPLUS. No locks.
 
-use crate::fuse::abi::{
-    header::rec_align,
-    node::{
-        Dirent,
-        Direntplus, //
-    }, //
+use crate::{
+    fuse::abi::{
+        header::rec_align,
+        node::{
+            Dirent,
+            Direntplus, //
+        }, //
+    },
+    vfs::node::dentry::EntryName, //
 };
 use kernel::prelude::*;
 
@@ -43,7 +46,7 @@ impl<'a> Iterator for Records<'a> {
         let namelen = entry.namelen as usize;
         let end = rec_align(size_of::<Dirent>().checked_add(namelen)?)?;
         let name = match check_name(after, namelen, self.0.len() >= end)? {
-            Ok(name) => name,
+            Ok(name) => name.as_bytes(),
             Err(error) => return Some(Err(error)),
         };
         self.0 = self.0.get(end..)?;
@@ -56,7 +59,7 @@ pub(super) struct PlusRecord<'a> {
     /// The record without its name.
     pub(super) entry: &'a Direntplus,
     /// The name.
-    pub(super) name: &'a [u8],
+    pub(super) name: EntryName<'a>,
 }
 
 /// The records of READDIRPLUS in a buffer; it ends as that of [`Records`] does. They are read in
@@ -88,14 +91,10 @@ impl<'a> Iterator for PlusRecords<'a> {
 /// # Errors
 ///
 /// `EIO` for a name that is empty, too long or a path.
-fn check_name(after: &[u8], namelen: usize, complete: bool) -> Option<Result<&[u8]>> {
+fn check_name(after: &[u8], namelen: usize, complete: bool) -> Option<Result<EntryName<'_>>> {
     if namelen == 0 || namelen > NAME_MAX {
         return Some(Err(EIO));
     }
     let name = after.get(..namelen).filter(|_| complete)?;
-    Some(if name.contains(&b'/') {
-        Err(EIO)
-    } else {
-        Ok(name)
-    })
+    Some(EntryName::new(name).ok_or(EIO))
 }

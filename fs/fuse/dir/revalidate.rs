@@ -127,7 +127,7 @@ fn look_again(
     }
     debt.credit(&inode.data().lookups);
 
-    let attr = CheckedAttr::new(reply.attr)?;
+    let attr = CheckedAttr::new(&reply.attr)?;
     if inode::is_reused(inode, reply.generation, &attr) {
         return Ok(false);
     }

@@ -117,20 +117,21 @@ pub(crate) enum Birth {
 }
 
 /// Attributes of a reply, checked: the type exists and the size is valid.
-pub(crate) struct CheckedAttr {
-    wire: Attr,
+pub(crate) struct CheckedAttr<'a> {
+    wire: &'a Attr,
     file_type: FileType,
     size: i64,
     birth: Birth,
 }
 
-impl CheckedAttr {
+impl<'a> CheckedAttr<'a> {
     /// Checks the attributes that a server sent.
     ///
     /// # Errors
     ///
     /// `EIO` for a mode without a known file type and for a size above the maximum file offset.
-    pub(crate) fn new(wire: Attr) -> Result<Self> {
+    #[inline]
+    pub(crate) fn new(wire: &'a Attr) -> Result<Self> {
         Ok(Self {
             file_type: FileType::of(wire.mode).ok_or(EIO)?,
             size: i64::try_from(wire.size).map_err(|_| EIO)?,
@@ -139,16 +140,12 @@ impl CheckedAttr {
         })
     }
 
-    /// The attributes that are known of `inode`.
-    ///
-    /// # Errors
-    ///
-    /// Never for an inode that is in use.
-    pub(super) fn of_inode(inode: &INode<Fuse>) -> Result<Self> {
+    /// The attributes that are known of `inode`, as a server would send them.
+    pub(super) fn known_of(inode: &INode<Fuse>) -> Attr {
         let cache = &inode.data().attrs;
         let ns = inode.sb().data().conn().user_ns();
         let (atime, mtime, ctime) = (inode.atime(), inode.mtime(), inode.ctime());
-        Self::new(Attr {
+        Attr {
             ino: cache.ino(),
             // Sizes are not negative.
             size: inode.size() as u64,
@@ -167,20 +164,16 @@ impl CheckedAttr {
             rdev: inode.rdev().encoded(),
             blksize: cache.block_size(),
             ..Attr::default()
-        })
+        }
     }
 
-    /// Checks the attributes that a server sent for STATX. A type that they do not have is taken
-    /// from `mode`; a size that they do not have is not checked, and may be negative.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub(crate) fn from_statx(statx: &abi::attr::Statx, mode: u16) -> Result<Self> {
+    /// The attributes that a server sent for STATX, in the form of the others. A type that they do
+    /// not have is taken from `mode`.
+    pub(crate) fn wire_of_statx(statx: &abi::attr::Statx, mode: u16) -> Attr {
         let mask = StatxMask::from_bits(statx.mask);
         let has = |what: Statx| mask.contains(what);
         let file_type = if has(Statx::Type) { statx.mode } else { mode } & FileType::MASK;
-        let attr = Self::new(Attr {
+        Attr {
             ino: statx.ino,
             size: if has(Statx::Size) { statx.size } else { 0 },
             blocks: statx.blocks,
@@ -198,7 +191,19 @@ impl CheckedAttr {
             rdev: Dev::new(statx.rdev_major, statx.rdev_minor).encoded(),
             blksize: statx.blksize,
             ..Attr::default()
-        })?;
+        }
+    }
+
+    /// Checks the attributes that a server sent for STATX, in this form ([`Self::wire_of_statx`]). A
+    /// size that they do not have is not checked, and may be negative.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn from_statx(statx: &abi::attr::Statx, wire: &'a Attr) -> Result<Self> {
+        let mask = StatxMask::from_bits(statx.mask);
+        let has = |what: Statx| mask.contains(what);
+        let attr = Self::new(wire)?;
         Ok(Self {
             size: if has(Statx::Size) {
                 attr.size
@@ -221,7 +226,7 @@ impl CheckedAttr {
 
     /// The attributes as the server sent them.
     pub(crate) fn wire(&self) -> &Attr {
-        &self.wire
+        self.wire
     }
 
     /// The type of the node.
@@ -449,7 +454,7 @@ pub(crate) fn invalidate(inode: &INodeView<Fuse>) {
 /// May sleep.
 pub(crate) fn update(
     inode: &INode<Fuse>,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     valid_until: Deadline,
     sample: Sample,
 ) {
@@ -463,7 +468,7 @@ pub(crate) fn update(
 /// As [`update`], for an inode that has no pages yet.
 pub(super) fn update_new(
     inode: &NewInode<'_, Fuse>,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     valid_until: Deadline,
     sample: Sample,
 ) {
@@ -479,7 +484,7 @@ struct Old {
 /// Stores the attributes of a reply; [`None`] if the node has changed since `sample`.
 fn take_over(
     inode: &INodeView<Fuse>,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     valid_until: Deadline,
     sample: Sample,
 ) -> Option<Old> {
@@ -570,7 +575,7 @@ impl Resized<'_> {
 pub(crate) fn changed_by_setattr<'a>(
     inode: &'a INode<Fuse>,
     changed: Changed,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     valid_until: Deadline,
     sample: Sample,
 ) -> Option<Resized<'a>> {
@@ -714,7 +719,7 @@ fn next_version(conn: &Connection) -> u64 {
 }
 
 /// Writes the attributes, except the size.
-fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAttr) {
+fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAttr<'_>) {
     let sb = inode.sb();
     let conn = sb.data().conn();
     let cache = &inode.data().attrs;
@@ -757,7 +762,7 @@ fn store(inode: &INodeView<Fuse>, attrs: &mut Attrs<'_, Fuse>, attr: &CheckedAtt
 }
 
 /// Drops the pages of a regular file that the new attributes show to be old.
-fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr, old_size: i64, old_mtime: Timespec) {
+fn refresh_pages(inode: &INode<Fuse>, attr: &CheckedAttr<'_>, old_size: i64, old_mtime: Timespec) {
     let features = inode.sb().data().conn().features();
     let changed = if old_size != attr.size() {
         inode.truncate_pagecache(attr.size());
@@ -788,7 +793,7 @@ mod tests {
         for mode in [
             0o010000, 0o020000, 0o040000, 0o060000, 0o100000, 0o120000, 0o140000,
         ] {
-            assert!(CheckedAttr::new(attr(mode | 0o644, 0)).is_ok());
+            assert!(CheckedAttr::new(&attr(mode | 0o644, 0)).is_ok());
         }
     }
 
@@ -798,7 +803,7 @@ mod tests {
             0, 0o644, 0o030000, 0o050000, 0o070000, 0o110000, 0o130000, 0o150000, 0o160000,
             0o170000,
         ] {
-            assert!(CheckedAttr::new(attr(mode, 0)).is_err());
+            assert!(CheckedAttr::new(&attr(mode, 0)).is_err());
         }
     }
 
@@ -806,10 +811,10 @@ mod tests {
     fn a_size_is_a_file_offset() {
         const REGULAR: u32 = 0o100644;
 
-        let largest = CheckedAttr::new(attr(REGULAR, i64::MAX as u64));
-        assert!(largest.is_ok_and(|attr| attr.size() == i64::MAX));
-        assert!(CheckedAttr::new(attr(REGULAR, 1 << 63)).is_err());
-        assert!(CheckedAttr::new(attr(REGULAR, u64::MAX)).is_err());
+        let largest = attr(REGULAR, i64::MAX as u64);
+        assert!(CheckedAttr::new(&largest).is_ok_and(|attr| attr.size() == i64::MAX));
+        assert!(CheckedAttr::new(&attr(REGULAR, 1 << 63)).is_err());
+        assert!(CheckedAttr::new(&attr(REGULAR, u64::MAX)).is_err());
     }
 
     #[test]
@@ -820,7 +825,7 @@ mod tests {
             mtimensec: u32::MAX,
             ..Attr::default()
         };
-        let attr = CheckedAttr::new(wire);
+        let attr = CheckedAttr::new(&wire);
 
         assert!(attr.is_ok_and(|attr| attr.mtime() == Timespec::new(-5, 999_999_999)));
     }
@@ -834,7 +839,7 @@ mod tests {
                 ..Attr::default()
             };
 
-            assert!(CheckedAttr::new(wire).is_ok_and(|attr| attr.block_bits(12) == bits));
+            assert!(CheckedAttr::new(&wire).is_ok_and(|attr| attr.block_bits(12) == bits));
         }
     }
 

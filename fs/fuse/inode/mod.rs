@@ -315,7 +315,7 @@ fn vfs_generation(generation: Generation) -> u32 {
 pub(crate) fn is_reused(
     inode: &INodeView<Fuse>,
     generation: Generation,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
 ) -> bool {
     inode.generation() != vfs_generation(generation) || inode.wrong_type(attr.wire().mode)
 }
@@ -332,7 +332,7 @@ pub(crate) fn iget<'a, S: Live>(
     debt: Debt<'_>,
     node: NodeId,
     generation: Generation,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
     valid_until: Deadline,
     sample: Sample,
 ) -> Result<Held<'a, INode<Fuse>>> {
@@ -383,29 +383,32 @@ pub(crate) fn cached(sb: &SuperBlock<Fuse>, node: NodeId) -> Option<Held<'_, INo
 fn initialise(
     inode: &mut NewInode<'_, Fuse>,
     generation: Generation,
-    attr: &CheckedAttr,
+    attr: &CheckedAttr<'_>,
 ) -> Result {
     Fuse::set_type(inode, attr.file_type(), Dev::from_encoded(attr.wire().rdev))?;
+    let regular = attr.file_type() == FileType::Regular;
+    let features = inode.sb().data().conn().features();
+    let (writeback, acl) = (features.writeback_cache, features.posix_acl);
+    let order = regular.then(|| features.max_folio_order());
     // Only the server knows the access and modification times of its files, unless writes stay in
     // the page cache.
-    let writeback = inode.sb().data().conn().features().writeback_cache;
-    if writeback && attr.file_type() == FileType::Regular {
+    if writeback && regular {
         inode.add_flags(INodeFlag::NoAtime.into());
+        // Replies set them for other nodes.
+        inode.set_size(attr.size());
+        inode.set_mtime(attr.mtime());
+        inode.set_ctime(attr.ctime());
     } else {
         inode.add_flags(INodeFlag::NoAtime | INodeFlag::NoCmtime);
     }
-    if attr.file_type() == FileType::Regular {
+    if let Some(order) = order {
         // Without write-back, too: stores to a mapping make its pages dirty.
         inode.writeback_may_deadlock_on_reclaim();
-        let possible = inode.sb().data().conn().features().max_folio_order();
-        inode.set_max_folio_order(possible.min(params::max_folio_order()));
+        inode.set_max_folio_order(order.min(params::max_folio_order()));
     }
     inode.set_generation(vfs_generation(generation));
-    inode.set_size(attr.size());
-    inode.set_mtime(attr.mtime());
-    inode.set_ctime(attr.ctime());
     // The root is made before INIT, so that its ACLs are requested each time.
-    if !inode.sb().data().conn().features().posix_acl {
+    if !acl {
         // The server checks its ACLs itself; the kernel must not cache them.
         inode.dont_cache_acls();
     }
@@ -421,13 +424,13 @@ fn initialise(
 ///
 /// `ENOMEM` when there is no memory for an inode, `EINVAL` when `mode` has no file type.
 pub(crate) fn root(sb: &SuperBlock<Fuse, New>, mode: u16) -> Result<Held<'_, INode<Fuse>>> {
-    let attr = CheckedAttr::new(Attr {
+    let known = Attr {
         ino: NodeId::ROOT.get(),
         nlink: 1,
         mode: mode.into(),
         ..Attr::default()
-    })
-    .map_err(|_| EINVAL)?;
+    };
+    let attr = CheckedAttr::new(&known).map_err(|_| EINVAL)?;
     // The server keeps the root without a LOOKUP, yet it is counted as one.
     let mut ticket = Some(lookup_count::new_ticket()?);
     let debt = Debt::new(sb.data(), NodeId::ROOT, &mut ticket);
@@ -453,7 +456,8 @@ pub(crate) fn submount_root<'a>(
 ) -> Result<Held<'a, INode<Fuse>>> {
     let data = point.data();
     let shared = data.lookups.shared().ok_or(EIO)?;
-    let attr = CheckedAttr::of_inode(point)?;
+    let known = CheckedAttr::known_of(point);
+    let attr = CheckedAttr::new(&known)?;
     let IGet::New(mut new) = sb.iget5_locked(&ByNode(data.node_id()))? else {
         // No LOOKUP has found anything there yet.
         return Err(EIO);

@@ -10,7 +10,10 @@ use crate::vfs::{
     bindings,
     file::open::File,
     mount::sb::FileSystem,
-    node::dentry::Child, //
+    node::dentry::{
+        Child,
+        EntryName, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -42,8 +45,8 @@ impl<'a, T: FileSystem> SharedDir<'a, T> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if it is not a name, `ENOMEM`.
-    pub(crate) fn child(&self, name: &[u8]) -> Result<Child<'_, T>> {
+    /// `EINVAL` if no child can have the name, `ENOMEM`.
+    pub(crate) fn child(&self, name: EntryName<'_>) -> Result<Child<'_, T>> {
         // SAFETY: By the type invariant the lock is held, for longer than the child is borrowed.
         unsafe { self.0.dentry().alloc_parallel(name) }
     }

@@ -158,6 +158,31 @@ impl<T: FileSystem> DEntryView<T> {
     }
 }
 
+/// A name that an entry of a directory can have: it is not empty, and no path.
+#[derive(Clone, Copy)]
+pub(crate) struct EntryName<'a>(&'a [u8]);
+
+impl<'a> EntryName<'a> {
+    /// The name, if it is one.
+    #[inline]
+    pub(crate) fn new(name: &'a [u8]) -> Option<Self> {
+        if name.is_empty() || name.contains(&b'/') {
+            return None;
+        }
+        Some(Self(name))
+    }
+
+    /// Its bytes.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Whether it stands for the directory itself, or for its parent.
+    pub(crate) fn is_dots(self) -> bool {
+        matches!(self.0, b"." | b"..")
+    }
+}
+
 impl<T: FileSystem> DEntry<T> {
     /// The dentry behind `dentry`.
     ///
@@ -234,11 +259,14 @@ impl<T: FileSystem> DEntry<T> {
     /// # Safety
     ///
     /// This must be a directory whose `i_rwsem` is held, shared or exclusively, for `'a`.
-    pub(in crate::vfs) unsafe fn alloc_parallel<'a>(&'a self, name: &[u8]) -> Result<Child<'a, T>> {
-        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+    pub(in crate::vfs) unsafe fn alloc_parallel<'a>(
+        &'a self,
+        name: EntryName<'_>,
+    ) -> Result<Child<'a, T>> {
+        if name.is_dots() {
             return Err(EINVAL);
         }
-        let name = self.child_name(name).ok_or(EINVAL)?;
+        let name = self.child_name(name.as_bytes()).ok_or(EINVAL)?;
         // SAFETY: There is a reference, the name is valid for the call and one that a child can
         // have, and the caller promises the lock.
         let child = from_err_ptr(unsafe { bindings::d_alloc_parallel(self.as_ptr(), &name) })?;
