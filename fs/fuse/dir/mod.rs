@@ -250,6 +250,7 @@ impl dentry::Operations<Fuse> for EntryOps {
         Ok(Entry::new())
     }
 
+    #[inline]
     fn d_revalidate(
         dir: Walk<'_, INode<Fuse>>,
         name: &[u8],

@@ -53,6 +53,7 @@ use kernel::prelude::*;
 ///
 /// `ECHILD` in RCU walk if the server has to be asked; `ENOMEM` and `EINTR` from the request, which
 /// say nothing about the entry. Every other error makes the entry invalid.
+#[inline]
 pub(crate) fn d_revalidate(
     dir: Walk<'_, INode<Fuse>>,
     name: &[u8],
@@ -87,7 +88,17 @@ pub(crate) fn d_revalidate(
     if inode.is_none() {
         return Ok(false);
     }
+    ask(dir, name, entry)
+}
 
+/// Asks the server whether `name` is still the same node. The rare case: it needs stack space and
+/// registers that a walk of cached entries should not save.
+///
+/// # Errors
+///
+/// As [`d_revalidate`].
+#[inline(never)]
+fn ask(dir: Walk<'_, INode<Fuse>>, name: &[u8], entry: Walk<'_, DEntry<Fuse>>) -> Result<bool> {
     let dir = dir.may_block()?;
     let entry = entry.may_block()?;
     let Some(inode) = entry.inode() else {
