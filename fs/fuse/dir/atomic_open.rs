@@ -82,9 +82,11 @@ use crate::{
         },
     },
 };
+use core::mem::MaybeUninit;
 use kernel::{
     fs::file::flags,
-    prelude::*, //
+    prelude::*,
+    sync::UniqueArc, //
 };
 
 /// Opens a name in `dir` that is not in the dentry cache. May sleep.
@@ -178,6 +180,7 @@ pub(super) fn tmpfile<'a>(
 struct Before {
     asked: Asked,
     ticket: Option<ForgetTicket>,
+    handle: UniqueArc<MaybeUninit<OpenHandle>>,
 }
 
 impl Before {
@@ -185,6 +188,7 @@ impl Before {
         Ok(Self {
             asked: Asked::now(dir),
             ticket: Some(new_ticket()?),
+            handle: OpenHandle::reserve()?,
         })
     }
 }
@@ -232,6 +236,7 @@ fn make<'a>(
     )
     .inspect_err(|_| release(mount, &node, &opened, flags))?;
     let handle = OpenHandle::new(&inode, Kind::File, Some(opened));
+    let handle = before.handle.write(handle);
 
     let dentry = file.dentry();
     give(inode)?;
@@ -247,7 +252,7 @@ fn make<'a>(
 /// `EOVERFLOW` if the file is too large for the opener; those of [`open::finish`] and of the VFS.
 fn finish<'a>(
     file: NewFile<'a, Fuse>,
-    handle: OpenHandle,
+    mut handle: UniqueArc<OpenHandle>,
     flags: u32,
 ) -> Result<Opening<'a, Fuse>> {
     // The flags for RELEASE, until the file is open and sets others when it is closed.

@@ -52,7 +52,10 @@ use crate::{
 use kernel::{
     fs::file::flags,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        UniqueArc, //
+    }, //
 };
 
 /// Opens a regular file. May sleep.
@@ -92,17 +95,17 @@ pub(crate) fn open(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
 /// # Errors
 ///
 /// `EIO` if the server wants the file used in a way that was not agreed on, or that conflicts with
-/// other open files of it; `ENOMEM`.
+/// other open files of it; `ENOMEM` if it is to be passed through.
 pub(crate) fn finish(
     file: &Opening<'_, Fuse>,
-    mut handle: OpenHandle,
+    mut handle: UniqueArc<OpenHandle>,
     flags: u32,
 ) -> Result<Arc<OpenHandle>> {
     if let Err(error) = settle_io_mode(file, &mut handle) {
         handle.release_now(flags);
         return Err(error);
     }
-    let handle = Arc::new(handle, GFP_KERNEL_ACCOUNT)?;
+    let handle = Arc::from(handle);
     set_position(file, &handle);
     if file.may_write() && handle.mount().conn().features().writeback_cache {
         handle.inode().data().write_files.add(&handle);
@@ -136,7 +139,7 @@ pub(crate) fn open_dir(file: &Opening<'_, Fuse>) -> Result<Arc<OpenHandle>> {
         file.set_nonseekable();
     }
     forget_cached(&handle);
-    Ok(Arc::new(handle, GFP_KERNEL_ACCOUNT)?)
+    Ok(handle.into())
 }
 
 /// Decides how the inode of a newly opened regular file is used. Waits for direct writes of the
@@ -220,8 +223,9 @@ pub(super) fn open_device(mount: &Arc<Mount>, flags: u32) -> Result<Opened> {
     Ok(Opened::new(mount.clone(), NodeId::NONE, Kind::File, answer))
 }
 
-fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
+fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<UniqueArc<OpenHandle>> {
     let inode = file.inode();
+    let memory = OpenHandle::reserve()?;
     let mount = mount(inode);
     let node = inode.data().node_id();
     let args = open_args(mount.conn(), file.flags());
@@ -236,7 +240,7 @@ fn send(file: &Opening<'_, Fuse>, kind: Kind) -> Result<OpenHandle> {
         Kind::File => mount.call_or_abandon(op::Open { node, args }, abandoned)?,
         Kind::Directory => mount.call_or_abandon(op::Opendir { node, args }, abandoned)?,
     };
-    Ok(OpenHandle::new(inode, kind, answer))
+    Ok(memory.write(OpenHandle::new(inode, kind, answer)))
 }
 
 /// An OPEN or OPENDIR whose caller was killed: a file that it opens is released at once.

@@ -53,7 +53,10 @@ use crate::{
         sync::wait::WaitQueue, //
     },
 };
-use core::ops::Deref;
+use core::{
+    mem::MaybeUninit,
+    ops::Deref, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -62,7 +65,8 @@ use kernel::{
             Relaxed, //
         },
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        UniqueArc, //
     },
 };
 
@@ -94,8 +98,18 @@ impl Deref for OpenHandle {
 }
 
 impl OpenHandle {
+    /// Memory for a handle, so that what the server opens has one. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn reserve() -> Result<UniqueArc<MaybeUninit<Self>>> {
+        Ok(UniqueArc::new_uninit(GFP_KERNEL_ACCOUNT)?)
+    }
+
     /// The handle of `inode` for the server's answer, or [`None`] if it does not implement opening:
     /// then it gets no RELEASE, and everything may stay cached.
+    #[inline]
     pub(crate) fn new(inode: &INode<Fuse>, kind: Kind, answer: Option<OpenOut>) -> Self {
         let node = inode.data().node_id();
         let opened = Opened::new(Mount::of(inode).clone(), node, kind, answer);
@@ -220,7 +234,7 @@ impl OpenHandle {
     }
 
     /// Releases a handle that has never been used, and waits for the answer.
-    pub(crate) fn release_now(mut self, flags: u32) {
+    pub(crate) fn release_now(&mut self, flags: u32) {
         self.close(flags);
         self.opened.release_and_wait();
     }

@@ -83,6 +83,7 @@ pub(crate) struct Opened {
 impl Opened {
     /// Made of the server's answer to opening `node`, or [`None`] if it does not implement opening:
     /// then it gets no RELEASE, and everything may stay cached.
+    #[inline]
     pub(crate) fn new(
         mount: Arc<Mount>,
         node: NodeId,
@@ -182,13 +183,19 @@ impl Opened {
 
     /// Tells the server that it is not used any more, unless that was done; the result of `keep` is
     /// kept until the server has answered.
+    #[inline]
     pub(super) fn release_keeping<K: Send + 'static>(&mut self, keep: impl FnOnce() -> K) {
         self.forget_pollers();
-        if !core::mem::take(&mut self.owed) {
-            return;
+        if core::mem::take(&mut self.owed) {
+            self.send_release(Released { _kept: keep() });
         }
+    }
+
+    /// Tells the server that it is not used any more; `done` is dropped when the server has
+    /// answered.
+    #[inline(never)]
+    fn send_release<K: Send + 'static>(&self, done: Released<K>) {
         let (node, args) = (self.node, self.release_args());
-        let done = Released { _kept: keep() };
         match self.kind {
             Kind::File => self.mount.call_background(op::Release { node, args }, done),
             Kind::Directory => self
@@ -197,8 +204,11 @@ impl Opened {
         }
     }
 
+    #[inline]
     fn forget_pollers(&self) {
-        self.mount.conn().channel().polled().remove(&self.pollers);
+        if self.pollers.as_ref().is_some() {
+            self.mount.conn().channel().polled().remove(&self.pollers);
+        }
     }
 
     fn release_args(&self) -> ReleaseIn {
@@ -225,6 +235,7 @@ impl Pollable for Opened {
 }
 
 impl Drop for Opened {
+    #[inline]
     fn drop(&mut self) {
         self.release_keeping(|| ());
     }
