@@ -162,6 +162,14 @@ __vfs_helper bool vfs_helper_iov_iter_extract_will_pin(const struct iov_iter *i)
 	return iov_iter_extract_will_pin(i);
 }
 
+/* Whether one mapping of the first of these pages has the second one behind it. */
+__vfs_helper bool vfs_helper_pages_map_together(struct page *page, struct page *next)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_KMAP_LOCAL_FORCE_MAP) || PageHighMem(page) || PageHighMem(next))
+		return false;
+	return next == page + 1 && page_to_pfn(next) == page_to_pfn(page) + 1;
+}
+
 __vfs_helper void vfs_helper_page_folio_get(struct page *page)
 {
 	folio_get(page_folio(page));

@@ -20,7 +20,8 @@ use crate::vfs::mm::{
     caller::CallerPages,
     iov::{
         Room,
-        Rooms, //
+        Rooms,
+        SharedBytes, //
     },
     piece::Piece,
     segment::FolioSegments,
@@ -80,6 +81,20 @@ impl Data {
             Self::FilledFolios(_) | Self::FilledCaller(_) => Sent::Nothing,
         }
         .piece(at)
+    }
+
+    /// Calls `f` with bytes of the message from `at` on, as many as can be mapped at once. `f` may
+    /// run with them mapped for this CPU's task only. [`None`] if there are none.
+    #[inline]
+    pub(crate) fn with_sent<R>(
+        &self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        match self {
+            Self::SentCaller(pages) => pages.with_bytes(at, f),
+            _ => Some(self.sent_piece(at)?.with_bytes(f)),
+        }
     }
 
     /// The bytes of the message, and the room for those of the reply.

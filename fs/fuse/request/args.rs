@@ -233,18 +233,19 @@ impl Body {
             return Ok(LoanEnd::Complete);
         };
         while loan.room > 0 {
-            let Some(piece) = data.sent_piece(loan.at) else {
-                return Ok(LoanEnd::Complete);
-            };
-            let (given, taken) = piece.with_bytes(|bytes| {
-                let bytes = bytes.first_pages(loan.room);
-                let bytes = if loan.at == 0 {
+            let (at, room) = (loan.at, loan.room);
+            let copied = data.with_sent(at, |bytes| {
+                let bytes = bytes.first_pages(room);
+                let bytes = if at == 0 {
                     bytes.beginning_page()
                 } else {
                     bytes
                 };
                 (bytes.len(), sink(bytes).min(bytes.len()))
             });
+            let Some((given, taken)) = copied else {
+                return Ok(LoanEnd::Complete);
+            };
             loan.at = loan.at.saturating_add(taken);
             loan.copied(taken);
             if taken < given {

@@ -7,8 +7,9 @@
 //! whatever the process does, and other pages are referenced. Pages that a reader gets are marked
 //! dirty when they are dropped.
 //!
-//! The process may use its memory meanwhile. So the bytes are only lent as a [`Piece`] and as
-//! [`Room`], which C copies.
+//! The process may use its memory meanwhile. So the bytes are only lent as a [`Piece`], as
+//! [`SharedBytes`] and as [`Room`], which C copies. A copy gets pages that happen to lie together at
+//! once; a piece, whose page others may hold, is in one page.
 //!
 //! Locks: none; dropping pages that were read into takes folio locks.
 //!
@@ -24,7 +25,8 @@ use crate::vfs::{
     mm::{
         iov::{
             Room,
-            Rooms, //
+            Rooms,
+            SharedBytes, //
         },
         piece::{
             Cursor,
@@ -50,6 +52,28 @@ struct Run {
     offset: usize,
     /// Number of bytes.
     len: usize,
+}
+
+/// Maximum bytes that a copy gets at once, beyond the first page: about as many as it takes.
+const TOGETHER_MAX: usize = 32 * 1024;
+
+/// A place in the pages.
+struct Place {
+    /// The index of its page.
+    index: usize,
+    page: *mut bindings::page,
+    /// The offset of its byte in that page.
+    in_page: usize,
+    /// Number of bytes from there on in its run, one or more.
+    left: usize,
+}
+
+impl Place {
+    /// Number of bytes from there on in its page.
+    #[inline]
+    fn in_one_page(&self) -> usize {
+        self.left.min(PAGE_SIZE - self.in_page)
+    }
 }
 
 /// How pages are kept.
@@ -112,27 +136,68 @@ impl CallerPages {
         }
     }
 
-    /// The page with byte `at`, the offset of the byte in it, and how many bytes follow in the run
-    /// and in the page.
+    /// The place of byte `at`.
     #[inline]
-    fn locate(&self, at: usize) -> Option<(*mut bindings::page, usize, usize)> {
+    fn locate(&self, at: usize) -> Option<Place> {
         let (index, start) = self
             .cursor
             .locate(at, |index| self.runs.get(index).map(|run| run.len))?;
         let run = self.runs.get(index)?;
         let pos = run.offset.saturating_add(at - start);
-        let page = *self.pages.get(run.first.saturating_add(pos / PAGE_SIZE))?;
-        let in_page = pos % PAGE_SIZE;
-        let left = run.len - (at - start);
-        Some((page, in_page, left.min(PAGE_SIZE - in_page)))
+        let index = run.first.saturating_add(pos / PAGE_SIZE);
+        Some(Place {
+            index,
+            page: *self.pages.get(index)?,
+            in_page: pos % PAGE_SIZE,
+            left: run.len - (at - start),
+        })
+    }
+
+    /// The number of bytes from `place` on that are mapped with its page: at least those in it.
+    #[inline]
+    fn together(&self, place: &Place) -> usize {
+        let want = place.left.min(TOGETHER_MAX);
+        let mut len = place.in_one_page();
+        let rest = self.pages.get(place.index..).unwrap_or(&[]);
+        for pair in rest.windows(2) {
+            let [page, next] = *pair else { break };
+            // SAFETY: Both pages are valid by the type invariant.
+            if len >= want || !unsafe { bindings::pages_map_together(page, next) } {
+                break;
+            }
+            len = len.saturating_add(PAGE_SIZE);
+        }
+        len.min(place.left)
+    }
+
+    /// Calls `f` with bytes from `at` on: as many as are mapped at once. `f` may run with them
+    /// mapped for this CPU's task only. [`None`] if all pages end at or before `at`.
+    #[inline]
+    pub(crate) fn with_bytes<R>(
+        &self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        let place = self.locate(at)?;
+        let len = self.together(&place);
+        // SAFETY: The page is valid by the type invariant.
+        let mapped = unsafe { bindings::kmap_local_page(place.page) };
+        // SAFETY: Within the page that is mapped.
+        let start = unsafe { mapped.cast::<u8>().add(place.in_page) };
+        // SAFETY: `len` bytes are mapped until after `f`, in this page and those mapped with it,
+        // which are the pages of the run by the type invariant.
+        let result = f(unsafe { SharedBytes::new(start, len) });
+        // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
+        unsafe { bindings::kunmap_local(mapped) };
+        Some(result)
     }
 
     /// The bytes at `at` that are in one page. [`None`] if all pages end at or before it.
     #[inline]
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
-        let (page, in_page, len) = self.locate(at)?;
+        let place = self.locate(at)?;
         // SAFETY: Within the page, which is valid by the type invariant.
-        unsafe { Piece::of_page(page, in_page, len) }
+        unsafe { Piece::of_page(place.page, place.in_page, place.in_one_page()) }
     }
 
     /// As [`Self::piece`], of memory that is to be written; [`None`] also if it must not be.
@@ -152,21 +217,25 @@ impl CallerPages {
 }
 
 impl Rooms for CallerPages {
-    /// As many as are in one page, if they may be written. Never sleeps, and nor may `f`.
+    /// As many as are mapped at once, if they may be written. Never sleeps, and nor may `f`.
     fn with_room<R>(&mut self, at: usize, f: impl FnOnce(Room<'_>) -> R) -> Option<R> {
         if !self.writable {
             return None;
         }
-        let (page, in_page, len) = self.locate(at)?;
+        let place = self.locate(at)?;
+        let len = self.together(&place);
         // SAFETY: The page is valid by the type invariant.
-        let mapped = unsafe { bindings::kmap_local_page(page) };
+        let mapped = unsafe { bindings::kmap_local_page(place.page) };
         // SAFETY: Within the page that is mapped.
-        let start = unsafe { mapped.cast::<u8>().add(in_page) };
-        // SAFETY: Within one page, which is mapped until after `f`, and may be written by the type
-        // invariant.
+        let start = unsafe { mapped.cast::<u8>().add(place.in_page) };
+        // SAFETY: `len` bytes are mapped until after `f`, in this page and those mapped with it,
+        // which are the pages of the run and may be written, by the type invariant.
         let result = f(unsafe { Room::new(start, len) });
-        // SAFETY: The page is valid by the type invariant.
-        unsafe { bindings::flush_dcache_page(page) };
+        let touched = (place.in_page.saturating_add(len)).div_ceil(PAGE_SIZE);
+        for page in self.pages.iter().skip(place.index).take(touched) {
+            // SAFETY: The page is valid by the type invariant.
+            unsafe { bindings::flush_dcache_page(*page) };
+        }
         // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
         unsafe { bindings::kunmap_local(mapped) };
         Some(result)

@@ -5,7 +5,8 @@
 use super::{
     iov::{
         Room,
-        Rooms, //
+        Rooms,
+        SharedBytes, //
     },
     piece::Piece, //
 };
@@ -25,6 +26,14 @@ impl CallerPages {
 
     pub(crate) fn piece(&self, at: usize) -> Option<Piece<'_>> {
         Piece::of_bytes(self.0.get(at..)?)
+    }
+
+    pub(crate) fn with_bytes<R>(
+        &self,
+        at: usize,
+        f: impl FnOnce(SharedBytes<'_>) -> R,
+    ) -> Option<R> {
+        self.piece(at).map(|piece| piece.with_bytes(f))
     }
 
     pub(crate) fn room_piece(&self, at: usize) -> Option<Piece<'_>> {
