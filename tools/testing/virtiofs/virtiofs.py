@@ -673,17 +673,18 @@ ctypes.CDLL(None).umount2({place.encode()!r}, 0)
     setting.other.unbind()
 
 
-def main():
+def main(cases, make_setting):
+    """Runs those of the cases that the arguments pick."""
     arguments = sys.argv[1:]
     module = 'c'
     if arguments[:1] == ['--module']:
         module = arguments[1]
         arguments = arguments[2:]
     pattern = f'*{arguments[0] if arguments else ""}*'
-    chosen = [one for one in CASES if fnmatch.fnmatchcase(one.__name__, pattern) and
+    chosen = [one for one in cases if fnmatch.fnmatchcase(one.__name__, pattern) and
               (module == 'rust' or not hasattr(one, 'of_ours'))]
     print(f'1..{len(chosen)}')
-    setting = Setting(module)
+    setting = make_setting(module)
     failed = 0
     for number, one in enumerate(chosen, 1):
         print(f'# begin {one.__name__}', flush=True)
@@ -698,4 +699,4 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    main(CASES, Setting)
