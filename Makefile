@@ -40,7 +40,8 @@ help:
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
 ##                           data, lifecycle, model, virtiofs, run, bench; over io_uring:
-##                           libfuse-ring, and, only by name, data-ring and selftests-ring
+##                           libfuse-ring, and, only by name, data-ring and selftests-ring;
+##                           on virtiofs, only by name: data-virtiofs, names-virtiofs
 ## make test SUITE=selftests all of them on the debug kernel: an hour; among all suites
 ##                           all on the lean one, and a third on the debug one
 ## make test SUITE=libfuse CASE=mount/      some cases of a suite: those with this in

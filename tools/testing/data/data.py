@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Data integrity: programs that check what they read, on servers that others wrote.
 
-    data.py [--ring] [--seed N] [--part N] [PATTERN]
+    data.py [--ring] [--virtiofs] [--seed N] [--part N] [PATTERN]
 
 Prints TAP. Each case mounts a server on a directory of its own, works there, unmounts,
 and looks whether the connection is gone. The cases `*.killed` kill the server in the
 middle: whoever works there must get an error and end, and a new server must show what
-was synced before. With --ring requests go over io_uring. PATTERN picks cases by a part of their names, where * stands for
-anything; --part does one Nth of the work, for slow kernels; --seed throws the dice as in
+was synced before. With --ring requests go over io_uring. With --virtiofs the cases are those of
+virtiofsd, which serves the devices `shared` and `other` from outside of the guest, and is not
+killed: QEMU has no way back to a device whose server has gone. PATTERN picks cases by a part of
+their names, where * stands for anything; --part does one Nth of the work, for slow kernels; --seed throws the dice as in
 the run that printed it. Exits with 1 if a case failed, with 2 if none could be run.
 """
 
@@ -57,7 +59,11 @@ SERVERS = {
     # Written back, by a server that copies ranges, and takes O_DIRECT on files that are cached.
     'll': [f'{EXAMPLES}/passthrough_ll', '-f', '-o', 'source={source},writeback,cache=always',
            '{place}'],
+    # Started outside of the guest.
+    'virtiofs': [],
 }
+# Of the devices, one for each worker.
+TAGS = ('shared', 'other')
 
 
 class Failed(Exception):
@@ -191,6 +197,58 @@ class Server:
                 subprocess.run(['umount', '-l', self.place], check=False)
             shutil.rmtree(self.source, ignore_errors=True)
 
+    def left(self):
+        """The names that are in the directory, as the server has them."""
+        return os.listdir(self.source)
+
+
+class Device(Server):
+    """A directory on a virtiofs mount. Each worker has a device of its own, because a device has
+    one super block, and nothing is unmounted while another case works there."""
+
+    def __init__(self, name):
+        super().__init__('virtiofs', name)
+        self.tag = TAGS[WORKER.number]
+        self.top = f'{PLACE}/{self.tag}.mnt'
+        self.place = f'{self.top}/{name}'
+
+    def __enter__(self):
+        os.makedirs(self.source)
+        os.makedirs(self.top, exist_ok=True)
+        self.start()
+        os.mkdir(self.place)
+        return self
+
+    def start(self):
+        run('mount', '-t', 'virtiofs', self.tag, self.top, limit=60)
+        self.connection = f'{CONNECTIONS}/{os.stat(self.top).st_dev}'
+        self.control = inode(self.connection)
+
+    def unmount(self):
+        run('umount', self.top, limit=60)
+        if mounted(self.top):
+            raise Failed('the mount stays after the unmount')
+        if self.control is not None and inode(self.connection) == self.control:
+            raise Failed('the connection stays after the unmount')
+
+    def __exit__(self, kind, *_):
+        try:
+            shutil.rmtree(self.place, ignore_errors=kind is not None)
+            if kind is None:
+                self.unmount()
+        finally:
+            if mounted(self.top):
+                subprocess.run(['umount', '-l', self.top], check=False)
+            shutil.rmtree(self.source, ignore_errors=True)
+
+    def left(self):
+        return os.listdir(self.place)
+
+
+def served(kind, name, disk=False):
+    """What serves a case of this kind."""
+    return Device(name) if kind == 'virtiofs' else Server(kind, name, disk)
+
 
 def run(*command, limit, cwd=None, env=None):
     """Runs a program that must succeed; what it says."""
@@ -228,7 +286,7 @@ def case(*kinds, weight):
     def register(work):
         for kind in kinds or ('',):
             name = '.'.join(filter(None, [work.__name__.replace('_', '.'), kind]))
-            CASES[name] = (weight, functools.partial(work, kind) if kind else work)
+            CASES[name] = (weight, functools.partial(work, kind) if kinds else work)
         return work
     return register
 
@@ -253,7 +311,7 @@ def one_processor():
 def fsx_case(mode, kind, ops, *more, disk=False):
     def work(setting, name):
         seed = setting.dice(name).randrange(1 << 30)
-        with one_processor(), Server(kind, name, disk) as server:
+        with one_processor(), served(kind, name, disk) as server:
             # The seed is in what it says.
             return run(FSX, '--seed', str(seed), '--ops', str(setting.times(ops)), *more,
                        server.path('file'), limit=setting.seconds(900))
@@ -270,6 +328,9 @@ fsx_case('mmap', 'back', 100_000, *MAPS)
 fsx_case('mmap-through', 'through', 5_000, *MAPS)
 fsx_case('mmap-direct', 'direct', 5_000, *MAPS)
 fsx_case('copy', 'll', 5_000, '--often', 'copy')
+fsx_case('virtiofs', 'virtiofs', 50_000, *NO_MAPS)
+fsx_case('mmap.virtiofs', 'virtiofs', 20_000, *MAPS)
+fsx_case('copy.virtiofs', 'virtiofs', 5_000, '--often', 'copy', '--often', 'zero')
 fsx_case('disk', 'back', 2_000, '--often', 'zero', '--often', 'sync', disk=True)
 
 
@@ -342,9 +403,9 @@ def fio(setting, server, jobs, *more):
     return start('fio', '--minimal', f'--randseed={setting.seed}', *more, file)
 
 
-@case('through', 'back', 'direct', 'll', 'passing', weight=40)
+@case('through', 'back', 'direct', 'll', 'passing', 'virtiofs', weight=40)
 def fio_verify(kind, setting, name):
-    with Server(kind, name) as server:
+    with served(kind, name) as server:
         names = ENGINES if setting.part == 1 else ENGINES[::3]
         status, said = ended(fio(setting, server, fio_jobs(server.place, names)),
                              setting.seconds(400))
@@ -437,11 +498,11 @@ def same_tree(ours, theirs):
         raise Failed(f'{ours} is not as {theirs}: {differs[:10]}')
 
 
-@case('through', 'back', 'direct', 'passing', weight=20)
+@case('through', 'back', 'direct', 'passing', 'virtiofs', weight=20)
 def git_clone(kind, setting, name):
     with SOURCES:
         origin = sources()
-    with one_processor(), Server(kind, name) as server:
+    with one_processor(), served(kind, name) as server:
         clone = server.path('clone')
         # Through pack files, not by links or copies.
         run('git', 'clone', '-q', f'file://{origin}', clone, env=GIT, limit=setting.seconds(200))
@@ -541,9 +602,9 @@ def look_through(path, wanted):
 JOURNALS = ('delete', 'wal')
 
 
-@case('through', 'back', 'direct', weight=10)
+@case('through', 'back', 'direct', 'virtiofs', weight=10)
 def sqlite(kind, setting, name):
-    with one_processor(), Server(kind, name) as server:
+    with one_processor(), served(kind, name) as server:
         said = []
         for journal in JOURNALS:
             path, committed = server.path(f'{journal}.db'), [0]
@@ -592,12 +653,13 @@ def sqlite_killed(kind, setting, name):
 
 # A compilation
 
-@case(weight=110)
-def libfuse_built(setting, name):
-    """libfuse, or a part of it, is compiled on a mount whose server is killed on the way."""
+@case('', 'virtiofs', weight=110)
+def libfuse_built(kind, setting, name):
+    """libfuse, or a part of it, is compiled on a mount whose server is killed on the way, if it can
+    be started again."""
     with SOURCES:
         origin = sources()
-    with Server('back', name) as server:
+    with served(kind or 'back', name) as server:
         tree = server.path('tree')
         shutil.copytree(origin, tree, symlinks=True, ignore=shutil.ignore_patterns('.git'))
         run('sync', '-f', server.place, limit=setting.seconds(60))
@@ -610,16 +672,19 @@ def libfuse_built(setting, name):
         if setting.part > 1:
             ninja += objects[:max(setting.times(len(objects)), 3)]
         process = start(*ninja)
-        while process.poll() is None and not any(
+        while kind != 'virtiofs' and process.poll() is None and not any(
                 file.endswith('.o') for _, _, files in os.walk(f'{tree}/build') for file in files):
             time.sleep(0.5)
-        if process.poll() is not None:
-            raise Failed(f'ninja ended early\n{ended(process, 10)[1][-3000:]}')
-        server.kill()
-        status, said = ended(process, setting.seconds(120))
-        if status == 0:
-            raise Failed('ninja succeeds without a server')
-        server.remount()
+        if kind != 'virtiofs':
+            if process.poll() is not None:
+                raise Failed(f'ninja ended early\n{ended(process, 10)[1][-3000:]}')
+            server.kill()
+            status, said = ended(process, setting.seconds(120))
+            if status == 0:
+                raise Failed('ninja succeeds without a server')
+            server.remount()
+        elif (status := ended(process, setting.seconds(400))[0]) != 0:
+            raise Failed(f'ninja: exit status {status}')
         same_tree(tree, origin)
         run(*ninja, limit=setting.seconds(400))
         if 'no work to do' not in (again := run(*ninja, limit=setting.seconds(60))):
@@ -663,16 +728,16 @@ def stress(setting, server, names, endless=False):
                  '--timeout', '600', '--oomable', *SIZES, *words, cwd=server.place)
 
 
-@case('through', 'back', weight=50)
+@case('through', 'back', 'virtiofs', weight=50)
 def stress_fs(kind, setting, name):
-    with Server(kind, name) as server:
+    with served(kind, name) as server:
         names = [name for name in STRESSORS if not setting.ring or name not in BLOCKING]
         for first in range(0, len(names), 5):
             some = names[first:first + 5]
             status, said = ended(stress(setting, server, some), setting.seconds(300))
             if status != 0:
                 raise Failed(f'stress-ng {" ".join(some)}: exit status {status}\n{said[-3000:]}')
-        if left := os.listdir(server.source):
+        if left := server.left():
             raise Failed(f'stress-ng leaves {left[:5]}')
         return f'{len(names)} stressors'
 
@@ -734,6 +799,8 @@ def main(arguments):
         with open('/sys/module/fuse/parameters/enable_uring', 'w', encoding='ascii') as parameter:
             parameter.write('Y')
         arguments = arguments[1:]
+    virtiofs = arguments[:1] == ['--virtiofs']
+    arguments = arguments[virtiofs:]
     while arguments[:1] in (['--seed'], ['--part']):
         if len(arguments) < 2 or not arguments[1].isdigit() or int(arguments[1]) < 1:
             refuse(f'data.py: {arguments[0]} takes a number')
@@ -746,7 +813,8 @@ def main(arguments):
         refuse(__doc__)
     pattern = arguments[0] if arguments else ''
     chosen = sorted((-weight, name) for name, (weight, _) in CASES.items()
-                    if fnmatch.fnmatchcase(name, f'*{pattern}*'))
+                    if name.endswith('virtiofs') == virtiofs
+                    and fnmatch.fnmatchcase(name, f'*{pattern}*'))
     if not chosen:
         refuse(f"data.py: no case has '{pattern}' in its name")
     # One of the servers holds a file open for each inode.

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compares real servers with tmpfs: the same work gives the same transcript.
 
-    compare.py [--learn DIRECTORY] [PATTERN]
+    compare.py [--learn DIRECTORY] [--virtiofs MODULE] [PATTERN]
 
 Prints TAP: a case for each server and each kind of work (see work.py). Where a
 server behaves differently by itself, known/SERVER has the lines that differ, with
 the reason. They must be exactly those that do: so the two modules behave alike
-wherever the work looks, and the lists stay true. PATTERN picks cases by a part of
+wherever the work looks, and the lists stay true. With --virtiofs the server is virtiofsd,
+outside of the guest, whose device has the tag `shared`; with the MODULE c, its list is the one for
+the C module. PATTERN picks cases by a part of
 their names, where * stands for anything; --learn writes what differs there, to be given
 reasons.
 """
@@ -56,14 +58,14 @@ def reference(name):
 
 def by_work(server, name):
     """What differs when the work is done on the server."""
-    os.mkdir(f'{server.place}/{name}')
-    return difference(work.run(name, f'{server.place}/{name}'), reference(name))
+    os.mkdir(f'{server.top}/{name}')
+    return difference(work.run(name, f'{server.top}/{name}'), reference(name))
 
 
 def by_tree(server, name):
     """What differs when the server shows the tree that the work left on tmpfs."""
     ours, theirs = work.Transcript(), work.Transcript()
-    work.dump(ours, f'{server.place}/{name}')
+    work.dump(ours, f'{server.top}/{name}')
     work.dump(theirs, f'{REFERENCE}/{name}')
     return difference(ours.lines, theirs.lines)
 
@@ -71,10 +73,14 @@ def by_tree(server, name):
 class Server:
     """A server that runs in the background, for the time of a `with`."""
 
-    def __init__(self, name, command, prepare=None, skip=(), begin=None, compare=by_work):
+    def __init__(self, name, command, prepare=None, skip=(), begin=None, compare=by_work, top='',
+                 known=None):
         self.name, self.command, self.prepare, self.skip = name, command, prepare, skip
         self.begin, self.compare = begin, compare
+        self.known = known or name
         self.source, self.place = f'{PLACE}/{name}.source', f'{PLACE}/{name}'
+        # The directory that the work is done in.
+        self.top = f'{self.place}{top}'
         self.process = None
 
     def __enter__(self):
@@ -164,6 +170,12 @@ SERVERS = [
            compare=by_tree),
 ]
 
+# virtiofsd does the work in a directory where a tmpfs is mounted outside of the guest, and
+# which it announces: so nothing depends on the file systems of the host, and the mount for the
+# directory is one of the kernel's own.
+VIRTIOFS = {'name': 'virtiofs', 'command': ['mount', '-t', 'virtiofs', 'shared', '{place}'],
+            'top': '/sub'}
+
 
 def known(server):
     """What differs, as a multiset of `WORK LINE`."""
@@ -199,11 +211,11 @@ class Report:
 def judge(report, server, name, differs, learned):
     """Compares what differs with what is known to."""
     now = collections.Counter(f'{name} {line}' for line in differs)
-    before = collections.Counter({line: count for line, count in known(server).items()
+    before = collections.Counter({line: count for line, count in known(server.known).items()
                                   if line.startswith(f'{name} ')})
     if learned is not None:
         learned += [f'{name} {line}' for line in differs]
-    report.case(f'{server}.{name}',
+    report.case(f'{server.name}.{name}',
                 [f'differs from tmpfs: {line}' for line in (now - before).elements()] +
                 [f'does not differ any more: {line}' for line in (before - now).elements()])
 
@@ -213,13 +225,17 @@ def main(arguments):
     if arguments[:1] == ['--learn']:
         learn, arguments = arguments[1], arguments[2:]
         os.makedirs(learn, exist_ok=True)
+    servers = SERVERS
+    if arguments[:1] == ['--virtiofs']:
+        servers = [Server(**VIRTIOFS, known='virtiofs.c' if arguments[1] == 'c' else 'virtiofs')]
+        arguments = arguments[2:]
     pattern = f'*{arguments[0] if arguments else ""}*'
     os.umask(0o022)
     # Some servers hold a file open for each inode.
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     os.makedirs(REFERENCE)
     report = Report()
-    for server in SERVERS:
+    for server in servers:
         chosen = [name for name in work.WORK
                   if fnmatch.fnmatchcase(f'{server.name}.{name}', pattern)
                   and name not in server.skip]
@@ -234,7 +250,7 @@ def main(arguments):
                 for name in chosen:
                     # Tells which case it is, should the guest hang in it.
                     print(f'# begin {server.name}.{name}', flush=True)
-                    judge(report, server.name, name, server.compare(server, name), learned)
+                    judge(report, server, name, server.compare(server, name), learned)
             print(f'# {server.name} took {time.monotonic() - began:.0f} s')
         except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
             report.case(f'{server.name}.runs', [str(error)])
