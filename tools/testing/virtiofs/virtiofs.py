@@ -37,6 +37,8 @@ PLACE = '/tmp/virtiofs'
 FSX = '/host/fsx'
 # What scripts/virtiofsd reads.
 ORDER = '/host/virtiofsd.order'
+# Seconds in which a request has to be answered.
+TIMEOUT = '/proc/sys/fs/fuse/default_request_timeout'
 LIBC = ctypes.CDLL(None, use_errno=True)
 MNT_FORCE, MNT_DETACH = 1, 2
 
@@ -196,6 +198,27 @@ def stopped(server):
         yield
     finally:
         order(server, 'CONT')
+
+
+@contextlib.contextmanager
+def held(server):
+    """The server answers nothing but a reset of its device, for the time of a `with`."""
+    order(server, 'HOLD')
+    try:
+        yield
+    finally:
+        order(server, 'RELEASE')
+
+
+@contextlib.contextmanager
+def timeout_of_requests(seconds):
+    """What a connection that begins meanwhile gets for its own."""
+    before = read(TIMEOUT)
+    tell(TIMEOUT, str(seconds))
+    try:
+        yield
+    finally:
+        tell(TIMEOUT, before)
 
 
 def state_of(process):
@@ -633,6 +656,47 @@ def a_killed_caller_does_not_wait_for_the_server(setting):
         time.sleep(0.3)
         caller.kill()
         expect('how it ended', -signal.SIGKILL, caller.wait(5))
+
+
+@of_ours
+def a_request_that_is_not_answered_times_out(setting):
+    """The device is reset before its callers get an error, so that it writes nothing to them any more.
+    In C it still has their memory, and writes the answers there when it goes on."""
+    place, mark = f'{PLACE}/late', b'm' * 65536
+    with timeout_of_requests(15):
+        mount('other', place)
+        write_file(f'{place}/late', b'x' * len(mark))
+    memory = mmap.mmap(-1, len(mark))
+    memory.write(mark)
+    ends = {}
+
+    def work(name, call, *arguments):
+        ends[name] = errno_of(call, *arguments)
+
+    with opened(f'{place}/late', os.O_RDONLY | os.O_DIRECT) as file:
+        with held(1):
+            threads = [threading.Thread(target=work, args=work_of, daemon=True) for work_of in (
+                ('read', os.preadv, file, [memory], 0),
+                ('stat', os.stat, f'{place}/missing'),
+                ('statfs', os.fstatvfs, file))]
+            for thread in threads:
+                thread.start()
+            time.sleep(2)
+            expect('ended', {}, ends)
+            for thread in threads:
+                # The connection is looked at each 15 seconds.
+                thread.join(45)
+            expect('how they ended', dict.fromkeys(('read', 'stat', 'statfs'), 'ECONNABORTED'), ends)
+            expect('what comes then', 'ENOTCONN', errno_of(os.stat, f'{place}/missing'))
+        time.sleep(1)
+        expect('the memory of a caller as it was', True, memory[:] == mark)
+    umount(place)
+    expect('to mount one that was reset', 'EINVAL', errno_of(mount, 'other', place))
+    setting.other.unbind()
+    setting.other.bind()
+    with mounted('other') as place:
+        expect('what is there', len(mark), os.stat(f'{place}/late').st_size)
+        os.unlink(f'{place}/late')
 
 
 @of_ours
