@@ -39,7 +39,7 @@ help:
 ## make lifecycle TRACE=FILE the same of a trace from elsewhere
 ## make test                 all checks (needs no terminal, no KVM)
 ## make test SUITE=libfuse   one suite: check, kunit, selftests, libfuse, names,
-##                           data, lifecycle, model, virtiofs, run, bench; over io_uring:
+##                           data, lifecycle, model, virtiofs, vmock, run, bench; over io_uring:
 ##                           libfuse-ring, and, only by name, data-ring and selftests-ring;
 ##                           on virtiofs, only by name: data-virtiofs, names-virtiofs
 ## make test SUITE=selftests all of them on the debug kernel: an hour; among all suites
@@ -48,7 +48,7 @@ help:
 ##                           their names, where * stands for anything
 ## make test SUITE=model MUTATE=1           whether the model notices what is taken away
 ##                           from the engine
-## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel (or SUITE=virtiofs: all)
+## make test SUITE=data KERNEL=debug        a tenth of that suite, on the debug kernel (or SUITE=virtiofs, vmock: all)
 ## make check                what needs no boot: format, lints, layers, ...
 ## make check CHECK=layers   one of them
 ## make bench                what operations cost, ours against C, in instructions;
