@@ -54,9 +54,9 @@ use crate::{
             dentry::{
                 Child,
                 DEntry,
-                EntryName,
                 InLookup, //
             },
+            entry_name::EntryName,
             held::Held,
             inode::INode, //
         },

@@ -13,7 +13,7 @@ use crate::{
             Direntplus, //
         }, //
     },
-    vfs::node::dentry::EntryName, //
+    vfs::node::entry_name::EntryName, //
 };
 use kernel::prelude::*;
 

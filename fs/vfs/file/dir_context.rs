@@ -10,9 +10,9 @@ use crate::vfs::{
     bindings,
     file::open::File,
     mount::sb::FileSystem,
-    node::dentry::{
-        Child,
-        EntryName, //
+    node::{
+        dentry::Child,
+        entry_name::EntryName, //
     }, //
 };
 use core::{

@@ -7,6 +7,7 @@ pub(crate) mod atomic_open;
 pub(crate) mod attr;
 pub(crate) mod dentry;
 pub(crate) mod dentry_expiry;
+pub(crate) mod entry_name;
 pub(crate) mod held;
 pub(crate) mod inode;
 pub(crate) mod inode_ops;

@@ -9,5 +9,6 @@ pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod io;
 pub(crate) mod mm;
+pub(crate) mod node;
 pub(crate) mod random;
 pub(crate) mod sync;

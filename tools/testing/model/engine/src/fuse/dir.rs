@@ -30,5 +30,5 @@ pub(crate) fn names(bytes: &[u8]) -> Vec<Result<&[u8]>> {
 
 /// The names that READDIRPLUS has brought.
 pub(crate) fn plus_names(bytes: &[u8]) -> Vec<Result<&[u8]>> {
-    up_to_error(PlusRecords(bytes).map(|record| record.map(|record| record.name)))
+    up_to_error(PlusRecords(bytes).map(|record| record.map(|record| record.name.as_bytes())))
 }
