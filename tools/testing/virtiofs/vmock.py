@@ -271,22 +271,27 @@ def answers_that_are_none_break_the_queue(setting):
 @of_ours
 def answers_of_a_former_life_end_nothing(setting):
     """What the device held over a reset is no answer to a request that came later."""
+    # The device holds what came by the queue of the second processor, and uses it when the next
+    # request comes there; those of the mount go by the other.
+    stat = ['taskset', '-c', '1', 'stat', '-f']
+    os.sched_setaffinity(0, {0})
     with mounted('broken') as place:
         lie(place, STATFS, 'stale')
-        with caller('stat', '-f', place) as process:
+        with caller(*stat, place) as process:
             wait_for('to be held', lambda: counts(place)['held'] == 1)
             setting.broken.unbind()
             expect('how it ended', 1, process.wait(10))
     setting.broken.bind()
     place = f'{virtiofs.PLACE}/stale'
     virtiofs.mount('broken', place)
-    with caller('stat', '-f', place):
-        time.sleep(1)
+    with caller(*stat, place) as process:
+        process.wait(10)
         setting.broken.unbind()
     virtiofs.umount(place)
     setting.broken.bind()
     with mounted('broken') as place:
         os.statvfs(place)
+    os.sched_setaffinity(0, range(os.cpu_count()))
 
 
 if __name__ == '__main__':
