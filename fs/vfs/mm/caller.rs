@@ -178,15 +178,24 @@ impl CallerPages {
         at: usize,
         f: impl FnOnce(SharedBytes<'_>) -> R,
     ) -> Option<R> {
+        self.mapped(at, |_, start, len| {
+            // SAFETY: `len` bytes are mapped until after the call, and are those of the pages.
+            f(unsafe { SharedBytes::new(start, len) })
+        })
+    }
+
+    /// Calls `f` with the place of byte `at`, where it is mapped, and how many bytes are mapped from
+    /// there on: in its page, and in those of the run that are mapped with it. They are mapped until
+    /// `f` returns. [`None`] if all pages end at or before `at`.
+    #[inline]
+    fn mapped<R>(&self, at: usize, f: impl FnOnce(&Place, *mut u8, usize) -> R) -> Option<R> {
         let place = self.locate(at)?;
         let len = self.together(&place);
         // SAFETY: The page is valid by the type invariant.
         let mapped = unsafe { bindings::kmap_local_page(place.page) };
         // SAFETY: Within the page that is mapped.
         let start = unsafe { mapped.cast::<u8>().add(place.in_page) };
-        // SAFETY: `len` bytes are mapped until after `f`, in this page and those mapped with it,
-        // which are the pages of the run by the type invariant.
-        let result = f(unsafe { SharedBytes::new(start, len) });
+        let result = f(&place, start, len);
         // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
         unsafe { bindings::kunmap_local(mapped) };
         Some(result)
@@ -222,23 +231,17 @@ impl Rooms for CallerPages {
         if !self.writable {
             return None;
         }
-        let place = self.locate(at)?;
-        let len = self.together(&place);
-        // SAFETY: The page is valid by the type invariant.
-        let mapped = unsafe { bindings::kmap_local_page(place.page) };
-        // SAFETY: Within the page that is mapped.
-        let start = unsafe { mapped.cast::<u8>().add(place.in_page) };
-        // SAFETY: `len` bytes are mapped until after `f`, in this page and those mapped with it,
-        // which are the pages of the run and may be written, by the type invariant.
-        let result = f(unsafe { Room::new(start, len) });
-        let touched = (place.in_page.saturating_add(len)).div_ceil(PAGE_SIZE);
-        for page in self.pages.iter().skip(place.index).take(touched) {
-            // SAFETY: The page is valid by the type invariant.
-            unsafe { bindings::flush_dcache_page(*page) };
-        }
-        // SAFETY: Mapped above, and the last mapping of this task: `f` has undone its own.
-        unsafe { bindings::kunmap_local(mapped) };
-        Some(result)
+        self.mapped(at, |place, start, len| {
+            // SAFETY: `len` bytes are mapped until after the call, are those of the pages, and may
+            // be written by the type invariant.
+            let result = f(unsafe { Room::new(start, len) });
+            let touched = place.in_page.saturating_add(len).div_ceil(PAGE_SIZE);
+            for page in self.pages.iter().skip(place.index).take(touched) {
+                // SAFETY: The page is valid by the type invariant.
+                unsafe { bindings::flush_dcache_page(*page) };
+            }
+            result
+        })
     }
 }
 
