@@ -540,6 +540,18 @@ impl Queue {
         replying.finish(if connected { outcome } else { Outcome::Aborted });
         next
     }
+
+    /// Calls `show` with the set that an abort looks at.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the connection has ended.
+    fn show(&self, show: impl FnOnce(&mut CopySet)) -> Result {
+        let mut inner = self.inner.lock();
+        let open = Option::as_mut(&mut inner).ok_or(ENOENT)?;
+        show(&mut open.copying);
+        Ok(())
+    }
 }
 
 /// A request that is copied to the memory of an entry.
@@ -554,10 +566,7 @@ impl Lent for Filling<'_> {
     }
 
     fn show(&mut self) -> Result {
-        let mut inner = self.queue.inner.lock();
-        let open = Option::as_mut(&mut inner).ok_or(ENOENT)?;
-        self.copying.show(&mut open.copying);
-        Ok(())
+        self.queue.show(|copying| self.copying.show(copying))
     }
 }
 
@@ -573,10 +582,7 @@ impl Lent for Taking<'_> {
     }
 
     fn show(&mut self) -> Result {
-        let mut inner = self.queue.inner.lock();
-        let open = Option::as_mut(&mut inner).ok_or(ENOENT)?;
-        self.replying.show(&mut open.copying);
-        Ok(())
+        self.queue.show(|copying| self.replying.show(copying))
     }
 }
 
