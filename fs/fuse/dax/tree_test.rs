@@ -60,6 +60,11 @@ impl Host {
         }
     }
 
+    /// The server of this file.
+    fn of(&self, file: u64) -> OfFile<'_> {
+        OfFile { host: self, file }
+    }
+
     fn shows(&self, offset: u64) -> Shown {
         let window = self.window.get();
         let range = window.get((offset / LEN) as usize);
@@ -166,13 +171,7 @@ mod tests {
     #[test]
     fn a_part_is_mapped_once_and_made_writable_in_place() -> Result {
         let (pool, host) = (window(4)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         assert!(matches!(tree.find(&pool, 3, Access::Read), Found::Missing));
         let at = map(&mut tree, &pool, &of, 3, Access::Read)?;
         assert_eq!(host.shows(at), Some((1, 3, false)));
@@ -199,13 +198,7 @@ mod tests {
     #[test]
     fn one_that_comes_second_uses_what_the_first_has_mapped() -> Result {
         let (pool, host) = (window(4)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         let at = map(&mut tree, &pool, &of, 0, Access::Read)?;
         assert_eq!(map(&mut tree, &pool, &of, 0, Access::Read)?, at);
         assert_eq!(host.asked.get(), 1);
@@ -221,13 +214,7 @@ mod tests {
     #[test]
     fn a_refused_range_is_free_and_an_unanswered_one_is_not() -> Result {
         let (pool, host) = (window(4)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         host.set_up.set(Err(Failed::Refused(EIO)));
         let result = map(&mut tree, &pool, &of, 0, Access::Read);
         assert_eq!(result.err(), Some(EIO));
@@ -256,13 +243,7 @@ mod tests {
     #[test]
     fn a_part_in_use_or_that_cannot_be_cleaned_stays() -> Result {
         let (pool, host) = (window(4)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         map(&mut tree, &pool, &of, 0, Access::Read)?;
         let Found::Mapped(held) = tree.find(&pool, 0, Access::Read) else {
             return Err(EIO);
@@ -291,13 +272,7 @@ mod tests {
     #[test]
     fn a_range_that_the_server_keeps_is_lost() -> Result {
         let (pool, host) = (window(2)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         map(&mut tree, &pool, &of, 0, Access::Read)?;
         host.remove.set(Err(EBUSY));
         let retired = tree.retire(&pool, &of, 0, || Ok(()))?;
@@ -311,13 +286,7 @@ mod tests {
     #[test]
     fn an_eviction_takes_all_parts_in_few_requests() -> Result {
         let (pool, host) = (window(20)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         tree.retire_all(&pool, &of)?;
         for part in 0..20 {
             map(&mut tree, &pool, &of, part * 3, Access::Write)?;
@@ -339,13 +308,7 @@ mod tests {
     #[test]
     fn a_pass_ends_when_enough_are_free() -> Result {
         let (pool, host) = (window(20)?, Host::new());
-        let (mut tree, of) = (
-            Tree::new(),
-            OfFile {
-                host: &host,
-                file: 1,
-            },
-        );
+        let (mut tree, of) = (Tree::new(), host.of(1));
         for part in 0..20 {
             map(&mut tree, &pool, &of, part, Access::Read)?;
         }
