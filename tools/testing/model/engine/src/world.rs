@@ -354,6 +354,14 @@ impl Call {
         }
     }
 
+    /// One that a killed caller abandons, which is told to `told`.
+    pub(crate) fn left_to(told: &Told) -> Self {
+        Self {
+            abandoned: Some(told.clone()),
+            ..Self::by(1)
+        }
+    }
+
     fn data(&self) -> Option<Data> {
         if self.data_in == 0 && self.data_out == 0 {
             return None;

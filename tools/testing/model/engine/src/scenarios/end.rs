@@ -161,11 +161,7 @@ fn kill() {
 fn abandon() {
     let (world, device) = World::new();
     let told = Told::default();
-    let call = Call {
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
-    };
-    let caller = caller(&world, call);
+    let caller = caller(&world, Call::left_to(&told));
     // It answers nothing before the caller has gone.
     let first = device.share();
     let reader = spawn("server", move || first.read_request());
@@ -185,11 +181,7 @@ fn abandon() {
 fn abandon_and_answer() {
     let (world, device) = World::new();
     let told = Told::default();
-    let call = Call {
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
-    };
-    let caller = caller(&world, call);
+    let caller = caller(&world, Call::left_to(&told));
     let unique = device.read_request().unwrap();
     caller.task().signal(Signal::Fatal);
     device.answer(unique).unwrap();
@@ -204,11 +196,7 @@ fn abandon_and_answer() {
 fn abandon_and_abort() {
     let (world, device) = World::new();
     let told = Told::default();
-    let call = Call {
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
-    };
-    let caller = caller(&world, call);
+    let caller = caller(&world, Call::left_to(&told));
     let server = server(device);
     let task = caller.task();
     let killer = spawn("killer", move || task.signal(Signal::Fatal));
@@ -229,8 +217,7 @@ fn abandon_unread() {
     let told = Told::default();
     let call = Call {
         patience: Patience::Leaves,
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
+        ..Call::left_to(&told)
     };
     let caller = caller(&world, call);
     let task = caller.task();
@@ -253,8 +240,7 @@ fn freeze() {
     let told = Told::default();
     let call = Call {
         patience: Patience::Again,
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
+        ..Call::left_to(&told)
     };
     let caller = caller(&world, call);
     // It answers nothing before the caller has gone.

@@ -169,11 +169,7 @@ fn abandon_and_interrupt() {
     use crate::world::Told;
     let (world, device) = World::new();
     let told = Told::default();
-    let call = Call {
-        abandoned: Some(told.clone()),
-        ..Call::by(1)
-    };
-    let caller = caller(&world, call);
+    let caller = caller(&world, Call::left_to(&told));
     let unique = device.read_request().unwrap();
     caller.task().signal(Signal::Fatal);
     let reader = device.share();
